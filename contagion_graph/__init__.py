@@ -1,0 +1,46 @@
+"""Graph-based contagion analytics for pooled collateral.
+
+Every public name is loaded when it is first used, so that importing the package costs next to nothing.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+_HOME = {
+    "ExposureGraph": "graph",
+    "MarginCascade": "margin.model",
+    "CascadeResult": "results",
+    "FullLiquidation": "rules.liquidation",
+    "TargetMargin": "rules.liquidation",
+    "CloseFactor": "rules.liquidation",
+    "LinearImpact": "rules.impact",
+    "ExponentialImpact": "rules.impact",
+    "ProRata": "rules.sharing",
+    "Solution": "solvers.solution",
+    "Status": "solvers.solution",
+    "read_tables": "io.read",
+    "write_tables": "io.write",
+    "generate": "generate",
+    "ContagionError": "errors",
+    "TableError": "errors",
+    "ParameterError": "errors",
+    "ConvergenceError": "errors",
+    "ContagionWarning": "errors",
+    "ConvergenceWarning": "errors",
+    "UnusedColumnWarning": "errors",
+}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("contagion-graph")
+    if name in _HOME:
+        module = import_module(f"contagion_graph.{_HOME[name]}")
+        return module if _HOME[name] == name else getattr(module, name)
+    raise AttributeError(f"module 'contagion_graph' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

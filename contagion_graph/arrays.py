@@ -1,0 +1,166 @@
+"""From plain arrays to the arrays of a graph, and from the arrays of a graph to those of a part of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph.assemble import account_index, same_sparsity
+from contagion_graph.errors import SHOWN, Faults
+from contagion_graph.schema import CROSS_MARGIN, POOL, SCHEMAS, BoolArray, Number
+from contagion_graph.vectors import text_index, vector
+
+NO_CELLS = "Give a sparse or dense matrix of numbers, accounts x assets, with at least one of each."
+
+
+@dataclass(frozen=True)
+class VectorArgument:
+    """Which table and column the vector argument of a graph stands for."""
+
+    table: str
+    column: str
+
+    @property
+    def kind(self) -> Number:
+        """Range and unit of the column."""
+        kind = SCHEMAS[self.table].columns[self.column]
+        assert isinstance(kind, Number)
+        return kind
+
+
+VECTORS = {
+    **{name: VectorArgument("assets", name) for name in ("price", "depth", "margin_long", "margin_short")},
+    **{name: VectorArgument("accounts", name) for name in ("cash", "share")},
+    "insurance_fund": VectorArgument("pools", "insurance_fund"),
+}
+CHANGEABLE = ("price", "depth", "insurance_fund", "cash", "share")
+
+
+def arrays_from_vectors(
+    quantity: Any, vectors: Mapping[str, Any], *, sellable: Any, pool: Any, traders: Any, assets: Any
+) -> dict[str, Any]:
+    """Return the fields of a graph from a matrix and vectors; raise one error with all faults."""
+    faults = Faults()
+    cells = _cells(quantity, faults)
+    n, m = cells.shape
+    trader_index = _labels("traders", traders, n, faults)
+    asset_index = _labels("assets", assets, m, faults)
+    pool_codes, pools = _pools(pool, n, faults)
+    _check_unique("assets", asset_index, asset_index, faults)
+    trader_codes, distinct = pd.factorize(trader_index)
+    account_codes = [trader_codes, pool_codes, np.zeros(n, dtype=np.int8)]
+    levels = [pd.Index(distinct, dtype="str"), pools, pd.Index([CROSS_MARGIN], dtype="str")]
+    accounts = account_index(levels, account_codes)
+    _check_unique("traders", accounts, trader_index, faults)
+    _check_finite(cells, trader_index, asset_index, faults)
+    indexes = {"assets": asset_index, "accounts": accounts, "pools": pools}
+    numbers = {
+        name: None if value is None else vector(name, value, indexes[VECTORS[name].table], VECTORS[name].kind, faults)
+        for name, value in vectors.items()
+    }
+    flags_of_assets = flags("sellable", sellable, asset_index, faults)
+    faults.raise_if_any()
+    long, short = numbers["margin_long"], numbers["margin_short"]
+    rate = np.where(cells.data >= 0, long[cells.indices], short[cells.indices])  # type: ignore[index]
+    return {
+        "quantity": cells,
+        "margin_units": same_sparsity(np.abs(cells.data) * rate, cells),
+        **numbers,
+        "sellable": flags_of_assets,
+        "accounts": accounts,
+        "assets": asset_index,
+        "pools": pools,
+    }
+
+
+def flags(where: str, value: Any, index: Any, faults: Faults, *, base: BoolArray | bool = True) -> BoolArray:
+    """Return one flag a label from a flag, an array, or a mapping by label."""
+    numbers = vector(where, value, index, Number("true or false", low=0, high=1), faults, base=np.asarray(base, float))
+    return numbers.astype(bool)
+
+
+def _cells(quantity: Any, faults: Faults) -> sparse.csr_array:
+    try:
+        cells = sparse.csr_array(quantity, dtype=np.float64, copy=True)
+    except (TypeError, ValueError) as error:
+        faults.add("quantity", f"is not a matrix of numbers ({error})", NO_CELLS)
+        faults.raise_if_any()
+    if len(cells.shape) != 2 or 0 in cells.shape:
+        faults.add("quantity", f"has shape {cells.shape}", NO_CELLS)
+        faults.raise_if_any()
+    cells.sum_duplicates()
+    return cells
+
+
+def _labels(where: str, labels: Any, size: int, faults: Faults) -> "pd.Index[str]":
+    index = text_index(pd.RangeIndex(size) if labels is None else labels)
+    if len(index) != size:
+        faults.add(where, f"has {len(index)} labels, expected {size}", "Give one label a row or column of quantity.")
+        return text_index(pd.RangeIndex(size))
+    return index
+
+
+def _pools(pool: Any, size: int, faults: Faults) -> "tuple[np.ndarray[Any, Any], pd.Index[str]]":
+    if pool is None:
+        return np.zeros(size, dtype=np.int8), pd.Index([POOL], dtype="str")
+    codes, pools = pd.factorize(_labels("pool", pool, size, faults))
+    return codes, pd.Index(pools, dtype="str")
+
+
+def _check_unique(where: str, index: Any, labels: "pd.Index[str]", faults: Faults) -> None:
+    rows = np.flatnonzero(index.duplicated())
+    if rows.size:
+        shown = [repr(labels[row]) for row in rows[:SHOWN]]
+        remedy = "Give every label once; a trader once in each pool."
+        faults.add_rows(where, "repeated", remedy, rows=rows.tolist(), examples=shown)
+
+
+def _check_finite(cells: sparse.csr_array, traders: Any, assets: Any, faults: Faults) -> None:
+    wrong = np.flatnonzero(~np.isfinite(cells.data))
+    if wrong.size:
+        rows = np.searchsorted(cells.indptr, wrong, side="right") - 1
+        shown = [
+            f"{cells.data[cell]}, trader {traders[row]!r}, asset {assets[cells.indices[cell]]!r}"
+            for cell, row in zip(wrong[:SHOWN], rows, strict=False)
+        ]
+        faults.add_rows("quantity", "not finite", "Give finite units.", rows=rows.tolist(), examples=shown)
+
+
+def subset_arrays(graph: Mapping[str, Any], rows: BoolArray, columns: BoolArray, pools: BoolArray) -> dict[str, Any]:
+    """Return the fields of the part of a graph where the masks of accounts, assets and pools hold."""
+    accounts, records = graph["accounts"], graph["records"]
+    trader_codes, traders = pd.factorize(accounts.codes[0][rows])
+    codes = [trader_codes, (np.cumsum(pools) - 1)[accounts.codes[1][rows]], accounts.codes[2][rows]]
+    levels = [accounts.levels[0][traders], graph["pools"][pools], accounts.levels[2]]
+    quantity = graph["quantity"][rows][:, columns]
+    cash = graph["cash"][rows]
+    if records is not None:
+        records = records.subset(rows, columns)
+        cash = records.own_cash - records.entry_value()
+    masks = {"accounts": rows, "assets": columns, "pools": pools}
+    return {
+        **graph,
+        "quantity": quantity,
+        "margin_units": same_sparsity(graph["margin_units"][rows][:, columns].data, quantity),
+        "cash": cash,
+        **{
+            name: graph[name][columns]
+            for name in ("price", "depth", "margin_long", "margin_short", "sellable", "assets")
+        },
+        **{name: graph[name][pools] for name in ("insurance_fund", "pools")},
+        "share": None if graph["share"] is None else graph["share"][rows],
+        "accounts": account_index(levels, codes),
+        "records": records,
+        "attributes": {name: frame[masks[name]].reset_index(drop=True) for name, frame in graph["attributes"].items()},
+        "backing": _rows_within(graph["backing"], ("asset", "underlying"), graph["assets"][columns]),
+        "obligations": _rows_within(graph["obligations"], ("debtor", "creditor"), levels[0]),
+    }
+
+
+def _rows_within(table: pd.DataFrame | None, keys: tuple[str, str], kept: "pd.Index[str]") -> pd.DataFrame | None:
+    if table is None:
+        return None
+    return table[table[keys[0]].isin(kept) & table[keys[1]].isin(kept)].reset_index(drop=True)

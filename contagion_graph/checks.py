@@ -1,0 +1,201 @@
+"""The checks of one table on its own: presence, types, blanks, ranges, repetitions.
+
+A table enters as Arrow columns and leaves as a `Table`: labels as codes into their distinct values, numbers as float64,
+flags as booleans, blanks replaced by the default of the column. What is wrong is noted, never raised here.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contagion_graph.convert import Columns, columns_of
+from contagion_graph.errors import SHOWN, Faults, UnusedColumnWarning, nearest
+from contagion_graph.schema import (
+    REQUIRED,
+    SCHEMAS,
+    TRUTH,
+    BoolArray,
+    Flag,
+    FloatArray,
+    Label,
+    Labels,
+    Number,
+    Table,
+)
+
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def read_table(name: str, source: object, faults: Faults) -> Table | None:
+    """Read and check one table on its own; None where not even its columns could be found."""
+    schema = SCHEMAS[name]
+    columns = columns_of(source, name, faults, text_columns=schema.text_columns())
+    if columns is None:
+        return None
+    unused = [column for column in columns if column not in schema.columns and not schema.attributes]
+    if unused:
+        hints = ", ".join(f"{column!r}{nearest(column, set(schema.columns) - set(columns))}" for column in unused)
+        warnings.warn(f"table {name}: nothing reads column {hints}", UnusedColumnWarning, stacklevel=4)
+    return check_table(name, columns, faults)
+
+
+def check_table(name: str, columns: Columns, faults: Faults) -> Table | None:
+    """Check the columns of one table on their own: presence, types, blanks, ranges, repetitions."""
+    schema = SCHEMAS[name]
+    missing = [column for column, kind in schema.columns.items() if _is_required(kind) and column not in columns]
+    for column in missing:
+        hint = nearest(column, set(columns) - set(schema.columns))
+        faults.add(f"{name}.{column}", f"the column is missing{hint}", f"Add it; the table has {list(columns)}.")
+    size = len(next(iter(columns.values()))) if columns else 0
+    if size == 0 and name in ("positions", "assets"):
+        faults.add(name, "the table has no rows", f"Give at least one of the {name}.")
+    if missing or (size == 0 and name == "assets"):
+        return None
+    table = Table(name, size, frozenset(columns) & frozenset(schema.columns))
+    # labels first, so that the faults of the other columns can name their rows
+    for column, kind in sorted(schema.columns.items(), key=lambda item: not isinstance(item[1], Label)):
+        _read_column(table, column, kind, columns.get(column), faults)
+    _check_unique(table, schema.unique, faults)
+    if schema.attributes:
+        extra = {column: values for column, values in columns.items() if column not in schema.columns}
+        table.attributes = pa.table(extra).to_pandas() if extra else pd.DataFrame(index=range(size))
+    return table
+
+
+def _is_required(kind: Label | Number | Flag) -> bool:
+    return kind.default is REQUIRED
+
+
+def _read_column(
+    table: Table, column: str, kind: Label | Number | Flag, values: pa.ChunkedArray | None, faults: Faults
+) -> None:
+    if isinstance(kind, Label):
+        if values is not None or kind.default is not None:
+            table.labels[column] = _labels(table, column, kind, values, faults)
+    elif values is None:
+        filled = np.full(table.size, kind.default)
+        (table.flags if isinstance(kind, Flag) else table.numbers)[column] = filled
+    elif isinstance(kind, Flag):
+        table.flags[column] = _flags(table, column, kind, values, faults)
+    else:
+        table.numbers[column] = _numbers(table, column, kind, values, faults)
+
+
+def _labels(table: Table, column: str, kind: Label, values: pa.ChunkedArray | None, faults: Faults) -> Labels:
+    if values is None:
+        return Labels(np.zeros(table.size, np.int32), pd.Index([kind.default], dtype="str"))
+    text = _as_text(values)
+    if text is None:
+        faults.add(f"{table.name}.{column}", f"has type {values.type}", "Labels are text or integers.")
+        return Labels(np.full(table.size, -1, np.int32), pd.Index([], dtype="str"))
+    encoded = text.combine_chunks().dictionary_encode()
+    codes = np.array(pc.fill_null(encoded.indices, -1), dtype=np.int32)
+    index = pd.Index(encoded.dictionary.to_pandas(), dtype="str")
+    codes[codes == index.get_indexer(pd.Index([""], dtype="str"))[0]] = -1
+    labels = Labels(codes, index)
+    if kind.default is REQUIRED:
+        note_rows(table, column, np.flatnonzero(codes < 0), faults, "blank", "Give every row a label.")
+        return labels
+    return labels if kind.default is None else _fill_blank(labels, kind.default)
+
+
+def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    if not (is_text or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        return None
+    return values.cast(kind).cast(pa.large_string())
+
+
+def _fill_blank(labels: Labels, default: str) -> Labels:
+    blank = labels.codes < 0
+    if not blank.any():
+        return labels
+    values = labels.values if default in labels.values else labels.values.append(pd.Index([default], dtype="str"))
+    return Labels(np.where(blank, values.get_indexer([default])[0], labels.codes).astype(np.int32), values)
+
+
+def _numbers(table: Table, column: str, kind: Number, values: pa.ChunkedArray, faults: Faults) -> FloatArray:
+    numbers, unreadable = _as_numbers(values)
+    if numbers is None:
+        faults.add(f"{table.name}.{column}", f"has type {values.type}", f"It must hold {kind}.")
+        return np.full(table.size, np.nan)
+    blank = np.isnan(numbers)
+    blank[unreadable] = False
+    remedy = f"It must be {kind}."
+
+    def note(rows: Rows, problem: str) -> None:
+        note_rows(table, column, rows, faults, problem, remedy, values)
+
+    note(unreadable, "not a number")
+    if kind.default is REQUIRED:
+        note(np.flatnonzero(blank), "blank or NaN")
+    note(np.flatnonzero(kind.fault_of(numbers)), "out of range")
+    if kind.default is not REQUIRED:
+        numbers[blank] = kind.default
+    return numbers
+
+
+def _as_numbers(values: pa.ChunkedArray) -> tuple[FloatArray | None, Rows]:
+    """Return numbers (NaN where blank) and the rows whose text is no number; None where the type cannot be numbers."""
+    none = np.empty(0, dtype=np.int64)
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    plain = values.cast(kind)
+    if pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        numbers = plain.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        return np.array(numbers, dtype=np.float64), none
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        return None, none
+    encoded = plain.cast(pa.large_string()).combine_chunks().dictionary_encode()
+    codes = np.asarray(pc.fill_null(encoded.indices, -1), dtype=np.int64)
+    parsed = [_parse(text) for text in encoded.dictionary.to_pylist()]
+    distinct = np.array([np.nan if number is None else number for number in parsed] + [np.nan])
+    unreadable = np.array([number is None for number in parsed] + [False])
+    return distinct[codes], np.flatnonzero(unreadable[codes])
+
+
+def _parse(text: str) -> float | None:
+    try:
+        return float(text) if text.strip() else np.nan
+    except ValueError:
+        return None
+
+
+def _flags(table: Table, column: str, kind: Flag, values: pa.ChunkedArray, faults: Faults) -> BoolArray:
+    words = ["" if value is None else str(value).strip().lower() for value in values.to_pylist()]
+    wrong = [row for row, word in enumerate(words) if word and word not in TRUTH]
+    note_rows(table, column, np.array(wrong, np.int64), faults, "not a flag", "Write true or false.", values)
+    return np.array([TRUTH.get(word, kind.default) for word in words], dtype=bool)
+
+
+def note_rows(
+    table: Table,
+    column: str,
+    rows: Rows,
+    faults: Faults,
+    problem: str,
+    remedy: str,
+    values: pa.ChunkedArray | None = None,
+) -> None:
+    """Note a fault of some rows of a column, showing the first of them: the value, and whose row it is."""
+    if rows.size == 0:
+        return
+    examples = []
+    for row in rows[:SHOWN].tolist():
+        whose = table.row_label(row)
+        examples.append(whose if values is None else f"{values[row].as_py()!r}, {whose}")
+    faults.add_rows(f"{table.name}.{column}", problem, remedy, rows=rows.tolist(), examples=examples)
+
+
+def _check_unique(table: Table, unique: tuple[str, ...], faults: Faults) -> None:
+    keys = [name for name in unique if name in table.labels]
+    if not keys:
+        return
+    codes = pd.DataFrame({name: table.labels[name].codes for name in keys})
+    repeated = np.flatnonzero(codes.duplicated().to_numpy() & (codes >= 0).all(axis=1).to_numpy())
+    remedy = f"Keep one row for each {' x '.join(keys)}; rows are never merged in silence."
+    note_rows(table, keys[0], repeated, faults, "repeated", remedy)

@@ -1,0 +1,153 @@
+"""Nodes and edges of the exposure graph as tables, and as networkx and igraph graphs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.errors import Faults
+from contagion_graph.schema import SCHEMAS
+
+NAMES_OF_A_NODE = ("side", "label")
+SIDES = ("trader", "asset", "position")
+REMEDY = (
+    "Every node needs side='trader', 'asset' or 'position'; edges join a trader and an asset, or a position and each."
+)
+Nodes = list[tuple[str, dict[str, Any]]]
+Edges = list[tuple[str, str, dict[str, Any]]]
+
+
+def element_tables(
+    frames: Mapping[str, pd.DataFrame], *, positions_are_nodes: bool
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the nodes (id, side, label, attributes) and edges (source, target, attributes) of a graph's tables."""
+    price = frames["assets"].set_index("asset")["price"]
+    positions = frames["positions"]
+    value = positions["quantity"].to_numpy() * price.loc[positions["asset"]].to_numpy()
+    positions = positions.assign(value=value, weight=np.abs(value))
+    nodes = [_nodes("trader", _traders(frames["accounts"])), _nodes("asset", frames["assets"])]
+    trader, asset = "trader:" + positions["trader"], "asset:" + positions["asset"]
+    if not positions_are_nodes:
+        edges = pd.DataFrame({"source": trader, "target": asset, **positions[["quantity", "value", "weight"]]})
+        edges = edges.groupby(["source", "target"], sort=False, as_index=False).sum()
+        return pd.concat(nodes, ignore_index=True), edges
+    nodes.append(_nodes("position", positions.drop(columns=["trader", "asset"])))
+    ends = pd.concat([trader, asset], ignore_index=True)
+    source = pd.concat(["position:" + positions["position"]] * 2, ignore_index=True)
+    weight = pd.concat([positions["weight"]] * 2, ignore_index=True)
+    return pd.concat(nodes, ignore_index=True), pd.DataFrame({"source": source, "target": ends, "weight": weight})
+
+
+def _nodes(side: str, table: pd.DataFrame) -> pd.DataFrame:
+    labels = table[side]
+    return pd.concat(
+        [pd.DataFrame({"id": side + ":" + labels, "side": side, "label": labels}), table.drop(columns=side)], axis=1
+    )
+
+
+def _traders(accounts: pd.DataFrame) -> pd.DataFrame:
+    """One row a trader: everything of its only account, or the sums of its several accounts."""
+    sums = {"cash": "sum", **({"share": "sum"} if "share" in accounts else {})}
+    if not accounts["trader"].duplicated().any():
+        return accounts.drop(columns=["pool", "subaccount"])
+    return accounts.groupby("trader", sort=False, as_index=False).agg(sums)
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dicts of plain Python values, without what is missing."""
+    return [
+        {str(name): value for name, value in row.items() if not pd.isna(value)}
+        for row in table.to_dict(orient="records")
+    ]
+
+
+def to_networkx(nodes: pd.DataFrame, edges: pd.DataFrame, *, tables: Mapping[str, pd.DataFrame]) -> Any:
+    """Return nodes and edges as a networkx graph; tables pools and accounts travel in its graph attributes."""
+    import networkx as nx
+
+    network: Any = nx.Graph()
+    network.graph.update({name: tables[name].to_dict(orient="list") for name in ("pools", "accounts")})
+    network.add_nodes_from((row.pop("id"), row) for row in _rows(nodes))
+    network.add_edges_from((row.pop("source"), row.pop("target"), row) for row in _rows(edges))
+    return network
+
+
+def to_igraph(nodes: pd.DataFrame, edges: pd.DataFrame) -> Any:
+    """Return nodes and edges as an igraph graph."""
+    import igraph
+
+    position = pd.Index(nodes["id"])
+    ends = np.column_stack([position.get_indexer(edges["source"]), position.get_indexer(edges["target"])])
+    right = "position" if (nodes["side"] == "position").any() else "asset"
+    vertices = nodes.rename(columns={"id": "name"}).to_dict(orient="list")
+    vertices["type"] = (nodes["side"] == right).tolist()
+    weights = edges.drop(columns=["source", "target"]).to_dict(orient="list")
+    return igraph.Graph(n=len(nodes), edges=ends, vertex_attrs=vertices, edge_attrs=weights)
+
+
+def tables_of_networkx(network: Any) -> dict[str, Any]:
+    """Return the tables that a networkx graph with named sides stands for."""
+    faults = Faults()
+    sides: dict[str, dict[Any, dict[str, Any]]] = {side: {} for side in SIDES}
+    for node, data in network.nodes(data=True):
+        if data.get("side") not in sides:
+            faults.add("network", f"node {node!r} has side {data.get('side')!r}", REMEDY)
+        else:
+            sides[data["side"]][node] = data
+    faults.raise_if_any()
+    positions = (
+        _position_nodes(network, sides, faults) if sides["position"] else _position_edges(network, sides, faults)
+    )
+    faults.raise_if_any()
+    assets = [{"asset": _label(node, data), **_attributes(data)} for node, data in sides["asset"].items()]
+    traders = [{"trader": _label(node, data), **_attributes(data)} for node, data in sides["trader"].items()]
+    return {
+        "positions": _columns(positions),
+        "assets": _columns(assets),
+        "pools": network.graph.get("pools"),
+        "accounts": network.graph.get("accounts", _columns(traders)),
+    }
+
+
+def _position_edges(network: Any, sides: Any, faults: Faults) -> list[dict[str, Any]]:
+    rows = []
+    for one, other, data in network.edges(data=True):
+        trader, asset = (one, other) if one in sides["trader"] else (other, one)
+        if trader not in sides["trader"] or asset not in sides["asset"]:
+            faults.add("network", f"edge {one!r} - {other!r} joins two nodes of one side", REMEDY)
+            continue
+        rows.append(_position(sides, trader, asset, data))
+    return rows
+
+
+def _position_nodes(network: Any, sides: Any, faults: Faults) -> list[dict[str, Any]]:
+    rows = []
+    for node, data in sides["position"].items():
+        ends = list(network.neighbors(node))
+        trader = [end for end in ends if end in sides["trader"]]
+        asset = [end for end in ends if end in sides["asset"]]
+        if len(ends) != 2 or len(trader) != 1 or len(asset) != 1:
+            faults.add("network", f"position {node!r} has neighbours {ends!r:.80}", REMEDY)
+            continue
+        rows.append({**_position(sides, trader[0], asset[0], data), "position": _label(node, data)})
+    return rows
+
+
+def _position(sides: Any, trader: Any, asset: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    known = {name: value for name, value in data.items() if name in SCHEMAS["positions"].columns}
+    labels = {"trader": _label(trader, sides["trader"][trader]), "asset": _label(asset, sides["asset"][asset])}
+    return {**known, **labels}
+
+
+def _label(node: Any, data: Mapping[str, Any]) -> str:
+    return str(data.get("label", node))
+
+
+def _attributes(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name not in NAMES_OF_A_NODE}
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}

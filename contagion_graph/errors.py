@@ -1,0 +1,141 @@
+"""Every error and warning of the library, and the collector that lets a check report all faults at once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from contagion_graph.solvers.solution import Solution
+
+SHOWN = 3
+
+
+class ContagionError(Exception):
+    """Base of every error that the library raises on purpose."""
+
+
+class ParameterError(ContagionError, ValueError):
+    """A parameter of a model, a rule or a function is outside what it can be."""
+
+
+class TableError(ContagionError, ValueError):
+    """Tables or arrays hold faults; all of them are listed.
+
+    Parameters
+    ----------
+    faults : iterable of Fault
+        What was found, in the order in which it was found.
+    """
+
+    def __init__(self, faults: Iterable["Fault"]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(self.faults)
+
+    def __str__(self) -> str:
+        count = f"{len(self.faults)} fault{'s' if len(self.faults) > 1 else ''} (rows count from 0):"
+        return "\n".join([count, *(f"  {k}. {fault}" for k, fault in enumerate(self.faults, 1))])
+
+
+class ConvergenceError(ContagionError, RuntimeError):
+    """A computation stopped before it came to rest.
+
+    Parameters
+    ----------
+    message : str
+        What happened, where, and what to change.
+    solution : Solution
+        How far it came.
+    """
+
+    def __init__(self, message: str, solution: "Solution") -> None:
+        self.solution = solution
+        super().__init__(message, solution)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ContagionWarning(UserWarning):
+    """Base of every warning of the library."""
+
+
+class UnusedColumnWarning(ContagionWarning):
+    """A table has a column that nothing reads."""
+
+
+class ConvergenceWarning(ContagionWarning):
+    """A computation stopped before it came to rest, and the caller asked for a warning instead of an error."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong: where, what, which rows, and the way out.
+
+    Parameters
+    ----------
+    where : str
+        Table and column, "positions.quantity", or the name of an argument.
+    problem : str
+        What is wrong.
+    remedy : str
+        What to do about it.
+    rows : tuple of int
+        Positions of the rows concerned, counted from 0; empty where the fault is not about rows.
+    examples : tuple of str
+        The first few of these rows: what stands there, and whose row it is.
+    """
+
+    where: str
+    problem: str
+    remedy: str
+    rows: tuple[int, ...] = ()
+    examples: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}{self._rows()}. {self.remedy}"
+
+    def _rows(self) -> str:
+        if not self.rows:
+            return ""
+        listed = "; ".join(f"row {row}: {text}" for row, text in zip(self.rows, self.examples, strict=False))
+        more = len(self.rows) - len(self.examples)
+        return (
+            f" in {len(self.rows)} row{'s' if len(self.rows) > 1 else ''} ({listed}{f'; +{more} more' if more else ''})"
+        )
+
+
+@dataclass
+class Faults:
+    """Collects faults, so that a whole input is checked before anything is raised."""
+
+    found: list[Fault] = field(default_factory=list)
+
+    def add(self, where: str, problem: str, remedy: str) -> None:
+        """Note a fault that is not about single rows."""
+        self.found.append(Fault(where, problem, remedy))
+
+    def add_rows(self, where: str, problem: str, remedy: str, *, rows: Sequence[int], examples: Sequence[str]) -> None:
+        """Note a fault of some rows; `examples` are the texts of the first of them."""
+        shown = tuple(examples[:SHOWN])
+        self.found.append(Fault(where, problem, remedy, tuple(int(row) for row in rows), shown))
+
+    def raise_if_any(self) -> None:
+        """Raise one `TableError` with everything found so far."""
+        if self.found:
+            raise TableError(self.found)
+
+
+def nearest(label: str, known: Iterable[str]) -> str:
+    """Return " (did you mean 'ETH'?)" for the known label closest to a mistyped one, or an empty string.
+
+    Examples
+    --------
+    >>> nearest("EHT", ["BTC", "ETH"])
+    " (did you mean 'ETH'?)"
+    >>> nearest("gold", ["BTC", "ETH"])
+    ''
+    """
+    by_lower = {name.lower(): name for name in known}
+    close = get_close_matches(label.lower(), by_lower, n=1, cutoff=0.6)
+    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""

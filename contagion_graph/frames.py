@@ -1,0 +1,75 @@
+"""From the arrays of a graph back to its tables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.schema import Labels
+
+KINDS = np.array(["deposit", "debt", "long", "short"], dtype=object)
+
+
+def graph_frames(graph: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Return the tables of a graph, given by its fields, as pandas frames."""
+    tables = {
+        "positions": _positions(graph),
+        "assets": _with_attributes(graph, "assets", _assets(graph)),
+        "pools": _with_attributes(graph, "pools", {"pool": graph["pools"], "insurance_fund": graph["insurance_fund"]}),
+        "accounts": _with_attributes(graph, "accounts", _accounts(graph)),
+        "backing": graph["backing"],
+        "obligations": graph["obligations"],
+    }
+    return {name: table for name, table in tables.items() if table is not None}
+
+
+def _with_attributes(graph: Mapping[str, Any], name: str, columns: dict[str, Any]) -> pd.DataFrame:
+    further = graph["attributes"].get(name, {})
+    return pd.DataFrame({**columns, **{str(column): further[column].to_numpy() for column in further}})
+
+
+def _assets(graph: Mapping[str, Any]) -> dict[str, Any]:
+    columns = ("price", "depth", "margin_long", "margin_short", "sellable")
+    return {"asset": graph["assets"], **{column: graph[column] for column in columns}}
+
+
+def _accounts(graph: Mapping[str, Any]) -> dict[str, Any]:
+    accounts, records = graph["accounts"], graph["records"]
+    columns = {name: accounts.get_level_values(name) for name in accounts.names}
+    columns["cash"] = graph["cash"] if records is None else records.own_cash
+    return columns if graph["share"] is None else {**columns, "share": graph["share"]}
+
+
+def _positions(graph: Mapping[str, Any]) -> pd.DataFrame:
+    cells, accounts, records = graph["quantity"], graph["accounts"], graph["records"]
+    if records is None:
+        account = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
+        asset, quantity = cells.indices, cells.data
+        entry_price = margin = np.full(quantity.size, np.nan)
+        position = kind = None
+    else:
+        account, asset, quantity = records.account, records.asset, records.quantity
+        entry_price, margin = records.entry_price, records.margin
+        position, kind = records.position, records.kind
+    labels = {name: accounts.levels[k][accounts.codes[k][account]] for k, name in enumerate(accounts.names)}
+    return pd.DataFrame(
+        {
+            "position": np.arange(quantity.size).astype(str) if position is None else position.values[position.codes],
+            "trader": labels["trader"],
+            "asset": graph["assets"][asset],
+            "quantity": quantity,
+            "pool": labels["pool"],
+            "subaccount": labels["subaccount"],
+            "entry_price": entry_price,
+            "margin": margin,
+            "kind": pd.Series(_kinds(quantity, entry_price, kind), dtype="str"),
+        }
+    )
+
+
+def _kinds(quantity: Any, entry_price: Any, given: Labels | None) -> Any:
+    derived = KINDS[2 * ~np.isnan(entry_price) + (quantity < 0)]
+    if given is None or given.values.empty:
+        return derived
+    return np.where(given.codes >= 0, given.values.to_numpy(dtype=object)[given.codes], derived)

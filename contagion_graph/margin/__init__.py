@@ -1,0 +1,1 @@
+"""The margin cascade: breach, liquidation, price impact, loss sharing, and around again."""

@@ -1,0 +1,62 @@
+"""The single positions behind the matrices of a graph."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from contagion_graph.schema import FloatArray, IntArray, Labels
+
+
+@dataclass(frozen=True, eq=False)
+class PositionRecords:
+    """The single positions, in the order in which they were given.
+
+    Parameters
+    ----------
+    account, asset : int32 arrays, shape (positions,)
+        Row and column of each position.
+    quantity, entry_price, margin : float64 arrays, shape (positions,)
+        Units; currency per unit (NaN = fully paid); own margin rate (NaN = the asset's).
+    own_cash : float64 array, shape (n,)
+        The accounts' own cash, without the -quantity * entry_price of derivatives [currency].
+    position, kind : Labels or None
+        Identifiers and kinds, where they were given.
+    """
+
+    account: IntArray
+    asset: IntArray
+    quantity: FloatArray
+    entry_price: FloatArray
+    margin: FloatArray
+    own_cash: FloatArray
+    position: Labels | None = None
+    kind: Labels | None = None
+
+    def entry_value(self) -> FloatArray:
+        """Return sum quantity * entry_price of each account's derivatives, shape (n,) [currency]."""
+        return self.account_sums(np.nan_to_num(self.quantity * self.entry_price))
+
+    def account_sums(self, amount: FloatArray) -> FloatArray:
+        """Add up an amount for each position over the positions of each account, shape (n,)."""
+        return np.bincount(self.account, weights=amount, minlength=self.own_cash.size).astype(np.float64)
+
+    def subset(self, rows: Any, columns: Any) -> "PositionRecords":
+        """Return the records of the accounts and assets where these masks hold, renumbered."""
+        keep = rows[self.account] & columns[self.asset]
+        account, asset = (np.cumsum(mask, dtype=np.int32) - 1 for mask in (rows, columns))
+
+        def part(labels: Labels | None) -> Labels | None:
+            return None if labels is None else Labels(labels.codes[keep], labels.values)
+
+        return replace(
+            self,
+            account=account[self.account[keep]],
+            asset=asset[self.asset[keep]],
+            quantity=self.quantity[keep],
+            entry_price=self.entry_price[keep],
+            margin=self.margin[keep],
+            own_cash=self.own_cash[rows],
+            position=part(self.position),
+            kind=part(self.kind),
+        )

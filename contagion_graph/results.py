@@ -1,0 +1,293 @@
+"""What a cascade came to: arrays, and the labelled tables made of them when first asked for."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.schema import FloatArray, IntArray
+from contagion_graph.solvers.solution import Solution
+
+
+@dataclass(frozen=True, eq=False)
+class CascadeArrays:
+    """The end of a cascade in label order: n accounts, m assets, v pools.
+
+    Parameters
+    ----------
+    price_shocked, price_after : ndarray, shape (m,)
+        Currency per unit.
+    sold, value_sold : ndarray, shape (m,)
+        Net units sold, and what they fetched [currency].
+    losses, proceeds, penalty, socialised, shortfall : ndarray, shape (n,)
+        Given losses; what closing brought before the penalty; the penalty; the share in other members' shortfalls;
+        what the account left unpaid [currency].
+    closed : ndarray, shape (n,)
+        Share of the account that was closed, 0 to 1.
+    breach_round : ndarray of int, shape (n,)
+        First round in which it was in breach; 0 = never.
+    pool_shortfall, fund_used, fund_received, uncovered : ndarray, shape (v,)
+        Currency.
+    rounds : list of dict
+        One record a round.
+    """
+
+    price_shocked: FloatArray
+    price_after: FloatArray
+    sold: FloatArray
+    value_sold: FloatArray
+    losses: FloatArray
+    proceeds: FloatArray
+    penalty: FloatArray
+    socialised: FloatArray
+    shortfall: FloatArray
+    closed: FloatArray
+    breach_round: IntArray
+    pool_shortfall: FloatArray
+    fund_used: FloatArray
+    fund_received: FloatArray
+    uncovered: FloatArray
+    rounds: list[dict[str, float]]
+
+
+ROUND_COLUMNS = ("breached", "closed_value", "largest_move", "shortfall", "fund_used", "socialised", "uncovered")
+SUMMED = (
+    *("equity_before", "equity_after", "loss", "direct", "impact"),
+    *("penalty", "socialised", "shortfall", "standalone", "indirect"),
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CascadeResult:
+    """The result of a margin cascade: who lost what, through which channel, in which round.
+
+    For every account, loss = direct + impact + penalty + socialised - shortfall and indirect = loss - standalone; over
+    all, loss + fund used + uncovered = direct + impact + penalty.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        The graph before the scenario.
+    model : MarginCascade
+        The model that was run.
+    arrays : CascadeArrays
+        Numbers in label order.
+    solution : Solution
+        How the computation ended.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0, -500.0], traders=["A", "B"]
+    ... )
+    >>> result = cg.MarginCascade().run(graph, {"0": -0.10})
+    >>> result
+    <CascadeResult: 1 of 2 accounts breached, 1 closed whole in 1 round; loss 329.183, of which 129.183 indirect; ...
+    >>> result.traders[["loss", "direct", "indirect", "breach_round"]].round(2)
+              loss  direct  indirect  breach_round
+    trader
+    A       143.54   100.0     43.54             1
+    B       185.65   100.0     85.65             0
+    """
+
+    graph: ExposureGraph
+    model: Any
+    arrays: CascadeArrays
+    solution: Solution
+
+    @cached_property
+    def accounts(self) -> pd.DataFrame:
+        """One row an account.
+
+        equity_before, equity_after, loss, direct, impact, penalty, socialised, shortfall, standalone, indirect
+        [currency], closed (share 0 to 1), breach_round (0 = never).
+        """
+        graph, end = self.graph, self.arrays
+        before = graph.cash + graph.rest[0]
+        at_shock = graph.valuation(end.price_shocked)[0]
+        left = self._value_left()
+        worth = graph.cash - end.losses + end.proceeds - end.penalty - end.socialised + left
+        after = np.where(end.closed == 1.0, np.maximum(worth, 0.0), worth)
+        direct = graph.rest[0] - at_shock + end.losses
+        standalone = np.minimum(direct, np.maximum(before, 0.0))
+        loss = before - after
+        columns = {
+            "equity_before": before,
+            "equity_after": after,
+            "loss": loss,
+            "direct": direct,
+            "impact": at_shock - (left + end.proceeds),
+            "penalty": end.penalty,
+            "socialised": end.socialised,
+            "shortfall": end.shortfall,
+            "standalone": standalone,
+            "indirect": loss - standalone,
+            "closed": end.closed,
+            "breach_round": end.breach_round,
+        }
+        return pd.DataFrame(columns, index=graph.accounts)
+
+    def _value_left(self) -> FloatArray:
+        """Value of what each account still holds, at the final prices: Q.p less the closed share of Q~.p."""
+        price = self.arrays.price_after
+        value = self.graph.valuation(price)[0]
+        return value - self.arrays.closed * self.graph.valuation(np.where(self.graph.sellable, price, 0.0))[0]
+
+    @cached_property
+    def traders(self) -> pd.DataFrame:
+        """One row a trader: the sums of its accounts.
+
+        Columns as in `accounts`; closed is weighted by gross value before the shock (plain mean where there is none),
+        breach_round is the first of its accounts.
+        """
+        graph, accounts = self.graph, self.accounts
+        trader, size = graph.trader_of, len(graph.traders)
+
+        def total(amount: Any) -> FloatArray:
+            return np.bincount(trader, weights=amount, minlength=size).astype(np.float64)
+
+        columns: dict[str, Any] = {name: total(accounts[name]) for name in SUMMED}
+        gross = graph.rest[1]
+        weight = np.where((total(gross) > 0.0)[trader], gross, 1.0)
+        columns["closed"] = total(weight * self.arrays.closed) / total(weight)
+        never = np.iinfo(np.int32).max
+        first = np.full(size, never, dtype=np.int32)
+        np.minimum.at(first, trader, np.where(self.arrays.breach_round > 0, self.arrays.breach_round, never))
+        columns["breach_round"] = np.where(first == never, 0, first)
+        return pd.DataFrame(columns, index=graph.traders.rename("trader"))
+
+    @cached_property
+    def assets(self) -> pd.DataFrame:
+        """One row an asset.
+
+        price_before, price_shocked, price_after [currency per unit], units_sold (net; below 0 = bought), value_sold,
+        open_interest_before, open_interest_after [currency; longs and shorts both count].
+        """
+        graph, end = self.graph, self.arrays
+        gross = graph.quantity.copy()
+        gross.data = np.abs(gross.data)
+        everything = graph.column_sums(gross, np.ones(len(graph.accounts)))
+        closed = np.where(graph.sellable, graph.column_sums(gross, end.closed), 0.0)
+        columns = {
+            "price_before": graph.price,
+            "price_shocked": end.price_shocked,
+            "price_after": end.price_after,
+            "units_sold": end.sold,
+            "value_sold": end.value_sold,
+            "open_interest_before": everything * graph.price,
+            "open_interest_after": (everything - closed) * end.price_after,
+        }
+        return pd.DataFrame(columns, index=graph.assets.rename("asset"))
+
+    @cached_property
+    def pools(self) -> pd.DataFrame:
+        """One row a pool.
+
+        shortfall, fund_before, fund_used, fund_received, fund_after, socialised, uncovered, assets_before,
+        assets_after, liabilities_before, liabilities_after [currency], solvency_before, solvency_after (assets over
+        liabilities; NaN without liabilities). Liabilities are the positive equities; assets are the fund plus the sum
+        of equities, where an uncovered shortfall still counts as the negative equity that it is.
+        """
+        graph, end, accounts = self.graph, self.arrays, self.accounts
+
+        def total(amount: Any) -> FloatArray:
+            return graph.column_sums(graph.membership, np.asarray(amount, dtype=np.float64))
+
+        before, after = accounts["equity_before"], accounts["equity_after"]
+        fund_after = graph.insurance_fund - end.fund_used + end.fund_received
+        columns = {
+            "shortfall": end.pool_shortfall,
+            "fund_before": graph.insurance_fund,
+            "fund_used": end.fund_used,
+            "fund_received": end.fund_received,
+            "fund_after": fund_after,
+            "socialised": total(end.socialised),
+            "uncovered": end.uncovered,
+            "assets_before": graph.insurance_fund + total(before),
+            "assets_after": fund_after + total(after) - end.uncovered,
+            "liabilities_before": total(np.maximum(before, 0.0)),
+            "liabilities_after": total(np.maximum(after, 0.0)),
+        }
+        frame = pd.DataFrame(columns, index=graph.pools.rename("pool"))
+        for when in ("before", "after"):
+            owed = frame[f"liabilities_{when}"]
+            frame[f"solvency_{when}"] = frame[f"assets_{when}"] / owed.where(owed > 0.0)
+        return frame
+
+    @cached_property
+    def rounds(self) -> pd.DataFrame:
+        """One row a round, from 1.
+
+        breached (accounts), closed_value (at the prices before the round), shortfall, fund_used, socialised, uncovered
+        [currency], largest_move (relative change of a price in the round).
+        """
+        index = pd.RangeIndex(1, len(self.arrays.rounds) + 1, name="round")
+        frame = pd.DataFrame(self.arrays.rounds, index=index, columns=list(ROUND_COLUMNS), dtype=np.float64)
+        return frame.astype({"breached": np.int64})
+
+    def bystanders(self) -> pd.DataFrame:
+        """Return the traders whom the shock itself did not touch and who lose all the same, the largest loss first.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays(
+        ...     [[9.0, 2.0], [0.0, 4.0]], price=[10.0, 10.0], depth=100.0, margin_long=0.1, cash=[-95.0, 0.0]
+        ... )
+        >>> cg.MarginCascade().run(graph, {"0": -0.2}).bystanders().index.tolist()
+        ['1']
+        """
+        traders = self.traders
+        hit = traders[(traders["direct"] == 0.0) & (traders["loss"] > 0.0)]
+        return hit.sort_values("loss", ascending=False, kind="stable")
+
+    def summary(self) -> "pd.Series[Any]":
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            status (text); rounds; traders; accounts; breached and closed (accounts; closed = wholly); loss, direct,
+            impact, penalty, socialised, shortfall, standalone, indirect (currency, over all accounts); fund_used,
+            fund_received, uncovered (currency, over all pools); largest_fall (relative fall of a price from before the
+            shock to the end); bystanders (traders whom the shock did not touch and who lose) and bystander_loss
+            (currency).
+        """
+        totals = self.accounts[list(SUMMED[2:])].sum()
+        pools = self.pools[["fund_used", "fund_received", "uncovered"]].sum()
+        bystanders = self.bystanders()
+        fall = 1.0 - self.arrays.price_after / self.graph.price
+        return pd.Series(
+            {
+                "status": self.solution.status.value,
+                "rounds": len(self.arrays.rounds),
+                "traders": len(self.graph.traders),
+                "accounts": len(self.graph.accounts),
+                "breached": int((self.arrays.breach_round > 0).sum()),
+                "closed": int((self.arrays.closed == 1.0).sum()),
+                **totals.to_dict(),
+                **pools.to_dict(),
+                "largest_fall": float(fall.max()),
+                "bystanders": len(bystanders),
+                "bystander_loss": float(bystanders["loss"].sum()),
+            },
+            name="cascade",
+        )
+
+    def __repr__(self) -> str:
+        s = self.summary()
+        plural = "" if s["rounds"] == 1 else "s"
+        return (
+            f"<CascadeResult: {s['breached']:,} of {s['accounts']:,} accounts breached, {s['closed']:,} closed whole "
+            f"in {s['rounds']} round{plural}; loss {s['loss']:,.6g}, of which {s['indirect']:,.6g} indirect; "
+            f"shortfall {s['shortfall']:,.6g}, of which the fund paid {s['fund_used']:,.6g}, members "
+            f"{s['socialised']:,.6g}, nobody {s['uncovered']:,.6g}. {s['status']}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self)[1:-1])}</p>{self.rounds.to_html(float_format='{:,.6g}'.format)}"

@@ -1,0 +1,73 @@
+"""Loss sharing: the weights by which members of a pool bear what its insurance fund cannot pay."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from contagion_graph.errors import ParameterError
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.schema import FloatArray
+
+Base = Literal["equity", "deposits", "profit", "open_interest", "share"]
+
+
+@dataclass(frozen=True)
+class ProRata:
+    """Members of a pool bear its losses in proportion to a base that is fixed before the cascade.
+
+    Parameters
+    ----------
+    base : {"equity", "deposits", "profit", "open_interest", "share"}
+        Positive equity at p0; positive own cash plus fully paid long positions at p0; positive unrealised profit of
+        derivatives (positions with an entry price) at the shocked price; gross value at p0; column `share` of table
+        accounts.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[2.0], [-1.0]], price=[10.0], cash=[5.0, 12.0])
+    >>> ProRata("equity").weights(graph, graph.price).tolist()
+    [25.0, 2.0]
+    """
+
+    base: Base = "equity"
+
+    def __post_init__(self) -> None:
+        if self.base not in get_args(Base):
+            raise ParameterError(f"ProRata: base is {self.base!r}; it must be one of {', '.join(get_args(Base))}")
+
+    def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+        """Return the base weight b_i >= 0 of every account, shape (n,)."""
+        if self.base == "equity":
+            return np.maximum(graph.cash + graph.rest[0], 0.0)
+        if self.base == "open_interest":
+            return graph.rest[1]
+        if self.base == "deposits":
+            return _deposits(graph)
+        return _profit(graph, price_shocked) if self.base == "profit" else _share(graph)
+
+
+def _deposits(graph: ExposureGraph) -> FloatArray:
+    records = graph.records
+    if records is None:  # every cell is a fully paid position: long value = (gross + net) / 2
+        return np.maximum(graph.cash, 0.0) + (graph.rest[0] + graph.rest[1]) / 2.0
+    paid = np.isnan(records.entry_price) & (records.quantity > 0)
+    value = np.where(paid, records.quantity * graph.price[records.asset], 0.0)
+    return np.maximum(records.own_cash, 0.0) + records.account_sums(value)
+
+
+def _profit(graph: ExposureGraph, price: FloatArray) -> FloatArray:
+    records = graph.records
+    if records is None:
+        raise ParameterError(
+            "ProRata('profit') needs entry prices; build the graph from tables with column entry_price"
+        )
+    profit = records.quantity * (price[records.asset] - records.entry_price)
+    return np.maximum(records.account_sums(np.nan_to_num(profit)), 0.0)
+
+
+def _share(graph: ExposureGraph) -> FloatArray:
+    if graph.share is None:
+        raise ParameterError("ProRata('share') needs column share in table accounts, or argument share of from_arrays")
+    return graph.share

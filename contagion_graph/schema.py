@@ -1,0 +1,180 @@
+"""The six tables: which columns each has, in which units and ranges, and what a blank stands for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+IntArray = np.ndarray[Any, np.dtype[np.int32]]
+BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
+
+POOL = "pool"
+CROSS_MARGIN = ""
+ACCOUNT_LEVELS = ("trader", "pool", "subaccount")
+REQUIRED = object()
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Label:
+    """A column of labels; text or integers, kept as text."""
+
+    default: Any = REQUIRED
+
+
+@dataclass(frozen=True)
+class Number:
+    """A column of numbers in [low, high], or (low, high] where `above` is set."""
+
+    unit: str
+    low: float = -np.inf
+    high: float = np.inf
+    above: bool = False
+    infinite: bool = False
+    default: Any = REQUIRED
+
+    def fault_of(self, values: FloatArray) -> BoolArray:
+        """Say which values are outside the range."""
+        with np.errstate(invalid="ignore"):
+            outside = (values <= self.low if self.above else values < self.low) | (values > self.high)
+        return outside if self.infinite else outside | np.isinf(values)
+
+    def __str__(self) -> str:
+        low = "" if self.low == -np.inf else f" {'above' if self.above else 'from'} {self.low:g}"
+        high = "" if self.high == np.inf else f" to {self.high:g}"
+        return f"a{' ' if self.infinite else ' finite '}number{low}{high} ({self.unit})"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A column of true and false."""
+
+    default: bool
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """What a table holds.
+
+    Parameters
+    ----------
+    columns : mapping of name to Label, Number or Flag
+        The columns that are read.
+    shown : tuple of str
+        Columns whose labels identify a row in messages.
+    unique : tuple of str
+        Columns that together may not repeat; empty where rows may.
+    attributes : bool
+        Whether other columns are kept as attributes; otherwise they are not used, and a warning says so.
+    """
+
+    columns: Mapping[str, Label | Number | Flag]
+    shown: tuple[str, ...]
+    unique: tuple[str, ...] = ()
+    attributes: bool = False
+
+    def text_columns(self) -> list[str]:
+        """Return the columns that hold labels."""
+        return [name for name, kind in self.columns.items() if isinstance(kind, Label)]
+
+
+SHARE = "share, 0.05 = 5 %"
+SCHEMAS: dict[str, TableSchema] = {
+    "positions": TableSchema(
+        {
+            "trader": Label(),
+            "asset": Label(),
+            "quantity": Number("units; + long or deposit, - short or borrow"),
+            "pool": Label(default=POOL),
+            "subaccount": Label(default=CROSS_MARGIN),
+            "entry_price": Number("currency per unit; blank = fully paid", low=0, default=np.nan),
+            "margin": Number(SHARE, low=0, high=1, default=np.nan),
+            "position": Label(default=None),
+            "kind": Label(default=None),
+        },
+        shown=("trader", "asset"),
+    ),
+    "assets": TableSchema(
+        {
+            "asset": Label(),
+            "price": Number("currency per unit", low=0, above=True),
+            "depth": Number("currency; blank = no impact", low=0, above=True, infinite=True, default=np.inf),
+            "margin_long": Number(SHARE, low=0, high=1, default=0.0),
+            "margin_short": Number(SHARE, low=0, high=1, default=0.0),
+            "sellable": Flag(default=True),
+        },
+        shown=("asset",),
+        unique=("asset",),
+        attributes=True,
+    ),
+    "pools": TableSchema(
+        {"pool": Label(), "insurance_fund": Number("currency", low=0, default=0.0)},
+        shown=("pool",),
+        unique=("pool",),
+        attributes=True,
+    ),
+    "accounts": TableSchema(
+        {
+            "trader": Label(),
+            "pool": Label(default=POOL),
+            "subaccount": Label(default=CROSS_MARGIN),
+            "cash": Number("currency", default=0.0),
+            "share": Number("weight in loss sharing", low=0, default=0.0),
+        },
+        shown=("trader",),
+        unique=("trader", "pool", "subaccount"),
+        attributes=True,
+    ),
+    "backing": TableSchema(
+        {
+            "asset": Label(),
+            "underlying": Label(),
+            "weight": Number("share of the asset's value that is the underlying's", low=0, high=1),
+            "haircut": Number(SHARE, low=0, high=1, default=0.0),
+        },
+        shown=("asset", "underlying"),
+        unique=("asset", "underlying"),
+    ),
+    "obligations": TableSchema(
+        {
+            "debtor": Label(),
+            "creditor": Label(),
+            "amount": Number("currency due", low=0),
+            "seniority": Number("rank; the lowest is paid first", low=0, default=0.0),
+        },
+        shown=("debtor", "creditor"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels as codes into their distinct values."""
+
+    codes: IntArray
+    values: "pd.Index[str]"
+
+    def at(self, row: int) -> str:
+        """Return the label of a row."""
+        return str(self.values[self.codes[row]]) if self.codes[row] >= 0 else ""
+
+
+@dataclass
+class Table:
+    """A checked table: one entry a column, blanks filled; `given` names the columns that the input had."""
+
+    name: str
+    size: int
+    given: frozenset[str]
+    labels: dict[str, Labels] = field(default_factory=dict)
+    numbers: dict[str, FloatArray] = field(default_factory=dict)
+    flags: dict[str, BoolArray] = field(default_factory=dict)
+    attributes: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def row_label(self, row: int) -> str:
+        """Return what identifies a row, for messages: "trader 'A', asset 'ETH'"."""
+        shown = SCHEMAS[self.name].shown
+        return ", ".join(f"{name} {self.labels[name].at(row)!r}" for name in shown if name in self.labels)

@@ -1,0 +1,116 @@
+"""What hits the graph: price shocks, given losses, given defaults, as arrays in label order."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.errors import Faults, ParameterError, nearest
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.schema import BoolArray, FloatArray
+from contagion_graph.vectors import account_rows_of, label_text
+
+Shock = Mapping[Any, float] | pd.Series
+AccountKey = str | int | tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """A shock, losses and defaults in label order.
+
+    Parameters
+    ----------
+    price_shocked : ndarray, shape (m,)
+        p0 (1 + shock) [currency per unit].
+    losses : ndarray, shape (n,)
+        Given losses [currency].
+    defaults : ndarray of bool, shape (n,)
+        Accounts that close in the first round whatever their margin.
+    """
+
+    price_shocked: FloatArray
+    losses: FloatArray
+    defaults: BoolArray
+
+
+def scenario(
+    graph: ExposureGraph,
+    shock: Shock | None = None,
+    losses: Mapping[AccountKey, float] | None = None,
+    defaults: Iterable[AccountKey] | None = None,
+) -> Scenario:
+    """Check a shock, losses and defaults against a graph and bring them into label order.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0], assets=["ETH"], traders=["A"])
+    >>> scenario(graph, {"ETH": -0.3}, losses={"A": 1.0}).price_shocked.tolist()
+    [7.0]
+    >>> scenario(graph, {"EHT": -0.3})
+    Traceback (most recent call last):
+    contagion_graph.errors.TableError: 1 fault (rows count from 0):
+      1. shock: unknown asset 'EHT' (did you mean 'ETH'?). Use a label of graph.assets.
+    """
+    faults = Faults()
+    price_shocked = graph.price * (1.0 + _relative_changes(graph, {} if shock is None else shock, faults))
+    loss = _given_losses(graph, {} if losses is None else losses, faults)
+    defaulted = np.zeros(len(graph.accounts), dtype=bool)
+    if isinstance(defaults, str):
+        raise ParameterError(f"defaults={defaults!r} is a text; give a list of traders or account triples")
+    for key in () if defaults is None else defaults:
+        defaulted[_rows("defaults", graph, key, faults)] = True
+    faults.raise_if_any()
+    return Scenario(price_shocked, loss, defaulted)
+
+
+def _relative_changes(graph: ExposureGraph, shock: Shock, faults: Faults) -> FloatArray:
+    changes = np.zeros(len(graph.assets))
+    if not isinstance(shock, Mapping | pd.Series):
+        raise ParameterError(
+            f"shock is a {type(shock).__name__}; give a mapping or Series asset -> relative price change"
+        )
+    for asset, change in shock.items():
+        column = graph.assets.get_indexer(pd.Index([str(asset)], dtype="str"))[0]
+        if column < 0:
+            hint = nearest(str(asset), graph.assets)
+            faults.add("shock", f"unknown asset {str(asset)!r}{hint}", "Use a label of graph.assets.")
+        elif not _is_finite(change) or change < -1:
+            remedy = "Give a finite relative change of at least -1: -0.3 = falls by 30 %."
+            faults.add("shock", f"asset {str(asset)!r} changes by {change!r}", remedy)
+        else:
+            changes[column] = change
+    return changes
+
+
+def _given_losses(graph: ExposureGraph, losses: Mapping[AccountKey, float], faults: Faults) -> FloatArray:
+    """Spread each trader's loss over its accounts in proportion to positive equity at p0, else on its first."""
+    total = np.zeros(len(graph.accounts))
+    for key, loss in losses.items():
+        rows = _rows("losses", graph, key, faults)
+        if not _is_finite(loss) or loss < 0:
+            faults.add(
+                "losses", f"{label_text(key)!r} loses {loss!r}", "Give a finite loss of at least 0, in currency."
+            )
+        elif rows:
+            positive = np.maximum(graph.cash[rows] + graph.rest[0][rows], 0.0)
+            parts = positive / positive.sum() if positive.any() else np.eye(len(rows))[0]
+            total[rows] += loss * parts
+    return total
+
+
+def _rows(where: str, graph: ExposureGraph, key: AccountKey, faults: Faults) -> list[int]:
+    rows = account_rows_of(key, graph.accounts)
+    if not rows:
+        hint = nearest(str(key), graph.traders)
+        faults.add(
+            where, f"unknown account {label_text(key)!r}{hint}", "Name a trader or a (trader, pool, subaccount)."
+        )
+    return rows
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,128 @@
+"""Vectors that go with labels: a number for all, a mapping or Series by label, or an array in label order."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.errors import SHOWN, Faults, nearest
+from contagion_graph.schema import FloatArray, Number
+
+
+def text_index(labels: Any) -> "pd.Index[str]":
+    """Return labels as an index of text; integers are written as their digits.
+
+    Examples
+    --------
+    >>> text_index([1, "A"]).tolist()
+    ['1', 'A']
+    """
+    if isinstance(labels, pd.RangeIndex):
+        return pd.Index(labels.to_numpy().astype(np.str_), dtype="str")
+    return pd.Index([str(label) for label in labels], dtype="str")
+
+
+def label_text(label: object) -> str:
+    """Return how a label is shown: the triple of an account as trader / pool / subaccount."""
+    return " / ".join(map(str, label)) if isinstance(label, tuple) else str(label)
+
+
+def vector(
+    where: str, value: Any, index: Any, kind: Number, faults: Faults, *, base: FloatArray | float | None = None
+) -> FloatArray:
+    """Return one number a label, checked against the range of its column.
+
+    Parameters
+    ----------
+    where : str
+        Name of the argument, for messages.
+    value : number, mapping, Series or array_like
+        One number for all labels; numbers by label; or one number a label, in order.
+    index : Index or MultiIndex
+        The labels.
+    kind : Number
+        Range and unit.
+    faults : Faults
+        Where what is wrong is noted.
+    base : array or number, optional
+        What a mapping does not name keeps this value.
+
+    Returns
+    -------
+    ndarray of float64, shape (len(index),)
+        Where a fault was noted, its content means nothing.
+    """
+    size = len(index)
+    if isinstance(value, pd.Series):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        return _checked(where, _from_mapping(where, value, index, base, faults), index, kind, faults)
+    try:
+        numbers = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        faults.add(where, f"{value!r:.60} is not numeric", f"It must be {kind}.")
+        return np.zeros(size)
+    if numbers.ndim == 0:
+        numbers = np.full(size, float(numbers))
+    if numbers.shape != (size,):
+        faults.add(where, f"has shape {numbers.shape}, expected ({size},)", "Give one number a label, in order.")
+        return np.zeros(size)
+    return _checked(where, numbers, index, kind, faults)
+
+
+def _from_mapping(
+    where: str, value: Mapping[Any, Any], index: Any, base: FloatArray | float | None, faults: Faults
+) -> FloatArray:
+    numbers = np.full(len(index), 0.0 if base is None else base, dtype=np.float64)
+    for key, number in value.items():
+        row = row_of(where, key, index, faults)
+        try:
+            numbers[row] = float(number)
+        except (TypeError, ValueError):
+            faults.add(where, f"{label_text(key)!r}: {number!r} is not a number", "Give a number.")
+    return numbers
+
+
+def row_of(where: str, key: object, index: Any, faults: Faults) -> list[int]:
+    """Return the position of one label, as a list of one; empty, and a fault, where it is unknown or ambiguous.
+
+    An account is named by its triple, or by its trader where the trader has just one account.
+    """
+    rows = account_rows_of(key, index) if isinstance(index, pd.MultiIndex) else _rows_of(str(key), index)
+    if len(rows) == 1:
+        return rows
+    if rows:
+        faults.add(where, f"{label_text(key)!r} has {len(rows)} accounts", "Name one by (trader, pool, subaccount).")
+    else:
+        known = index.levels[0] if isinstance(index, pd.MultiIndex) else index
+        faults.add(
+            where, f"unknown label {label_text(key)!r}{nearest(label_text(key), known)}", "Use a label of the graph."
+        )
+    return []
+
+
+def account_rows_of(key: object, accounts: pd.MultiIndex) -> list[int]:
+    """Return the rows of a trader's accounts, or of the one account that a triple names; empty where unknown."""
+    if isinstance(key, tuple):
+        if len(key) != accounts.nlevels:
+            return []
+        return _rows_of(tuple(str(part) for part in key), accounts)
+    codes = _rows_of(str(key), accounts.levels[0])
+    return np.flatnonzero(accounts.codes[0] == codes[0]).tolist() if codes else []
+
+
+def _rows_of(key: Any, index: Any) -> list[int]:
+    try:
+        return [int(index.get_loc(key))]
+    except KeyError:
+        return []
+
+
+def _checked(where: str, numbers: FloatArray, index: Any, kind: Number, faults: Faults) -> FloatArray:
+    for problem, wrong in (("NaN", np.isnan(numbers)), ("out of range", kind.fault_of(numbers))):
+        rows = np.flatnonzero(wrong)
+        if rows.size:
+            shown = [f"{numbers[row]}, {label_text(index[row])!r}" for row in rows[:SHOWN]]
+            faults.add_rows(where, problem, f"It must be {kind}.", rows=rows.tolist(), examples=shown)
+    return numbers

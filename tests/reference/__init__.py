@@ -1,0 +1,1 @@
+"""Slow, readable reference implementations that the tests compare the library with."""
