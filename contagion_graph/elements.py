@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph.errors import Faults
-from contagion_graph.schema import SCHEMAS
+from contagion_graph.tables.schema import SCHEMAS
 
 NAMES_OF_A_NODE = ("side", "label")
 SIDES = ("trader", "asset", "position")

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from contagion_graph import arrays, assemble, elements, frames
+from contagion_graph import elements
 from contagion_graph.errors import Faults, ParameterError
-from contagion_graph.records import PositionRecords
-from contagion_graph.schema import BoolArray, FloatArray, IntArray
-from contagion_graph.vectors import row_of, vector
+from contagion_graph.tables import arrays, assemble, frames
+from contagion_graph.tables.records import PositionRecords
+from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
+from contagion_graph.tables.vectors import row_of, vector
 
 CHUNKS = 64
 Nodes = Literal["positions", "bipartite"]
@@ -267,7 +268,7 @@ class ExposureGraph:
         return np.searchsorted(work, np.linspace(0, work[-1], CHUNKS + 1).astype(np.int64))
 
     def valuation(self, price: FloatArray, rows: Any = None) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return value Q.p, gross value |Q|.p and maintenance mu.p of all accounts, or of some (ascending), at a price."""
+        """Return Q.p, |Q|.p and mu.p of all accounts, or of some rows (ascending), at a price [currency]."""
         from contagion_graph import kernels
 
         rows, borders = self._chunked(rows)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph.graph import ExposureGraph
-from contagion_graph.schema import FloatArray, IntArray
 from contagion_graph.solvers.solution import Solution
+from contagion_graph.tables.schema import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +245,14 @@ class CascadeResult:
         traders = self.traders
         hit = traders[(traders["direct"] == 0.0) & (traders["loss"] > 0.0)]
         return hit.sort_values("loss", ascending=False, kind="stable")
+
+    def to_frames(self) -> dict[str, pd.DataFrame]:
+        """Return all tables as pandas frames with plain columns: summary, traders, accounts, assets, pools, rounds."""
+        summary = self.summary().astype(str).rename_axis("figure").reset_index(name="value")
+        tables = {
+            name: getattr(self, name).reset_index() for name in ("traders", "accounts", "assets", "pools", "rounds")
+        }
+        return {"summary": summary, **tables}
 
     def summary(self) -> "pd.Series[Any]":
         """Return the main figures.

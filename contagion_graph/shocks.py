@@ -10,8 +10,8 @@ import pandas as pd
 
 from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.graph import ExposureGraph
-from contagion_graph.schema import BoolArray, FloatArray
-from contagion_graph.vectors import account_rows_of, label_text
+from contagion_graph.tables.schema import BoolArray, FloatArray
+from contagion_graph.tables.vectors import account_rows_of, label_text
 
 Shock = Mapping[Any, float] | pd.Series
 AccountKey = str | int | tuple[Any, ...]

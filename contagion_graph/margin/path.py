@@ -17,10 +17,10 @@ from contagion_graph.results import CascadeArrays
 from contagion_graph.rules.impact import Impact
 from contagion_graph.rules.liquidation import BreachedAccounts, Liquidation
 from contagion_graph.rules.sharing import ProRata
-from contagion_graph.schema import FloatArray
 from contagion_graph.shocks import Scenario
 from contagion_graph.solvers.solution import Solution, Status
-from contagion_graph.vectors import label_text
+from contagion_graph.tables.schema import FloatArray
+from contagion_graph.tables.vectors import label_text
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 

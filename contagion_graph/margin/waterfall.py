@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from contagion_graph.graph import ExposureGraph
-from contagion_graph.schema import FloatArray
+from contagion_graph.tables.schema import FloatArray
 
 
 def share_losses(

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from contagion_graph.schema import FloatArray
+from contagion_graph.tables.schema import FloatArray
 
 
 class Impact(Protocol):

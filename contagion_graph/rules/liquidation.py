@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from contagion_graph.rules.checks import check_number
-from contagion_graph.schema import FloatArray
+from contagion_graph.tables.schema import FloatArray
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph import ExposureGraph
-from contagion_graph.schema import FloatArray
+from contagion_graph.tables.schema import FloatArray
 
 Base = Literal["equity", "deposits", "profit", "open_interest", "share"]
 

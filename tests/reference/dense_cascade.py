@@ -1,4 +1,4 @@
-"""The margin cascade straight from its definition (DESIGN.md, 5.1): dense arrays, no short cuts, numbered steps."""
+"""The margin cascade straight from its definition (docs/cascade.md): dense arrays, no short cuts, numbered steps."""
 
 from dataclasses import dataclass, field
 from typing import Literal

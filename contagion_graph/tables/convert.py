@@ -90,13 +90,17 @@ def _read_file(path: Path, text_columns: frozenset[str]) -> pa.Table:
         return pyarrow.parquet.read_table(path)
     if path.suffix != ".csv":
         raise ValueError(f"{path.name}: the ending says neither .csv nor .parquet")
-    options = pyarrow.csv.ConvertOptions(column_types={name: pa.string() for name in text_columns})
-    table = pyarrow.csv.read_csv(path, convert_options=options)
+    table = pyarrow.csv.read_csv(
+        path,
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(column_types={name: pa.string() for name in text_columns}),
+    )
     return _map_text(table, rf"^'{FORMULA}", r"\1")
 
 
-def write_file(table: pa.Table, path: Path) -> None:
+def write_file(columns: Mapping[Any, Any], path: Path) -> None:
     """Write columns as CSV or Parquet, as the ending of `path` says; a reader never sees half a file."""
+    table = pa.table({str(name): _array(columns[name]) for name in columns})
     beside = path.with_name(f".{path.name}.partial")
     try:
         if path.suffix == ".parquet":

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph.errors import SHOWN, Faults, nearest
-from contagion_graph.schema import FloatArray, Number
+from contagion_graph.tables.schema import FloatArray, Number
 
 
 def text_index(labels: Any) -> "pd.Index[str]":

@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contagion_graph.convert import Columns, columns_of
 from contagion_graph.errors import SHOWN, Faults, UnusedColumnWarning, nearest
-from contagion_graph.schema import (
+from contagion_graph.tables.convert import Columns, columns_of
+from contagion_graph.tables.schema import (
     REQUIRED,
     SCHEMAS,
     TRUTH,
@@ -116,7 +116,7 @@ def _fill_blank(labels: Labels, default: str) -> Labels:
     if not blank.any():
         return labels
     values = labels.values if default in labels.values else labels.values.append(pd.Index([default], dtype="str"))
-    return Labels(np.where(blank, values.get_indexer([default])[0], labels.codes).astype(np.int32), values)
+    return Labels(np.where(blank, int((values == default).argmax()), labels.codes).astype(np.int32), values)
 
 
 def _numbers(table: Table, column: str, kind: Number, values: pa.ChunkedArray, faults: Faults) -> FloatArray:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from contagion_graph.checks import note_rows, read_table
 from contagion_graph.errors import Faults, nearest
-from contagion_graph.records import PositionRecords
-from contagion_graph.schema import ACCOUNT_LEVELS, SCHEMAS, FloatArray, IntArray, Table
+from contagion_graph.tables.checks import note_rows, read_table
+from contagion_graph.tables.records import PositionRecords
+from contagion_graph.tables.schema import ACCOUNT_LEVELS, SCHEMAS, FloatArray, IntArray, Table
 
 
 def read_tables(sources: Mapping[str, object]) -> dict[str, Table]:

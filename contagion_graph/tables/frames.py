@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph.schema import Labels
+from contagion_graph.tables.schema import Labels
 
 KINDS = np.array(["deposit", "debt", "long", "short"], dtype=object)
 

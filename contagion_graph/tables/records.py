@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from contagion_graph.schema import FloatArray, IntArray, Labels
+from contagion_graph.tables.schema import FloatArray, IntArray, Labels
 
 
 @dataclass(frozen=True, eq=False)

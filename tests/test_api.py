@@ -1,0 +1,48 @@
+"""The public names, and what importing the package costs."""
+
+import subprocess
+import sys
+
+import pytest
+
+import contagion_graph as cg
+
+NAMES = {
+    *("CascadeResult", "CloseFactor", "ContagionError", "ContagionWarning", "ConvergenceError", "ConvergenceWarning"),
+    *("ExponentialImpact", "ExposureGraph", "FullLiquidation", "LinearImpact", "MarginCascade", "ParameterError"),
+    *("ProRata", "Solution", "Status", "TableError", "TargetMargin", "UnusedColumnWarning"),
+    *("generate", "read_tables", "write_tables"),
+}
+
+
+def test_the_public_names_are_these():
+    assert set(cg.__all__) == NAMES
+    assert set(dir(cg)) > NAMES
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_name_loads_and_is_documented(name: str):
+    assert getattr(cg, name).__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'exposure_grph'"):
+        cg.exposure_grph  # noqa: B018
+
+
+def test_importing_the_package_loads_no_heavy_module():
+    heavy = "{'numba', 'igraph', 'networkx', 'matplotlib', 'pandas', 'scipy'}"
+    code = f"import sys, contagion_graph; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_building_a_graph_loads_no_numba():
+    code = (
+        "import sys, contagion_graph as cg; cg.ExposureGraph.from_arrays([[1.0]], price=[1.0]); "
+        "print(sorted({'numba', 'igraph', 'networkx', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_the_version_is_that_of_the_package():
+    assert cg.__version__.count(".") == 2
