@@ -70,7 +70,7 @@ class MarginCascade:
         check_number("MarginCascade", "penalty", self.penalty, low=0, high=1)
         check_number("MarginCascade", "penalty_to_fund", self.penalty_to_fund, low=0, high=1)
         check_number("MarginCascade", "tol", self.tol, low=0, high=1)
-        check_number("MarginCascade", "max_rounds", self.max_rounds, low=1)
+        check_number("MarginCascade", "max_rounds", self.max_rounds, low=1, whole=True)
 
     def run(
         self,

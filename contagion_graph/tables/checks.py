@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from contagion_graph.errors import SHOWN, Faults, UnusedColumnWarning, nearest
 from contagion_graph.tables.convert import Columns, columns_of
 from contagion_graph.tables.schema import (
+    BLANKS,
     REQUIRED,
     SCHEMAS,
     TRUTH,
@@ -56,9 +57,13 @@ def check_table(name: str, columns: Columns, faults: Faults) -> Table | None:
     if missing or (size == 0 and name == "assets"):
         return None
     table = Table(name, size, frozenset(columns) & frozenset(schema.columns))
-    # labels first, so that the faults of the other columns can name their rows
+    # labels first, so that every fault can name its rows
     for column, kind in sorted(schema.columns.items(), key=lambda item: not isinstance(item[1], Label)):
         _read_column(table, column, kind, columns.get(column), faults)
+    for column, labels in table.labels.items():
+        if _is_required(schema.columns[column]):
+            blank = np.flatnonzero(labels.codes < 0)
+            note_rows(table, column, blank, faults, "blank", "Give every row a label.")
     _check_unique(table, schema.unique, faults)
     if schema.attributes:
         extra = {column: values for column, values in columns.items() if column not in schema.columns}
@@ -97,18 +102,26 @@ def _labels(table: Table, column: str, kind: Label, values: pa.ChunkedArray | No
     index = pd.Index(encoded.dictionary.to_pandas(), dtype="str")
     codes[codes == index.get_indexer(pd.Index([""], dtype="str"))[0]] = -1
     labels = Labels(codes, index)
-    if kind.default is REQUIRED:
-        note_rows(table, column, np.flatnonzero(codes < 0), faults, "blank", "Give every row a label.")
-        return labels
-    return labels if kind.default is None else _fill_blank(labels, kind.default)
+    return _fill_blank(labels, kind.default) if isinstance(kind.default, str) else labels
 
 
 def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    if not (is_text or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+    values = _plain(values)
+    if not (_is_text(values.type) or pa.types.is_integer(values.type) or pa.types.is_null(values.type)):
         return None
-    return values.cast(kind).cast(pa.large_string())
+    return values.cast(pa.large_string())
+
+
+def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Undo the encoding of categorical columns; text of any layout becomes the one that every operation knows."""
+    if not pa.types.is_dictionary(values.type):
+        return values
+    kind = pa.large_string() if _is_text(values.type.value_type) else values.type.value_type
+    return pa.chunked_array([chunk.dictionary.cast(kind).take(chunk.indices) for chunk in values.chunks], type=kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _fill_blank(labels: Labels, default: str) -> Labels:
@@ -143,12 +156,12 @@ def _numbers(table: Table, column: str, kind: Number, values: pa.ChunkedArray, f
 def _as_numbers(values: pa.ChunkedArray) -> tuple[FloatArray | None, Rows]:
     """Return numbers (NaN where blank) and the rows whose text is no number; None where the type cannot be numbers."""
     none = np.empty(0, dtype=np.int64)
-    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
-    plain = values.cast(kind)
+    plain = _plain(values)
+    kind = plain.type
     if pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         numbers = plain.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         return np.array(numbers, dtype=np.float64), none
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+    if not _is_text(kind):
         return None, none
     encoded = plain.cast(pa.large_string()).combine_chunks().dictionary_encode()
     codes = np.asarray(pc.fill_null(encoded.indices, -1), dtype=np.int64)
@@ -160,14 +173,14 @@ def _as_numbers(values: pa.ChunkedArray) -> tuple[FloatArray | None, Rows]:
 
 def _parse(text: str) -> float | None:
     try:
-        return float(text) if text.strip() else np.nan
+        return np.nan if text.strip().lower() in BLANKS else float(text)
     except ValueError:
         return None
 
 
 def _flags(table: Table, column: str, kind: Flag, values: pa.ChunkedArray, faults: Faults) -> BoolArray:
     words = ["" if value is None else str(value).strip().lower() for value in values.to_pylist()]
-    wrong = [row for row, word in enumerate(words) if word and word not in TRUTH]
+    wrong = [row for row, word in enumerate(words) if word not in TRUTH and word not in BLANKS]
     note_rows(table, column, np.array(wrong, np.int64), faults, "not a flag", "Write true or false.", values)
     return np.array([TRUTH.get(word, kind.default) for word in words], dtype=bool)
 

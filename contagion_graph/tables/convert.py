@@ -93,7 +93,12 @@ def _read_file(path: Path, text_columns: frozenset[str]) -> pa.Table:
     table = pyarrow.csv.read_csv(
         path,
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(column_types={name: pa.string() for name in text_columns}),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types={name: pa.string() for name in text_columns},
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
     )
     return _map_text(table, rf"^'{FORMULA}", r"\1")
 

@@ -15,6 +15,7 @@ POOL = "pool"
 CROSS_MARGIN = ""
 ACCOUNT_LEVELS = ("trader", "pool", "subaccount")
 REQUIRED = object()
+BLANKS = ("", "na", "n/a", "nan", "null", "none")
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 

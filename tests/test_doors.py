@@ -1,0 +1,196 @@
+"""All makes of table enter by one door, and give the same graph; files come back as they were written."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+import contagion_graph as cg
+
+POSITIONS = {
+    "trader": ["007", "=SUM(A1)", 'né, e\n"2"', "nan"],
+    "asset": ["ETH", "@BTC", "ETH", "'=x"],
+    "quantity": [1.5, -2.0, 1e-300, 1e300],
+    "pool": ["main", "main", "side", "side"],
+    "subaccount": ["", "iso", "", ""],
+    "entry_price": [None, 90.0, None, 1e-301],
+    "margin": [0.5, None, None, None],
+    "position": ["p1", "-1+1", "p3", "p4"],
+    "kind": ["deposit", None, "vault", None],
+}
+ASSETS = {
+    "asset": ["ETH", "@BTC", "'=x"],
+    "price": [0.1, 1 / 3, 1e-300],
+    "depth": [1e6, None, np.inf],
+    "margin_long": [0.05, 0.1, 0.0],
+    "margin_short": [0.05, 1.0, 0.0],
+    "sellable": [True, False, True],
+    "chain": ["ethereum", None, "+1"],
+}
+POOLS = {"pool": ["side", "main", "spare"], "insurance_fund": [1.0, 0.0, 5.0]}
+ACCOUNTS = {
+    "trader": ["idle", "007", "=SUM(A1)", 'né, e\n"2"', "nan"],
+    "pool": ["main", "main", "main", "side", "side"],
+    "subaccount": ["", "", "iso", "", ""],
+    "cash": [5.0, 0.1 + 0.2, -1.0, 0.0, 2.0],
+    "share": [1.0, 0.0, 2.0, 3.0, 0.5],
+    "since": [2020, 2021, 2022, 2023, 2024],
+}
+BACKING = {"asset": ["ETH"], "underlying": ["@BTC"], "weight": [0.5], "haircut": [0.1]}
+OBLIGATIONS = {"debtor": ["idle"], "creditor": ["007"], "amount": [3.0], "seniority": [1.0]}
+TABLES = {
+    "positions": POSITIONS,
+    "assets": ASSETS,
+    "pools": POOLS,
+    "accounts": ACCOUNTS,
+    "backing": BACKING,
+    "obligations": OBLIGATIONS,
+}
+
+
+def from_duckdb(columns: dict[str, list[Any]]) -> Any:
+    table = pa.table(columns)
+    return duckdb.from_arrow(table)
+
+
+DOORS = {
+    "mapping": lambda columns: columns,
+    "pandas": pd.DataFrame,
+    "pandas, filtered": lambda columns: (
+        pd.DataFrame(columns).iloc[::-1].sort_index().set_axis([7, 5, 3, 1, 0][: len(next(iter(columns.values())))])
+    ),
+    "pandas, categorical": lambda columns: pd.DataFrame(columns).astype(
+        {name: "category" for name in columns if name in ("trader", "asset", "pool")}
+    ),
+    "pandas, object": lambda columns: pd.DataFrame(columns).astype(object),
+    "polars": lambda columns: pl.DataFrame(columns, strict=False),
+    "polars, categorical": lambda columns: pl.DataFrame(columns, strict=False).with_columns(
+        pl.col(name).cast(pl.Categorical) for name in columns if name in ("trader", "asset")
+    ),
+    "pyarrow": pa.table,
+    "pyarrow, chunked": lambda columns: pa.concat_tables([pa.table(columns).slice(0, 1), pa.table(columns).slice(1)]),
+    "duckdb": from_duckdb,
+}
+
+
+def same(one: cg.ExposureGraph, other: cg.ExposureGraph) -> None:
+    for name in ("quantity", "margin_units"):
+        assert (getattr(one, name) != getattr(other, name)).nnz == 0
+    for name in ("cash", "price", "depth", "margin_long", "margin_short", "sellable", "insurance_fund", "share"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for name in ("accounts", "assets", "pools", "traders"):
+        assert getattr(one, name).tolist() == getattr(other, name).tolist()
+    assert one.to_frames().keys() == other.to_frames().keys()
+    for name, frame in one.to_frames().items():
+        pd.testing.assert_frame_equal(frame.fillna(np.nan), other.to_frames()[name].fillna(np.nan), check_dtype=False)
+
+
+@pytest.fixture(scope="module")
+def graph() -> cg.ExposureGraph:
+    return cg.ExposureGraph.from_tables(**TABLES)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_make_of_table_gives_the_same_graph(graph: cg.ExposureGraph, door: str):
+    same(graph, cg.ExposureGraph.from_tables(**{name: DOORS[door](columns) for name, columns in TABLES.items()}))
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_what_is_written_is_read_back(graph: cg.ExposureGraph, tmp_path: Path, format: str):  # noqa: A002
+    paths = cg.write_tables(graph, tmp_path, format=format)  # type: ignore[arg-type]
+    assert [path.stem for path in paths] == list(TABLES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
+    same(graph, cg.read_tables(tmp_path))
+    same(graph, cg.ExposureGraph.from_tables(**{path.stem: path for path in paths}))
+    same(graph, cg.ExposureGraph.from_tables(**{path.stem: str(path) for path in paths}))
+
+
+def test_frames_build_the_graph_again(graph: cg.ExposureGraph):
+    same(graph, cg.ExposureGraph.from_tables(**graph.to_frames()))
+
+
+def test_a_label_that_a_spreadsheet_would_run_is_escaped_in_csv(graph: cg.ExposureGraph, tmp_path: Path):
+    cg.write_tables(graph, tmp_path)
+    text = (tmp_path / "positions.csv").read_text(encoding="utf-8")
+    for cell in ('"\'=SUM(A1)"', '"\'@BTC"', "\"''=x\"", '"\'-1+1"'):
+        assert cell in text
+    assert '"=SUM' not in text
+
+
+def test_integer_labels_are_text():
+    graph = cg.ExposureGraph.from_tables(
+        {"trader": [7, 11], "asset": [1, 1], "quantity": [1, 2]}, {"asset": [1], "price": [10]}
+    )
+    assert graph.traders.tolist() == ["7", "11"]
+    assert cg.MarginCascade().run(graph, {1: -0.5}, losses={7: 1.0}).traders.loc["7", "direct"] == 6.0
+
+
+def test_a_decimal_and_a_text_number_are_numbers():
+    quantity = duckdb.sql("select 'A' as trader, 'X' as asset, 1.25::decimal(10, 2) as quantity")
+    assets = pl.DataFrame({"asset": ["X"], "price": [" 4e0 "]})
+    assert cg.ExposureGraph.from_tables(quantity, assets).equity.tolist() == [5.0]
+
+
+def test_numbers_in_csv_may_be_integers_and_blanks(tmp_path: Path):
+    (tmp_path / "positions.csv").write_text("trader,asset,quantity,entry_price\n01,X,3,\n1,X,-2,8\n")
+    (tmp_path / "assets.csv").write_text("asset,price,depth\nX,10,\n")
+    graph = cg.read_tables(tmp_path)
+    assert graph.traders.tolist() == ["01", "1"]
+    assert graph.equity.tolist() == [30.0, -4.0]
+    assert graph.depth.tolist() == [np.inf]
+
+
+def test_a_bad_csv_names_rows_and_labels(tmp_path: Path):
+    (tmp_path / "positions.csv").write_text("trader,asset,quantity\nA,X,3\nB,Y,many\n")
+    (tmp_path / "assets.csv").write_text("asset,price\nX,-10\n")
+    with pytest.raises(cg.TableError) as caught:
+        cg.read_tables(tmp_path)
+    message = str(caught.value)
+    assert "positions.quantity: not a number in 1 row (row 1: 'many', trader 'B', asset 'Y')" in message
+    assert "assets.price: out of range in 1 row (row 0: -10, asset 'X')" in message
+    assert "positions.asset: unknown label 'Y'" in message
+
+
+def test_a_ragged_csv_is_a_fault(tmp_path: Path):
+    (tmp_path / "positions.csv").write_text("trader,asset,quantity\nA,X\n")
+    (tmp_path / "assets.csv").write_text("asset,price\nX,10\n")
+    with pytest.raises(cg.TableError, match="positions: cannot be read"):
+        cg.read_tables(tmp_path)
+
+
+def test_a_folder_without_tables_is_a_fault(tmp_path: Path):
+    with pytest.raises(cg.TableError, match="is not a folder"):
+        cg.read_tables(tmp_path / "nowhere")
+    with pytest.raises(cg.TableError) as caught:
+        cg.read_tables(tmp_path)
+    assert "no positions.csv or positions.parquet" in str(caught.value)
+    assert "no assets.csv or assets.parquet" in str(caught.value)
+
+
+def test_two_files_for_one_table_are_a_fault(graph: cg.ExposureGraph, tmp_path: Path):
+    cg.write_tables(graph, tmp_path)
+    cg.write_tables(graph, tmp_path, format="parquet")
+    with pytest.raises(cg.TableError, match=r"there is a positions\.csv and a positions\.parquet"):
+        cg.read_tables(tmp_path)
+
+
+def test_nothing_half_written_is_left(graph: cg.ExposureGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full_disk(table: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(pyarrow.parquet, "write_table", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        cg.write_tables(graph, tmp_path, format="parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_format_is_refused(graph: cg.ExposureGraph, tmp_path: Path):
+    with pytest.raises(cg.ParameterError, match="format is 'xlsx'"):
+        cg.write_tables(graph, tmp_path, format="xlsx")  # type: ignore[arg-type]
