@@ -26,7 +26,11 @@ def element_tables(
     positions = frames["positions"]
     value = positions["quantity"].to_numpy() * price.loc[positions["asset"]].to_numpy()
     positions = positions.assign(value=value, weight=np.abs(value))
-    nodes = [_nodes("trader", _traders(frames["accounts"])), _nodes("asset", frames["assets"])]
+    traders = _traders(frames["accounts"])
+    if not positions_are_nodes:  # what derivatives cost is in no edge, so it has to be in the cash
+        cost = (positions["quantity"] * positions["entry_price"]).groupby(positions["trader"]).sum()
+        traders["cash"] -= cost.reindex(traders["trader"]).fillna(0.0).to_numpy()
+    nodes = [_nodes("trader", traders), _nodes("asset", frames["assets"])]
     trader, asset = "trader:" + positions["trader"], "asset:" + positions["asset"]
     if not positions_are_nodes:
         edges = pd.DataFrame({"source": trader, "target": asset, **positions[["quantity", "value", "weight"]]})
@@ -63,11 +67,11 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def to_networkx(nodes: pd.DataFrame, edges: pd.DataFrame, *, tables: Mapping[str, pd.DataFrame]) -> Any:
-    """Return nodes and edges as a networkx graph; tables pools and accounts travel in its graph attributes."""
+    """Return nodes and edges as a networkx graph; the tables travel in its graph attributes."""
     import networkx as nx
 
     network: Any = nx.Graph()
-    network.graph.update({name: tables[name].to_dict(orient="list") for name in ("pools", "accounts")})
+    network.graph.update({name: table.to_dict(orient="list") for name, table in tables.items()})
     network.add_nodes_from((row.pop("id"), row) for row in _rows(nodes))
     network.add_edges_from((row.pop("source"), row.pop("target"), row) for row in _rows(edges))
     return network

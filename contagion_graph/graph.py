@@ -464,8 +464,9 @@ class ExposureGraph:
         Parameters
         ----------
         nodes : {"bipartite", "positions"}
-            "bipartite": traders and assets, one edge for each pair with a position. "positions": each position is a
-            node of its own, with an edge to its trader and one to its asset.
+            "bipartite": traders and assets, one edge for each pair with a position; pools and subaccounts are not in
+            it. "positions": each position is a node of its own, with an edge to its trader and one to its asset;
+            `from_networkx` builds the whole graph from it again.
 
         Returns
         -------
@@ -480,7 +481,9 @@ class ExposureGraph:
         >>> list(graph.to_networkx().edges(data=True))
         [('trader:A', 'asset:A', {'quantity': 2.0, 'value': 20.0, 'weight': 20.0})]
         """
-        return elements.to_networkx(*self.elements(nodes), tables=self.to_frames())
+        kept = ("pools", "accounts") if nodes == "positions" else ()
+        tables = {name: table for name, table in self.to_frames().items() if name in kept}
+        return elements.to_networkx(*self.elements(nodes), tables=tables)
 
     def to_igraph(self, *, nodes: Nodes = "bipartite") -> Any:
         """Return the exposure graph as an igraph graph, with the nodes, edges and attributes of `to_networkx`.

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+
 from contagion_graph.errors import ConvergenceError, ConvergenceWarning, ParameterError
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.path import run_path
@@ -121,7 +123,8 @@ class MarginCascade:
             raise ParameterError(f"on_failure is {on_failure!r}; it must be one of {', '.join(get_args(OnFailure))}")
         if not isinstance(graph, ExposureGraph):
             raise ParameterError(f"graph is a {type(graph).__name__}; build an ExposureGraph first")
-        arrays, solution = run_path(graph, scenario(graph, shock, losses, defaults), self)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, at the next look
+            arrays, solution = run_path(graph, scenario(graph, shock, losses, defaults), self)
         _report(solution, on_failure)
         return CascadeResult(graph, self, arrays, solution)
 

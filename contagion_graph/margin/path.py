@@ -85,9 +85,9 @@ class Path:
         kept = np.where(graph.sellable, 0.0, scenario.price_shocked)
         value, gross, margin = graph.valuation(kept) if kept.any() else (np.zeros(n), np.zeros(n), np.zeros(n))
         self.kept_value, self.kept_short, self.kept_margin = value, (gross - value) / 2.0, margin
-        self.look()
+        self.look(step=0)
 
-    def look(self) -> None:
+    def look(self, step: int) -> None:
         """Mark every account at the present prices (step 1).
 
         E = cash + R + (1 - gamma) Q~.p + (Q - Q~).p - L ;  M likewise from margin_units.
@@ -97,7 +97,7 @@ class Path:
         self.held = self.kept_value + left * value
         self.equity = self.money + self.held
         self.maintenance = self.kept_margin + left * margin
-        self._check_finite()
+        self._check_finite(step)
 
     def breached(self, step: int) -> Rows:
         """Return the accounts not wholly closed with E < M, and the given defaults in the first round (step 2)."""
@@ -164,7 +164,7 @@ class Path:
         totals = {"shortfall": shortfall, "fund_used": used, "socialised": paid, "uncovered": uncovered}
         return {name: float(amount.sum()) for name, amount in totals.items()}
 
-    def _check_finite(self) -> None:
+    def _check_finite(self, step: int) -> None:
         for name, state, index in (
             ("price of asset", self.price, self.graph.assets),
             ("equity of account", self.equity, self.graph.accounts),
@@ -173,8 +173,10 @@ class Path:
             wrong = np.flatnonzero(~np.isfinite(state))
             if wrong.size:
                 where = f"{name} {label_text(index[wrong[0]])!r} is {state[wrong[0]]}"
-                solution = Solution(Status.NON_FINITE, len(self.rounds), np.nan)
-                raise ConvergenceError(f"{where} in round {len(self.rounds)}. {Status.NON_FINITE.value}", solution)
+                when = f"in round {step}" if step else "at the shocked prices"
+                raise ConvergenceError(
+                    f"{where} {when}. {Status.NON_FINITE.value}", Solution(Status.NON_FINITE, step, np.nan)
+                )
 
     def arrays(self) -> CascadeArrays:
         """Return what the path has come to."""
@@ -213,7 +215,7 @@ def run_path(graph: ExposureGraph, scenario: Scenario, rules: Rules) -> tuple[Ca
         path.breach_round[rows] = np.where(path.breach_round[rows] == 0, step, path.breach_round[rows])
         before = path.price
         path.trade(rows, share)
-        path.look()
+        path.look(step)
         moved = np.divide(path.price, before, out=np.ones_like(before), where=before > 0)
         first = {
             "breached": rows.size,
