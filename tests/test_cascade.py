@@ -311,7 +311,8 @@ from scipy import sparse
 rng = np.random.default_rng(5)
 quantity = sparse.random_array((20_000, 30), density=0.1, rng=rng, format="csr", data_sampler=rng.normal)
 graph = cg.ExposureGraph.from_arrays(quantity, price=rng.lognormal(size=30), depth=3e3,
-    margin_long=0.1, margin_short=0.1, cash=rng.lognormal(0, 1.5, 20_000), pool=rng.integers(0, 5, 20_000), insurance_fund=10.0)
+    margin_long=0.1, margin_short=0.1, cash=rng.lognormal(0, 1.5, 20_000), pool=rng.integers(0, 5, 20_000),
+    insurance_fund=10.0)
 digest = hashlib.sha256()
 for rule in (cg.FullLiquidation(), cg.TargetMargin(0.1)):
     result = cg.MarginCascade(liquidation=rule, penalty=0.01).run(graph, {str(k): -0.2 for k in range(10)})

@@ -98,7 +98,7 @@ def test_rules_are_values():
     assert hash(cg.MarginCascade()) == hash(cg.MarginCascade())
 
 
-# Ann: deposit 2 X, long 3 Y from 4. Bob: debt 1 X, deposit 1 Y, short 2 Y from 7. X stands at 10, Y at 5 and falls to 4.
+# Ann: deposit 2 X, long 3 Y from 4. Bob: debt 1 X, deposit 1 Y, short 2 Y from 7. X costs 10, Y 5, then 4.
 BASES = {
     "equity": [20 + 1 + 3, 0],
     "deposits": [20 + 1, 5 + 0],
