@@ -135,3 +135,7 @@ def _liquidation(text: str) -> Liquidation:
             raise
         message = f"--liquidation {text!r} is not full, target[:BUFFER] or close-factor[:FACTOR[:FULL_BELOW]]"
         raise ParameterError(message) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -50,7 +50,7 @@ class ExposureGraph:
     records : PositionRecords or None
         The single positions; None where the graph came from arrays and each cell is one position.
     attributes : mapping of table name to DataFrame
-        Further columns of tables assets, pools and accounts, in label order.
+        Further columns of tables assets, pools and accounts, by label.
     backing, obligations : DataFrame or None
         These two tables, checked.
 

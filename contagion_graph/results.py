@@ -54,6 +54,7 @@ class CascadeArrays:
     rounds: list[dict[str, float]]
 
 
+ROUNDING = 1e-12
 ROUND_COLUMNS = ("breached", "closed_value", "largest_move", "shortfall", "fund_used", "socialised", "uncovered")
 SUMMED = (
     *("equity_before", "equity_after", "loss", "direct", "impact"),
@@ -233,6 +234,8 @@ class CascadeResult:
     def bystanders(self) -> pd.DataFrame:
         """Return the traders whom the shock itself did not touch and who lose all the same, the largest loss first.
 
+        A loss of less than 1e-12 of what the trader holds is rounding.
+
         Examples
         --------
         >>> import contagion_graph as cg
@@ -243,24 +246,26 @@ class CascadeResult:
         ['1']
         """
         traders = self.traders
-        hit = traders[(traders["direct"] == 0.0) & (traders["loss"] > 0.0)]
-        return hit.sort_values("loss", ascending=False, kind="stable")
+        gross = np.bincount(self.graph.trader_of, weights=self.graph.rest[1], minlength=len(traders))
+        lost = traders["loss"] > ROUNDING * (gross + traders["equity_before"].abs())
+        touched: pd.Series[bool] = traders["direct"] != 0.0
+        return traders[lost & ~touched].sort_values("loss", ascending=False, kind="stable")
 
     def to_frames(self) -> dict[str, pd.DataFrame]:
         """Return all tables as pandas frames with plain columns: summary, traders, accounts, assets, pools, rounds."""
-        summary = self.summary().astype(str).rename_axis("figure").reset_index(name="value")
+        summary = pd.DataFrame({"figure": self.summary().index, "value": self.summary().to_numpy()})
         tables = {
             name: getattr(self, name).reset_index() for name in ("traders", "accounts", "assets", "pools", "rounds")
         }
         return {"summary": summary, **tables}
 
-    def summary(self) -> "pd.Series[Any]":
+    def summary(self) -> "pd.Series[float]":
         """Return the main figures.
 
         Returns
         -------
         Series
-            status (text); rounds; traders; accounts; breached and closed (accounts; closed = wholly); loss, direct,
+            rounds; traders; accounts; breached and closed (accounts; closed = wholly); loss, direct,
             impact, penalty, socialised, shortfall, standalone, indirect (currency, over all accounts); fund_used,
             fund_received, uncovered (currency, over all pools); largest_fall (relative fall of a price from before the
             shock to the end); bystanders (traders whom the shock did not touch and who lose) and bystander_loss
@@ -272,7 +277,6 @@ class CascadeResult:
         fall = 1.0 - self.arrays.price_after / self.graph.price
         return pd.Series(
             {
-                "status": self.solution.status.value,
                 "rounds": len(self.arrays.rounds),
                 "traders": len(self.graph.traders),
                 "accounts": len(self.graph.accounts),
@@ -285,16 +289,17 @@ class CascadeResult:
                 "bystander_loss": float(bystanders["loss"].sum()),
             },
             name="cascade",
+            dtype=np.float64,
         )
 
     def __repr__(self) -> str:
         s = self.summary()
         plural = "" if s["rounds"] == 1 else "s"
         return (
-            f"<CascadeResult: {s['breached']:,} of {s['accounts']:,} accounts breached, {s['closed']:,} closed whole "
-            f"in {s['rounds']} round{plural}; loss {s['loss']:,.6g}, of which {s['indirect']:,.6g} indirect; "
-            f"shortfall {s['shortfall']:,.6g}, of which the fund paid {s['fund_used']:,.6g}, members "
-            f"{s['socialised']:,.6g}, nobody {s['uncovered']:,.6g}. {s['status']}>"
+            f"<CascadeResult: {s['breached']:,.0f} of {s['accounts']:,.0f} accounts breached, {s['closed']:,.0f} "
+            f"closed whole in {s['rounds']:.0f} round{plural}; loss {s['loss']:,.6g}, of which {s['indirect']:,.6g} "
+            f"indirect; shortfall {s['shortfall']:,.6g}, of which the fund paid {s['fund_used']:,.6g}, members "
+            f"{s['socialised']:,.6g}, nobody {s['uncovered']:,.6g}. {self.solution.status.value}>"
         )
 
     def _repr_html_(self) -> str:

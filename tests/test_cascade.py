@@ -267,7 +267,7 @@ def test_traders_are_the_sums_of_their_accounts():
 def test_the_summary_has_its_documented_keys():
     summary = cg.MarginCascade().run(one_asset(), {"X": -0.1}).summary()
     assert summary.index.tolist() == [
-        *("status", "rounds", "traders", "accounts", "breached", "closed"),
+        *("rounds", "traders", "accounts", "breached", "closed"),
         *("loss", "direct", "impact", "penalty", "socialised", "shortfall", "standalone", "indirect"),
         *("fund_used", "fund_received", "uncovered", "largest_fall", "bystanders", "bystander_loss"),
     ]
@@ -330,3 +330,16 @@ def test_the_same_bits_on_any_number_of_threads():
         for threads in (1, 2, 5)
     }
     assert len(digests) == 1
+
+
+def test_rounding_makes_no_bystander():
+    graph = cg.ExposureGraph.from_arrays(
+        [[1.9960463201930951, 5.171880145940222, -1.9364843771442029]],
+        price=[0.27167270392911347, 2.472811757789748, 1.5626366774393448],
+        margin_long=0.3,
+        margin_short=0.3,
+        cash=[-9.274802240449025],
+    )
+    result = cg.MarginCascade(liquidation=cg.CloseFactor(0.5), sharing=None).run(graph)
+    assert 0.0 < abs(result.traders["loss"].iloc[0]) < 1e-14
+    assert result.bystanders().empty

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from contagion_graph.results import CascadeResult
+from contagion_graph.results import ROUNDING, CascadeResult
 
 CHANNELS = {
     "direct": "the shock itself",
@@ -38,16 +38,19 @@ def report(result: CascadeResult, *, rows: int = 5) -> str:
     >>> print(report(cg.MarginCascade().run(graph, {"0": -0.1})).splitlines()[0])
     1 of 1 accounts breached, 1 of them closed whole, in 1 round.
     """
-    s = result.summary()
-    rounds = f"{s['rounds']} round{'' if s['rounds'] == 1 else 's'}"
+    s, losses = result.summary(), result.traders["loss"]
+    rounds = f"{s['rounds']:.0f} round{'' if s['rounds'] == 1 else 's'}"
     parts = [
-        f"{s['breached']:,} of {s['accounts']:,} accounts breached, {s['closed']:,} of them closed whole, in {rounds}.",
+        f"{s['breached']:,.0f} of {s['accounts']:,.0f} accounts breached, {s['closed']:,.0f} of them closed whole, "
+        f"in {rounds}.",
         f"The largest fall of a price, shock included: {s['largest_fall']:.1%}.",
         f"Of a shortfall of {money(s['shortfall'])} the insurance funds paid {money(s['fund_used'])}, other members "
         f"{money(s['socialised'])}, nobody {money(s['uncovered'])}.",
-        f"{s['bystanders']:,} of {s['traders']:,} traders held nothing that the shock touched and lose "
+        f"Traders who lose, lose {money(losses.clip(lower=0).sum())}; traders who gain, gain "
+        f"{money(-losses.clip(upper=0).sum())}.",
+        f"{s['bystanders']:,.0f} of {s['traders']:,.0f} traders held nothing that the shock touched and lose "
         f"{money(s['bystander_loss'])} all the same.",
-        *_section("Where the loss comes from", _channels(s)),
+        *_section("Where the loss comes from, over all accounts (below 0: a gain)", _channels(result)),
         *_section("Round by round", _shortened(_as_text(result.rounds), 2 * rows)),
         *_section(f"The {rows} assets that fell most", _assets(result, rows)),
         *_section(f"The {rows} traders who lose most", _traders(result.traders.nlargest(rows, "loss"))),
@@ -71,9 +74,11 @@ def _section(title: str, table: pd.DataFrame) -> list[str]:
     return ["", title, table.to_string() if len(table) else "  (none)"]
 
 
-def _channels(summary: "pd.Series[Any]") -> pd.DataFrame:
-    lines = {meaning: money(summary[name]) for name, meaning in CHANNELS.items()}
-    return pd.DataFrame({"currency": lines}).rename_axis(None)
+def _channels(result: CascadeResult) -> pd.DataFrame:
+    summary, rounding = result.summary(), ROUNDING * result.graph.rest[1].sum()
+    amounts = {meaning: float(summary[name]) for name, meaning in CHANNELS.items()}
+    lines = {meaning: money(amount if abs(amount) > rounding else 0.0) for meaning, amount in amounts.items()}
+    return pd.DataFrame({"currency": lines})
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:

@@ -154,7 +154,7 @@ def subset_arrays(graph: Mapping[str, Any], rows: BoolArray, columns: BoolArray,
         "share": None if graph["share"] is None else graph["share"][rows],
         "accounts": account_index(levels, codes),
         "records": records,
-        "attributes": {name: frame[masks[name]].reset_index(drop=True) for name, frame in graph["attributes"].items()},
+        "attributes": {name: frame[masks[name]] for name, frame in graph["attributes"].items()},
         "backing": _rows_within(graph["backing"], ("asset", "underlying"), graph["assets"][columns]),
         "obligations": _rows_within(graph["obligations"], ("debtor", "creditor"), levels[0]),
     }

@@ -149,7 +149,7 @@ def graph_arrays(tables: Mapping[str, Table]) -> dict[str, Any]:
         "assets": asset_index,
         "pools": pools,
         "records": records,
-        "attributes": _attributes(tables, index),
+        "attributes": _attributes(tables, {"assets": asset_index, "pools": pools, "accounts": index}),
         **{name: _frame(tables[name]) for name in ("backing", "obligations") if name in tables},
     }
 
@@ -159,11 +159,10 @@ def _in_row_order(table: Table, column: str) -> "pd.Index[str]":
     return labels.values[labels.codes]
 
 
-def _attributes(tables: Mapping[str, Table], accounts: pd.MultiIndex) -> dict[str, pd.DataFrame]:
+def _attributes(tables: Mapping[str, Table], indexes: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Further columns with the labels of their rows; accounts that only positions name have none."""
     kept = {name: table.attributes for name, table in tables.items() if not table.attributes.columns.empty}
-    if "accounts" in kept:
-        kept["accounts"] = kept["accounts"].reindex(range(len(accounts)))
-    return kept
+    return {name: frame.reindex(range(len(indexes[name]))).set_axis(indexes[name]) for name, frame in kept.items()}
 
 
 def _frame(table: Table) -> pd.DataFrame:

@@ -1,0 +1,127 @@
+"""The command line, called as a user calls it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import contagion_graph as cg
+from contagion_graph.cli import main
+from contagion_graph.io.text import report
+
+RESULT_TABLES = {"summary", "traders", "accounts", "assets", "pools", "rounds"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Write a small market: Ann thinly margined, Bob not, Cleo without ETH."""
+    graph = cg.ExposureGraph.from_arrays(
+        [[10.0, 5.0], [10.0, 0.0], [0.0, 20.0]],
+        price=[100.0, 20.0],
+        depth=5e3,
+        margin_long=0.1,
+        cash=[-960.0, -500.0, 0.0],
+        traders=["Ann", "Bob", "Cleo"],
+        assets=["ETH", "BTC"],
+    )
+    cg.write_tables(graph, tmp_path / "tables")
+    return tmp_path / "tables"
+
+
+def test_demo_prints_a_report_and_writes_all_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["demo", "--accounts", "500", "--seed", "3", "--out", str(tmp_path / "demo")]) == 0
+    shown = capsys.readouterr().out
+    for text in ("500 accounts, 40 assets", "Shock: ETH -30%", "accounts breached, ", "Where the loss comes from"):
+        assert text in shown
+    assert {path.stem for path in (tmp_path / "demo").glob("*.csv")} == RESULT_TABLES
+    graph = cg.read_tables(tmp_path / "demo" / "graph")
+    assert len(graph.accounts) == 500
+    traders = pd.read_csv(tmp_path / "demo" / "traders.csv")
+    result = cg.MarginCascade(penalty=0.01, penalty_to_fund=0.5).run(graph, {"ETH": -0.3})
+    assert traders["loss"].sum() == pytest.approx(result.traders["loss"].sum(), rel=1e-12)
+
+
+def test_check_counts_what_is_there(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["check", str(folder)]) == 0
+    assert "3 accounts, 2 assets, 4 positions" in (shown := capsys.readouterr().out)
+    assert "No faults. 0 of 3 accounts are in breach before any shock." in shown
+
+
+def test_check_lists_every_fault_and_exits_with_1(folder: Path, capsys: pytest.CaptureFixture[str]):
+    (folder / "assets.csv").write_text("asset,price,depth\nETH,-1,5\nBCT,1,zero\n")
+    assert main(["check", str(folder)]) == 1
+    shown = capsys.readouterr().out
+    assert shown.startswith("3 faults (rows count from 0):")
+    assert "unknown label 'BTC' (did you mean 'BCT'?)" in shown
+
+
+def test_run_is_the_library(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    arguments = ["run", str(folder), "--shock", "ETH=-5%", "--shock", "BTC=-0.02", "--impact", "linear"]
+    rules = ["--liquidation", "target:0.2", "--penalty", "0.01", "--sharing", "none"]
+    assert main([*arguments, *rules, "--out", str(tmp_path / "out"), "--format", "parquet"]) == 0
+    model = cg.MarginCascade(liquidation=cg.TargetMargin(0.2), impact=cg.LinearImpact(), sharing=None, penalty=0.01)
+    result = model.run(cg.read_tables(folder), {"ETH": -0.05, "BTC": -0.02})
+    assert report(result) in capsys.readouterr().out
+    assert result.summary()["breached"] > 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"{name}.parquet" for name in RESULT_TABLES}
+    accounts = pd.read_parquet(tmp_path / "out" / "accounts.parquet").set_index(["trader", "pool", "subaccount"])
+    pd.testing.assert_frame_equal(accounts, result.accounts)
+
+
+def test_run_without_out_writes_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["run", str(folder), "--shock", "ETH=-1%"]) == 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--shock", "EHT=-30%"], "unknown asset 'EHT' (did you mean 'ETH'?)"),
+        (["--shock", "ETH"], "--shock 'ETH' is not ASSET=CHANGE"),
+        (["--shock", "ETH=much"], "--shock 'ETH=much' is not ASSET=CHANGE"),
+        (["--shock", "ETH=-130%"], "changes by -1.3"),
+        (["--liquidation", "half"], "--liquidation 'half' is not"),
+        (["--liquidation", "target:big"], "--liquidation 'target:big' is not"),
+        (["--liquidation", "target:-1"], "TargetMargin: buffer is -1.0"),
+        (["--penalty", "3"], "MarginCascade: penalty is 3.0"),
+        (["--sharing", "share"], "needs column share"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments, expected
+):
+    code = main(["run", str(folder), *arguments])
+    message = capsys.readouterr().err
+    assert code == 2
+    assert expected in message
+    assert message.startswith("contagion-graph: ")
+
+
+def test_a_missing_folder_is_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["run", str(tmp_path / "nowhere")]) == 2
+    assert "is not a folder" in capsys.readouterr().err
+    assert main(["check", str(tmp_path / "nowhere")]) == 1
+
+
+def test_a_close_factor_takes_two_numbers(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["run", str(folder), "--shock", "ETH=-5%", "--liquidation", "close-factor:0.5:0.9"]) == 0
+    model = cg.MarginCascade(liquidation=cg.CloseFactor(0.5, full_below=0.9))
+    assert report(model.run(cg.read_tables(folder), {"ETH": -0.05})) in capsys.readouterr().out
+
+
+def test_the_installed_command_answers():
+    shown = subprocess.check_output([sys.executable, "-m", "contagion_graph.cli", "--help"], text=True)
+    for command in ("demo", "check", "run"):
+        assert command in shown
+
+
+def test_long_lists_of_rounds_are_shortened():
+    graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], depth=1e7, margin_long=0.1, cash=[-950.0])
+    result = cg.MarginCascade(liquidation=cg.CloseFactor(0.01)).run(graph, {})
+    assert len(result.rounds) > 10
+    shown = report(result).split("Round by round\n")[1].split("\n\n")[0].splitlines()
+    assert len(shown) == 1 + 8 + 1 + 2
