@@ -248,8 +248,8 @@ class CascadeResult:
         traders = self.traders
         gross = np.bincount(self.graph.trader_of, weights=self.graph.rest[1], minlength=len(traders))
         lost = traders["loss"] > ROUNDING * (gross + traders["equity_before"].abs())
-        touched: pd.Series[bool] = traders["direct"] != 0.0
-        return traders[lost & ~touched].sort_values("loss", ascending=False, kind="stable")
+        hit: pd.DataFrame = traders[(traders["direct"] == 0.0) & lost]
+        return hit.sort_values("loss", ascending=False, kind="stable")
 
     def to_frames(self) -> dict[str, pd.DataFrame]:
         """Return all tables as pandas frames with plain columns: summary, traders, accounts, assets, pools, rounds."""
