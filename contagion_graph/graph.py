@@ -10,13 +10,13 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph import elements
+from contagion_graph.chunks import BLOCK, chunk_borders
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.tables import arrays, assemble, frames
 from contagion_graph.tables.records import PositionRecords
 from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
 from contagion_graph.tables.vectors import row_of, vector
 
-CHUNKS = 64
 Nodes = Literal["positions", "bipartite"]
 
 
@@ -262,18 +262,16 @@ class ExposureGraph:
         )
 
     @cached_property
-    def borders(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """The rows at which the fixed chunks begin and end; each holds about as many cells and rows as the next."""
-        work = self.quantity.indptr + np.arange(len(self.accounts) + 1, dtype=np.int64)
-        return np.searchsorted(work, np.linspace(0, work[-1], CHUNKS + 1).astype(np.int64))
+    def block_borders(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The blocks of rows at which the fixed chunks begin and end."""
+        return chunk_borders(self.quantity.indptr)
 
     def valuation(self, price: FloatArray, rows: Any = None) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return Q.p, |Q|.p and mu.p of all accounts, or of some rows (ascending), at a price [currency]."""
         from contagion_graph import kernels
 
-        rows, borders = self._chunked(rows)
-        q = self.quantity
-        return kernels.value_rows(q.indptr, q.indices, q.data, self.margin_units.data, price, rows, borders)
+        cells = kernels.Cells(self.quantity.indptr, self.quantity.indices, self.quantity.data, self.margin_units.data)
+        return kernels.value_rows(cells, price, *self._chunked(rows))
 
     def column_sums(self, matrix: sparse.csr_array, weight: FloatArray, rows: Any = None) -> FloatArray:
         """Return A^T w for a matrix A with one row an account, over all rows or some (ascending), in a fixed order."""
@@ -284,9 +282,10 @@ class ExposureGraph:
         return kernels.column_sums(*cells, rows, weight, borders, matrix.shape[1])
 
     def _chunked(self, rows: Any) -> tuple[Any, Any]:
+        borders = np.minimum(self.block_borders * BLOCK, len(self.accounts))
         if rows is None:
-            return np.arange(len(self.accounts)), self.borders
-        return rows, np.searchsorted(rows, self.borders)
+            return np.arange(len(self.accounts)), borders
+        return rows, np.searchsorted(rows, borders)
 
     @cached_property
     def rest(self) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -295,6 +294,15 @@ class ExposureGraph:
         for array in rest:
             array.flags.writeable = False
         return rest
+
+    @cached_property
+    def sensitivity(self) -> FloatArray:
+        """The most that each account's slack can move: sum_j |quantity_ij - margin_units_ij| price_j, shape (n,)."""
+        from contagion_graph import kernels
+
+        q, mu = self.quantity, self.margin_units.data
+        cells = kernels.Cells(q.indptr, q.indices, q.data - mu, mu)
+        return kernels.value_rows(cells, self.price, *self._chunked(None))[1]
 
     @property
     def equity(self) -> "pd.Series[float]":

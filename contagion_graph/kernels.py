@@ -1,31 +1,85 @@
 """The compiled passes over the rows of a sparse matrix: the only file that knows numba.
 
-A matrix is its three CSR arrays. `rows` are the rows to look at, in ascending order, and `borders` cut that list into
-a fixed number of chunks. Each row is summed in column order, each chunk in row order, and the chunks in their order,
-so the result is the same to the last bit on any number of threads. The number of threads is numba's
-(NUMBA_NUM_THREADS); a few rows are not worth waking threads for.
+A matrix is its three CSR arrays. `rows` are the rows to look at, in ascending order, and `borders` cut that list into a
+fixed number of chunks. Each row is summed in column order, each chunk in row order, and the chunks in their order, so
+the result is the same to the last bit on any number of threads. The number of threads is numba's (NUMBA_NUM_THREADS);
+a few rows are not worth waking threads for.
+
+**Only the rows that can have changed.** Let an account have slack s = E - M at its last look. Until its closed share
+changes, its slack falls by at most g (T - T') + b (C - C'): g = sum_j |q_j - mu_j| p0_j, T a clock that each round
+advances by max_j |p'_j - p_j| / p0_j, b its weight in loss sharing, C the sum of its channels' water levels so far, T'
+and C' their values then. So nothing can have happened to it before
+
+    T + C  >=  key  =  T' + C' + s / max(g, b),
+
+and `look` passes over it. Every s is lessened by a guard, far above the rounding of a row's sums, so that the answer is
+bit for bit that of looking at every row. Blocks of rows keep their least key: most blocks are passed over whole.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
 
+from contagion_graph.chunks import BLOCK
+
 Array = np.ndarray[Any, Any]
 ROWS_WORTH_THREADS = 10_000
+GUARD = 1e-12
 
 
-def value_rows(
-    indptr: Array, indices: Array, quantity: Array, margin_units: Array, price: Array, rows: Array, borders: Array
-) -> tuple[Array, Array, Array]:
+# numba's cache files on users' disks name these classes: a renamed one could not be loaded there
+class Cells(NamedTuple):
+    """Who holds what: the cells of Q and mu (n x m)."""
+
+    indptr: Array
+    indices: Array
+    quantity: Array
+    margin_units: Array
+
+
+class Market(NamedTuple):
+    """The prices p (m), which assets are sellable, and the number of this set of prices (1 entry)."""
+
+    price: Array
+    sellable: Array
+    number: Array
+
+
+class Channels(NamedTuple):
+    """Who bears losses: the cells of b (n x c), the level C' from which each counts, and the levels C (c)."""
+
+    indptr: Array
+    indices: Array
+    base: Array
+    since: Array
+    level: Array
+
+
+class Accounts(NamedTuple):
+    """The state of the accounts (n each), what the last look at each of them found, and the least key of each block."""
+
+    money: Array  # cash + R
+    closed: Array  # gamma
+    levied: Array  # D, what was socialised before the levels in `since`
+    sensitivity: Array  # g
+    worth: Array  # cash + R + (1-gamma) Q~.p + (Q-Q~).p
+    maintenance: Array  # M
+    key: Array
+    seen: Array  # number of the prices at which it was last looked at
+    block_key: Array
+
+
+def value_rows(cells: Cells, price: Array, rows: Array, borders: Array) -> tuple[Array, Array, Array]:
     """Return the value, the gross value and the maintenance margin of rows at a price.
 
     value_k = sum_j q_ij p_j ;  gross_k = sum_j |q_ij| p_j ;  margin_k = sum_j mu_ij p_j ;  i = rows[k]  [currency]
     """
     out = np.empty((3, rows.size))
-    run = _value_threads if rows.size > ROWS_WORTH_THREADS else _value_chunk
-    span = borders if rows.size > ROWS_WORTH_THREADS else borders[[0, -1]]
-    run(indptr, indices, quantity, margin_units, price, rows, span, out)
+    if rows.size > ROWS_WORTH_THREADS:
+        _value_threads(cells, price, rows, borders, out)
+    else:
+        _value_chunk(cells, price, rows, 0, rows.size, out)
     return out[0], out[1], out[2]
 
 
@@ -36,52 +90,34 @@ def column_sums(
     parts = np.zeros((borders.size - 1, n_columns))
     run = _sum_threads if rows.size > ROWS_WORTH_THREADS else _sum_chunks
     run(indptr, indices, data, rows, weight, borders, parts)
-    return _ordered_sum(parts)
+    return ordered_sum(parts)
 
 
 @njit(cache=True)
-def _value_chunk(
-    indptr: Array,
-    indices: Array,
-    quantity: Array,
-    margin_units: Array,
-    price: Array,
-    rows: Array,
-    span: Array,
-    out: Array,
-) -> None:
-    for k in range(span[0], span[1]):
+def _value_chunk(cells: Cells, price: Array, rows: Array, first: int, last: int, out: Array) -> None:
+    for k in range(first, last):
         v = g = m = 0.0
-        for cell in range(indptr[rows[k]], indptr[rows[k] + 1]):
-            p = price[indices[cell]]
-            v += quantity[cell] * p
-            g += abs(quantity[cell]) * p
-            m += margin_units[cell] * p
+        for cell in range(cells.indptr[rows[k]], cells.indptr[rows[k] + 1]):
+            p = price[cells.indices[cell]]
+            v += cells.quantity[cell] * p
+            g += abs(cells.quantity[cell]) * p
+            m += cells.margin_units[cell] * p
         out[0, k] = v
         out[1, k] = g
         out[2, k] = m
 
 
 @njit(parallel=True, cache=True)
-def _value_threads(
-    indptr: Array,
-    indices: Array,
-    quantity: Array,
-    margin_units: Array,
-    price: Array,
-    rows: Array,
-    borders: Array,
-    out: Array,
-) -> None:
+def _value_threads(cells: Cells, price: Array, rows: Array, borders: Array, out: Array) -> None:
     for chunk in prange(borders.size - 1):
-        _value_chunk(indptr, indices, quantity, margin_units, price, rows, borders[chunk : chunk + 2], out)
+        _value_chunk(cells, price, rows, borders[chunk], borders[chunk + 1], out)
 
 
 @njit(cache=True)
 def _sum_chunk(
-    indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, span: Array, part: Array
+    indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, first: int, last: int, part: Array
 ) -> None:
-    for k in range(span[0], span[1]):
+    for k in range(first, last):
         for cell in range(indptr[rows[k]], indptr[rows[k] + 1]):
             part[indices[cell]] += weight[k] * data[cell]
 
@@ -91,7 +127,7 @@ def _sum_chunks(
     indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, borders: Array, parts: Array
 ) -> None:
     for chunk in range(borders.size - 1):
-        _sum_chunk(indptr, indices, data, rows, weight, borders[chunk : chunk + 2], parts[chunk])
+        _sum_chunk(indptr, indices, data, rows, weight, borders[chunk], borders[chunk + 1], parts[chunk])
 
 
 @njit(parallel=True, cache=True)
@@ -99,12 +135,166 @@ def _sum_threads(
     indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, borders: Array, parts: Array
 ) -> None:
     for chunk in prange(borders.size - 1):
-        _sum_chunk(indptr, indices, data, rows, weight, borders[chunk : chunk + 2], parts[chunk])
+        _sum_chunk(indptr, indices, data, rows, weight, borders[chunk], borders[chunk + 1], parts[chunk])
 
 
 @njit(cache=True)
-def _ordered_sum(parts: Array) -> Array:
+def ordered_sum(parts: Array) -> Array:
+    """Add up the parts of a sum, one after the other."""
     total = np.zeros(parts.shape[1])
     for chunk in range(parts.shape[0]):
         total += parts[chunk]
     return total
+
+
+@njit(parallel=True, cache=True)
+def first_keys(equity: Array, maintenance: Array, size: Array, sensitivity: Array, base: Array, key: Array) -> None:
+    """Set the keys of accounts at rest, T = C = 0: key_i = s_i / max(g_i, b_i)."""
+    for row in prange(key.size):
+        slack = equity[row] - maintenance[row]
+        key[row] = _span(slack, size[row], sensitivity[row], base[row])
+
+
+@njit(cache=True)
+def _span(slack: float, size: float, sensitivity: float, base: float) -> float:
+    """Return s / max(g, b), with s lessened, and g and b raised, by more than rounding can amount to."""
+    left = slack - GUARD * size
+    slope = max(sensitivity + GUARD * size, base * (1.0 + GUARD))
+    if slope == 0.0:
+        return np.inf if left >= 0.0 else 0.0
+    return float(max(left, 0.0) / slope * (1.0 - GUARD))
+
+
+@njit(cache=True)
+def least_keys(key: Array, block_key: Array) -> None:
+    """Set the least key of each block of rows."""
+    for block in range(block_key.size):
+        block_key[block] = key[block * BLOCK : (block + 1) * BLOCK].min()
+
+
+@njit(cache=True)
+def block_sums(indptr: Array, indices: Array, data: Array, blocks: Array, sums: Array) -> None:
+    """Set the column sums of some blocks of rows of a matrix: the parts of an ordered sum over all rows."""
+    for k in range(blocks.size):
+        first, last = blocks[k] * BLOCK, min((blocks[k] + 1) * BLOCK, indptr.size - 1)
+        sums[blocks[k]] = 0.0
+        for cell in range(indptr[first], indptr[last]):
+            sums[blocks[k], indices[cell]] += data[cell]
+
+
+@njit(cache=True)
+def levies(channels: Channels, levied: Array, rows: Array) -> Array:
+    """Return the socialised losses of rows: L_i = D_i + sum_k b_ik (C_k - C'_ik) ;  i = rows[k]  [currency]."""
+    out = np.empty(rows.size)
+    for k in range(rows.size):
+        out[k] = _levy(channels, levied, rows[k])
+    return out
+
+
+@njit(cache=True)
+def _levy(channels: Channels, levied: Array, row: int) -> float:
+    total = levied[row]
+    for cell in range(channels.indptr[row], channels.indptr[row + 1]):
+        total += channels.base[cell] * (channels.level[channels.indices[cell]] - channels.since[cell])
+    return float(total)
+
+
+def look(
+    cells: Cells, market: Market, channels: Channels, accounts: Accounts, clock: float, reach: Array, borders: Array
+) -> Array:
+    """Look at the rows whose key T + C reaches and that were not seen at these prices; return them, ascending.
+
+    E + L = cash + R + sum_j (1 - gamma s_j) q_j p_j and M = sum_j (1 - gamma s_j) mu_j p_j, s_j = 1 where sellable, go
+    into `worth` and `maintenance`; the keys are set anew.
+
+    Parameters
+    ----------
+    clock : float
+        T.
+    reach : array, shape (c,)
+        The levels C that count here: those of the channels, or higher ones that could come. Infinite: all rows.
+    borders : array
+        Blocks at which the chunks begin and end.
+    """
+    due = np.count_nonzero(accounts.block_key <= clock + reach.max())
+    found = np.empty(accounts.key.size, dtype=np.int64)
+    counts = np.zeros(borders.size - 1, dtype=np.int64)
+    run = _look_threads if due * BLOCK > ROWS_WORTH_THREADS else _look_chunks
+    run(cells, market, channels, accounts, (clock, reach), borders, found, counts)
+    starts = borders[:-1] * BLOCK
+    return np.concatenate([found[start : start + count] for start, count in zip(starts, counts, strict=True)])
+
+
+@njit(parallel=True, cache=True)
+def _look_threads(
+    cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], borders: Array,
+    found: Array, counts: Array,
+) -> None:  # fmt: skip
+    for chunk in prange(borders.size - 1):
+        for block in range(borders[chunk], borders[chunk + 1]):
+            part = found[borders[chunk] * BLOCK + counts[chunk] :]
+            counts[chunk] += _look_block(cells, market, channels, accounts, time, block, part)
+
+
+@njit(cache=True)
+def _look_chunks(
+    cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], borders: Array,
+    found: Array, counts: Array,
+) -> None:  # fmt: skip
+    for chunk in range(borders.size - 1):
+        for block in range(borders[chunk], borders[chunk + 1]):
+            part = found[borders[chunk] * BLOCK + counts[chunk] :]
+            counts[chunk] += _look_block(cells, market, channels, accounts, time, block, part)
+
+
+@njit(cache=True)
+def _look_block(
+    cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], block: int,
+    found: Array,
+) -> int:  # fmt: skip
+    clock, reach = time
+    if accounts.block_key[block] > clock + reach.max():
+        return 0
+    count, least = 0, np.inf
+    for row in range(block * BLOCK, min((block + 1) * BLOCK, accounts.key.size)):
+        horizon = clock
+        for cell in range(channels.indptr[row], channels.indptr[row + 1]):
+            horizon += reach[channels.indices[cell]]
+        if accounts.key[row] <= horizon and accounts.key[row] < np.inf and accounts.seen[row] != market.number[0]:
+            size = _mark(cells, market, accounts, row)
+            accounts.key[row] = _next_key(channels, accounts, clock, size, row)
+            accounts.seen[row] = market.number[0]
+            found[count] = row
+            count += 1
+        least = min(least, accounts.key[row])
+    accounts.block_key[block] = least
+    return count
+
+
+@njit(cache=True)
+def _next_key(channels: Channels, accounts: Accounts, clock: float, size: float, row: int) -> float:
+    """Return T + C + s / max(g, b), or infinity for an account that is wholly closed."""
+    if accounts.closed[row] == 1.0:
+        return np.inf
+    levy, base, now = _levy(channels, accounts.levied, row), 0.0, clock
+    for cell in range(channels.indptr[row], channels.indptr[row + 1]):
+        base = max(base, channels.base[cell])
+        now += channels.level[channels.indices[cell]]
+    slack = accounts.worth[row] - levy - accounts.maintenance[row]
+    return now + _span(slack, size + levy, accounts.sensitivity[row], base)
+
+
+@njit(cache=True)
+def _mark(cells: Cells, market: Market, accounts: Accounts, row: int) -> float:
+    """Set worth and maintenance of a row at the present prices, and return the size of what was added up."""
+    closed = accounts.closed[row]
+    worth, margin, size = accounts.money[row], 0.0, abs(accounts.money[row])
+    for cell in range(cells.indptr[row], cells.indptr[row + 1]):
+        column = cells.indices[cell]
+        left = (1.0 - closed * market.sellable[column]) * market.price[column]
+        worth += cells.quantity[cell] * left
+        margin += cells.margin_units[cell] * left
+        size += abs(cells.quantity[cell]) * left
+    accounts.worth[row] = worth
+    accounts.maintenance[row] = margin
+    return float(size)

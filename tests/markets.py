@@ -1,5 +1,7 @@
 """Bring the plain random markets of the oracle into the library."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -61,7 +63,7 @@ def model_of(rules: Rules) -> cg.MarginCascade:
     )
 
 
-def run_case(case: Case) -> cg.CascadeResult:
+def run_case(case: Case, **options: Any) -> cg.CascadeResult:
     """Run a case through the library."""
     graph = graph_of(case.market)
     return model_of(case.rules).run(
@@ -69,4 +71,5 @@ def run_case(case: Case) -> cg.CascadeResult:
         dict(zip(graph.assets, case.shock, strict=True)),
         losses={f"t{k}": loss for k, loss in enumerate(case.losses) if loss},
         defaults=[f"t{k}" for k in np.flatnonzero(case.defaults)],
+        **options,
     )

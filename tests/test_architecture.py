@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "contagion_graph"
 LAYERS = [
-    {"errors", "tables", "elements", "solvers", "kernels"},
+    {"errors", "chunks", "tables", "elements", "solvers", "kernels"},
     {"graph", "rules"},
     {"results", "shocks", "generate"},
     {"margin"},

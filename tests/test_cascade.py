@@ -45,7 +45,7 @@ def test_one_round_by_hand():
         "socialised": [0.0],
         "uncovered": [0.0],
     }
-    assert result.solution == cg.Solution(cg.Status.CONVERGED, steps=1, residual=0.0)
+    assert result.solution == cg.Solution(cg.Status.CONVERGED, steps=1, residual=0.0, looks=3)
 
 
 def test_the_waterfall_by_hand():

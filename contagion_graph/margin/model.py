@@ -10,19 +10,17 @@ import numpy as np
 from contagion_graph.errors import ConvergenceError, ConvergenceWarning, ParameterError
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.path import run_path
+from contagion_graph.margin.rules import CascadeRules
 from contagion_graph.results import CascadeResult
-from contagion_graph.rules.checks import check_number
-from contagion_graph.rules.impact import ExponentialImpact, Impact
-from contagion_graph.rules.liquidation import FullLiquidation, Liquidation
-from contagion_graph.rules.sharing import ProRata
 from contagion_graph.shocks import AccountKey, Shock, scenario
 from contagion_graph.solvers.solution import Solution
 
 OnFailure = Literal["raise", "warn", "ignore"]
+Looks = Literal["due", "all"]
 
 
 @dataclass(frozen=True)
-class MarginCascade:
+class MarginCascade(CascadeRules):
     """Cross-margined accounts that are liquidated, move prices, and leave their shortfalls to a pool.
 
     Each round: every account is marked, E_i = cash_i + R_i + (1 - gamma_i) Q_i.p - L_i; those with E_i < M_i close a
@@ -56,24 +54,6 @@ class MarginCascade:
     [98.0]
     """
 
-    liquidation: Liquidation = FullLiquidation()  # noqa: RUF009 - frozen
-    impact: Impact = ExponentialImpact()  # noqa: RUF009 - frozen
-    sharing: ProRata | None = ProRata("equity")  # noqa: RUF009 - frozen
-    penalty: float = 0.0
-    penalty_to_fund: float = 0.0
-    tol: float = 1e-12
-    max_rounds: int = 10_000
-
-    def __post_init__(self) -> None:
-        for name, method in (("liquidation", "closed_share"), ("impact", "price_factor"), ("sharing", "weights")):
-            rule = getattr(self, name)
-            if isinstance(rule, type) or not (hasattr(rule, method) or (name == "sharing" and rule is None)):
-                raise ParameterError(f"MarginCascade: {name} is {rule!r}; it must be a rule with a method {method}")
-        check_number("MarginCascade", "penalty", self.penalty, low=0, high=1)
-        check_number("MarginCascade", "penalty_to_fund", self.penalty_to_fund, low=0, high=1)
-        check_number("MarginCascade", "tol", self.tol, low=0, high=1)
-        check_number("MarginCascade", "max_rounds", self.max_rounds, low=1, whole=True)
-
     def run(
         self,
         graph: ExposureGraph,
@@ -81,6 +61,7 @@ class MarginCascade:
         *,
         losses: Mapping[AccountKey, float] | None = None,
         defaults: Iterable[AccountKey] | None = None,
+        looks: Looks = "due",
         on_failure: OnFailure = "raise",
     ) -> CascadeResult:
         """Run the cascade that a shock sets off.
@@ -96,6 +77,8 @@ class MarginCascade:
             equity.
         defaults : iterable of traders or (trader, pool, subaccount), optional
             They close whole in the first round, whatever their margin.
+        looks : {"due", "all"}
+            Look in each round at the accounts that can have changed, or at all; the result is the same to the last bit.
         on_failure : {"raise", "warn", "ignore"}
             What to do when the cascade has not come to rest after `max_rounds`.
 
@@ -119,12 +102,14 @@ class MarginCascade:
         >>> cg.MarginCascade().run(graph, {"0": -0.10}).rounds["breached"].tolist()
         [1]
         """
-        if on_failure not in get_args(OnFailure):
-            raise ParameterError(f"on_failure is {on_failure!r}; it must be one of {', '.join(get_args(OnFailure))}")
+        for name, value, known in (("on_failure", on_failure, OnFailure), ("looks", looks, Looks)):
+            if value not in get_args(known):
+                raise ParameterError(f"{name} is {value!r}; it must be one of {', '.join(get_args(known))}")
         if not isinstance(graph, ExposureGraph):
             raise ParameterError(f"graph is a {type(graph).__name__}; build an ExposureGraph first")
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, at the next look
-            arrays, solution = run_path(graph, scenario(graph, shock, losses, defaults), self)
+            case = scenario(graph, shock, losses, defaults)
+            arrays, solution = run_path(graph, case, self, look_at_all=looks == "all")
         _report(solution, on_failure)
         return CascadeResult(graph, self, arrays, solution)
 

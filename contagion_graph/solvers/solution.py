@@ -24,6 +24,8 @@ class Solution:
         Rounds or iterations carried out.
     residual : float
         What was still to be done at the end, as a share of the whole (dimensionless).
+    looks : int
+        How often a row was looked at.
 
     Examples
     --------
@@ -34,6 +36,7 @@ class Solution:
     status: Status
     steps: int
     residual: float
+    looks: int = 0
 
     @property
     def converged(self) -> bool:

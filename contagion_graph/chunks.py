@@ -1,0 +1,26 @@
+"""The fixed pieces in which rows are summed, so that no result depends on the number of threads or workers."""
+
+from typing import Any
+
+import numpy as np
+
+BLOCK = 256
+CHUNKS = 64
+
+
+def chunk_borders(indptr: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the blocks at which the chunks of a matrix begin and end, each with about as many cells and rows.
+
+    A block is `BLOCK` rows, the last may be shorter; a chunk holds whole blocks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> chunk_borders(np.arange(0, 3 * 1001, 3))[[0, 1, -1]].tolist()
+    [0, 1, 4]
+    """
+    rows = indptr.size - 1
+    work = (indptr + np.arange(rows + 1, dtype=np.int64))[::BLOCK].astype(np.int64)
+    if rows % BLOCK:
+        work = np.append(work, int(indptr[-1]) + rows)
+    return np.searchsorted(work, np.linspace(0, work[-1], CHUNKS + 1).astype(np.int64))

@@ -1,0 +1,65 @@
+"""Looking only at the rows that can have changed gives, bit for bit, what looking at every row gives."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import contagion_graph as cg
+from tests.markets import run_case
+from tests.reference.dense_cascade import dense_cascade
+from tests.reference.random_markets import mix, random_case
+
+MARKETS = 1_000
+
+
+def assert_same_bits(one: cg.CascadeResult, other: cg.CascadeResult) -> None:
+    for field in dataclasses.fields(one.arrays):
+        mine, theirs = getattr(one.arrays, field.name), getattr(other.arrays, field.name)
+        assert mine == theirs if field.name == "rounds" else mine.tobytes() == theirs.tobytes(), field.name
+
+
+def test_random_markets():
+    cases = [random_case(seed) for seed in range(MARKETS)]
+    looks = np.zeros(2)
+    for case in cases:
+        due, everything = run_case(case), run_case(case, looks="all")
+        assert_same_bits(due, everything)
+        looks += due.solution.looks, everything.solution.looks
+    assert looks[0] < 0.8 * looks[1]  # markets of 25 accounts in one block, most of them hit
+    some = [
+        (case, dense_cascade(case.market, case.rules, case.shock, case.losses, case.defaults)) for case in cases[::5]
+    ]
+    shares = mix(some)
+    for trait in ("cap_binds", "several_pools", "partial", "net_buying", "shock_minus_one", "unsellable"):
+        assert shares[trait] > 0.1, trait
+
+
+@pytest.mark.parametrize("rule", [cg.FullLiquidation(), cg.TargetMargin(0.1), cg.CloseFactor(0.5, full_below=0.9)])
+@pytest.mark.parametrize("fall", [0.05, 0.3])
+def test_a_venue(rule, fall: float):
+    """20,000 accounts in 79 blocks and four pools: rows, blocks and threads at work."""
+    graph = cg.generate.perpetuals(20_000, 40, rng=1, n_pools=4)
+    model = cg.MarginCascade(liquidation=rule, penalty=0.01, penalty_to_fund=0.5)
+    due = model.run(graph, {"ETH": -fall})
+    everything = model.run(graph, {"ETH": -fall}, looks="all")
+    assert_same_bits(due, everything)
+    assert due.solution.looks < everything.solution.looks / 2
+    assert len(due.rounds) > 3
+
+
+def test_after_a_small_shock_few_rows_are_looked_at():
+    graph = cg.generate.perpetuals(20_000, 40, rng=1)
+    result = cg.MarginCascade().run(graph, {"A37": -0.02})
+    assert result.solution.looks < 0.2 * len(graph.accounts)
+
+
+def test_an_account_is_seen_once_at_a_price():
+    graph = cg.ExposureGraph.from_arrays([[1.0], [1.0]], price=[10.0], margin_long=0.1)
+    assert cg.MarginCascade().run(graph, looks="all").solution.looks == 2
+
+
+def test_the_way_to_look_is_checked():
+    graph = cg.ExposureGraph.from_arrays([[1.0]], price=[10.0])
+    with pytest.raises(cg.ParameterError, match="looks is 'some'; it must be one of due, all"):
+        cg.MarginCascade().run(graph, looks="some")  # type: ignore[arg-type]
