@@ -1,4 +1,4 @@
-"""The fixed pieces in which rows are summed, so that no result depends on the number of threads or workers."""
+"""How rows are cut into fixed pieces, so that no result depends on the number of threads or workers."""
 
 from typing import Any
 
@@ -6,6 +6,18 @@ import numpy as np
 
 BLOCK = 256
 CHUNKS = 64
+
+
+def unsigned(indices: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return a view of indices as unsigned numbers: compiled loops then need no test for negative ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> unsigned(np.array([1, 2], dtype=np.int32)).dtype
+    dtype('uint32')
+    """
+    return indices.view(f"u{indices.dtype.itemsize}")
 
 
 def chunk_borders(indptr: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:

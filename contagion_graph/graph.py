@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph import elements
-from contagion_graph.chunks import BLOCK, chunk_borders
+from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.tables import arrays, assemble, frames
 from contagion_graph.tables.records import PositionRecords
@@ -266,25 +266,37 @@ class ExposureGraph:
         """The blocks of rows at which the fixed chunks begin and end."""
         return chunk_borders(self.quantity.indptr)
 
+    @cached_property
+    def cells(self) -> Any:
+        """The arrays of `quantity` and `margin_units` as the kernels take them."""
+        from contagion_graph import kernels
+
+        q = self.quantity
+        return kernels.Cells(q.indptr, unsigned(q.indices), q.data, self.margin_units.data)
+
+    @cached_property
+    def all_rows(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The numbers of all rows, shape (n,)."""
+        return np.arange(len(self.accounts))
+
     def valuation(self, price: FloatArray, rows: Any = None) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return Q.p, |Q|.p and mu.p of all accounts, or of some rows (ascending), at a price [currency]."""
         from contagion_graph import kernels
 
-        cells = kernels.Cells(self.quantity.indptr, self.quantity.indices, self.quantity.data, self.margin_units.data)
-        return kernels.value_rows(cells, price, *self._chunked(rows))
+        return kernels.value_rows(self.cells, price, *self._chunked(rows))
 
     def column_sums(self, matrix: sparse.csr_array, weight: FloatArray, rows: Any = None) -> FloatArray:
         """Return A^T w for a matrix A with one row an account, over all rows or some (ascending), in a fixed order."""
         from contagion_graph import kernels
 
         rows, borders = self._chunked(rows)
-        cells = (matrix.indptr, matrix.indices, matrix.data)
+        cells = (matrix.indptr, unsigned(matrix.indices), matrix.data)
         return kernels.column_sums(*cells, rows, weight, borders, matrix.shape[1])
 
     def _chunked(self, rows: Any) -> tuple[Any, Any]:
         borders = np.minimum(self.block_borders * BLOCK, len(self.accounts))
         if rows is None:
-            return np.arange(len(self.accounts)), borders
+            return self.all_rows, borders
         return rows, np.searchsorted(rows, borders)
 
     @cached_property
@@ -300,9 +312,8 @@ class ExposureGraph:
         """The most that each account's slack can move: sum_j |quantity_ij - margin_units_ij| price_j, shape (n,)."""
         from contagion_graph import kernels
 
-        q, mu = self.quantity, self.margin_units.data
-        cells = kernels.Cells(q.indptr, q.indices, q.data - mu, mu)
-        return kernels.value_rows(cells, self.price, *self._chunked(None))[1]
+        difference = self.cells._replace(quantity=self.quantity.data - self.margin_units.data)
+        return kernels.value_rows(difference, self.price, *self._chunked(None))[1]
 
     @property
     def equity(self) -> "pd.Series[float]":

@@ -148,14 +148,16 @@ def ordered_sum(parts: Array) -> Array:
 
 
 @njit(parallel=True, cache=True)
-def first_keys(equity: Array, maintenance: Array, size: Array, sensitivity: Array, base: Array, key: Array) -> None:
+def first_keys(
+    cash: Array, value: Array, gross: Array, margin: Array, sensitivity: Array, base: Array, key: Array
+) -> None:
     """Set the keys of accounts at rest, T = C = 0: key_i = s_i / max(g_i, b_i)."""
     for row in prange(key.size):
-        slack = equity[row] - maintenance[row]
-        key[row] = _span(slack, size[row], sensitivity[row], base[row])
+        slack = cash[row] + value[row] - margin[row]
+        key[row] = _span(slack, abs(cash[row]) + gross[row], sensitivity[row], base[row])
 
 
-@njit(cache=True)
+@njit(inline="always")
 def _span(slack: float, size: float, sensitivity: float, base: float) -> float:
     """Return s / max(g, b), with s lessened, and g and b raised, by more than rounding can amount to."""
     left = slack - GUARD * size
@@ -182,16 +184,14 @@ def block_sums(indptr: Array, indices: Array, data: Array, blocks: Array, sums: 
             sums[blocks[k], indices[cell]] += data[cell]
 
 
-@njit(cache=True)
 def levies(channels: Channels, levied: Array, rows: Array) -> Array:
     """Return the socialised losses of rows: L_i = D_i + sum_k b_ik (C_k - C'_ik) ;  i = rows[k]  [currency]."""
     out = np.empty(rows.size)
-    for k in range(rows.size):
-        out[k] = _levy(channels, levied, rows[k])
+    (_levies_threads if rows.size > ROWS_WORTH_THREADS else _levies)(channels, levied, rows, out)
     return out
 
 
-@njit(cache=True)
+@njit(inline="always")
 def _levy(channels: Channels, levied: Array, row: int) -> float:
     total = levied[row]
     for cell in range(channels.indptr[row], channels.indptr[row + 1]):
@@ -199,10 +199,22 @@ def _levy(channels: Channels, levied: Array, row: int) -> float:
     return float(total)
 
 
+@njit(cache=True)
+def _levies(channels: Channels, levied: Array, rows: Array, out: Array) -> None:
+    for k in range(rows.size):
+        out[k] = _levy(channels, levied, rows[k])
+
+
+@njit(parallel=True, cache=True)
+def _levies_threads(channels: Channels, levied: Array, rows: Array, out: Array) -> None:
+    for k in prange(rows.size):
+        out[k] = _levy(channels, levied, rows[k])
+
+
 def look(
     cells: Cells, market: Market, channels: Channels, accounts: Accounts, clock: float, reach: Array, borders: Array
-) -> Array:
-    """Look at the rows whose key T + C reaches and that were not seen at these prices; return them, ascending.
+) -> int:
+    """Look at the rows whose key T + C reaches and that were not seen at these prices; return how many.
 
     E + L = cash + R + sum_j (1 - gamma s_j) q_j p_j and M = sum_j (1 - gamma s_j) mu_j p_j, s_j = 1 where sellable, go
     into `worth` and `maintenance`; the keys are set anew.
@@ -217,84 +229,86 @@ def look(
         Blocks at which the chunks begin and end.
     """
     due = np.count_nonzero(accounts.block_key <= clock + reach.max())
-    found = np.empty(accounts.key.size, dtype=np.int64)
     counts = np.zeros(borders.size - 1, dtype=np.int64)
     run = _look_threads if due * BLOCK > ROWS_WORTH_THREADS else _look_chunks
-    run(cells, market, channels, accounts, (clock, reach), borders, found, counts)
-    starts = borders[:-1] * BLOCK
-    return np.concatenate([found[start : start + count] for start, count in zip(starts, counts, strict=True)])
+    run(cells, market, channels, accounts, (clock, reach), borders, counts)
+    return int(counts.sum())
 
 
 @njit(parallel=True, cache=True)
 def _look_threads(
     cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], borders: Array,
-    found: Array, counts: Array,
+    counts: Array,
 ) -> None:  # fmt: skip
     for chunk in prange(borders.size - 1):
         for block in range(borders[chunk], borders[chunk + 1]):
-            part = found[borders[chunk] * BLOCK + counts[chunk] :]
-            counts[chunk] += _look_block(cells, market, channels, accounts, time, block, part)
+            counts[chunk] += _look_block(cells, market, channels, accounts, time, block)
 
 
 @njit(cache=True)
 def _look_chunks(
     cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], borders: Array,
-    found: Array, counts: Array,
+    counts: Array,
 ) -> None:  # fmt: skip
     for chunk in range(borders.size - 1):
         for block in range(borders[chunk], borders[chunk + 1]):
-            part = found[borders[chunk] * BLOCK + counts[chunk] :]
-            counts[chunk] += _look_block(cells, market, channels, accounts, time, block, part)
+            counts[chunk] += _look_block(cells, market, channels, accounts, time, block)
 
 
 @njit(cache=True)
 def _look_block(
-    cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], block: int,
-    found: Array,
-) -> int:  # fmt: skip
+    cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], block: int
+) -> int:
     clock, reach = time
     if accounts.block_key[block] > clock + reach.max():
         return 0
+    indptr, indices, quantity, margin_units = cells
+    price, sellable, number = market.price, market.sellable, market.number[0]
+    money, closed, levied, sensitivity, worth, maintenance, key, seen, block_key = accounts
+    member, channel, base, since, level = channels
     count, least = 0, np.inf
-    for row in range(block * BLOCK, min((block + 1) * BLOCK, accounts.key.size)):
+    for row in range(block * BLOCK, min((block + 1) * BLOCK, key.size)):
         horizon = clock
-        for cell in range(channels.indptr[row], channels.indptr[row + 1]):
-            horizon += reach[channels.indices[cell]]
-        if accounts.key[row] <= horizon and accounts.key[row] < np.inf and accounts.seen[row] != market.number[0]:
-            size = _mark(cells, market, accounts, row)
-            accounts.key[row] = _next_key(channels, accounts, clock, size, row)
-            accounts.seen[row] = market.number[0]
-            found[count] = row
+        for cell in range(member[row], member[row + 1]):
+            horizon += reach[channel[cell]]
+        if seen[row] != number and key[row] <= horizon and key[row] < np.inf:
+            e, m, size, left = money[row], 0.0, abs(money[row]), closed[row]
+            for cell in range(indptr[row], indptr[row + 1]):
+                column = indices[cell]
+                p = (1.0 - left * sellable[column]) * price[column]
+                e += quantity[cell] * p
+                m += margin_units[cell] * p
+                size += abs(quantity[cell]) * p
+            worth[row], maintenance[row], seen[row] = e, m, number
+            levy, weight, now = levied[row], 0.0, clock
+            for cell in range(member[row], member[row + 1]):
+                levy += base[cell] * (level[channel[cell]] - since[cell])
+                weight = max(weight, base[cell])
+                now += level[channel[cell]]
+            if not np.isfinite(e - levy - m):
+                key[row] = -np.inf  # broken: to be judged, and named
+            elif left == 1.0:
+                key[row] = np.inf
+            else:
+                key[row] = now + _span(e - levy - m, size + levy, sensitivity[row], weight)
             count += 1
-        least = min(least, accounts.key[row])
-    accounts.block_key[block] = least
+        least = min(least, key[row])
+    block_key[block] = least
     return count
 
 
 @njit(cache=True)
-def _next_key(channels: Channels, accounts: Accounts, clock: float, size: float, row: int) -> float:
-    """Return T + C + s / max(g, b), or infinity for an account that is wholly closed."""
-    if accounts.closed[row] == 1.0:
-        return np.inf
-    levy, base, now = _levy(channels, accounts.levied, row), 0.0, clock
-    for cell in range(channels.indptr[row], channels.indptr[row + 1]):
-        base = max(base, channels.base[cell])
-        now += channels.level[channels.indices[cell]]
-    slack = accounts.worth[row] - levy - accounts.maintenance[row]
-    return now + _span(slack, size + levy, accounts.sensitivity[row], base)
-
-
-@njit(cache=True)
-def _mark(cells: Cells, market: Market, accounts: Accounts, row: int) -> float:
-    """Set worth and maintenance of a row at the present prices, and return the size of what was added up."""
-    closed = accounts.closed[row]
-    worth, margin, size = accounts.money[row], 0.0, abs(accounts.money[row])
-    for cell in range(cells.indptr[row], cells.indptr[row + 1]):
-        column = cells.indices[cell]
-        left = (1.0 - closed * market.sellable[column]) * market.price[column]
-        worth += cells.quantity[cell] * left
-        margin += cells.margin_units[cell] * left
-        size += abs(cells.quantity[cell]) * left
-    accounts.worth[row] = worth
-    accounts.maintenance[row] = margin
-    return float(size)
+def due_rows(channels: Channels, accounts: Accounts, clock: float, reach: Array, number: int, found: Array) -> Array:
+    """Return the rows seen at these prices whose key T + C reaches, ascending: all that have to be judged now."""
+    count = 0
+    for block in range(accounts.block_key.size):
+        if accounts.block_key[block] > clock + reach.max():
+            continue
+        for row in range(block * BLOCK, min((block + 1) * BLOCK, accounts.key.size)):
+            horizon = clock
+            for cell in range(channels.indptr[row], channels.indptr[row + 1]):
+                horizon += reach[channels.indices[cell]]
+            if accounts.seen[row] == number and accounts.key[row] <= horizon and accounts.key[row] < np.inf:
+                found[count] = row
+                count += 1
+    return found[:count].copy()

@@ -11,7 +11,7 @@ import pandas as pd
 from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.tables.schema import BoolArray, FloatArray
-from contagion_graph.tables.vectors import account_rows_of, label_text
+from contagion_graph.tables.vectors import account_rows_of, label_text, text_index
 
 Shock = Mapping[Any, float] | pd.Series
 AccountKey = str | int | tuple[Any, ...]
@@ -34,6 +34,11 @@ class Scenario:
     price_shocked: FloatArray
     losses: FloatArray
     defaults: BoolArray
+
+    @property
+    def hit(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The accounts with a given loss or default, ascending."""
+        return np.flatnonzero((self.losses > 0.0) | self.defaults)
 
 
 def scenario(
@@ -73,8 +78,8 @@ def _relative_changes(graph: ExposureGraph, shock: Shock, faults: Faults) -> Flo
         raise ParameterError(
             f"shock is a {type(shock).__name__}; give a mapping or Series asset -> relative price change"
         )
-    for asset, change in shock.items():
-        column = graph.assets.get_indexer(pd.Index([str(asset)], dtype="str"))[0]
+    columns = graph.assets.get_indexer(text_index(shock.keys()))
+    for column, (asset, change) in zip(columns, shock.items(), strict=True):
         if column < 0:
             hint = nearest(str(asset), graph.assets)
             faults.add("shock", f"unknown asset {str(asset)!r}{hint}", "Use a label of graph.assets.")

@@ -209,7 +209,7 @@ def test_a_price_that_explodes_is_named():
     graph = cg.ExposureGraph.from_arrays(
         [[-1.0], [1.0]], price=[1e10], depth=1.0, margin_short=0.5, cash=[1e10, 0.0], assets=["SQUEEZED"]
     )
-    with pytest.raises(cg.ConvergenceError, match=r"price of asset 'SQUEEZED' is inf in round 1") as caught:
+    with pytest.raises(cg.ConvergenceError, match=r"price of asset 'SQUEEZED' is inf after round 1") as caught:
         cg.MarginCascade().run(graph, {"SQUEEZED": 0.0})
     assert caught.value.solution.status is cg.Status.NON_FINITE
     huge = graph.with_(price=1e308, cash=1e308)

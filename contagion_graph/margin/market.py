@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from contagion_graph.chunks import BLOCK
+from contagion_graph.chunks import BLOCK, unsigned
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.shocks import Scenario
 from contagion_graph.tables.schema import FloatArray
@@ -25,7 +25,7 @@ class Market:
     scenario : Scenario
         Shocked prices, given losses, given defaults.
     base : ndarray, shape (n,)
-        Weights in loss sharing.
+        Weights in loss sharing; changed here.
     look_at_all : bool
         Look at every row at every price, instead of those that can have changed.
     """
@@ -34,16 +34,13 @@ class Market:
         from contagion_graph import kernels
 
         n, v = len(graph.accounts), len(graph.pools)
-        value, gross, maintenance = graph.rest
-        self.graph, self.base, self.look_at_all, self._kernels = graph, base, look_at_all, kernels
-        cells, members = graph.quantity, graph.membership
-        self.price = scenario.price_shocked.copy()
-        self._number = np.ones(1, dtype=np.int32)
-        self._cells = kernels.Cells(cells.indptr, cells.indices, cells.data, graph.margin_units.data)
+        self.graph, self.look_at_all, self._kernels = graph, look_at_all, kernels
+        self.price, self._number = scenario.price_shocked.copy(), np.ones(1, dtype=np.int32)
+        members, size = graph.membership, -(-n // BLOCK)
         self._market = kernels.Market(self.price, graph.sellable.astype(np.float64), self._number)
-        self.channels = kernels.Channels(members.indptr, members.indices, base.copy(), np.zeros(n), np.zeros(v))
+        self.channels = kernels.Channels(members.indptr, unsigned(members.indices), base, np.zeros(n), np.zeros(v))
         self.accounts = kernels.Accounts(
-            money=graph.cash - scenario.losses,
+            money=graph.cash.copy(),
             closed=np.zeros(n),
             levied=np.zeros(n),
             sensitivity=graph.sensitivity,
@@ -51,36 +48,36 @@ class Market:
             maintenance=np.empty(n),
             key=np.empty(n),
             seen=np.zeros(n, dtype=np.int32),
-            block_key=np.empty(-(-n // BLOCK)),
+            block_key=np.empty(size),
         )
-        at_rest = (value + graph.cash, maintenance, gross + np.abs(graph.cash), graph.sensitivity)
-        kernels.first_keys(*at_rest, base, self.accounts.key)
+        kernels.first_keys(graph.cash, *graph.rest, graph.sensitivity, base, self.accounts.key)
         kernels.least_keys(self.accounts.key, self.accounts.block_key)
-        self._block_base = np.zeros((-(-n // BLOCK), v))
-        self._stale = np.ones(-(-n // BLOCK), dtype=bool)
-        self.look_again(np.flatnonzero((scenario.losses > 0.0) | scenario.defaults))
+        self._scratch = np.empty(n, dtype=np.int64)
+        self._block_base, self._stale = np.zeros((size, v)), np.ones(size, dtype=bool)
+        self.accounts.money[scenario.hit] -= scenario.losses[scenario.hit]
+        self.look_again(scenario.hit)
         self.looks = 0
         self.clock = float(np.abs(scenario.price_shocked / graph.price - 1.0).max())
-        self.looked: Rows = np.empty(0, dtype=np.int64)
         self.look()
 
     def look(self, rise: FloatArray | float = 0.0) -> None:
-        """Mark the accounts that can be in breach at the present prices, or could be if the loss levels rose so much.
+        """Mark the accounts that can be in breach at the present prices, or could be if loss levels rose so much."""
+        state = (self.graph.cells, self._market, self.channels, self.accounts)
+        self.looks += self._kernels.look(*state, self.clock, self._reach(rise), self.graph.block_borders)
 
-        `looked` then holds every account seen at these prices.
-        """
-        reach = np.full_like(self.channels.level, np.inf) if self.look_at_all else self.channels.level + rise
-        state = (self._cells, self._market, self.channels, self.accounts)
-        rows = self._kernels.look(*state, self.clock, reach, self.graph.block_borders)
-        self.looks += rows.size
-        self.looked = np.sort(np.concatenate([self.looked, rows])) if self.looked.size else rows
+    def due(self, rise: FloatArray | float = 0.0) -> Rows:
+        """Return those accounts, ascending; they have been looked at at the present prices."""
+        state = (self.channels, self.accounts, self.clock, self._reach(rise), self._number[0])
+        return self._kernels.due_rows(*state, self._scratch)
+
+    def _reach(self, rise: FloatArray | float) -> FloatArray:
+        return np.full_like(self.channels.level, np.inf) if self.look_at_all else self.channels.level + rise
 
     def move_prices(self, price: FloatArray) -> None:
         """Put new prices in force, and look at the accounts that these can have brought into breach."""
         self.clock += float((np.abs(price - self.price) / self.graph.price).max())
         self.price[:] = price
         self._number += 1
-        self.looked = np.empty(0, dtype=np.int64)
         self.look()
 
     def look_again(self, rows: Rows) -> None:
@@ -92,20 +89,28 @@ class Market:
         """Return what was socialised to accounts so far [currency]."""
         return self._kernels.levies(self.channels, self.accounts.levied, rows)
 
+    def all_levies(self) -> FloatArray:
+        """Return what was socialised to each account, shape (n,) [currency]."""
+        if self.channels.level.any() or self.accounts.levied.any():
+            return self.levies(self.graph.all_rows)
+        return np.zeros_like(self.accounts.levied)
+
     def equity(self, rows: Rows) -> FloatArray:
         """Return the equity of accounts that were looked at at the present prices [currency]."""
         return self.accounts.worth[rows] - self.levies(rows)
 
-    def exempt(self, rows: Rows) -> None:
-        """Take accounts out of loss sharing: what they have borne so far stays."""
+    def exempt(self, rows: Rows) -> FloatArray:
+        """Take accounts out of loss sharing, and return their weights; what they have borne so far stays."""
+        weights: FloatArray = self.channels.base[rows]
         self.accounts.levied[rows] = self.levies(rows)
         self.channels.base[rows] = 0.0
         self._stale[rows // BLOCK] = True
+        return weights
 
-    def readmit(self, rows: Rows) -> None:
+    def readmit(self, rows: Rows, weights: FloatArray) -> None:
         """Put accounts back into loss sharing, from the present loss levels on, and look at them at the next prices."""
         self.look_again(rows)
-        self.channels.base[rows] = self.base[rows]
+        self.channels.base[rows] = weights
         self.channels.since[rows] = self.channels.level[self.channels.indices[rows]]
         self._stale[rows // BLOCK] = True
 

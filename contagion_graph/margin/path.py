@@ -5,6 +5,8 @@ A round maps (prices, loss levels) over the accounts to (units sold per asset, s
 S units sold, R what closing has realised, L what was socialised.
 """
 
+from typing import Any
+
 import numpy as np
 
 from contagion_graph.errors import ConvergenceError, ParameterError
@@ -41,6 +43,7 @@ class Path:
         n, m, v = len(graph.accounts), len(graph.assets), len(graph.pools)
         self.graph, self.scenario, self.rules = graph, scenario, rules
         base = np.zeros(n) if rules.sharing is None else rules.sharing.weights(graph, scenario.price_shocked)
+        base = base if base.flags.writeable else base.copy()
         self.market = Market(graph, scenario, base, look_at_all=look_at_all)
         self.sold, self.value_sold = np.zeros(m), np.zeros(m)
         self.breach_round = np.zeros(n, dtype=np.int32)
@@ -48,15 +51,17 @@ class Path:
         self.fund, self.fund_used, self.fund_received = graph.insurance_fund.copy(), np.zeros(v), np.zeros(v)
         self.pool_shortfall, self.uncovered = np.zeros(v), np.zeros(v)
         self.rounds: list[dict[str, float]] = []
-        self.check_finite(0)
 
     def breached(self, step: int) -> Rows:
         """Return the accounts not wholly closed with E < M, and the given defaults in the first round (steps 1, 2)."""
-        market, rows = self.market, self.market.looked
-        breach = market.equity(rows) < market.accounts.maintenance[rows]
-        if step == 1:
-            breach |= self.scenario.defaults[rows]
-        return rows[breach & (market.accounts.closed[rows] < 1.0)]
+        market, rows = self.market, self.market.due()
+        slack = market.equity(rows) - market.accounts.maintenance[rows]
+        self._check_finite(step - 1, "price of asset", market.price, self.graph.assets, range(len(market.price)))
+        self._check_finite(step - 1, "slack of account", slack, self.graph.accounts, rows)
+        rows = rows[(slack < 0.0) & (market.accounts.closed[rows] < 1.0)]
+        if step == 1 and self.scenario.defaults.any():
+            return np.union1d(rows, np.flatnonzero(self.scenario.defaults))
+        return rows
 
     def closed_share(self, rows: Rows) -> tuple[FloatArray, FloatArray]:
         """Return the share theta of what it has left that each account closes, and its gross value (step 3)."""
@@ -67,12 +72,13 @@ class Path:
         if not graph.sellable.all():
             value, kept, _ = graph.valuation(np.where(graph.sellable, 0.0, price), rows)
             short += (kept - value) / 2.0
+        levied = self.market.levies(rows)
         accounts = BreachedAccounts(
-            equity=self.market.equity(rows),
+            equity=state.worth[rows] - levied,
             maintenance=state.maintenance[rows],
             closable_maintenance=left * margin,
             closable_gross=left * gross,
-            debt=short + np.maximum(self.market.levies(rows) - state.money[rows], 0.0),
+            debt=short + np.maximum(levied - state.money[rows], 0.0),
             penalty=self.rules.penalty,
         )
         share = self.rules.liquidation.closed_share(accounts)
@@ -117,20 +123,13 @@ class Path:
         totals = {"shortfall": due, "fund_used": used, "socialised": due - used - uncovered, "uncovered": uncovered}
         return {name: float(amount.sum()) for name, amount in totals.items()}
 
-    def check_finite(self, step: int) -> None:
-        """Raise an error that names the asset or account where a state is no longer finite."""
-        rows, state = self.market.looked, self.market.accounts
-        for name, values, labels in (
-            ("price of asset", self.market.price, self.graph.assets),
-            ("equity of account", state.worth[rows], self.graph.accounts[rows]),
-            ("maintenance of account", state.maintenance[rows], self.graph.accounts[rows]),
-        ):
-            wrong = np.flatnonzero(~np.isfinite(values))
-            if wrong.size:
-                where = f"{name} {label_text(labels[wrong[0]])!r} is {values[wrong[0]]}"
-                when = f"in round {step}" if step else "at the shocked prices"
-                solution = Solution(Status.NON_FINITE, step, np.nan, self.market.looks)
-                raise ConvergenceError(f"{where} {when}. {solution.status.value}", solution)
+    def _check_finite(self, step: int, what: str, values: FloatArray, labels: Any, positions: Any) -> None:
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if wrong.size:
+            label = label_text(labels[positions[wrong[0]]])
+            when = f"after round {step}" if step else "at the shocked prices"
+            solution = Solution(Status.NON_FINITE, step, np.nan, self.market.looks)
+            raise ConvergenceError(f"{what} {label!r} is {values[wrong[0]]} {when}. {solution.status.value}", solution)
 
     def arrays(self) -> CascadeArrays:
         """Return what the path has come to."""
@@ -145,7 +144,7 @@ class Path:
             breach_round=self.breach_round,
             proceeds=self.proceeds,
             penalty=self.penalty,
-            socialised=self.market.levies(np.arange(len(state.closed))),
+            socialised=self.market.all_levies(),
             shortfall=self.shortfall,
             pool_shortfall=self.pool_shortfall,
             fund_used=self.fund_used,
@@ -173,7 +172,6 @@ def run_path(
         path.breach_round[rows] = np.where(path.breach_round[rows] == 0, step, path.breach_round[rows])
         before = path.market.price.copy()
         path.trade(rows, share)
-        path.check_finite(step)
         moved = np.divide(path.market.price, before, out=np.ones_like(before), where=before > 0)
         first = {
             "breached": rows.size,

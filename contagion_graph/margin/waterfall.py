@@ -28,26 +28,27 @@ def share_losses(market: Market, due: FloatArray) -> FloatArray:
     """
     if not due.any():
         return np.zeros_like(due)
-    graph, channels, accounts = market.graph, market.channels, market.accounts
-    rows = market.looked
-    out = rows[(channels.base[rows] > 0.0) & (market.equity(rows) <= 0.0)]
-    market.exempt(out)
+    channels, accounts = market.channels, market.accounts
+    rows = market.due()
+    rows = rows[(channels.base[rows] > 0.0) & (market.equity(rows) <= 0.0)]
+    exempt = [(rows, market.exempt(rows))]
     left = due.copy()
     while True:
         total = market.open_base()
         rise = np.divide(left, total, out=np.zeros_like(left), where=total > 0.0)
         market.look(rise)
-        rows = market.looked[channels.base[market.looked] > 0.0]
+        rows = market.due(rise)
+        rows = rows[channels.base[rows] > 0.0]
         equity = market.equity(rows)
         short = rise[channels.indices[rows]] * channels.base[rows] >= equity
         if not short.any():
             break
         rows = rows[short]
-        left = left - graph.column_sums(graph.membership, equity[short], rows)
-        market.exempt(rows)
+        left = left - market.graph.column_sums(market.graph.membership, equity[short], rows)
+        exempt.append((rows, market.exempt(rows)))
         # who pays all it has is left with exactly nothing: rounding must not decide whether it breaches
         accounts.levied[rows] = accounts.worth[rows]
-        out = np.concatenate([out, rows])
     channels.level[:] += rise
-    market.readmit(out)
+    for rows, weights in exempt:
+        market.readmit(rows, weights)
     return np.where(total > 0.0, 0.0, np.maximum(left, 0.0))
