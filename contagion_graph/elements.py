@@ -36,6 +36,8 @@ def element_tables(
         edges = pd.DataFrame({"source": trader, "target": asset, **positions[["quantity", "value", "weight"]]})
         edges = edges.groupby(["source", "target"], sort=False, as_index=False).sum()
         return pd.concat(nodes, ignore_index=True), edges
+    if "position" not in positions:
+        positions = positions.assign(position=np.arange(len(positions)).astype(str))
     nodes.append(_nodes("position", positions.drop(columns=["trader", "asset"])))
     ends = pd.concat([trader, asset], ignore_index=True)
     source = pd.concat(["position:" + positions["position"]] * 2, ignore_index=True)

@@ -2,26 +2,24 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from contagion_graph import elements
-from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
 from contagion_graph.errors import Faults, ParameterError
-from contagion_graph.tables import arrays, assemble, frames
+from contagion_graph.exports import GraphExports
+from contagion_graph.passes import GraphPasses
+from contagion_graph.tables import arrays, assemble
 from contagion_graph.tables.records import PositionRecords
-from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
+from contagion_graph.tables.schema import BoolArray, FloatArray
 from contagion_graph.tables.vectors import row_of, vector
-
-Nodes = Literal["positions", "bipartite"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ExposureGraph:
+class ExposureGraph(GraphPasses, GraphExports):
     """Who holds what, on which margin, in which pool: n accounts, m assets, v pools.
 
     Build it with `from_tables`, `from_arrays` or `from_networkx`. It never changes: its arrays are read-only, and
@@ -89,6 +87,9 @@ class ExposureGraph:
     def __post_init__(self) -> None:
         for array in self._arrays():
             array.flags.writeable = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self._fields()  # what was computed at rest is not worth its bytes
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -239,83 +240,6 @@ class ExposureGraph:
     # --- at rest ------------------------------------------------------------------------------------------------------
 
     @property
-    def traders(self) -> "pd.Index[str]":
-        """The trader labels, in order of their first account."""
-        return self.accounts.levels[0]
-
-    @property
-    def trader_of(self) -> IntArray:
-        """Position of each account's trader in `traders`, shape (n,)."""
-        return np.asarray(self.accounts.codes[0])
-
-    @property
-    def pool_of(self) -> IntArray:
-        """Position of each account's pool in `pools`, shape (n,)."""
-        return np.asarray(self.accounts.codes[1])
-
-    @cached_property
-    def membership(self) -> sparse.csr_array:
-        """Accounts x channels: 1 where an account's shortfall falls on the channel; a channel is a pool."""
-        rows = np.arange(len(self.accounts) + 1)
-        return sparse.csr_array(
-            (np.ones(len(self.accounts)), self.pool_of, rows), (len(self.accounts), len(self.pools))
-        )
-
-    @cached_property
-    def block_borders(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """The blocks of rows at which the fixed chunks begin and end."""
-        return chunk_borders(self.quantity.indptr)
-
-    @cached_property
-    def cells(self) -> Any:
-        """The arrays of `quantity` and `margin_units` as the kernels take them."""
-        from contagion_graph import kernels
-
-        q = self.quantity
-        return kernels.Cells(q.indptr, unsigned(q.indices), q.data, self.margin_units.data)
-
-    @cached_property
-    def all_rows(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """The numbers of all rows, shape (n,)."""
-        return np.arange(len(self.accounts))
-
-    def valuation(self, price: FloatArray, rows: Any = None) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return Q.p, |Q|.p and mu.p of all accounts, or of some rows (ascending), at a price [currency]."""
-        from contagion_graph import kernels
-
-        return kernels.value_rows(self.cells, price, *self._chunked(rows))
-
-    def column_sums(self, matrix: sparse.csr_array, weight: FloatArray, rows: Any = None) -> FloatArray:
-        """Return A^T w for a matrix A with one row an account, over all rows or some (ascending), in a fixed order."""
-        from contagion_graph import kernels
-
-        rows, borders = self._chunked(rows)
-        cells = (matrix.indptr, unsigned(matrix.indices), matrix.data)
-        return kernels.column_sums(*cells, rows, weight, borders, matrix.shape[1])
-
-    def _chunked(self, rows: Any) -> tuple[Any, Any]:
-        borders = np.minimum(self.block_borders * BLOCK, len(self.accounts))
-        if rows is None:
-            return self.all_rows, borders
-        return rows, np.searchsorted(rows, borders)
-
-    @cached_property
-    def rest(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Value, gross value and maintenance of every account at `price`, shape (n,) each [currency]."""
-        rest = self.valuation(self.price)
-        for array in rest:
-            array.flags.writeable = False
-        return rest
-
-    @cached_property
-    def sensitivity(self) -> FloatArray:
-        """The most that each account's slack can move: sum_j |quantity_ij - margin_units_ij| price_j, shape (n,)."""
-        from contagion_graph import kernels
-
-        difference = self.cells._replace(quantity=self.quantity.data - self.margin_units.data)
-        return kernels.value_rows(difference, self.price, *self._chunked(None))[1]
-
-    @property
     def equity(self) -> "pd.Series[float]":
         """Equity E_i = cash_i + sum_j quantity_ij price_j of each account [currency]."""
         return pd.Series(self.cash + self.rest[0], index=self.accounts, name="equity")
@@ -421,116 +345,6 @@ class ExposureGraph:
 
     def _fields(self) -> dict[str, Any]:
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
-
-    # --- out ----------------------------------------------------------------------------------------------------------
-
-    def to_frames(self) -> dict[str, pd.DataFrame]:
-        """Return the tables of the graph as pandas frames; `from_tables(**frames)` builds it again.
-
-        Returns
-        -------
-        dict of DataFrame
-            positions, assets, pools, accounts, and backing and obligations where they were given.
-
-        Examples
-        --------
-        >>> import contagion_graph as cg
-        >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0], traders=["A"], assets=["X"])
-        >>> graph.to_frames()["positions"][["trader", "asset", "quantity", "kind"]]
-          trader asset  quantity     kind
-        0      A     X       2.0  deposit
-        """
-        return frames.graph_frames(self._fields())
-
-    def to_scipy(self, *, rows: Literal["traders", "accounts"] = "traders", weight: str = "value") -> sparse.csr_array:
-        """Return the projection rows x assets as a sparse matrix.
-
-        Parameters
-        ----------
-        rows : {"traders", "accounts"}
-            What a row is; accounts of one trader add up.
-        weight : {"value", "quantity"}
-            Signed currency at `price`, or signed units.
-
-        Returns
-        -------
-        csr_array, shape (traders or accounts, assets)
-
-        Examples
-        --------
-        >>> import contagion_graph as cg
-        >>> graph = cg.ExposureGraph.from_arrays([[2.0, -1.0]], price=[10.0, 5.0])
-        >>> graph.to_scipy().toarray().tolist()
-        [[20.0, -5.0]]
-        """
-        if rows not in ("traders", "accounts") or weight not in ("value", "quantity"):
-            raise ParameterError(
-                f"rows={rows!r}, weight={weight!r}: rows is traders or accounts, weight value or quantity"
-            )
-        matrix = self.quantity.copy()
-        if weight == "value":
-            matrix.data = matrix.data * self.price[matrix.indices]
-        if rows == "accounts":
-            return matrix
-        size = len(self.accounts)
-        trader = sparse.csr_array((np.ones(size), (self.trader_of, np.arange(size))), (len(self.traders), size))
-        projection: sparse.csr_array = (trader @ matrix).tocsr()
-        return projection
-
-    def to_networkx(self, *, nodes: Nodes = "bipartite") -> Any:
-        """Return the exposure graph as a networkx graph.
-
-        Parameters
-        ----------
-        nodes : {"bipartite", "positions"}
-            "bipartite": traders and assets, one edge for each pair with a position; pools and subaccounts are not in
-            it. "positions": each position is a node of its own, with an edge to its trader and one to its asset;
-            `from_networkx` builds the whole graph from it again.
-
-        Returns
-        -------
-        networkx.Graph
-            Nodes are named "trader:A", "asset:A", "position:7" and carry `side`, `label` and all attributes; edges
-            carry `weight` (gross value, currency) and, in the bipartite graph, signed `quantity` and `value`.
-
-        Examples
-        --------
-        >>> import contagion_graph as cg
-        >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0], traders=["A"], assets=["A"])
-        >>> list(graph.to_networkx().edges(data=True))
-        [('trader:A', 'asset:A', {'quantity': 2.0, 'value': 20.0, 'weight': 20.0})]
-        """
-        kept = ("pools", "accounts") if nodes == "positions" else ()
-        tables = {name: table for name, table in self.to_frames().items() if name in kept}
-        return elements.to_networkx(*self.elements(nodes), tables=tables)
-
-    def to_igraph(self, *, nodes: Nodes = "bipartite") -> Any:
-        """Return the exposure graph as an igraph graph, with the nodes, edges and attributes of `to_networkx`.
-
-        Parameters
-        ----------
-        nodes : {"bipartite", "positions"}
-            As in `to_networkx`.
-
-        Returns
-        -------
-        igraph.Graph
-            Its vertex attribute `name` holds "trader:A"; `type` is True for assets ("bipartite") or for positions.
-
-        Examples
-        --------
-        >>> import contagion_graph as cg
-        >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0], traders=["A"], assets=["A"])
-        >>> graph.to_igraph().vs["name"]
-        ['trader:A', 'asset:A']
-        """
-        return elements.to_igraph(*self.elements(nodes))
-
-    def elements(self, nodes: Nodes = "bipartite") -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Return the nodes and the edges of the graph as two tables: what every export is made of."""
-        if nodes not in ("positions", "bipartite"):
-            raise ParameterError(f"nodes={nodes!r}: it is 'positions' or 'bipartite'")
-        return elements.element_tables(self.to_frames(), positions_are_nodes=nodes == "positions")
 
     @property
     def n_positions(self) -> int:

@@ -260,7 +260,8 @@ def _look_block(
     cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], block: int
 ) -> int:
     clock, reach = time
-    if accounts.block_key[block] > clock + reach.max():
+    last = clock + reach.max()
+    if accounts.block_key[block] > last:
         return 0
     indptr, indices, quantity, margin_units = cells
     price, sellable, number = market.price, market.sellable, market.number[0]
@@ -268,10 +269,13 @@ def _look_block(
     member, channel, base, since, level = channels
     count, least = 0, np.inf
     for row in range(block * BLOCK, min((block + 1) * BLOCK, key.size)):
+        if key[row] > last or key[row] == np.inf:
+            least = min(least, key[row])
+            continue
         horizon = clock
         for cell in range(member[row], member[row + 1]):
             horizon += reach[channel[cell]]
-        if seen[row] != number and key[row] <= horizon and key[row] < np.inf:
+        if seen[row] != number and key[row] <= horizon:
             e, m, size, left = money[row], 0.0, abs(money[row]), closed[row]
             for cell in range(indptr[row], indptr[row + 1]):
                 column = indices[cell]
@@ -300,15 +304,17 @@ def _look_block(
 @njit(cache=True)
 def due_rows(channels: Channels, accounts: Accounts, clock: float, reach: Array, number: int, found: Array) -> Array:
     """Return the rows seen at these prices whose key T + C reaches, ascending: all that have to be judged now."""
-    count = 0
+    count, last = 0, clock + reach.max()
     for block in range(accounts.block_key.size):
-        if accounts.block_key[block] > clock + reach.max():
+        if accounts.block_key[block] > last:
             continue
         for row in range(block * BLOCK, min((block + 1) * BLOCK, accounts.key.size)):
+            if accounts.key[row] > last or accounts.key[row] == np.inf:
+                continue
             horizon = clock
             for cell in range(channels.indptr[row], channels.indptr[row + 1]):
                 horizon += reach[channels.indices[cell]]
-            if accounts.seen[row] == number and accounts.key[row] <= horizon and accounts.key[row] < np.inf:
+            if accounts.seen[row] == number and accounts.key[row] <= horizon:
                 found[count] = row
                 count += 1
     return found[:count].copy()

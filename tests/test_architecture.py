@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "contagion_graph"
 LAYERS = [
     {"errors", "chunks", "tables", "elements", "solvers", "kernels"},
-    {"graph", "rules"},
+    {"graph", "exports", "passes", "rules"},
     {"results", "shocks", "generate"},
     {"margin"},
     {"io", "cli"},

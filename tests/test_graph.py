@@ -95,6 +95,10 @@ def test_the_callers_arrays_stay_the_callers():
 
 
 def test_a_pickle_stays_read_only(graph: cg.ExposureGraph):
+    before = len(pickle.dumps(graph))
+    assert graph.slack is not None
+    assert graph.sensitivity is not None
+    assert len(pickle.dumps(graph)) == before
     again = pickle.loads(pickle.dumps(graph))
     same(graph.with_(share=1.0), again.with_(share=1.0))
     with pytest.raises(ValueError, match="read-only"):

@@ -100,7 +100,7 @@ def _labels(table: Table, column: str, kind: Label, values: pa.ChunkedArray | No
     encoded = text.combine_chunks().dictionary_encode()
     codes = np.array(pc.fill_null(encoded.indices, -1), dtype=np.int32)
     index = pd.Index(encoded.dictionary.to_pandas(), dtype="str")
-    codes[codes == index.get_indexer(pd.Index([""], dtype="str"))[0]] = -1
+    codes[codes == pc.index(encoded.dictionary, "").as_py()] = -1
     labels = Labels(codes, index)
     return _fill_blank(labels, kind.default) if isinstance(kind.default, str) else labels
 

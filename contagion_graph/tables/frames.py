@@ -53,9 +53,10 @@ def _positions(graph: Mapping[str, Any]) -> pd.DataFrame:
         entry_price, margin = records.entry_price, records.margin
         position, kind = records.position, records.kind
     labels = {name: accounts.levels[k][accounts.codes[k][account]] for k, name in enumerate(accounts.names)}
+    given = {} if position is None else {"position": position.values[position.codes]}
     return pd.DataFrame(
         {
-            "position": np.arange(quantity.size).astype(str) if position is None else position.values[position.codes],
+            **given,
             "trader": labels["trader"],
             "asset": graph["assets"][asset],
             "quantity": quantity,

@@ -1,0 +1,196 @@
+"""Print what the library costs, in units of one scipy product of the same matrix, measured in the same run.
+
+python -m benchmarks            the whole table
+python -m benchmarks -k load    the rows whose name contains "load"
+python -m benchmarks --huge     also 10^8 positions (needs about 20 GB and some minutes)
+"""
+
+import argparse
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from typing import ClassVar
+
+import numpy as np
+
+import contagion_graph as cg
+from benchmarks.plain_scipy import plain_cascade
+
+ACCOUNTS, ASSETS, POSITIONS = 1_000_000, 200, 10_000_000
+SMALL = {"ETH": -0.05}
+DEEP = 4.0  # the large shock runs at so many times the depth: a tenth of the accounts closes, not a third
+PEAK = "import resource; print(time.perf_counter() - t, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+
+
+class Reference:
+    """The reference venue, made when first asked for, and the unit u."""
+
+    _graphs: ClassVar[dict[int, cg.ExposureGraph]] = {}
+
+    @classmethod
+    def graph(cls, positions: int = POSITIONS) -> cg.ExposureGraph:
+        """Return a venue with so many positions and a tenth as many accounts, what it knows at rest computed."""
+        if positions not in cls._graphs:
+            n_accounts, n_assets = positions // 10, min(ASSETS, positions // 1000)
+            graph = cg.generate.perpetuals(n_accounts, n_assets, n_positions=positions, rng=0)
+            cls._graphs = {**cls._graphs, positions: at_rest(graph)}
+        return cls._graphs[positions]
+
+    @classmethod
+    def unit(cls) -> float:
+        """Return the seconds of one `csr_array @ vector` of the reference matrix."""
+        graph = cls.graph()
+        return median(lambda: graph.quantity @ graph.price, runs=15)[0]
+
+
+def at_rest(graph: cg.ExposureGraph) -> cg.ExposureGraph:
+    """Compute what a graph knows at rest."""
+    for name in ("rest", "sensitivity", "membership", "block_borders", "cells", "all_rows"):
+        getattr(graph, name)
+    return graph
+
+
+def median(work: Callable[[], object], runs: int = 7) -> tuple[float, float, float]:
+    """Return the median, least and largest of the seconds that runs of `work` take, after one not counted."""
+    seconds = []
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[1:])), min(seconds[1:]), max(seconds[1:])
+
+
+def large(graph: cg.ExposureGraph) -> tuple[cg.ExposureGraph, dict[str, float]]:
+    """Return the market and the shock that close more than a tenth of the accounts."""
+    return at_rest(graph.with_(depth=graph.depth * DEEP)), dict.fromkeys(graph.assets, -0.2)
+
+
+def in_units(name: str, budget: str, work: Callable[[], object], note: str = "") -> Iterator[str]:
+    """Yield the line of a row measured in u."""
+    unit, (middle, least, most) = Reference.unit(), median(work)
+    yield line(name, f"{middle / unit:.1f} u", budget, f"{least / unit:.1f} to {most / unit:.1f}", note)
+
+
+def line(name: str, measured: str, budget: str, spread: str = "", note: str = "") -> str:
+    """Return a line of the table."""
+    return f"| {name} | {measured} | {budget} | {spread} | {note} |"
+
+
+def unit_and_floor() -> Iterator[str]:
+    """Measure u, and the time to read the arrays of the two matrices once."""
+    graph, unit = Reference.graph(), Reference.unit()
+    yield line("u: one csr_array @ vector", f"{1e3 * unit:.1f} ms", "")
+    arrays = (graph.quantity.data, graph.margin_units.data, graph.quantity.indices.view(np.float64))
+    floor, least, most = median(lambda: [array.max() for array in arrays])
+    yield line("memory floor: quantity, margin units, indices read once", f"{floor / unit:.1f} u", "",
+               f"{least / unit:.1f} to {most / unit:.1f}", "numpy max, one thread")  # fmt: skip
+
+
+def look() -> Iterator[str]:
+    """Measure equity, gross value and maintenance of every account."""
+    graph = Reference.graph()
+    yield from in_units("look at every account once", "1.5 u", lambda: graph.valuation(graph.price))
+
+
+def cascades() -> Iterator[str]:
+    """Measure whole cascades, small and large, beside plain scipy passes with equal results."""
+    graph, model = Reference.graph(), cg.MarginCascade()
+    yield from cascade_row("cascade, under 1 % closed", "2 u", model, graph, SMALL)
+    market, shock = large(graph)
+    yield from cascade_row("cascade, over 10 % closed", "6 u", model, market, shock)
+    mine, (closed, socialised) = model.run(market, shock).arrays, plain_cascade(market, shock)
+    np.testing.assert_array_equal(mine.closed == 1.0, closed)
+    np.testing.assert_allclose(mine.socialised, socialised, rtol=1e-9, atol=1e-9 * market.rest[1].max())
+    plain = median(lambda: plain_cascade(market, shock), runs=3)[0]
+    ours = median(lambda: model.run(market, shock))[0]
+    yield line("the same, a scipy pass a round / ours", f"{plain / ours:.1f} times", "8 times", "", "equal results")
+    everything = median(lambda: model.run(market, shock, looks="all"), runs=3)[0]
+    yield line("the same, looking at every row / ours", f"{everything / ours:.1f} times", "", "", "equal bits")
+    for rule, name in ((cg.TargetMargin(0.1), "TargetMargin"), (cg.CloseFactor(0.5), "CloseFactor")):
+        yield from cascade_row(f"{name}, over 10 % breached", "10 u", cg.MarginCascade(liquidation=rule), market, shock)
+
+
+def cascade_row(
+    name: str, budget: str, model: cg.MarginCascade, graph: cg.ExposureGraph, shock: dict[str, float]
+) -> Iterator[str]:
+    """Yield the line of a cascade, with what happened in it."""
+    result = model.run(graph, shock)
+    breached, n = int((result.arrays.breach_round > 0).sum()), len(graph.accounts)
+    note = f"{breached / n:.1%} breached, {len(result.rounds)} rounds, {result.solution.looks / n:.2f} looks an account"
+    yield from in_units(name, budget, lambda: model.run(graph, shock), note)
+
+
+def table() -> Iterator[str]:
+    """Measure the accounts table of a result."""
+    result = cg.MarginCascade().run(*large(Reference.graph()))
+    fresh = lambda: cg.CascadeResult(result.graph, result.model, result.arrays, result.solution).accounts  # noqa: E731
+    yield from in_units("accounts table of a result", "4 u", fresh)
+
+
+def load() -> Iterator[str]:
+    """Measure 10 million string-keyed rows from Parquet to a checked graph, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        cg.write_tables(Reference.graph(), folder, format="parquet")
+        code = f"import time, contagion_graph as cg; t = time.perf_counter(); cg.read_tables({folder!r}); {PEAK}"
+        seconds, peak = map(float, subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    yield line("load 10M rows, Parquet to a checked graph", f"{seconds:.1f} s", "5 s")
+    yield line("peak memory of that process", f"{peak / 1024:.1f} GB", "1.5 GB")
+
+
+def memory() -> Iterator[str]:
+    """Count the bytes of a graph for each position, from tables and from arrays."""
+    graph = Reference.graph()
+    matrices = [graph.quantity.data, graph.quantity.indices, graph.quantity.indptr, graph.margin_units.data]
+    cells = sum(array.nbytes for array in matrices) / graph.quantity.nnz
+    assert graph.records is not None
+    records = sum(array.nbytes for array in vars(graph.records).values() if isinstance(array, np.ndarray))
+    yield line("memory of the matrices, a position", f"{cells:.0f} bytes", "24 bytes")
+    yield line("with position records", f"{cells + records / graph.n_positions:.0f} bytes", "60 bytes")
+
+
+def imports() -> Iterator[str]:
+    """Measure the import of the package over that of pandas, networkx and scipy.sparse."""
+    base = "import pandas, networkx, scipy.sparse"
+    both = [
+        median(lambda code=code: subprocess.check_call([sys.executable, "-c", code]), runs=5)[0]
+        for code in (base, f"{base}, contagion_graph; contagion_graph.ExposureGraph")
+    ]
+    yield line("import, with ExposureGraph", f"{both[1] - both[0]:.2f} s", "0.2 s", "", "over pandas, networkx, scipy")
+
+
+def growth(sizes: tuple[int, ...] = (100_000, 1_000_000, 10_000_000)) -> Iterator[str]:
+    """Measure the large cascade from 10^5 positions on."""
+    for size in sizes:
+        market, shock = large(Reference.graph(size))
+        seconds = median(lambda market=market, shock=shock: cg.MarginCascade().run(market, shock), runs=3)[0]
+        yield line(f"large cascade, {size:,} positions", f"{1e9 * seconds / size:.0f} ns a position", "linear", "",
+                   f"{seconds:.3f} s")  # fmt: skip
+
+
+ROWS = (unit_and_floor, look, cascades, table, load, memory, imports, growth)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("-k", default="", metavar="NAME", help="only the rows whose function has NAME in its name")
+    parser.add_argument("--huge", action="store_true", help="also 10^8 positions")
+    options = parser.parse_args()
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "pandas", "pyarrow", "numba"))
+    print(f"{platform.machine()}, Python {platform.python_version()}, {versions}\n")
+    print("| work | measured | budget | spread | |\n|---|---|---|---|---|")
+    for row in ROWS:
+        if options.k in row.__name__:
+            for text in row():
+                print(text, flush=True)
+    if options.huge:
+        for text in growth((100_000_000,)):
+            print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The ways out of an exposure graph: tables, sparse matrices, networkx and igraph graphs."""
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph import elements
+from contagion_graph.errors import ParameterError
+from contagion_graph.tables import frames
+from contagion_graph.tables.schema import FloatArray, IntArray
+
+Nodes = Literal["positions", "bipartite"]
+
+
+class GraphExports:
+    """What an `ExposureGraph` can be turned into; it holds nothing of its own."""
+
+    quantity: sparse.csr_array
+    price: FloatArray
+    accounts: pd.MultiIndex
+
+    @property
+    def traders(self) -> "pd.Index[str]":
+        """The trader labels, in order of their first account."""
+        return self.accounts.levels[0]
+
+    @property
+    def trader_of(self) -> IntArray:
+        """Position of each account's trader in `traders`, shape (n,)."""
+        return np.asarray(self.accounts.codes[0])
+
+    def to_frames(self) -> dict[str, pd.DataFrame]:
+        """Return the tables of the graph as pandas frames; `from_tables(**frames)` builds it again.
+
+        Returns
+        -------
+        dict of DataFrame
+            positions, assets, pools, accounts, and backing and obligations where they were given.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0], traders=["A"], assets=["X"])
+        >>> graph.to_frames()["positions"][["trader", "asset", "quantity", "kind"]]
+          trader asset  quantity     kind
+        0      A     X       2.0  deposit
+        """
+        return frames.graph_frames(vars(self))
+
+    def to_scipy(self, *, rows: Literal["traders", "accounts"] = "traders", weight: str = "value") -> sparse.csr_array:
+        """Return the projection rows x assets as a sparse matrix.
+
+        Parameters
+        ----------
+        rows : {"traders", "accounts"}
+            What a row is; accounts of one trader add up.
+        weight : {"value", "quantity"}
+            Signed currency at `price`, or signed units.
+
+        Returns
+        -------
+        csr_array, shape (traders or accounts, assets)
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[2.0, -1.0]], price=[10.0, 5.0])
+        >>> graph.to_scipy().toarray().tolist()
+        [[20.0, -5.0]]
+        """
+        if rows not in ("traders", "accounts") or weight not in ("value", "quantity"):
+            raise ParameterError(
+                f"rows={rows!r}, weight={weight!r}: rows is traders or accounts, weight value or quantity"
+            )
+        matrix = self.quantity.copy()
+        if weight == "value":
+            matrix.data = matrix.data * self.price[matrix.indices]
+        if rows == "accounts":
+            return matrix
+        size = len(self.accounts)
+        trader = sparse.csr_array((np.ones(size), (self.trader_of, np.arange(size))), (len(self.traders), size))
+        projection: sparse.csr_array = (trader @ matrix).tocsr()
+        return projection
+
+    def to_networkx(self, *, nodes: Nodes = "bipartite") -> Any:
+        """Return the exposure graph as a networkx graph.
+
+        Parameters
+        ----------
+        nodes : {"bipartite", "positions"}
+            "bipartite": traders and assets, one edge for each pair with a position; pools and subaccounts are not in
+            it. "positions": each position is a node of its own, with an edge to its trader and one to its asset;
+            `from_networkx` builds the whole graph from it again.
+
+        Returns
+        -------
+        networkx.Graph
+            Nodes are named "trader:A", "asset:A", "position:7" and carry `side`, `label` and all attributes; edges
+            carry `weight` (gross value, currency) and, in the bipartite graph, signed `quantity` and `value`.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0], traders=["A"], assets=["A"])
+        >>> list(graph.to_networkx().edges(data=True))
+        [('trader:A', 'asset:A', {'quantity': 2.0, 'value': 20.0, 'weight': 20.0})]
+        """
+        kept = ("pools", "accounts") if nodes == "positions" else ()
+        tables = {name: table for name, table in self.to_frames().items() if name in kept}
+        return elements.to_networkx(*self.elements(nodes), tables=tables)
+
+    def to_igraph(self, *, nodes: Nodes = "bipartite") -> Any:
+        """Return the exposure graph as an igraph graph, with the nodes, edges and attributes of `to_networkx`.
+
+        Parameters
+        ----------
+        nodes : {"bipartite", "positions"}
+            As in `to_networkx`.
+
+        Returns
+        -------
+        igraph.Graph
+            Its vertex attribute `name` holds "trader:A"; `type` is True for assets ("bipartite") or for positions.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0], traders=["A"], assets=["A"])
+        >>> graph.to_igraph().vs["name"]
+        ['trader:A', 'asset:A']
+        """
+        return elements.to_igraph(*self.elements(nodes))
+
+    def elements(self, nodes: Nodes = "bipartite") -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the nodes and the edges of the graph as two tables: what every export is made of."""
+        if nodes not in ("positions", "bipartite"):
+            raise ParameterError(f"nodes={nodes!r}: it is 'positions' or 'bipartite'")
+        return elements.element_tables(self.to_frames(), positions_are_nodes=nodes == "positions")

@@ -1,0 +1,90 @@
+"""The passes over the rows of an exposure graph, and what they find at rest: computed once, then kept."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
+from contagion_graph.tables.schema import FloatArray, IntArray
+
+
+class GraphPasses:
+    """What the compiled passes compute of an `ExposureGraph`, and what they found at rest."""
+
+    quantity: sparse.csr_array
+    margin_units: sparse.csr_array
+    price: FloatArray
+    accounts: pd.MultiIndex
+    pools: "pd.Index[str]"
+
+    @property
+    def pool_of(self) -> IntArray:
+        """Position of each account's pool in `pools`, shape (n,)."""
+        return np.asarray(self.accounts.codes[1])
+
+    @cached_property
+    def membership(self) -> sparse.csr_array:
+        """Accounts x channels: 1 where an account's shortfall falls on the channel; a channel is a pool."""
+        rows = np.arange(len(self.accounts) + 1)
+        return sparse.csr_array(
+            (np.ones(len(self.accounts)), self.pool_of, rows), (len(self.accounts), len(self.pools))
+        )
+
+    @cached_property
+    def block_borders(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The blocks of rows at which the fixed chunks begin and end."""
+        return chunk_borders(self.quantity.indptr)
+
+    @cached_property
+    def cells(self) -> Any:
+        """The arrays of `quantity` and `margin_units` as the kernels take them."""
+        from contagion_graph import kernels
+
+        q = self.quantity
+        return kernels.Cells(q.indptr, unsigned(q.indices), q.data, self.margin_units.data)
+
+    @cached_property
+    def all_rows(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The numbers of all rows, shape (n,)."""
+        return np.arange(len(self.accounts))
+
+    def valuation(self, price: FloatArray, rows: Any = None) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return Q.p, |Q|.p and mu.p of all accounts, or of some rows (ascending), at a price [currency]."""
+        from contagion_graph import kernels
+
+        return kernels.value_rows(self.cells, price, *self._chunked(rows))
+
+    def column_sums(self, matrix: sparse.csr_array, weight: FloatArray, rows: Any = None) -> FloatArray:
+        """Return A^T w for a matrix A with one row an account, over all rows or some (ascending), in a fixed order."""
+        from contagion_graph import kernels
+
+        rows, borders = self._chunked(rows)
+        cells = (matrix.indptr, unsigned(matrix.indices), matrix.data)
+        return kernels.column_sums(*cells, rows, weight, borders, matrix.shape[1])
+
+    def _chunked(self, rows: Any) -> tuple[Any, Any]:
+        borders = np.minimum(self.block_borders * BLOCK, len(self.accounts))
+        if rows is None:
+            return self.all_rows, borders
+        return rows, np.searchsorted(rows, borders)
+
+    @cached_property
+    def rest(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Value, gross value and maintenance of every account at `price`, shape (n,) each [currency]."""
+        rest = self.valuation(self.price)
+        for array in rest:
+            array.flags.writeable = False
+        return rest
+
+    @cached_property
+    def sensitivity(self) -> FloatArray:
+        """The most that each account's slack can move: sum_j |quantity_ij - margin_units_ij| price_j, shape (n,)."""
+        from contagion_graph import kernels
+
+        difference = self.cells._replace(quantity=self.quantity.data - self.margin_units.data)
+        sensitivity = kernels.value_rows(difference, self.price, *self._chunked(None))[1]
+        sensitivity.flags.writeable = False
+        return sensitivity
