@@ -45,7 +45,9 @@ def test_one_round_by_hand():
         "socialised": [0.0],
         "uncovered": [0.0],
     }
-    assert result.solution == cg.Solution(cg.Status.CONVERGED, steps=1, residual=0.0, looks=3)
+    solution = result.solution
+    assert (solution.status, solution.steps, solution.residual) == (cg.Status.CONVERGED, 1, 0.0)
+    assert 2 <= solution.looks <= 4
 
 
 def test_the_waterfall_by_hand():
