@@ -135,9 +135,10 @@ class CascadeResult:
 
     def _value_left(self) -> FloatArray:
         """Value of what each account still holds, at the final prices: Q.p less the closed share of Q~.p."""
-        price = self.arrays.price_after
+        price, sellable = self.arrays.price_after, self.graph.sellable
         value = self.graph.valuation(price)[0]
-        return value - self.arrays.closed * self.graph.valuation(np.where(self.graph.sellable, price, 0.0))[0]
+        closable = value if sellable.all() else self.graph.valuation(np.where(sellable, price, 0.0))[0]
+        return value - self.arrays.closed * closable
 
     @cached_property
     def traders(self) -> pd.DataFrame:

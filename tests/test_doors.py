@@ -79,7 +79,7 @@ DOORS = {
 }
 
 
-def same(one: cg.ExposureGraph, other: cg.ExposureGraph) -> None:
+def assert_same(one: cg.ExposureGraph, other: cg.ExposureGraph) -> None:
     for name in ("quantity", "margin_units"):
         assert (getattr(one, name) != getattr(other, name)).nnz == 0
     for name in ("cash", "price", "depth", "margin_long", "margin_short", "sellable", "insurance_fund", "share"):
@@ -98,7 +98,7 @@ def graph() -> cg.ExposureGraph:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_every_make_of_table_gives_the_same_graph(graph: cg.ExposureGraph, door: str):
-    same(graph, cg.ExposureGraph.from_tables(**{name: DOORS[door](columns) for name, columns in TABLES.items()}))
+    assert_same(graph, cg.ExposureGraph.from_tables(**{name: DOORS[door](columns) for name, columns in TABLES.items()}))
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
@@ -106,13 +106,13 @@ def test_what_is_written_is_read_back(graph: cg.ExposureGraph, tmp_path: Path, f
     paths = cg.write_tables(graph, tmp_path, format=format)  # type: ignore[arg-type]
     assert [path.stem for path in paths] == list(TABLES)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
-    same(graph, cg.read_tables(tmp_path))
-    same(graph, cg.ExposureGraph.from_tables(**{path.stem: path for path in paths}))
-    same(graph, cg.ExposureGraph.from_tables(**{path.stem: str(path) for path in paths}))
+    assert_same(graph, cg.read_tables(tmp_path))
+    assert_same(graph, cg.ExposureGraph.from_tables(**{path.stem: path for path in paths}))
+    assert_same(graph, cg.ExposureGraph.from_tables(**{path.stem: str(path) for path in paths}))
 
 
 def test_frames_build_the_graph_again(graph: cg.ExposureGraph):
-    same(graph, cg.ExposureGraph.from_tables(**graph.to_frames()))
+    assert_same(graph, cg.ExposureGraph.from_tables(**graph.to_frames()))
 
 
 def test_a_label_that_a_spreadsheet_would_run_is_escaped_in_csv(graph: cg.ExposureGraph, tmp_path: Path):

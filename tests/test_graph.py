@@ -12,7 +12,7 @@ from scipy import sparse
 
 import contagion_graph as cg
 from contagion_graph.chunks import BLOCK
-from tests.test_doors import TABLES, same
+from tests.test_doors import TABLES, assert_same
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_pickle_stays_read_only(graph: cg.ExposureGraph):
     assert graph.sensitivity is not None
     assert len(pickle.dumps(graph)) == before
     again = pickle.loads(pickle.dumps(graph))
-    same(graph.with_(share=1.0), again.with_(share=1.0))
+    assert_same(graph.with_(share=1.0), again.with_(share=1.0))
     with pytest.raises(ValueError, match="read-only"):
         again.price[0] = 1.0
 
@@ -183,7 +183,7 @@ def test_a_subset_of_assets_takes_what_they_cost_with_it(graph: cg.ExposureGraph
     np.testing.assert_allclose(part.equity, [3.0, 200.0 + 55.0 - 50.0, 0.0, -150.0])
     assert part.n_positions == 2
     tables = part.to_frames()
-    same(part.with_(share=0.0), cg.ExposureGraph.from_tables(**tables).with_(share=0.0))
+    assert_same(part.with_(share=0.0), cg.ExposureGraph.from_tables(**tables).with_(share=0.0))
 
 
 def test_a_subset_of_pools_drops_the_others(graph: cg.ExposureGraph):
@@ -195,7 +195,7 @@ def test_a_subset_of_pools_drops_the_others(graph: cg.ExposureGraph):
 
 def test_a_subset_of_everything_is_the_same_graph():
     whole = cg.ExposureGraph.from_tables(**TABLES)
-    same(whole, whole.subset(traders=whole.traders, assets=whole.assets, pools=whole.pools))
+    assert_same(whole, whole.subset(traders=whole.traders, assets=whole.assets, pools=whole.pools))
 
 
 def test_a_subset_keeps_the_backing_and_obligations_within_it():
