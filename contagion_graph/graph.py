@@ -15,7 +15,7 @@ from contagion_graph.passes import GraphPasses
 from contagion_graph.tables import arrays, assemble
 from contagion_graph.tables.records import PositionRecords
 from contagion_graph.tables.schema import BoolArray, FloatArray
-from contagion_graph.tables.vectors import row_of, vector
+from contagion_graph.tables.vectors import row_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -203,10 +203,9 @@ class ExposureGraph(GraphPasses, GraphExports):
             "cash": 0.0 if cash is None else cash,
             "share": share,
             "insurance_fund": 0.0 if insurance_fund is None else insurance_fund,
+            "sellable": True if sellable is None else sellable,
         }
-        labels = {"pool": pool, "traders": traders, "assets": assets}
-        sellable = True if sellable is None else sellable
-        return cls(**arrays.arrays_from_vectors(quantity, vectors, sellable=sellable, **labels))
+        return cls(**arrays.arrays_from_vectors(quantity, vectors, pool=pool, traders=traders, assets=assets))
 
     @classmethod
     def from_networkx(cls, network: Any) -> "ExposureGraph":
@@ -281,19 +280,15 @@ class ExposureGraph(GraphPasses, GraphExports):
         >>> graph.with_(price={"Y": 6.0}, depth=1e6).equity.tolist()
         [22.0]
         """
-        known = {*arrays.CHANGEABLE, "sellable"}
-        if not known.issuperset(vectors):
-            raise ParameterError(f"with_ cannot change {sorted(set(vectors) - known)}; it changes {sorted(known)}")
+        unknown = sorted(set(vectors) - set(arrays.CHANGEABLE))
+        if unknown:
+            raise ParameterError(f"with_ cannot change {unknown}; it changes {sorted(arrays.CHANGEABLE)}")
         faults = Faults()
         indexes = {"assets": self.assets, "pools": self.pools, "accounts": self.accounts}
-        changed: dict[str, Any] = {}
-        for name, value in vectors.items():
-            if name == "sellable":
-                changed[name] = arrays.flags(name, value, self.assets, faults, base=self.sellable)
-            else:
-                argument = arrays.VECTORS[name]
-                index, base = indexes[argument.table], getattr(self, name)
-                changed[name] = vector(name, value, index, argument.kind, faults, base=base)
+        changed: dict[str, Any] = {
+            name: arrays.VECTORS[name].values(value, indexes, faults, base=getattr(self, name))
+            for name, value in vectors.items()
+        }
         faults.raise_if_any()
         if "cash" in changed and self.records is not None:
             own_cash = changed["cash"] + self.records.entry_value()

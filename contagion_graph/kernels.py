@@ -1,9 +1,10 @@
 """The compiled passes over the rows of a sparse matrix: the only file that knows numba.
 
-A matrix is its three CSR arrays. `rows` are the rows to look at, in ascending order, and `borders` cut that list into a
-fixed number of chunks. Each row is summed in column order, each chunk in row order, and the chunks in their order, so
-the result is the same to the last bit on any number of threads. The number of threads is numba's (NUMBA_NUM_THREADS);
-a few rows are not worth waking threads for.
+A matrix is its three CSR arrays. `rows` are the rows to look at, in ascending order, and `borders` cut that list into
+a fixed number of chunks. Each row is summed in column order, each chunk in row order, and the chunks in their order,
+so the result is the same to the last bit on any number of threads. The number of threads is numba's
+(NUMBA_NUM_THREADS); a few rows are not worth waking threads for. Where a pass exists twice, serial and threaded, that
+is because numba's cache tells functions apart by name only.
 
 **Only the rows that can have changed.** Let an account have slack s = E - M at its last look. Until its closed share
 changes, its slack falls by at most g (T - T') + b (C - C'): g = sum_j |q_j - mu_j| p0_j, T a clock that each round

@@ -50,7 +50,7 @@ def report(result: CascadeResult, *, rows: int = 5) -> str:
         f"{money(-losses.clip(upper=0).sum())}.",
         f"{s['bystanders']:,.0f} of {s['traders']:,.0f} traders held nothing that the shock touched and lose "
         f"{money(s['bystander_loss'])} all the same.",
-        *_section("Where the loss comes from, over all accounts (below 0: a gain)", _channels(result)),
+        *_section("Where the loss comes from, over all accounts (below 0: a gain)", _channels(result, s)),
         *_section("Round by round", _shortened(_as_text(result.rounds), 2 * rows)),
         *_section(f"The {rows} assets that fell most", _assets(result, rows)),
         *_section(f"The {rows} traders who lose most", _traders(result.traders.nlargest(rows, "loss"))),
@@ -74,8 +74,8 @@ def _section(title: str, table: pd.DataFrame) -> list[str]:
     return ["", title, table.to_string() if len(table) else "  (none)"]
 
 
-def _channels(result: CascadeResult) -> pd.DataFrame:
-    summary, rounding = result.summary(), ROUNDING * result.graph.rest[1].sum()
+def _channels(result: CascadeResult, summary: "pd.Series[float]") -> pd.DataFrame:
+    rounding = ROUNDING * result.graph.rest[1].sum()
     amounts = {meaning: float(summary[name]) for name, meaning in CHANNELS.items()}
     lines = {meaning: money(amount if abs(amount) > rounding else 0.0) for meaning, amount in amounts.items()}
     return pd.DataFrame({"currency": lines})

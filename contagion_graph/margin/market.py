@@ -54,8 +54,9 @@ class Market:
         kernels.least_keys(self.accounts.key, self.accounts.block_key)
         self._scratch = np.empty(n, dtype=np.int64)
         self._block_base, self._stale = np.zeros((size, v)), np.ones(size, dtype=bool)
-        self.accounts.money[scenario.hit] -= scenario.losses[scenario.hit]
-        self.look_again(scenario.hit)
+        hit = scenario.hit
+        self.accounts.money[hit] -= scenario.losses[hit]
+        self.look_again(hit)
         self.looks = 0
         self.clock = float(np.abs(scenario.price_shocked / graph.price - 1.0).max())
         self.look()

@@ -43,7 +43,6 @@ class Path:
         n, m, v = len(graph.accounts), len(graph.assets), len(graph.pools)
         self.graph, self.scenario, self.rules = graph, scenario, rules
         base = np.zeros(n) if rules.sharing is None else rules.sharing.weights(graph, scenario.price_shocked)
-        base = base if base.flags.writeable else base.copy()
         self.market = Market(graph, scenario, base, look_at_all=look_at_all)
         self.sold, self.value_sold = np.zeros(m), np.zeros(m)
         self.breach_round = np.zeros(n, dtype=np.int32)
@@ -184,7 +183,7 @@ def run_path(
 
 def _open_breach(path: Path) -> float:
     """Return the value that was still to be closed at the step limit, as a share of gross value."""
-    rows, gross_value = path.breached(step=0), path.graph.rest[1].sum()
+    rows, gross_value = path.breached(path.rules.max_rounds + 1), path.graph.rest[1].sum()
     return float(path.closed_share(rows)[1].sum() / gross_value) if rows.size and gross_value else 0.0
 
 

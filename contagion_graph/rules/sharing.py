@@ -38,11 +38,11 @@ class ProRata:
             raise ParameterError(f"ProRata: base is {self.base!r}; it must be one of {', '.join(get_args(Base))}")
 
     def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
-        """Return the base weight b_i >= 0 of every account, shape (n,)."""
+        """Return the base weight b_i >= 0 of every account, shape (n,), as an array of the caller's own."""
         if self.base == "equity":
             return np.maximum(graph.cash + graph.rest[0], 0.0)
         if self.base == "open_interest":
-            return graph.rest[1]
+            return graph.rest[1].copy()
         if self.base == "deposits":
             return _deposits(graph)
         return _profit(graph, price_shocked) if self.base == "profit" else _share(graph)
@@ -70,4 +70,4 @@ def _profit(graph: ExposureGraph, price: FloatArray) -> FloatArray:
 def _share(graph: ExposureGraph) -> FloatArray:
     if graph.share is None:
         raise ParameterError("ProRata('share') needs column share in table accounts, or argument share of from_arrays")
-    return graph.share
+    return graph.share.copy()

@@ -27,20 +27,26 @@ class VectorArgument:
     def kind(self) -> Number:
         """Range and unit of the column."""
         kind = SCHEMAS[self.table].columns[self.column]
-        assert isinstance(kind, Number)
-        return kind
+        return kind if isinstance(kind, Number) else Number("true or false", low=0, high=1)
+
+    def values(self, value: Any, indexes: Mapping[str, Any], faults: Faults, *, base: Any = None) -> Any:
+        """Return one number, or flag, a label; see `vectors.vector`."""
+        numbers = vector(self.column, value, indexes[self.table], self.kind, faults, base=base)
+        return numbers if isinstance(SCHEMAS[self.table].columns[self.column], Number) else numbers.astype(bool)
 
 
 VECTORS = {
-    **{name: VectorArgument("assets", name) for name in ("price", "depth", "margin_long", "margin_short")},
+    **{name: VectorArgument("assets", name) for name in ("price", "depth", "margin_long", "margin_short", "sellable")},
     **{name: VectorArgument("accounts", name) for name in ("cash", "share")},
     "insurance_fund": VectorArgument("pools", "insurance_fund"),
 }
-CHANGEABLE = ("price", "depth", "insurance_fund", "cash", "share")
+CHANGEABLE = ("price", "depth", "sellable", "insurance_fund", "cash", "share")
+
+DEFAULTS = {"sellable": True}  # what a mapping does not name; elsewhere 0
 
 
 def arrays_from_vectors(
-    quantity: Any, vectors: Mapping[str, Any], *, sellable: Any, pool: Any, traders: Any, assets: Any
+    quantity: Any, vectors: Mapping[str, Any], *, pool: Any, traders: Any, assets: Any
 ) -> dict[str, Any]:
     """Return the fields of a graph from a matrix and vectors; raise one error with all faults."""
     faults = Faults()
@@ -58,10 +64,9 @@ def arrays_from_vectors(
     _check_finite(cells, trader_index, asset_index, faults)
     indexes = {"assets": asset_index, "accounts": accounts, "pools": pools}
     numbers = {
-        name: None if value is None else vector(name, value, indexes[VECTORS[name].table], VECTORS[name].kind, faults)
+        name: None if value is None else VECTORS[name].values(value, indexes, faults, base=DEFAULTS.get(name))
         for name, value in vectors.items()
     }
-    flags_of_assets = flags("sellable", sellable, asset_index, faults)
     faults.raise_if_any()
     long, short = numbers["margin_long"], numbers["margin_short"]
     rate = np.where(cells.data >= 0, long[cells.indices], short[cells.indices])  # type: ignore[index]
@@ -69,17 +74,10 @@ def arrays_from_vectors(
         "quantity": cells,
         "margin_units": same_sparsity(np.abs(cells.data) * rate, cells),
         **numbers,
-        "sellable": flags_of_assets,
         "accounts": accounts,
         "assets": asset_index,
         "pools": pools,
     }
-
-
-def flags(where: str, value: Any, index: Any, faults: Faults, *, base: BoolArray | bool = True) -> BoolArray:
-    """Return one flag a label from a flag, an array, or a mapping by label."""
-    numbers = vector(where, value, index, Number("true or false", low=0, high=1), faults, base=np.asarray(base, float))
-    return numbers.astype(bool)
 
 
 def _cells(quantity: Any, faults: Faults) -> sparse.csr_array:
