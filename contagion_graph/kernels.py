@@ -3,8 +3,8 @@
 A matrix is its three CSR arrays. `rows` are the rows to look at, in ascending order, and `borders` cut that list into
 a fixed number of chunks. Each row is summed in column order, each chunk in row order, and the chunks in their order,
 so the result is the same to the last bit on any number of threads. The number of threads is numba's
-(NUMBA_NUM_THREADS); a few rows are not worth waking threads for. Where a pass exists twice, serial and threaded, that
-is because numba's cache tells functions apart by name only.
+(NUMBA_NUM_THREADS); a few rows are not worth waking threads for, so every pass is compiled for one thread and for many.
+Rows that are far apart are fetched ahead of their turn: waiting for memory is most of the work.
 
 **Only the rows that can have changed.** Let an account have slack s = E - M at its last look. Until its closed share
 changes, its slack falls by at most g (T - T') + b (C - C'): g = sum_j |q_j - mu_j| p0_j, T a clock that each round
@@ -17,58 +17,56 @@ and `look` passes over it. Every s is lessened by a guard, far above the roundin
 bit for bit that of looking at every row. Blocks of rows keep their least key: most blocks are passed over whole.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from contagion_graph.chunks import BLOCK
+from contagion_graph.state import Accounts, Array, Cells, Channels, Market
 
-Array = np.ndarray[Any, Any]
 ROWS_WORTH_THREADS = 10_000
 GUARD = 1e-12
+LARGEST = np.finfo(np.float64).max
+LINE, AHEAD = 8, 8  # numbers in a cache line; rows to fetch ahead
 
 
-# numba's cache files on users' disks name these classes: a renamed one could not be loaded there
-class Cells(NamedTuple):
-    """Who holds what: the cells of Q and mu (n x m)."""
-
-    indptr: Array
-    indices: Array
-    quantity: Array
-    margin_units: Array
+def _one_or_many(function: Callable[..., None]) -> Callable[[int], Callable[..., None]]:
+    """Compile a pass over chunks for one thread, and, under another name for numba's cache, for many; rows choose."""
+    threaded = FunctionType(function.__code__, function.__globals__, f"{function.__name__}_threads")
+    threaded.__qualname__ = threaded.__name__
+    one, many = njit(cache=True)(function), njit(parallel=True, cache=True)(threaded)
+    return lambda n_rows: many if n_rows > ROWS_WORTH_THREADS else one
 
 
-class Market(NamedTuple):
-    """The prices p (m), which assets are sellable, and the number of this set of prices (1 entry)."""
+@intrinsic
+def _fetch(typing: Any, array: Any, position: Any) -> Any:
+    """Have the processor fetch the cache line of array[position] ahead of its use."""
 
-    price: Array
-    sellable: Array
-    number: Array
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        line, i32 = builder.bitcast(builder.gep(data, [args[1]]), cgutils.voidptr_t), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, i32, i32, i32])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(prefetch, [line, i32(0), i32(3), i32(1)])
+        return context.get_dummy_value()
 
-
-class Channels(NamedTuple):
-    """Who bears losses: the cells of b (n x c), the level C' from which each counts, and the levels C (c)."""
-
-    indptr: Array
-    indices: Array
-    base: Array
-    since: Array
-    level: Array
+    return types.void(array, types.intp), generate
 
 
-class Accounts(NamedTuple):
-    """The state of the accounts (n each), what the last look at each of them found, and the least key of each block."""
-
-    money: Array  # cash + R
-    closed: Array  # gamma
-    levied: Array  # D, what was socialised before the levels in `since`
-    sensitivity: Array  # g
-    worth: Array  # cash + R + (1-gamma) Q~.p + (Q-Q~).p
-    maintenance: Array  # M
-    key: Array
-    seen: Array  # number of the prices at which it was last looked at
-    block_key: Array
+@njit(inline="always")
+def _fetch_row(cells: Cells, row: int) -> None:
+    first = np.intp(cells.indptr[row])
+    _fetch(cells.indices, first)
+    _fetch(cells.quantity, first)
+    _fetch(cells.quantity, first + LINE)
+    _fetch(cells.margin_units, first)
+    _fetch(cells.margin_units, first + LINE)
 
 
 def value_rows(cells: Cells, price: Array, rows: Array, borders: Array) -> tuple[Array, Array, Array]:
@@ -77,11 +75,25 @@ def value_rows(cells: Cells, price: Array, rows: Array, borders: Array) -> tuple
     value_k = sum_j q_ij p_j ;  gross_k = sum_j |q_ij| p_j ;  margin_k = sum_j mu_ij p_j ;  i = rows[k]  [currency]
     """
     out = np.empty((3, rows.size))
-    if rows.size > ROWS_WORTH_THREADS:
-        _value_threads(cells, price, rows, borders, out)
-    else:
-        _value_chunk(cells, price, rows, 0, rows.size, out)
+    _value(rows.size)(cells, price, rows, borders, out)
     return out[0], out[1], out[2]
+
+
+@_one_or_many
+def _value(cells: Cells, price: Array, rows: Array, borders: Array, out: Array) -> None:
+    for chunk in prange(borders.size - 1):
+        for k in range(borders[chunk], borders[chunk + 1]):
+            if k + AHEAD < rows.size:
+                _fetch_row(cells, rows[k + AHEAD])
+            v = g = m = 0.0
+            for cell in range(cells.indptr[rows[k]], cells.indptr[rows[k] + 1]):
+                p = price[cells.indices[cell]]
+                v += cells.quantity[cell] * p
+                g += abs(cells.quantity[cell]) * p
+                m += cells.margin_units[cell] * p
+            out[0, k] = v
+            out[1, k] = g
+            out[2, k] = m
 
 
 def column_sums(
@@ -89,54 +101,21 @@ def column_sums(
 ) -> Array:
     """Return the weighted sum of rows, a number for each column: y_j = sum_k weight_k a_ij ;  i = rows[k]."""
     parts = np.zeros((borders.size - 1, n_columns))
-    run = _sum_threads if rows.size > ROWS_WORTH_THREADS else _sum_chunks
-    run(indptr, indices, data, rows, weight, borders, parts)
+    _sums(rows.size)(indptr, indices, data, rows, weight, borders, parts)
     return ordered_sum(parts)
 
 
-@njit(cache=True)
-def _value_chunk(cells: Cells, price: Array, rows: Array, first: int, last: int, out: Array) -> None:
-    for k in range(first, last):
-        v = g = m = 0.0
-        for cell in range(cells.indptr[rows[k]], cells.indptr[rows[k] + 1]):
-            p = price[cells.indices[cell]]
-            v += cells.quantity[cell] * p
-            g += abs(cells.quantity[cell]) * p
-            m += cells.margin_units[cell] * p
-        out[0, k] = v
-        out[1, k] = g
-        out[2, k] = m
-
-
-@njit(parallel=True, cache=True)
-def _value_threads(cells: Cells, price: Array, rows: Array, borders: Array, out: Array) -> None:
+@_one_or_many
+def _sums(indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, borders: Array, parts: Array) -> None:
     for chunk in prange(borders.size - 1):
-        _value_chunk(cells, price, rows, borders[chunk], borders[chunk + 1], out)
-
-
-@njit(cache=True)
-def _sum_chunk(
-    indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, first: int, last: int, part: Array
-) -> None:
-    for k in range(first, last):
-        for cell in range(indptr[rows[k]], indptr[rows[k] + 1]):
-            part[indices[cell]] += weight[k] * data[cell]
-
-
-@njit(cache=True)
-def _sum_chunks(
-    indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, borders: Array, parts: Array
-) -> None:
-    for chunk in range(borders.size - 1):
-        _sum_chunk(indptr, indices, data, rows, weight, borders[chunk], borders[chunk + 1], parts[chunk])
-
-
-@njit(parallel=True, cache=True)
-def _sum_threads(
-    indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, borders: Array, parts: Array
-) -> None:
-    for chunk in prange(borders.size - 1):
-        _sum_chunk(indptr, indices, data, rows, weight, borders[chunk], borders[chunk + 1], parts[chunk])
+        for k in range(borders[chunk], borders[chunk + 1]):
+            if k + AHEAD < rows.size:
+                ahead = np.intp(indptr[rows[k + AHEAD]])
+                _fetch(data, ahead)
+                _fetch(data, ahead + LINE)
+                _fetch(indices, ahead)
+            for cell in range(indptr[rows[k]], indptr[rows[k] + 1]):
+                parts[chunk, indices[cell]] += weight[k] * data[cell]
 
 
 @njit(cache=True)
@@ -148,12 +127,12 @@ def ordered_sum(parts: Array) -> Array:
     return total
 
 
-@njit(parallel=True, cache=True)
+@njit(cache=True)
 def first_keys(
     cash: Array, value: Array, gross: Array, margin: Array, sensitivity: Array, base: Array, key: Array
 ) -> None:
     """Set the keys of accounts at rest, T = C = 0: key_i = s_i / max(g_i, b_i)."""
-    for row in prange(key.size):
+    for row in range(key.size):
         slack = cash[row] + value[row] - margin[row]
         key[row] = _span(slack, abs(cash[row]) + gross[row], sensitivity[row], base[row])
 
@@ -185,10 +164,12 @@ def block_sums(indptr: Array, indices: Array, data: Array, blocks: Array, sums: 
             sums[blocks[k], indices[cell]] += data[cell]
 
 
+@njit(cache=True)
 def levies(channels: Channels, levied: Array, rows: Array) -> Array:
     """Return the socialised losses of rows: L_i = D_i + sum_k b_ik (C_k - C'_ik) ;  i = rows[k]  [currency]."""
     out = np.empty(rows.size)
-    (_levies_threads if rows.size > ROWS_WORTH_THREADS else _levies)(channels, levied, rows, out)
+    for k in range(rows.size):
+        out[k] = _levy(channels, levied, rows[k])
     return out
 
 
@@ -200,16 +181,23 @@ def _levy(channels: Channels, levied: Array, row: int) -> float:
     return float(total)
 
 
-@njit(cache=True)
-def _levies(channels: Channels, levied: Array, rows: Array, out: Array) -> None:
-    for k in range(rows.size):
-        out[k] = _levy(channels, levied, rows[k])
-
-
-@njit(parallel=True, cache=True)
-def _levies_threads(channels: Channels, levied: Array, rows: Array, out: Array) -> None:
-    for k in prange(rows.size):
-        out[k] = _levy(channels, levied, rows[k])
+@njit(inline="always")
+def _reached(channels: Channels, accounts: Accounts, clock: float, reach: Array, block: int, found: Array) -> int:
+    """Put the rows of a block whose key T + C reaches into `found`, ascending; return how many."""
+    last, count = min(clock + reach.max(), LARGEST), 0  # the keys of closed accounts are infinite
+    if accounts.block_key[block] > last:
+        return 0
+    for row in range(block * BLOCK, min((block + 1) * BLOCK, accounts.key.size)):
+        found[count] = row
+        count += accounts.key[row] <= last
+    near, count = count, 0
+    for k in range(near):
+        row, horizon = found[k], clock
+        for cell in range(channels.indptr[row], channels.indptr[row + 1]):
+            horizon += reach[channels.indices[cell]]
+        found[count] = row
+        count += accounts.key[row] <= horizon
+    return count
 
 
 def look(
@@ -231,91 +219,76 @@ def look(
     """
     due = np.count_nonzero(accounts.block_key <= clock + reach.max())
     counts = np.zeros(borders.size - 1, dtype=np.int64)
-    run = _look_threads if due * BLOCK > ROWS_WORTH_THREADS else _look_chunks
-    run(cells, market, channels, accounts, (clock, reach), borders, counts)
+    _look(due * BLOCK)(cells, market, channels, accounts, (clock, reach), borders, counts)
     return int(counts.sum())
 
 
-@njit(parallel=True, cache=True)
-def _look_threads(
+@_one_or_many
+def _look(
     cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], borders: Array,
     counts: Array,
 ) -> None:  # fmt: skip
     for chunk in prange(borders.size - 1):
+        found = np.empty(BLOCK, dtype=np.int64)
         for block in range(borders[chunk], borders[chunk + 1]):
-            counts[chunk] += _look_block(cells, market, channels, accounts, time, block)
-
-
-@njit(cache=True)
-def _look_chunks(
-    cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], borders: Array,
-    counts: Array,
-) -> None:  # fmt: skip
-    for chunk in range(borders.size - 1):
-        for block in range(borders[chunk], borders[chunk + 1]):
-            counts[chunk] += _look_block(cells, market, channels, accounts, time, block)
+            counts[chunk] += _look_block(cells, market, channels, accounts, time, block, found)
 
 
 @njit(cache=True)
 def _look_block(
-    cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], block: int
-) -> int:
-    clock, reach = time
-    last = clock + reach.max()
-    if accounts.block_key[block] > last:
-        return 0
-    indptr, indices, quantity, margin_units = cells
-    price, sellable, number = market.price, market.sellable, market.number[0]
-    money, closed, levied, sensitivity, worth, maintenance, key, seen, block_key = accounts
-    member, channel, base, since, level = channels
-    count, least = 0, np.inf
-    for row in range(block * BLOCK, min((block + 1) * BLOCK, key.size)):
-        if key[row] > last or key[row] == np.inf:
-            least = min(least, key[row])
-            continue
-        horizon = clock
-        for cell in range(member[row], member[row + 1]):
-            horizon += reach[channel[cell]]
-        if seen[row] != number and key[row] <= horizon:
-            e, m, size, left = money[row], 0.0, abs(money[row]), closed[row]
-            for cell in range(indptr[row], indptr[row + 1]):
-                column = indices[cell]
-                p = (1.0 - left * sellable[column]) * price[column]
-                e += quantity[cell] * p
-                m += margin_units[cell] * p
-                size += abs(quantity[cell]) * p
-            worth[row], maintenance[row], seen[row] = e, m, number
-            levy, weight, now = levied[row], 0.0, clock
-            for cell in range(member[row], member[row + 1]):
-                levy += base[cell] * (level[channel[cell]] - since[cell])
-                weight = max(weight, base[cell])
-                now += level[channel[cell]]
-            if not np.isfinite(e - levy - m):
-                key[row] = -np.inf  # broken: to be judged, and named
-            elif left == 1.0:
-                key[row] = np.inf
-            else:
-                key[row] = now + _span(e - levy - m, size + levy, sensitivity[row], weight)
+    cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], block: int,
+    found: Array,
+) -> int:  # fmt: skip
+    reached, count = _reached(channels, accounts, time[0], time[1], block, found), 0
+    for k in range(reached):
+        found[count] = found[k]
+        if accounts.seen[found[k]] != market.number[0]:
+            _fetch_row(cells, found[k])
             count += 1
-        least = min(least, key[row])
-    block_key[block] = least
+    for k in range(count):
+        _look_row(cells, market, channels, accounts, time[0], found[k])
+    if count:
+        accounts.block_key[block] = accounts.key[block * BLOCK : (block + 1) * BLOCK].min()
     return count
 
 
+@njit(inline="always")
+def _look_row(cells: Cells, market: Market, channels: Channels, accounts: Accounts, clock: float, row: int) -> None:
+    e, m, size, closed = accounts.money[row], 0.0, abs(accounts.money[row]), accounts.closed[row]
+    for cell in range(cells.indptr[row], cells.indptr[row + 1]):
+        column = cells.indices[cell]
+        p = (1.0 - closed * market.sellable[column]) * market.price[column]
+        e += cells.quantity[cell] * p
+        m += cells.margin_units[cell] * p
+        size += abs(cells.quantity[cell]) * p
+    accounts.worth[row], accounts.maintenance[row], accounts.seen[row] = e, m, market.number[0]
+    levy, weight, now = _levy(channels, accounts.levied, row), 0.0, clock
+    for cell in range(channels.indptr[row], channels.indptr[row + 1]):
+        weight = max(weight, channels.base[cell])
+        now += channels.level[channels.indices[cell]]
+    if not np.isfinite(e - levy - m):
+        accounts.key[row] = -np.inf  # broken: to be judged, and named
+    elif closed == 1.0:
+        accounts.key[row] = np.inf
+    else:
+        accounts.key[row] = now + _span(e - levy - m, size + levy, accounts.sensitivity[row], weight)
+
+
 @njit(cache=True)
-def due_rows(channels: Channels, accounts: Accounts, clock: float, reach: Array, number: int, found: Array) -> Array:
-    """Return the rows seen at these prices whose key T + C reaches, ascending: all that have to be judged now."""
-    count, last = 0, clock + reach.max()
+def due_rows(
+    channels: Channels, accounts: Accounts, clock: float, reach: Array, number: int, found: Array
+) -> tuple[Array, Array]:
+    """Return the rows seen at these prices whose key T + C reaches, ascending, and their equity: all to be judged now.
+
+    E_i = worth_i - L_i  [currency]
+    """
+    count = 0
     for block in range(accounts.block_key.size):
-        if accounts.block_key[block] > last:
-            continue
-        for row in range(block * BLOCK, min((block + 1) * BLOCK, accounts.key.size)):
-            if accounts.key[row] > last or accounts.key[row] == np.inf:
-                continue
-            horizon = clock
-            for cell in range(channels.indptr[row], channels.indptr[row + 1]):
-                horizon += reach[channels.indices[cell]]
-            if accounts.seen[row] == number and accounts.key[row] <= horizon:
-                found[count] = row
-                count += 1
-    return found[:count].copy()
+        reached = found[count:]
+        for row in reached[: _reached(channels, accounts, clock, reach, block, reached)]:
+            found[count] = row
+            count += accounts.seen[row] == number
+    rows, equity = found[:count].copy(), np.empty(count)
+    for k in range(count):
+        equity[k] = accounts.worth[rows[k]] - _levy(channels, accounts.levied, rows[k])
+    return rows, equity

@@ -8,6 +8,7 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
+from contagion_graph.state import Cells
 from contagion_graph.tables.schema import FloatArray, IntArray
 
 
@@ -39,12 +40,10 @@ class GraphPasses:
         return chunk_borders(self.quantity.indptr)
 
     @cached_property
-    def cells(self) -> Any:
+    def cells(self) -> Cells:
         """The arrays of `quantity` and `margin_units` as the kernels take them."""
-        from contagion_graph import kernels
-
         q = self.quantity
-        return kernels.Cells(q.indptr, unsigned(q.indices), q.data, self.margin_units.data)
+        return Cells(q.indptr, unsigned(q.indices), q.data, self.margin_units.data)
 
     @cached_property
     def all_rows(self) -> np.ndarray[Any, np.dtype[np.int64]]:

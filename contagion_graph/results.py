@@ -110,8 +110,7 @@ class CascadeResult:
         """
         graph, end = self.graph, self.arrays
         before = graph.cash + graph.rest[0]
-        at_shock = graph.valuation(end.price_shocked)[0]
-        left = self._value_left()
+        at_shock, left = self._values()
         worth = graph.cash - end.losses + end.proceeds - end.penalty - end.socialised + left
         after = np.where(end.closed == 1.0, np.maximum(worth, 0.0), worth)
         direct = graph.rest[0] - at_shock + end.losses
@@ -123,22 +122,22 @@ class CascadeResult:
             "loss": loss,
             "direct": direct,
             "impact": at_shock - (left + end.proceeds),
-            "penalty": end.penalty,
-            "socialised": end.socialised,
-            "shortfall": end.shortfall,
+            "penalty": end.penalty.copy(),
+            "socialised": end.socialised.copy(),
+            "shortfall": end.shortfall.copy(),
             "standalone": standalone,
             "indirect": loss - standalone,
-            "closed": end.closed,
-            "breach_round": end.breach_round,
+            "closed": end.closed.copy(),
+            "breach_round": end.breach_round.copy(),
         }
-        return pd.DataFrame(columns, index=graph.accounts)
+        return pd.DataFrame(columns, index=graph.accounts, copy=False)
 
-    def _value_left(self) -> FloatArray:
-        """Value of what each account still holds, at the final prices: Q.p less the closed share of Q~.p."""
-        price, sellable = self.arrays.price_after, self.graph.sellable
-        value = self.graph.valuation(price)[0]
-        closable = value if sellable.all() else self.graph.valuation(np.where(sellable, price, 0.0))[0]
-        return value - self.arrays.closed * closable
+    def _values(self) -> tuple[FloatArray, FloatArray]:
+        """Return Q.p at the shocked prices, and the value of what is left at the end: Q.p less the closed Q~.p."""
+        end, sellable = self.arrays, self.graph.sellable
+        prices = [end.price_shocked, end.price_after, np.where(sellable, end.price_after, 0.0)]
+        values = self.graph.quantity @ np.column_stack(prices[: 2 if sellable.all() else 3])
+        return values[:, 0], values[:, 1] - end.closed * values[:, -1]
 
     @cached_property
     def traders(self) -> pd.DataFrame:

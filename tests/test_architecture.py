@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "contagion_graph"
 LAYERS = [
-    {"errors", "chunks", "tables", "elements", "solvers", "kernels"},
+    {"errors", "chunks", "state", "tables", "elements", "solvers", "kernels"},
     {"graph", "exports", "passes", "rules"},
     {"results", "shocks", "generate"},
     {"margin"},

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from contagion_graph import state
 from contagion_graph.chunks import BLOCK, unsigned
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.shocks import Scenario
@@ -37,9 +38,9 @@ class Market:
         self.graph, self.look_at_all, self._kernels = graph, look_at_all, kernels
         self.price, self._number = scenario.price_shocked.copy(), np.ones(1, dtype=np.int32)
         members, size = graph.membership, -(-n // BLOCK)
-        self._market = kernels.Market(self.price, graph.sellable.astype(np.float64), self._number)
-        self.channels = kernels.Channels(members.indptr, unsigned(members.indices), base, np.zeros(n), np.zeros(v))
-        self.accounts = kernels.Accounts(
+        self._market = state.Market(self.price, graph.sellable.astype(np.float64), self._number)
+        self.channels = state.Channels(members.indptr, unsigned(members.indices), base, np.zeros(n), np.zeros(v))
+        self.accounts = state.Accounts(
             money=graph.cash.copy(),
             closed=np.zeros(n),
             levied=np.zeros(n),
@@ -57,19 +58,19 @@ class Market:
         hit = scenario.hit
         self.accounts.money[hit] -= scenario.losses[hit]
         self.look_again(hit)
-        self.looks = 0
+        self.looks, self.socialised = 0, False
         self.clock = float(np.abs(scenario.price_shocked / graph.price - 1.0).max())
         self.look()
 
     def look(self, rise: FloatArray | float = 0.0) -> None:
         """Mark the accounts that can be in breach at the present prices, or could be if loss levels rose so much."""
-        state = (self.graph.cells, self._market, self.channels, self.accounts)
-        self.looks += self._kernels.look(*state, self.clock, self._reach(rise), self.graph.block_borders)
+        arrays = (self.graph.cells, self._market, self.channels, self.accounts)
+        self.looks += self._kernels.look(*arrays, self.clock, self._reach(rise), self.graph.block_borders)
 
-    def due(self, rise: FloatArray | float = 0.0) -> Rows:
-        """Return those accounts, ascending; they have been looked at at the present prices."""
-        state = (self.channels, self.accounts, self.clock, self._reach(rise), self._number[0])
-        return self._kernels.due_rows(*state, self._scratch)
+    def due(self, rise: FloatArray | float = 0.0) -> tuple[Rows, FloatArray]:
+        """Return those accounts, ascending, and their equity; they have been looked at at the present prices."""
+        time = (self.clock, self._reach(rise), self._number[0])
+        return self._kernels.due_rows(self.channels, self.accounts, *time, self._scratch)
 
     def _reach(self, rise: FloatArray | float) -> FloatArray:
         return np.full_like(self.channels.level, np.inf) if self.look_at_all else self.channels.level + rise
@@ -88,13 +89,9 @@ class Market:
 
     def levies(self, rows: Rows) -> FloatArray:
         """Return what was socialised to accounts so far [currency]."""
+        if not self.socialised:
+            return np.zeros(rows.size)
         return self._kernels.levies(self.channels, self.accounts.levied, rows)
-
-    def all_levies(self) -> FloatArray:
-        """Return what was socialised to each account, shape (n,) [currency]."""
-        if self.channels.level.any() or self.accounts.levied.any():
-            return self.levies(self.graph.all_rows)
-        return np.zeros_like(self.accounts.levied)
 
     def equity(self, rows: Rows) -> FloatArray:
         """Return the equity of accounts that were looked at at the present prices [currency]."""

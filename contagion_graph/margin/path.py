@@ -51,18 +51,22 @@ class Path:
         self.pool_shortfall, self.uncovered = np.zeros(v), np.zeros(v)
         self.rounds: list[dict[str, float]] = []
 
-    def breached(self, step: int) -> Rows:
-        """Return the accounts not wholly closed with E < M, and the given defaults in the first round (steps 1, 2)."""
-        market, rows = self.market, self.market.due()
-        slack = market.equity(rows) - market.accounts.maintenance[rows]
+    def breached(self, step: int) -> tuple[Rows, FloatArray]:
+        """Return who is in breach, and its equity (steps 1 and 2).
+
+        In breach is who is not wholly closed and has E < M; in the first round the given defaults too.
+        """
+        market, (rows, equity) = self.market, self.market.due()
+        slack = equity - market.accounts.maintenance[rows]
         self._check_finite(step - 1, "price of asset", market.price, self.graph.assets, range(len(market.price)))
         self._check_finite(step - 1, "slack of account", slack, self.graph.accounts, rows)
-        rows = rows[(slack < 0.0) & (market.accounts.closed[rows] < 1.0)]
+        below = (slack < 0.0) & (market.accounts.closed[rows] < 1.0)
         if step == 1 and self.scenario.defaults.any():
-            return np.union1d(rows, np.flatnonzero(self.scenario.defaults))
-        return rows
+            rows = np.union1d(rows[below], np.flatnonzero(self.scenario.defaults))
+            return rows, market.equity(rows)
+        return rows[below], equity[below]
 
-    def closed_share(self, rows: Rows) -> tuple[FloatArray, FloatArray]:
+    def closed_share(self, rows: Rows, equity: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the share theta of what it has left that each account closes, and its gross value (step 3)."""
         graph, price, state = self.graph, self.market.price, self.market.accounts
         value, gross, margin = graph.valuation(np.where(graph.sellable, price, 0.0), rows)
@@ -71,17 +75,17 @@ class Path:
         if not graph.sellable.all():
             value, kept, _ = graph.valuation(np.where(graph.sellable, 0.0, price), rows)
             short += (kept - value) / 2.0
-        levied = self.market.levies(rows)
+        debt = short + np.maximum(state.worth[rows] - equity - state.money[rows], 0.0)
         accounts = BreachedAccounts(
-            equity=state.worth[rows] - levied,
+            equity=equity,
             maintenance=state.maintenance[rows],
             closable_maintenance=left * margin,
             closable_gross=left * gross,
-            debt=short + np.maximum(levied - state.money[rows], 0.0),
+            debt=debt,
             penalty=self.rules.penalty,
         )
         share = self.rules.liquidation.closed_share(accounts)
-        share = np.where((accounts.equity <= 0.0) | self.scenario.defaults[rows], 1.0, share)
+        share = np.where((equity <= 0.0) | self.scenario.defaults[rows], 1.0, share)
         return share, share * accounts.closable_gross
 
     def trade(self, rows: Rows, share: FloatArray) -> None:
@@ -143,7 +147,7 @@ class Path:
             breach_round=self.breach_round,
             proceeds=self.proceeds,
             penalty=self.penalty,
-            socialised=self.market.all_levies(),
+            socialised=self.market.levies(self.graph.all_rows),
             shortfall=self.shortfall,
             pool_shortfall=self.pool_shortfall,
             fund_used=self.fund_used,
@@ -160,10 +164,10 @@ def run_path(
     path = Path(graph, scenario, rules, look_at_all=look_at_all)
     gross_value = graph.rest[1].sum()
     for step in range(1, rules.max_rounds + 1):
-        rows = path.breached(step)
+        rows, equity = path.breached(step)
         if rows.size == 0:
             return path.arrays(), Solution(Status.CONVERGED, step - 1, 0.0, path.market.looks)
-        share, closing = path.closed_share(rows)
+        share, closing = path.closed_share(rows, equity)
         _check_share(share, graph, rows)
         if not (share == 1.0).any() and closing.sum() <= rules.tol * gross_value:
             residual = float(closing.sum() / gross_value)
@@ -183,8 +187,8 @@ def run_path(
 
 def _open_breach(path: Path) -> float:
     """Return the value that was still to be closed at the step limit, as a share of gross value."""
-    rows, gross_value = path.breached(path.rules.max_rounds + 1), path.graph.rest[1].sum()
-    return float(path.closed_share(rows)[1].sum() / gross_value) if rows.size and gross_value else 0.0
+    (rows, equity), gross_value = path.breached(path.rules.max_rounds + 1), path.graph.rest[1].sum()
+    return float(path.closed_share(rows, equity)[1].sum() / gross_value) if rows.size and gross_value else 0.0
 
 
 def _check_share(share: FloatArray, graph: ExposureGraph, rows: Rows) -> None:

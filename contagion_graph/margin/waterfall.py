@@ -29,18 +29,18 @@ def share_losses(market: Market, due: FloatArray) -> FloatArray:
     if not due.any():
         return np.zeros_like(due)
     channels, accounts = market.channels, market.accounts
-    rows = market.due()
-    rows = rows[(channels.base[rows] > 0.0) & (market.equity(rows) <= 0.0)]
+    market.socialised = True
+    rows, equity = market.due()
+    rows = rows[(channels.base[rows] > 0.0) & (equity <= 0.0)]
     exempt = [(rows, market.exempt(rows))]
     left = due.copy()
     while True:
         total = market.open_base()
         rise = np.divide(left, total, out=np.zeros_like(left), where=total > 0.0)
         market.look(rise)
-        rows = market.due(rise)
-        rows = rows[channels.base[rows] > 0.0]
-        equity = market.equity(rows)
-        short = rise[channels.indices[rows]] * channels.base[rows] >= equity
+        rows, equity = market.due(rise)
+        weight = channels.base[rows]
+        short = (weight > 0.0) & (rise[channels.indices[rows]] * weight >= equity)
         if not short.any():
             break
         rows = rows[short]

@@ -1,0 +1,49 @@
+"""The arrays that the compiled passes read and write, by the names of docs/notation.md."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+# numba's cache files on users' disks name these classes: a renamed one could not be loaded there
+class Cells(NamedTuple):
+    """Who holds what: the cells of Q and mu (n x m)."""
+
+    indptr: Array
+    indices: Array
+    quantity: Array
+    margin_units: Array
+
+
+class Market(NamedTuple):
+    """The prices p (m), which assets are sellable, and the number of this set of prices (1 entry)."""
+
+    price: Array
+    sellable: Array
+    number: Array
+
+
+class Channels(NamedTuple):
+    """Who bears losses: the cells of b (n x c), the level C' from which each counts, and the levels C (c)."""
+
+    indptr: Array
+    indices: Array
+    base: Array
+    since: Array
+    level: Array
+
+
+class Accounts(NamedTuple):
+    """The state of the accounts (n each), what the last look at each of them found, and the least key of each block."""
+
+    money: Array  # cash + R
+    closed: Array  # gamma
+    levied: Array  # D, what was socialised before the levels in `since`
+    sensitivity: Array  # g
+    worth: Array  # cash + R + (1-gamma) Q~.p + (Q-Q~).p
+    maintenance: Array  # M
+    key: Array
+    seen: Array  # number of the prices at which it was last looked at
+    block_key: Array
