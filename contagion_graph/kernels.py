@@ -44,19 +44,21 @@ def _one_or_many(function: Callable[..., None]) -> Callable[[int], Callable[...,
     return lambda n_rows: many if n_rows > ROWS_WORTH_THREADS else one
 
 
-@intrinsic
-def _fetch(typing: Any, array: Any, position: Any) -> Any:
+def _fetcher(typing: Any, array: Any, position: Any) -> Any:
     """Have the processor fetch the cache line of array[position] ahead of its use."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         line, i32 = builder.bitcast(builder.gep(data, [args[1]]), cgutils.voidptr_t), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, i32, i32, i32])
-        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        prefetch: Any = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
         builder.call(prefetch, [line, i32(0), i32(3), i32(1)])
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate
+
+
+_fetch: Any = intrinsic(_fetcher)
 
 
 @njit(inline="always")
@@ -217,7 +219,7 @@ def look(
     borders : array
         Blocks at which the chunks begin and end.
     """
-    due = np.count_nonzero(accounts.block_key <= clock + reach.max())
+    due = int(np.count_nonzero(accounts.block_key <= clock + reach.max()))
     counts = np.zeros(borders.size - 1, dtype=np.int64)
     _look(due * BLOCK)(cells, market, channels, accounts, (clock, reach), borders, counts)
     return int(counts.sum())
@@ -260,7 +262,7 @@ def _look_row(cells: Cells, market: Market, channels: Channels, accounts: Accoun
         p = (1.0 - closed * market.sellable[column]) * market.price[column]
         e += cells.quantity[cell] * p
         m += cells.margin_units[cell] * p
-        size += abs(cells.quantity[cell]) * p
+        size += abs(cells.quantity[cell] * p)
     accounts.worth[row], accounts.maintenance[row], accounts.seen[row] = e, m, market.number[0]
     levy, weight, now = _levy(channels, accounts.levied, row), 0.0, clock
     for cell in range(channels.indptr[row], channels.indptr[row + 1]):

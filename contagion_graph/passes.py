@@ -9,7 +9,7 @@ from scipy import sparse
 
 from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
 from contagion_graph.state import Cells
-from contagion_graph.tables.schema import FloatArray, IntArray
+from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
 
 
 class GraphPasses:
@@ -17,7 +17,9 @@ class GraphPasses:
 
     quantity: sparse.csr_array
     margin_units: sparse.csr_array
+    cash: FloatArray
     price: FloatArray
+    sellable: BoolArray
     accounts: pd.MultiIndex
     pools: "pd.Index[str]"
 

@@ -8,9 +8,11 @@ import pytest
 import contagion_graph as cg
 
 NAMES = {
-    *("CascadeResult", "CloseFactor", "ContagionError", "ContagionWarning", "ConvergenceError", "ConvergenceWarning"),
-    *("ExponentialImpact", "ExposureGraph", "FullLiquidation", "LinearImpact", "MarginCascade", "ParameterError"),
-    *("ProRata", "Solution", "Status", "TableError", "TargetMargin", "UnusedColumnWarning"),
+    *("CascadeResult", "CloseFactor", "ConstantProductImpact", "ContagionError", "ContagionWarning"),
+    *("ConvergenceError", "ConvergenceWarning", "ExponentialImpact", "ExposureGraph", "FloorExponentialImpact"),
+    *("FullLiquidation", "LeverageTarget", "LinearImpact", "MarginCascade", "OrderBookImpact", "ParameterError"),
+    *("ProRata", "RepayAndSeize", "Solution", "SquareRootImpact", "Status", "TableError", "TargetMargin"),
+    "UnusedColumnWarning",
     *("generate", "read_tables", "write_tables"),
 }
 

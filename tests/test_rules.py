@@ -1,55 +1,15 @@
-"""Impacts and liquidation rules against their definitions."""
+"""Liquidation rules and loss sharing against their definitions."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.integrate import quad
 
 import contagion_graph as cg
 from contagion_graph.rules.liquidation import BreachedAccounts
 from tests.shared_data import case
 
-IMPACTS = [cg.LinearImpact(), cg.ExponentialImpact()]
-SMALL = 1e-7
-
-
-@pytest.mark.parametrize("impact", IMPACTS)
-def test_an_impact_starts_at_one_with_slope_minus_one_and_never_rises(impact):
-    x = np.linspace(-2.0, 4.0, 601)
-    f = impact.price_factor(x)
-    assert impact.price_factor(np.zeros(1))[0] == 1.0
-    assert (impact.price_factor(np.array([SMALL]))[0] - 1.0) / SMALL == pytest.approx(-1.0, rel=1e-6)
-    assert (np.diff(f) <= 0.0).all()
-    assert (f >= 0.0).all()
-
-
-@pytest.mark.parametrize("impact", IMPACTS)
-@pytest.mark.parametrize(("start", "end"), [(0.0, 0.5), (0.3, 0.1), (0.5, 2.0), (1.5, 3.0), (-1.0, 1.5), (0.2, -0.7)])
-def test_the_average_is_the_mean_over_the_interval(impact, start: float, end: float):
-    points = [1.0] if min(start, end) < 1.0 < max(start, end) else None
-    area, _ = quad(lambda x: impact.price_factor(np.array([x]))[0], start, end, points=points, epsabs=1e-13)
-    average = impact.average_factor(np.array([start]), np.array([end]))[0]
-    assert average == pytest.approx(area / (end - start), rel=1e-10)
-
-
-@pytest.mark.parametrize("impact", IMPACTS)
-@pytest.mark.parametrize("width", [0.0, 1e-300, 1e-18, 1e-12, 1e-9])
-def test_the_average_of_a_tiny_interval_is_the_price(impact, width: float):
-    for start in (0.0, 0.4, -0.3):
-        average = impact.average_factor(np.array([start]), np.array([start + width]))[0]
-        assert average == pytest.approx(impact.price_factor(np.array([start]))[0], rel=1e-9)
-
-
-def test_exponential_impact_reproduces_the_published_closed_forms():
-    """Cifuentes, Ferrucci & Shin (2005): p = p0 exp(-a q), revenue p0 (1 - exp(-a q)) / a."""
-    reference = case("price_impact_closed_forms")
-    p0, a, q = (reference["inputs"]["exp"][name] for name in ("p0", "a", "q"))
-    expected, tolerance = reference["expected"]["exp"], reference["tolerance"]
-    x = np.array([a * q])
-    impact = cg.ExponentialImpact()
-    assert p0 * impact.price_factor(x)[0] == pytest.approx(expected["price"], rel=tolerance)
-    average = p0 * impact.average_factor(np.zeros(1), x)[0]
-    assert average == pytest.approx(expected["vwap"], rel=tolerance)
-    assert average * q == pytest.approx(expected["revenue"], rel=tolerance)
+CAP, TARGET = 20.0, 15.0
 
 
 def breached(n: int, rng: np.random.Generator, penalty: float) -> BreachedAccounts:
@@ -90,6 +50,151 @@ def test_close_factor_closes_all_below_its_health_and_without_debt():
     )
     np.testing.assert_array_equal(cg.CloseFactor(0.3, full_below=0.9).closed_share(accounts), [0.3, 0.3, 1.0, 1.0])
     np.testing.assert_array_equal(cg.CloseFactor(0.3, full_below=0.95).closed_share(accounts), [0.3, 1.0, 1.0, 1.0])
+
+
+def leveraged(assets: np.ndarray, equity: np.ndarray, closable: np.ndarray, cap: float) -> BreachedAccounts:
+    """Return what the cascade shows of accounts with these assets, equity and assets that can be sold."""
+    return BreachedAccounts(equity, assets / cap, closable / cap, closable, np.maximum(assets - equity, 0.0), 0.0)
+
+
+def test_leverage_target_brings_assets_to_target_times_equity():
+    rng = np.random.default_rng(4)
+    assets = rng.lognormal(5, 2, 500)
+    equity = assets * rng.uniform(-0.01, 1 / CAP, 500)
+    closable = assets * rng.uniform(0.2, 1.0, 500)
+    share = cg.LeverageTarget(CAP, TARGET).closed_share(leveraged(assets, equity, closable, CAP))
+    partial = share < 1.0
+    assert partial.any()
+    assert not partial.all()
+    assert (share > 0.0).all()
+    assert (share[equity <= 0.0] == 1.0).all()
+    left = assets - share * closable
+    np.testing.assert_allclose(left[partial], TARGET * equity[partial], rtol=1e-12)
+    assert (left[~partial] >= TARGET * equity[~partial] * (1 - 1e-12)).all()
+    nothing_to_sell = leveraged(assets, equity, np.zeros(500), CAP)
+    assert (cg.LeverageTarget(CAP, TARGET).closed_share(nothing_to_sell) == 1.0).all()
+
+
+def test_leverage_target_closes_something_in_every_breach_whatever_the_rounding():
+    maintenance = np.random.default_rng(6).lognormal(3, 2, 1000)
+    equity = np.nextafter(maintenance, 0.0)
+    accounts = BreachedAccounts(equity, maintenance, maintenance, 7 * maintenance, maintenance, 0.0)
+    share = cg.LeverageTarget(7.3, 7.3).closed_share(accounts)
+    assert ((share > 0.0) & (share < 1e-14)).all()
+
+
+def test_leverage_target_reproduces_the_rounds_of_cont_and_schaanning():
+    reference = case("cont_schaanning_rounds")
+    inputs, rounds = reference["inputs"], reference["expected"]["rounds"]
+    rule = cg.LeverageTarget(inputs["lambda_max"], inputs["lambda_target"])
+    lost = np.array(inputs["Theta"]) * inputs["eps"]
+    kept = (np.array(inputs["Theta"]) - lost).sum(axis=1)
+    sellable, equity = np.array(inputs["Pi0"], dtype=float), np.array(inputs["C0"]) - lost.sum(axis=1)
+    for step in rounds:
+        assets = sellable + kept
+        np.testing.assert_allclose(assets / equity, step["leverage_before"], rtol=reference["tolerance"])
+        accounts = leveraged(assets, equity, sellable, rule.cap)
+        breach = accounts.equity < accounts.maintenance
+        share = np.where(breach, rule.closed_share(accounts), 0.0)
+        np.testing.assert_allclose(share, step["gamma"], rtol=reference["tolerance"])
+        sellable, equity = np.array(step["Pi"]), np.array(step["C"])
+
+
+def test_margins_are_those_of_the_graph_but_for_a_leverage_target():
+    graph = cg.ExposureGraph.from_arrays(
+        [[60.0, 40.0, 0.0], [30.0, 0.0, -10.0]], price=[1.0, 1.0, 1.0], margin_long=0.3, cash=[-96.0, -15.0]
+    )
+    for rule in (cg.FullLiquidation(), cg.TargetMargin(), cg.CloseFactor(), cg.RepayAndSeize()):
+        assert rule.margin_units(graph) is graph.margin_units
+    rule = cg.LeverageTarget(CAP, TARGET)
+    own = rule.margin_units(graph)
+    np.testing.assert_array_equal(own.toarray(), [[3.0, 2.0, 0.0], [1.5, 0.0, 0.0]])
+    assert own.nnz == graph.quantity.nnz
+    graph = replace(graph, margin_units=own)
+    assert (graph.slack < 0.0).tolist() == [True, False]  # leverage 25 and 6
+    result = cg.MarginCascade(liquidation=rule, impact=cg.LinearImpact()).run(graph)
+    assert result.accounts["closed"].tolist() == pytest.approx([(100.0 - TARGET * 4.0) / 100.0, 0.0])
+    assert result.solution.steps == 1
+
+
+def lending(n: int, rng: np.random.Generator) -> BreachedAccounts:
+    """Draw accounts of a lending market: collateral, debt, and a margin that the rest does not cover."""
+    collateral = rng.lognormal(5, 1, n)
+    debt = collateral * rng.uniform(0.7, 1.2, n)
+    margin = np.maximum(collateral - debt, 0.0) + collateral * rng.uniform(0.01, 0.2, n)
+    gross = collateral + debt
+    return BreachedAccounts(collateral - debt, margin, margin, gross, debt, 0.0, closable_long=collateral)
+
+
+@pytest.mark.parametrize("bonus", [0.0, 0.08])
+@pytest.mark.parametrize("close_factor", [0.5, 1.0])
+def test_repay_and_seize_moves_debt_and_collateral_as_a_lending_protocol(bonus: float, close_factor: float):
+    accounts = lending(500, np.random.default_rng(8))
+    collateral, debt = accounts.closable_long, accounts.debt
+    long, short, repaid = cg.RepayAndSeize(close_factor, bonus, full_below=0.9).closed_sides(accounts)
+    assert ((long > 0.0) & (long <= 1.0) & (short > 0.0) & (short <= 1.0)).all()
+    enough = long < 1.0
+    assert 50 < enough.sum() < 450
+    health = (collateral - accounts.maintenance) / debt
+    expected = np.where(health >= 0.9, close_factor, 1.0)
+    np.testing.assert_allclose(short[enough], expected[enough])
+    np.testing.assert_allclose(repaid[enough], (expected * debt)[enough])
+    np.testing.assert_allclose((long * collateral)[enough], ((1 + bonus) * repaid)[enough])
+    assert (short[~enough] == 1.0).all()
+    # equity falls by the bonus alone; what an account without enough collateral is left with is its bad debt
+    worth = collateral - debt - bonus * repaid
+    np.testing.assert_allclose(worth[~enough], (collateral / (1 + bonus) - debt)[~enough], rtol=1e-9, atol=1e-9)
+
+
+def test_repay_and_seize_makes_an_account_worse_above_the_toxic_loan_to_value():
+    """Warmuz, Chaudhary & Pinna (2022): a liquidation lowers debt over collateral only below 1 / (1 + bonus)."""
+    accounts = lending(500, np.random.default_rng(9))
+    collateral, debt = accounts.closable_long, accounts.debt
+    sides = cg.RepayAndSeize(0.25, 0.1).closed_sides(accounts)
+    partial = sides.long < 1.0
+    before = (debt / collateral)[partial]
+    after = ((debt - sides.repaid) / (collateral * (1 - sides.long)))[partial]
+    toxic = before > 1 / 1.1
+    assert toxic.any()
+    np.testing.assert_array_equal(after > before, toxic)
+
+
+def test_repay_and_seize_closes_whole_without_debt_or_collateral():
+    zero, one = np.zeros(1), np.ones(1)
+    rule = cg.RepayAndSeize()
+    for debt, collateral in ((zero, one), (one, zero), (zero, zero)):
+        sides = rule.closed_sides(BreachedAccounts(zero, one, one, one, debt, 0.0, closable_long=collateral))
+        assert (sides.long[0], sides.short[0], sides.repaid[0]) == (1.0, 1.0, 0.0)
+    with pytest.raises(cg.ParameterError, match="RepayAndSeize needs closable_long"):
+        rule.closed_sides(BreachedAccounts(zero, one, one, one, one, 0.0))
+
+
+REFUSED = {
+    "cap below target": (
+        lambda: cg.LeverageTarget(10, 12),
+        "LeverageTarget: cap is 10; it must be a number from 12 up",
+    ),
+    "target 1": (lambda: cg.LeverageTarget(10, 1), "LeverageTarget: target is 1; it must be a number above 1$"),
+    "cap infinite": (lambda: cg.LeverageTarget(np.inf, 5), "LeverageTarget: cap is inf"),
+    "factor 0": (lambda: cg.CloseFactor(0.0), "CloseFactor: factor is 0.0; it must be a number above 0 up to 1$"),
+    "close_factor 0": (
+        lambda: cg.RepayAndSeize(0.0),
+        "RepayAndSeize: close_factor is 0.0; it must be a number above 0",
+    ),
+    "close_factor NaN": (lambda: cg.RepayAndSeize(np.nan), "RepayAndSeize: close_factor is nan"),
+    "bonus": (lambda: cg.RepayAndSeize(0.5, -0.1), "RepayAndSeize: bonus is -0.1; it must be a number from 0 up"),
+    "full_below": (
+        lambda: cg.RepayAndSeize(full_below=1.1),
+        "RepayAndSeize: full_below is 1.1; it must be a number from 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_nonsense_is_refused_when_a_rule_is_built(name: str):
+    build, message = REFUSED[name]
+    with pytest.raises(cg.ParameterError, match=message):
+        build()
 
 
 def test_rules_are_values():

@@ -9,7 +9,7 @@ import numpy as np
 
 from contagion_graph import state
 from contagion_graph.chunks import BLOCK, unsigned
-from contagion_graph.graph import ExposureGraph
+from contagion_graph.passes import GraphPasses
 from contagion_graph.shocks import Scenario
 from contagion_graph.tables.schema import FloatArray
 
@@ -21,7 +21,7 @@ class Market:
 
     Parameters
     ----------
-    graph : ExposureGraph
+    graph : GraphPasses
         The graph before the scenario.
     scenario : Scenario
         Shocked prices, given losses, given defaults.
@@ -29,19 +29,32 @@ class Market:
         Weights in loss sharing; changed here.
     look_at_all : bool
         Look at every row at every price, instead of those that can have changed.
+    mirrored : bool
+        Watch for recovery instead of breach: prices rise from those of the scenario, loss levels fall, and an account
+        is due when M - E, not E - M, can have fallen below 0. Cash, prices and levels are held with their sign changed,
+        so that the same looks serve.
     """
 
-    def __init__(self, graph: ExposureGraph, scenario: Scenario, base: FloatArray, *, look_at_all: bool) -> None:
+    def __init__(
+        self,
+        graph: GraphPasses,
+        scenario: Scenario,
+        base: FloatArray,
+        *,
+        look_at_all: bool = False,
+        mirrored: bool = False,
+    ) -> None:
         from contagion_graph import kernels
 
         n, v = len(graph.accounts), len(graph.pools)
         self.graph, self.look_at_all, self._kernels = graph, look_at_all, kernels
-        self.price, self._number = scenario.price_shocked.copy(), np.ones(1, dtype=np.int32)
+        self.sign = -1.0 if mirrored else 1.0
+        self.price, self._number = self.sign * scenario.price_shocked, np.ones(1, dtype=np.int32)
         members, size = graph.membership, -(-n // BLOCK)
         self._market = state.Market(self.price, graph.sellable.astype(np.float64), self._number)
         self.channels = state.Channels(members.indptr, unsigned(members.indices), base, np.zeros(n), np.zeros(v))
         self.accounts = state.Accounts(
-            money=graph.cash.copy(),
+            money=self.sign * graph.cash,
             closed=np.zeros(n),
             levied=np.zeros(n),
             sensitivity=graph.sensitivity,
@@ -51,12 +64,15 @@ class Market:
             seen=np.zeros(n, dtype=np.int32),
             block_key=np.empty(size),
         )
-        kernels.first_keys(graph.cash, *graph.rest, graph.sensitivity, base, self.accounts.key)
+        if mirrored:
+            self.accounts.key[:] = -np.inf
+        else:
+            kernels.first_keys(graph.cash, *graph.rest, graph.sensitivity, base, self.accounts.key)
         kernels.least_keys(self.accounts.key, self.accounts.block_key)
         self._scratch = np.empty(n, dtype=np.int64)
         self._block_base, self._stale = np.zeros((size, v)), np.ones(size, dtype=bool)
         hit = scenario.hit
-        self.accounts.money[hit] -= scenario.losses[hit]
+        self.accounts.money[hit] -= self.sign * scenario.losses[hit]
         self.look_again(hit)
         self.looks, self.socialised = 0, False
         self.clock = float(np.abs(scenario.price_shocked / graph.price - 1.0).max())
@@ -77,10 +93,20 @@ class Market:
 
     def move_prices(self, price: FloatArray) -> None:
         """Put new prices in force, and look at the accounts that these can have brought into breach."""
+        price = self.sign * price
         self.clock += float((np.abs(price - self.price) / self.graph.price).max())
         self.price[:] = price
         self._number += 1
         self.look()
+
+    def set_levels(self, level: FloatArray) -> None:
+        """Put loss levels in force; `move_prices` then looks."""
+        self.channels.level[:] = self.sign * level
+        self.socialised = True
+
+    def forget(self, rows: Rows) -> None:
+        """Look at these rows no more."""
+        self.accounts.key[rows] = np.inf
 
     def look_again(self, rows: Rows) -> None:
         """Have these rows looked at next time, whatever their keys."""

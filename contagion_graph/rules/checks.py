@@ -1,22 +1,45 @@
 """Checks of a rule's parameters when the record is built."""
 
 import math
+from typing import Any
+
+import numpy as np
 
 from contagion_graph.errors import ParameterError
 
 
 def check_number(
-    owner: str, name: str, value: float, *, low: float, high: float = math.inf, whole: bool = False
+    owner: str,
+    name: str,
+    value: Any,
+    *,
+    low: float,
+    high: float = math.inf,
+    above: bool = False,
+    below: bool = False,
+    whole: bool = False,
 ) -> None:
     """Refuse a parameter that is no finite number in [low, high], or no whole number where it has to be.
+
+    `above` leaves `low` itself out, `below` leaves `high` out.
 
     Examples
     --------
     >>> check_number("TargetMargin", "buffer", -0.1, low=0)
     Traceback (most recent call last):
     contagion_graph.errors.ParameterError: TargetMargin: buffer is -0.1; it must be a number from 0 up
+    >>> check_number("CloseFactor", "factor", 0.0, low=0, above=True, high=1)
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: CloseFactor: factor is 0.0; it must be a number above 0 up to 1
     """
-    span = f"from {low:g} up" if high == math.inf else f"from {low:g} to {high:g}"
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not low <= value <= high or (whole and value != int(value)):
-        raise ParameterError(f"{owner}: {name} is {value!r}; it must be a {'whole ' if whole else ''}number {span}")
+    is_number = isinstance(value, int | float | np.integer) and not isinstance(value, bool)
+    if is_number and math.isfinite(value) and (not whole or value == int(value)):
+        inside = (low < value if above else low <= value) and (value < high if below else value <= high)
+        if inside:
+            return
+    span = f"above {low:g}" if above else f"from {low:g}"
+    if high == math.inf:
+        span += "" if above else " up"
+    else:
+        span += f"{' up' if above else ''} to {'below ' if below else ''}{high:g}"
+    raise ParameterError(f"{owner}: {name} is {value!r}; it must be a {'whole ' if whole else ''}number {span}")

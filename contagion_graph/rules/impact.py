@@ -1,19 +1,36 @@
 """Price impact: what a price becomes when so much of an asset has been sold.
 
-With x = S p0 / depth, S the net units sold so far, the price is p = p_shocked f(x). f(0) = 1, f never rises with x, and
-f'(0) = -1: selling a small value v moves the price by v / depth. x < 0 is net buying and pushes the price up.
+With x the net value sold so far over the asset's depth, the price is p = p_shocked f(x). f(0) = 1, f never rises with
+x, and, but for the impacts of square_root.py and order_book.py, f'(0) = -1: selling a small value v moves the price by
+v / depth. x < 0 is net buying and pushes the price up.
+
+The value sold counts at the price before the shock (`volume="initial"`: x = S p0 / depth, S the net units sold) or at
+the price when sold (`volume="current"`: a round that sells s units adds s p / depth, p the price before that round). An
+impact only carries this choice; the cascade, which knows the prices, makes x of it.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, Self, get_args
 
 import numpy as np
+import pandas as pd
 
+from contagion_graph.errors import ParameterError
+from contagion_graph.rules.checks import check_number
 from contagion_graph.tables.schema import FloatArray
+
+Volume = Literal["initial", "current"]
 
 
 class Impact(Protocol):
-    """What the cascade asks of a price impact; x and the results have the shape of the assets."""
+    """What the cascade asks of a price impact; x, factors and the results have the shape of the assets."""
+
+    @property
+    def volume(self) -> Volume:
+        """At which price the value sold counts."""
+
+    def for_assets(self, assets: "pd.Index[str]") -> "Impact":
+        """Return the impact with what differs by asset in the order of these assets."""
 
     def price_factor(self, x: FloatArray) -> FloatArray:
         """Return f(x), the price as a multiple of the shocked price."""
@@ -21,10 +38,40 @@ class Impact(Protocol):
     def average_factor(self, start: FloatArray, end: FloatArray) -> FloatArray:
         """Return the mean of f over [start, end], f(start) where both are equal."""
 
+    def inverse(self, factor: FloatArray) -> FloatArray:
+        """Return the x nearest to 0 with f(x) = factor; inf where no sale, -inf where no purchase reaches it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImpactRecord:
+    """What all impacts share.
+
+    Parameters
+    ----------
+    volume : {"initial", "current"}
+        Whether the value sold counts at the price before the shock, or at the price when sold.
+    """
+
+    volume: Volume = "initial"
+
+    def __post_init__(self) -> None:
+        if self.volume not in get_args(Volume):
+            allowed = ", ".join(get_args(Volume))
+            raise ParameterError(f"{type(self).__name__}: volume is {self.volume!r}; it must be one of {allowed}")
+
+    def for_assets(self, assets: "pd.Index[str]") -> Self:
+        """Return the impact with what differs by asset in the order of these assets."""
+        return self
+
 
 @dataclass(frozen=True)
-class LinearImpact:
+class LinearImpact(ImpactRecord):
     """Linear price impact, floored at a price of zero: f(x) = max(0, 1 - x).
+
+    Parameters
+    ----------
+    volume : {"initial", "current"}
+        Whether the value sold counts at the price before the shock, or at the price when sold.
 
     References
     ----------
@@ -48,16 +95,21 @@ class LinearImpact:
 
         (f(start) + f(end)) / 2, times the part of the interval on which the price is not yet zero.
         """
-        width = end - start
-        moving = width != 0
-        before_zero = np.minimum(end, 1.0) - np.minimum(start, 1.0)
-        share: FloatArray = np.divide(before_zero, width, out=np.ones_like(width), where=moving)
-        return 0.5 * (self.price_factor(start) + self.price_factor(end)) * share
+        return 0.5 * (self.price_factor(start) + self.price_factor(end)) * share_before(1.0, start, end)
+
+    def inverse(self, factor: FloatArray) -> FloatArray:
+        """Return x = 1 - factor, inf below a factor of 0."""
+        return np.where(factor < 0.0, np.inf, 1.0 - factor)
 
 
 @dataclass(frozen=True)
-class ExponentialImpact:
+class ExponentialImpact(ImpactRecord):
     """Exponential price impact: f(x) = exp(-x).
+
+    Parameters
+    ----------
+    volume : {"initial", "current"}
+        Whether the value sold counts at the price before the shock, or at the price when sold.
 
     References
     ----------
@@ -77,7 +129,131 @@ class ExponentialImpact:
         return np.exp(-x)
 
     def average_factor(self, start: FloatArray, end: FloatArray) -> FloatArray:
-        """Return the mean of f over [start, end]: exp(-start) (1 - exp(-h)) / h with h = end - start."""
-        width = end - start
-        moving = width != 0
-        return np.exp(-start) * np.divide(-np.expm1(-width), width, out=np.ones_like(width), where=moving)
+        """Return the mean of f over [start, end]: f(low) (1 - exp(-h)) / h with low the lesser end, h the width."""
+        return _mean_decay(start, end)
+
+    def inverse(self, factor: FloatArray) -> FloatArray:
+        """Return x = -log(factor), inf from a factor of 0 down."""
+        return _decay_size(factor)
+
+
+@dataclass(frozen=True)
+class FloorExponentialImpact(ImpactRecord):
+    """Exponential price impact down to a floor: f(x) = b + (1 - b) exp(-x / (1 - b)).
+
+    Whoever is outside the fire sale buys without limit at the share b of the shocked price, so no sale brings the price
+    to b. The formula also holds for net buying: the price then grows exponentially, at the rate 1 / (1 - b).
+
+    Parameters
+    ----------
+    floor : float
+        b in [0, 1), the floor as a share of the shocked price.
+    volume : {"initial", "current"}
+        Whether the value sold counts at the price before the shock, or at the price when sold (as in the paper).
+
+    References
+    ----------
+    Cont & Schaanning (2017), Norges Bank Working Paper 2/2017: a sale of q lowers a price S by the share
+    (1 - B/S) (1 - exp(-q / delta)), with delta = (1 - B/S0) D. Sales one after the other add up to f, b = B/S0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> impact = FloorExponentialImpact(0.5)
+    >>> impact.price_factor(np.array([0.0, 0.5, 50.0])).round(6).tolist()
+    [1.0, 0.68394, 0.5]
+    >>> impact.inverse(np.array([0.75, 0.5])).round(6).tolist()
+    [0.346574, inf]
+    """
+
+    floor: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("FloorExponentialImpact", "floor", self.floor, low=0, high=1, below=True)
+
+    def price_factor(self, x: FloatArray) -> FloatArray:
+        """Return f(x) = b + (1 - b) exp(-x / (1 - b))."""
+        span = 1.0 - self.floor
+        return self.floor + span * np.exp(-x / span)
+
+    def average_factor(self, start: FloatArray, end: FloatArray) -> FloatArray:
+        """Return the mean of f over [start, end]: b + (1 - b) times the mean of exp(-x / (1 - b))."""
+        span = 1.0 - self.floor
+        return self.floor + span * _mean_decay(start / span, end / span)
+
+    def inverse(self, factor: FloatArray) -> FloatArray:
+        """Return x = -(1 - b) log((factor - b) / (1 - b)), inf from a factor of b down."""
+        span = 1.0 - self.floor
+        return span * _decay_size((factor - self.floor) / span)
+
+
+@dataclass(frozen=True)
+class ConstantProductImpact(ImpactRecord):
+    """Price impact of an automated market maker with a constant product, no fee: f(x) = 1 / (1 + x / 2)^2.
+
+    A pool holds X units of the asset and Y of currency, p0 = Y / X. Whoever sells it d units is paid Y d / (X + d), and
+    leaves it at the price p0 (X / (X + d))^2. Put depth = X p0 / 2 = Y / 2, half the value of one side of the pool:
+    then x / 2 = d / X. Buying stops short of the whole reserve: from x = -2 down the price is infinite, and a cascade
+    that comes to that raises `ConvergenceError`, which names the asset.
+
+    Parameters
+    ----------
+    volume : {"initial", "current"}
+        Whether the value sold counts at the price before the shock, or at the price when sold; the formula of the pool
+        is that of "initial".
+
+    References
+    ----------
+    Angeris & Chitra (2020), Improved price oracles: constant function market makers, ACM AFT 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ConstantProductImpact().price_factor(np.array([0.0, 2.0, -1.0, -2.0])).tolist()
+    [1.0, 0.25, 4.0, inf]
+    >>> ConstantProductImpact().average_factor(np.array([0.0]), np.array([2.0])).tolist()
+    [0.5]
+    """
+
+    def price_factor(self, x: FloatArray) -> FloatArray:
+        """Return f(x) = 1 / (1 + x / 2)^2, inf from -2 down."""
+        return np.square(_reserve_ratio(x))
+
+    def average_factor(self, start: FloatArray, end: FloatArray) -> FloatArray:
+        """Return the mean of f over [start, end]: 1 / ((1 + start / 2) (1 + end / 2))."""
+        return _reserve_ratio(start) * _reserve_ratio(end)
+
+    def inverse(self, factor: FloatArray) -> FloatArray:
+        """Return x = 2 / sqrt(factor) - 2, inf from a factor of 0 down."""
+        root = np.sqrt(np.maximum(factor, 0.0))
+        after: FloatArray = np.divide(2.0, root, out=np.full_like(root, np.inf), where=root != 0.0)
+        return after - 2.0
+
+
+def share_before(zero: FloatArray | float, start: FloatArray, end: FloatArray) -> FloatArray:
+    """Return the share of [start, end] that lies below the size at which the price is zero, 1 where both are equal."""
+    width = end - start
+    before: FloatArray = np.minimum(end, zero) - np.minimum(start, zero)
+    share: FloatArray = np.divide(before, width, out=np.ones_like(before), where=width != 0)
+    return share
+
+
+def _mean_decay(start: FloatArray, end: FloatArray) -> FloatArray:
+    """Return the mean of exp(-x); from the lesser end, so that the factors do not overflow where the mean does not."""
+    width = np.abs(end - start)
+    mean: FloatArray = np.divide(-np.expm1(-width), width, out=np.ones_like(width), where=width != 0)
+    return np.exp(-np.minimum(start, end)) * mean
+
+
+def _decay_size(factor: FloatArray) -> FloatArray:
+    """Return the x with exp(-x) = factor, inf from a factor of 0 down."""
+    log: FloatArray = np.log(factor, out=np.full_like(factor, -np.inf), where=~(factor <= 0.0))
+    return 0.0 - log
+
+
+def _reserve_ratio(x: FloatArray) -> FloatArray:
+    """Return the asset's reserve before a trade over that after it, 1 / (1 + x / 2)."""
+    after = 2.0 + x
+    ratio: FloatArray = np.divide(2.0, after, out=np.full_like(after, np.inf), where=~(after <= 0.0))
+    return ratio

@@ -1,10 +1,13 @@
 """Liquidation: which share of what it has left an account in breach closes in a round."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
+from scipy import sparse
 
+from contagion_graph.errors import ParameterError
+from contagion_graph.graph import ExposureGraph
 from contagion_graph.rules.checks import check_number
 from contagion_graph.tables.schema import FloatArray
 
@@ -23,6 +26,8 @@ class BreachedAccounts:
         Value of the shorts left plus max(0, -cash).
     penalty : float
         Share of the closed gross value that the account pays for being liquidated.
+    closable_long : ndarray, optional
+        Value of the long positions that are left and can be sold.
     """
 
     equity: FloatArray
@@ -31,17 +36,29 @@ class BreachedAccounts:
     closable_gross: FloatArray
     debt: FloatArray
     penalty: float
+    closable_long: FloatArray | None = None
 
 
 class Liquidation(Protocol):
     """What the cascade asks of a liquidation rule."""
 
+    def margin_units(self, graph: ExposureGraph) -> sparse.csr_array:
+        """Return the units that equity must cover, in the cells of `graph.quantity`; breach: E < M, M = mu.p."""
+
     def closed_share(self, accounts: BreachedAccounts) -> FloatArray:
         """Return the share in (0, 1] of what it has left that each account closes now."""
 
 
+class LiquidationRule:
+    """What liquidation rules share: the margin that equity must cover is that of the graph."""
+
+    def margin_units(self, graph: ExposureGraph) -> sparse.csr_array:
+        """Return the units that equity must cover: those of the graph."""
+        return graph.margin_units
+
+
 @dataclass(frozen=True)
-class FullLiquidation:
+class FullLiquidation(LiquidationRule):
     """An account in breach closes everything that can be sold."""
 
     def closed_share(self, accounts: BreachedAccounts) -> FloatArray:
@@ -50,7 +67,7 @@ class FullLiquidation:
 
 
 @dataclass(frozen=True)
-class TargetMargin:
+class TargetMargin(LiquidationRule):
     """An account in breach closes the least share after which equity covers (1 + buffer) times its maintenance.
 
     theta = ((1 + b) M - E) / ((1 + b) M_c - penalty G_c), at most 1, and 1 where the denominator is not positive; M_c
@@ -87,7 +104,7 @@ class TargetMargin:
 
 
 @dataclass(frozen=True)
-class CloseFactor:
+class CloseFactor(LiquidationRule):
     """An account in breach closes a fixed share while its health is not too low, and everything below that.
 
     Health is h = 1 + (E - M) / D with D the debt left: collateral weighted by its liquidation threshold, over debt. The
@@ -117,11 +134,146 @@ class CloseFactor:
     full_below: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number("CloseFactor", "factor", self.factor, low=5e-324, high=1)
+        check_number("CloseFactor", "factor", self.factor, low=0, above=True, high=1)
         check_number("CloseFactor", "full_below", self.full_below, low=0, high=1)
 
     def closed_share(self, accounts: BreachedAccounts) -> FloatArray:
         """Return `factor` or 1 for every account."""
-        gap = accounts.equity - accounts.maintenance
-        health = 1.0 + np.divide(gap, accounts.debt, out=np.full_like(gap, -np.inf), where=accounts.debt > 0)
-        return np.where(health >= self.full_below, self.factor, 1.0)
+        return np.where(_health(accounts) >= self.full_below, self.factor, 1.0)
+
+
+@dataclass(frozen=True)
+class LeverageTarget(LiquidationRule):
+    """An account whose assets exceed `cap` times its equity closes the share that brings them to `target` times it.
+
+    A is the value of the long positions left. The account is in breach when A > cap E, that is E < M with M = A / cap:
+    the rule has margins of its own, and those of the graph do not count. It closes theta = (A - target E) / A_c, at
+    most 1, and 1 where there is nothing to close; A_c is the value of the long positions left that can be sold. Prices
+    are those before the sale: what the sale itself costs, penalty and all, is met in the next round. Cash is no part of
+    A; cash that shall count as an asset must be a position, in an asset that is not sellable.
+
+    Parameters
+    ----------
+    cap : float
+        Leverage A / E above which an account is in breach, at least `target`.
+    target : float
+        Leverage after the sale, above 1.
+
+    References
+    ----------
+    Cont & Schaanning (2017), Norges Bank Working Paper 2/2017: Gamma = min(1, (A - lambda_target E) / A_c) where
+    A / E > lambda_max; cap 33 and target 0.95 cap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = np.array([1.0])
+    >>> accounts = BreachedAccounts(2 * one, 5 * one, 4.5 * one, 90 * one, 98 * one, penalty=0.0)
+    >>> LeverageTarget(cap=20, target=15).closed_share(accounts).round(6).tolist()
+    [0.777778]
+    """
+
+    cap: float
+    target: float
+
+    def __post_init__(self) -> None:
+        check_number("LeverageTarget", "target", self.target, low=1, above=True)
+        check_number("LeverageTarget", "cap", self.cap, low=self.target)
+
+    def margin_units(self, graph: ExposureGraph) -> sparse.csr_array:
+        """Return the long units over `cap`, in the cells of `graph.quantity`."""
+        held = graph.quantity
+        return sparse.csr_array((np.maximum(held.data, 0.0) / self.cap, held.indices, held.indptr), held.shape)
+
+    def closed_share(self, accounts: BreachedAccounts) -> FloatArray:
+        """Return theta for every account; A and A_c are `cap` times the maintenance left, and closable."""
+        # A - target E, written so that it is above 0 in every breach, whatever the rounding
+        gap = accounts.maintenance - accounts.equity
+        excess = self.target * gap + (self.cap - self.target) * accounts.maintenance
+        closable = self.cap * accounts.closable_maintenance
+        with np.errstate(over="ignore"):
+            share = np.divide(excess, closable, out=np.ones_like(closable), where=closable > 0)
+        return np.minimum(share, 1.0)
+
+
+class ClosedSides(NamedTuple):
+    """What each account in breach closes now.
+
+    Parameters
+    ----------
+    long, short : ndarray
+        Share of what is left and can be traded that is closed, of the long positions and of the short ones.
+    repaid : ndarray
+        Debt whose repayment earns the liquidator a bonus [currency].
+    """
+
+    long: FloatArray
+    short: FloatArray
+    repaid: FloatArray
+
+
+@dataclass(frozen=True)
+class RepayAndSeize(LiquidationRule):
+    """Liquidators repay a share of the debt of an account in breach, and seize collateral worth more than that.
+
+    Of the debt D the share f = `close_factor` is repaid, or all where the health h = 1 + (E - M) / D is lower than
+    `full_below`. That buys back f of the shorts, and takes collateral worth (1 + bonus) f D out of the long positions
+    that can be sold, worth C: theta_short = f, theta_long = (1 + bonus) f D / C. Where C does not suffice, or there is
+    no debt, the account closes whole, and C / (1 + bonus) counts as repaid: at unchanged prices D - C / (1 + bonus)
+    stays as bad debt. The liquidators' fee is bonus times what they repay. Prices are those before the sale.
+
+    Parameters
+    ----------
+    close_factor : float
+        Share of the debt in (0, 1].
+    bonus : float
+        At least 0.
+    full_below : float
+        Health in [0, 1] below which the whole debt is repaid.
+
+    References
+    ----------
+    Aave v3.3, LiquidationLogic.sol: close factor 0.5, full_below 0.95, bonus 0.05 to 0.1 by asset. Warmuz, Chaudhary &
+    Pinna (2022), Toxic liquidation spirals, arXiv 2212.07306: the bad debt.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> debt, collateral = np.array([80.0, 98.0]), np.array([100.0, 100.0])
+    >>> margin = 0.25 * collateral
+    >>> accounts = BreachedAccounts(
+    ...     collateral - debt, margin, margin, collateral + debt, debt, penalty=0.0, closable_long=collateral
+    ... )
+    >>> sides = RepayAndSeize(0.5, bonus=0.05, full_below=0.9).closed_sides(accounts)
+    >>> sides.long.tolist(), sides.short.tolist(), sides.repaid.round(6).tolist()
+    ([0.42, 1.0], [0.5, 1.0], [40.0, 95.238095])
+    """
+
+    close_factor: float = 0.5
+    bonus: float = 0.05
+    full_below: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number("RepayAndSeize", "close_factor", self.close_factor, low=0, above=True, high=1)
+        check_number("RepayAndSeize", "bonus", self.bonus, low=0)
+        check_number("RepayAndSeize", "full_below", self.full_below, low=0, high=1)
+
+    def closed_sides(self, accounts: BreachedAccounts) -> ClosedSides:
+        """Return the shares of the long and of the short positions that each account closes, and the debt repaid."""
+        collateral = accounts.closable_long
+        if collateral is None:
+            raise ParameterError("RepayAndSeize needs closable_long, the value of the long positions that can be sold")
+        factor = np.where(_health(accounts) >= self.full_below, self.close_factor, 1.0)
+        wanted = factor * accounts.debt
+        seized = (1.0 + self.bonus) * wanted
+        enough = (seized < collateral) & (accounts.debt > 0)
+        long = np.divide(seized, collateral, out=np.ones_like(seized), where=enough)
+        repaid = np.minimum(wanted, collateral / (1.0 + self.bonus))
+        return ClosedSides(long, np.where(enough, factor, 1.0), repaid)
+
+
+def _health(accounts: BreachedAccounts) -> FloatArray:
+    """Return h = 1 + (E - M) / D, -inf where there is no debt."""
+    gap = accounts.equity - accounts.maintenance
+    ratio: FloatArray = np.divide(gap, accounts.debt, out=np.full_like(gap, -np.inf), where=accounts.debt > 0)
+    return 1.0 + ratio

@@ -1,0 +1,76 @@
+"""Parameters of a rule that differ by asset: read from a mapping, later put into the order of a graph's assets."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from contagion_graph.errors import ParameterError, nearest
+
+
+@dataclass(frozen=True)
+class ByAsset:
+    """One value for each asset, in a form that can be compared and hashed.
+
+    Parameters
+    ----------
+    items : tuple of (label, value)
+        Sorted by label until `bound` puts them into the order of the assets of a graph.
+    in_order : bool
+        Whether they are in that order.
+    """
+
+    items: tuple[tuple[str, Any], ...]
+    in_order: bool = False
+
+
+def read_by_asset(owner: str, name: str, value: Any, read: Callable[[str, Any], Any]) -> Any:
+    """Return what `read(name, value)` makes of a value, or a `ByAsset` of what it makes of those of a mapping."""
+    if isinstance(value, ByAsset):
+        return value
+    if not isinstance(value, Mapping | pd.Series):
+        return read(name, value)
+    pairs = [(str(label), read(f"{name} of asset {str(label)!r}", each)) for label, each in value.items()]
+    items = dict(pairs)
+    if len(items) < len(pairs):
+        labels = [label for label, _ in pairs]
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise ParameterError(f"{owner}: {name} names asset {twice!r} twice")
+    return ByAsset(tuple(sorted(items.items())))
+
+
+def bound(owner: str, name: str, value: Any, assets: "pd.Index[str]") -> Any:
+    """Return a `ByAsset` in the order of the assets, and what holds for every asset as it is.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> scale = ByAsset((("BTC", 0.1), ("ETH", 0.2)))
+    >>> bound("Rule", "scale", scale, pd.Index(["ETH", "BTC"])).items
+    (('ETH', 0.2), ('BTC', 0.1))
+    >>> bound("Rule", "scale", scale, pd.Index(["BTC", "ETHX"]))
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: Rule: scale names asset 'ETH', which the graph does not have (did you ...
+    """
+    if not isinstance(value, ByAsset):
+        return value
+    given = dict(value.items)
+    for label in given:
+        if label not in assets:
+            raise ParameterError(
+                f"{owner}: {name} names asset {label!r}, which the graph does not have{nearest(label, assets)}"
+            )
+    for label in assets:
+        if label not in given:
+            raise ParameterError(f"{owner}: {name} has nothing for asset {label!r}{nearest(label, given)}")
+    return ByAsset(tuple((label, given[label]) for label in assets), in_order=True)
+
+
+def in_order(owner: str, name: str, value: Any) -> tuple[Any, ...]:
+    """Return one value for each asset in the order of the graph, or the one value that holds for every asset."""
+    if not isinstance(value, ByAsset):
+        return (value,)
+    if not value.in_order:
+        raise ParameterError(f"{owner}: {name} is given by asset; take for_assets(graph.assets) of the impact first")
+    return tuple(each for _, each in value.items)
