@@ -9,7 +9,6 @@ import argparse
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -18,12 +17,12 @@ from typing import ClassVar
 import numpy as np
 
 import contagion_graph as cg
+from benchmarks import loading
 from benchmarks.plain_scipy import plain_cascade
 
 ACCOUNTS, ASSETS, POSITIONS = 1_000_000, 200, 10_000_000
 SMALL = {"ETH": -0.05}
 DEEP = 4.0  # the large shock runs at so many times the depth: a tenth of the accounts closes, not a third
-PEAK = "import resource; print(time.perf_counter() - t, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
 
 
 class Reference:
@@ -136,13 +135,9 @@ def table() -> Iterator[str]:
 
 
 def load() -> Iterator[str]:
-    """Measure 10 million string-keyed rows from Parquet to a checked graph, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        cg.write_tables(Reference.graph(), folder, format="parquet")
-        code = f"import time, contagion_graph as cg; t = time.perf_counter(); cg.read_tables({folder!r}); {PEAK}"
-        seconds, peak = map(float, subprocess.check_output([sys.executable, "-c", code], text=True).split())
-    yield line("load 10M rows, Parquet to a checked graph", f"{seconds:.1f} s", "5 s")
-    yield line("peak memory of that process", f"{peak / 1024:.1f} GB", "1.5 GB")
+    """Measure what it takes to get a graph, each door in a process of its own."""
+    for name, measured, budget, note in loading.rows(Reference.graph()):
+        yield line(name, measured, budget, "", note)
 
 
 def memory() -> Iterator[str]:

@@ -101,6 +101,62 @@ def test_every_make_of_table_gives_the_same_graph(graph: cg.ExposureGraph, door:
     assert_same(graph, cg.ExposureGraph.from_tables(**{name: DOORS[door](columns) for name, columns in TABLES.items()}))
 
 
+def test_dictionaries_may_differ_repeat_and_hold_what_no_row_uses():
+    traders = pa.chunked_array(
+        [
+            pa.DictionaryArray.from_arrays(pa.array([2, 0], pa.int8()), ["B", "unused", "A"]),
+            pa.DictionaryArray.from_arrays(pa.array([], pa.int8()), pa.array([], pa.string())),
+            pa.DictionaryArray.from_arrays(pa.array([1, 0, 2], pa.int8()), ["A", "C", "A"]),
+        ]
+    )
+    pools = pa.chunked_array(
+        [
+            pa.DictionaryArray.from_arrays(pa.array([0, 1, None], pa.uint8()), ["side", ""]),
+            pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.uint8()), pa.array([None, "side"], pa.string())),
+        ]
+    )
+    positions = pa.table({"trader": traders, "pool": pools, "asset": [1] * 5, "quantity": [1.0, 2.0, 3.0, 4.0, 5.0]})
+    graph = cg.ExposureGraph.from_tables(positions, {"asset": [1], "price": [1.0]})
+    assert graph.traders.tolist() == ["A", "B", "C"]
+    assert graph.pools.tolist() == ["side", "pool"]
+    accounts = [("A", "side"), ("B", "pool"), ("C", "pool"), ("A", "pool")]
+    assert graph.accounts.droplevel("subaccount").tolist() == accounts
+    assert graph.quantity.toarray().ravel().tolist() == [6.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("n", [3, 50])
+def test_accounts_are_those_of_the_table_then_the_others_as_they_appear(n: int):
+    # with 50 labels in each of three levels there are far more possible accounts than rows
+    named = [(f"t{k}", f"p{k * 7 % n}", f"s{k * 3 % n}") for k in range(n)]
+    positions = pd.DataFrame([*named[::-1], *named], columns=["trader", "pool", "subaccount"])
+    accounts = pd.DataFrame([named[1], named[0]], columns=["trader", "pool", "subaccount"])
+    graph = cg.ExposureGraph.from_tables(
+        positions.assign(asset="X", quantity=np.arange(2.0 * n)), {"asset": ["X"], "price": [1.0]}, accounts=accounts
+    )
+    assert graph.accounts.tolist() == [named[1], named[0], *named[:1:-1]]
+    assert graph.traders.tolist() == [trader for trader, _, _ in graph.accounts]
+    # rows k and 2n - 1 - k are one account's
+    assert graph.gross_value.to_dict() == dict.fromkeys(named, 2.0 * n - 1.0)
+
+
+def test_a_graph_does_not_change_with_the_frame_it_came_from():
+    positions = pd.DataFrame({"trader": ["A", "B"], "asset": ["X", "X"], "quantity": [1.0, 2.0], "entry_price": 1.0})
+    graph = cg.ExposureGraph.from_tables(positions, {"asset": ["X"], "price": [1.0]})
+    positions.loc[:, ["quantity", "entry_price"]] = 7.0
+    assert graph.records.quantity.tolist() == [1.0, 2.0]
+    assert graph.records.entry_price.tolist() == [1.0, 1.0]
+
+
+def test_a_parquet_file_may_have_any_number_of_row_groups(graph: cg.ExposureGraph, tmp_path: Path):
+    for name, columns in TABLES.items():
+        pyarrow.parquet.write_table(pa.table(columns), tmp_path / f"{name}.parquet", row_group_size=1)
+    assert_same(graph, cg.read_tables(tmp_path))
+    with pyarrow.parquet.ParquetWriter(tmp_path / "positions.parquet", pa.table(POSITIONS).schema):
+        pass
+    with pytest.raises(cg.TableError, match="positions: the table has no rows"):
+        cg.read_tables(tmp_path)
+
+
 @pytest.mark.parametrize("format", ["csv", "parquet"])
 def test_what_is_written_is_read_back(graph: cg.ExposureGraph, tmp_path: Path, format: str):  # noqa: A002
     paths = cg.write_tables(graph, tmp_path, format=format)  # type: ignore[arg-type]
@@ -155,6 +211,18 @@ def test_a_bad_csv_names_rows_and_labels(tmp_path: Path):
     assert "positions.quantity: not a number in 1 row (row 1: 'many', trader 'B', asset 'Y')" in message
     assert "assets.price: out of range in 1 row (row 0: -10, asset 'X')" in message
     assert "positions.asset: unknown label 'Y'" in message
+
+
+def test_a_csv_column_that_begins_with_fractions_or_blanks_is_judged_as_a_whole(tmp_path: Path):
+    rows = ["A,X,1.5,,", "B,X,2,,", "C,X,many,3,x"]
+    (tmp_path / "positions.csv").write_text("\n".join(["trader,asset,quantity,entry_price,kind", *rows, ""]))
+    (tmp_path / "assets.csv").write_text("asset,price,chain\nX,10.5,\n")
+    with pytest.raises(cg.TableError, match="not a number in 1 row \\(row 2: 'many', trader 'C', asset 'X'\\)"):
+        cg.read_tables(tmp_path)
+    (tmp_path / "positions.csv").write_text("\n".join(["trader,asset,quantity,entry_price,kind", *rows[:2], ""]))
+    graph = cg.read_tables(tmp_path)
+    assert graph.equity.tolist() == [15.75, 21.0]
+    assert graph.attributes["assets"]["chain"].isna().all()
 
 
 def test_a_ragged_csv_is_a_fault(tmp_path: Path):

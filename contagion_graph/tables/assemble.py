@@ -1,5 +1,6 @@
 """From checked tables to the arrays of a graph: cross-references, accounts as rows, assets as columns, sparse sums."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +10,11 @@ from scipy import sparse
 
 from contagion_graph.errors import Faults, nearest
 from contagion_graph.tables.checks import note_rows, read_table
+from contagion_graph.tables.codes import blocks, by_appearance, take, union
 from contagion_graph.tables.records import PositionRecords
 from contagion_graph.tables.schema import ACCOUNT_LEVELS, SCHEMAS, FloatArray, IntArray, Table
+
+FLAGGED = 4  # possible accounts a row
 
 
 def read_tables(sources: Mapping[str, object]) -> dict[str, Table]:
@@ -41,7 +45,7 @@ def check_references(tables: Mapping[str, Table], faults: Faults) -> None:
     if "obligations" in tables:
         holders = [tables[name].labels["trader"].values for name in ("accounts", "positions") if name in tables]
         for column in ("debtor", "creditor"):
-            _check_known(tables["obligations"], column, _union(holders), "Add it to table accounts.", faults)
+            _check_known(tables["obligations"], column, union(holders)[0], "Add it to table accounts.", faults)
     _check_pool_column(tables, faults)
     if "positions" in tables and "position" in tables["positions"].labels:
         _check_position_ids(tables["positions"], faults)
@@ -73,40 +77,47 @@ def _check_position_ids(table: Table, faults: Faults) -> None:
     note_rows(table, "position", repeated, faults, "repeated", "Give every position an id of its own.")
 
 
-def _union(indexes: list["pd.Index[str]"]) -> "pd.Index[str]":
-    """Return the labels of all indexes, each once, in order of first appearance."""
-    joined = indexes[0]
-    for index in indexes[1:]:
-        joined = joined.append(index[joined.get_indexer(index) < 0])
-    return joined
-
-
 def account_rows(tables: Mapping[str, Table]) -> tuple[pd.MultiIndex, dict[str, IntArray]]:
-    """Return the accounts, those of table accounts first, and the account row of each row of either table."""
+    """Return the accounts, those of table accounts first, and the account row of each row of either table.
+
+    The labels of accounts leave the tables: from here on the rows stand for them.
+    """
     sources = [tables[name] for name in ("accounts", "positions") if name in tables]
-    levels = [_union([table.labels[level].values for table in sources]) for level in ACCOUNT_LEVELS]
-    if "pools" in tables:
-        levels[1] = tables["pools"].labels["pool"].values
-    keys = np.concatenate([_account_keys(table, levels) for table in sources])
-    rows, distinct = pd.factorize(keys)
-    codes = list(np.unravel_index(distinct, [len(level) for level in levels]))
-    index = account_index(levels, codes)
-    ends = np.cumsum([table.size for table in sources])
-    parts = np.split(rows.astype(np.int32), ends[:-1])
+    levels, keys = _account_keys(sources, tables.get("pools"))
+    shape = [len(level) for level in levels]
+    # one flag a possible account is cheapest, unless there are far more of them than rows
+    flagged = math.prod(shape) <= FLAGGED * keys.size
+    rows, distinct = by_appearance(keys, math.prod(shape)) if flagged else pd.factorize(keys)
+    index = account_index(levels, list(np.unravel_index(distinct, shape)))
+    parts = _split(rows.astype(np.int32, copy=False), sources)
     return index, {table.name: part for table, part in zip(sources, parts, strict=True)}
+
+
+def _account_keys(sources: list[Table], pools: Table | None) -> tuple[list["pd.Index[str]"], Any]:
+    """Return the labels of each level, and of each row the place of its account among all combinations of them."""
+    columns = [[table.labels.pop(name) for table in sources] for name in ACCOUNT_LEVELS]
+    unions = [union([labels.values for labels in column]) for column in columns]
+    if pools is not None:
+        order = pools.labels["pool"].values
+        unions[1] = order, [order.get_indexer(labels.values).astype(np.int32) for labels in columns[1]]
+    levels = [level for level, _ in unions]
+    small = math.prod(len(level) for level in levels) <= np.iinfo(np.int32).max
+    keys: Any = np.zeros(sum(table.size for table in sources), dtype=np.int32 if small else np.int64)
+    for column, (level, places) in zip(columns, unions, strict=True):
+        if len(level) > 1:
+            keys *= len(level)
+            for rows, labels, place in zip(_split(keys, sources), column, places, strict=True):
+                np.add(rows, take(place, labels.codes), out=rows)
+    return levels, keys
+
+
+def _split(rows: Any, sources: list[Table]) -> list[Any]:
+    return np.split(rows, np.cumsum([table.size for table in sources])[:-1])
 
 
 def account_index(levels: list[Any], codes: list[Any]) -> pd.MultiIndex:
     """Return the labels (trader, pool, subaccount) of accounts from the distinct labels and the codes of each level."""
-    return pd.MultiIndex(levels=levels, codes=codes, names=ACCOUNT_LEVELS)
-
-
-def _account_keys(table: Table, levels: list["pd.Index[str]"]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    codes = [
-        levels[k].get_indexer(table.labels[level].values)[table.labels[level].codes]
-        for k, level in enumerate(ACCOUNT_LEVELS)
-    ]
-    return np.ravel_multi_index(codes, [len(level) for level in levels])
+    return pd.MultiIndex(levels=levels, codes=codes, names=ACCOUNT_LEVELS, verify_integrity=False)
 
 
 def graph_arrays(tables: Mapping[str, Table]) -> dict[str, Any]:
@@ -121,11 +132,10 @@ def graph_arrays(tables: Mapping[str, Table]) -> dict[str, Any]:
         if "share" in tables["accounts"].given:
             share = np.zeros(len(index))
             share[rows["accounts"]] = numbers["share"]
+    asset = positions.labels.pop("asset")
     records = PositionRecords(
         account=rows["positions"],
-        asset=asset_index.get_indexer(positions.labels["asset"].values)[positions.labels["asset"].codes].astype(
-            np.int32
-        ),
+        asset=take(asset_index.get_indexer(asset.values).astype(np.int32), asset.codes),
         quantity=positions.numbers["quantity"],
         entry_price=positions.numbers["entry_price"],
         margin=positions.numbers["margin"],
@@ -177,12 +187,38 @@ def matrices(
 
     The margin units of a position are |quantity| times its own rate, or the rate of its asset and side.
     """
-    rate = np.where(records.quantity >= 0, margin_long[records.asset], margin_short[records.asset])
-    rate = np.where(np.isnan(records.margin), rate, records.margin)
-    cells = (records.account, records.asset)
-    quantity = sparse.coo_array((records.quantity, cells), shape=shape).tocsr()
-    margin_units = sparse.coo_array((np.abs(records.quantity) * rate, cells), shape=shape).tocsr()
-    return quantity, same_sparsity(margin_units.data, quantity)
+    cells = _cells(records, shape)
+    quantity = _sums(take(records.quantity, cells.data), cells)
+    return quantity, same_sparsity(
+        _sums(take(_margin_units(records, margin_long, margin_short), cells.data), cells).data, quantity
+    )
+
+
+def _cells(records: PositionRecords, shape: tuple[int, int]) -> sparse.csr_array:
+    """Return which position stands in each cell, cells ordered by account and asset; one cell a position."""
+    size = records.account.size
+    one_a_row = np.arange(size + 1, dtype=np.int32)
+    # positions x accounts, read by columns: scipy counts how many positions each account has and puts them there
+    by_account = sparse.csr_array((records.asset, records.account, one_a_row), shape=(size, shape[0])).tocsc()
+    cells = sparse.csr_array((by_account.indices, by_account.data, by_account.indptr), shape=shape)
+    cells.sort_indices()
+    return cells
+
+
+def _margin_units(records: PositionRecords, margin_long: FloatArray, margin_short: FloatArray) -> FloatArray:
+    units = np.empty(records.quantity.size)
+    for block in blocks(units.size):
+        quantity, asset, own = records.quantity[block], records.asset[block], records.margin[block]
+        rate = np.where(quantity >= 0, margin_long[asset], margin_short[asset])
+        units[block] = np.abs(quantity) * np.where(np.isnan(own), rate, own)
+    return units
+
+
+def _sums(data: FloatArray, cells: sparse.csr_array) -> sparse.csr_array:
+    several = not cells.has_canonical_format  # then the sums overwrite the index arrays
+    matrix = sparse.csr_array((data, cells.indices, cells.indptr), shape=cells.shape, copy=several)
+    matrix.sum_duplicates()
+    return matrix
 
 
 def same_sparsity(data: FloatArray, like: sparse.csr_array) -> sparse.csr_array:

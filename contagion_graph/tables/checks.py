@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from contagion_graph.errors import SHOWN, Faults, UnusedColumnWarning, nearest
+from contagion_graph.tables.codes import encode, is_text, label_index, plain_type, take
 from contagion_graph.tables.convert import Columns, columns_of
 from contagion_graph.tables.schema import (
     BLANKS,
@@ -34,7 +34,9 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 def read_table(name: str, source: object, faults: Faults) -> Table | None:
     """Read and check one table on its own; None where not even its columns could be found."""
     schema = SCHEMAS[name]
-    columns = columns_of(source, name, faults, text_columns=schema.text_columns())
+    columns = columns_of(
+        source, name, faults, text_columns=schema.columns_of(Label), number_columns=schema.columns_of(Number)
+    )
     if columns is None:
         return None
     unused = [column for column in columns if column not in schema.columns and not schema.attributes]
@@ -45,7 +47,10 @@ def read_table(name: str, source: object, faults: Faults) -> Table | None:
 
 
 def check_table(name: str, columns: Columns, faults: Faults) -> Table | None:
-    """Check the columns of one table on their own: presence, types, blanks, ranges, repetitions."""
+    """Check the columns of one table on their own: presence, types, blanks, ranges, repetitions.
+
+    Each column leaves `columns` when it is read, so that its memory is free for the next.
+    """
     schema = SCHEMAS[name]
     missing = [column for column, kind in schema.columns.items() if _is_required(kind) and column not in columns]
     for column in missing:
@@ -59,15 +64,14 @@ def check_table(name: str, columns: Columns, faults: Faults) -> Table | None:
     table = Table(name, size, frozenset(columns) & frozenset(schema.columns))
     # labels first, so that every fault can name its rows
     for column, kind in sorted(schema.columns.items(), key=lambda item: not isinstance(item[1], Label)):
-        _read_column(table, column, kind, columns.get(column), faults)
+        _read_column(table, column, kind, columns.pop(column, None), faults)
     for column, labels in table.labels.items():
         if _is_required(schema.columns[column]):
             blank = np.flatnonzero(labels.codes < 0)
             note_rows(table, column, blank, faults, "blank", "Give every row a label.")
     _check_unique(table, schema.unique, faults)
     if schema.attributes:
-        extra = {column: values for column, values in columns.items() if column not in schema.columns}
-        table.attributes = pa.table(extra).to_pandas() if extra else pd.DataFrame(index=range(size))
+        table.attributes = pa.table(columns).to_pandas() if columns else pd.DataFrame(index=range(size))
     return table
 
 
@@ -93,35 +97,13 @@ def _read_column(
 def _labels(table: Table, column: str, kind: Label, values: pa.ChunkedArray | None, faults: Faults) -> Labels:
     if values is None:
         return Labels(np.zeros(table.size, np.int32), pd.Index([kind.default], dtype="str"))
-    text = _as_text(values)
-    if text is None:
+    plain = plain_type(values.type)
+    if not (is_text(plain) or pa.types.is_integer(plain) or pa.types.is_null(plain)):
         faults.add(f"{table.name}.{column}", f"has type {values.type}", "Labels are text or integers.")
         return Labels(np.full(table.size, -1, np.int32), pd.Index([], dtype="str"))
-    encoded = text.combine_chunks().dictionary_encode()
-    codes = np.array(pc.fill_null(encoded.indices, -1), dtype=np.int32)
-    index = pd.Index(encoded.dictionary.to_pandas(), dtype="str")
-    codes[codes == pc.index(encoded.dictionary, "").as_py()] = -1
-    labels = Labels(codes, index)
+    codes, distinct = encode(values)
+    labels = Labels(codes, label_index(distinct))
     return _fill_blank(labels, kind.default) if isinstance(kind.default, str) else labels
-
-
-def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    values = _plain(values)
-    if not (_is_text(values.type) or pa.types.is_integer(values.type) or pa.types.is_null(values.type)):
-        return None
-    return values.cast(pa.large_string())
-
-
-def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Undo the encoding of categorical columns; text of any layout becomes the one that every operation knows."""
-    if not pa.types.is_dictionary(values.type):
-        return values
-    kind = pa.large_string() if _is_text(values.type.value_type) else values.type.value_type
-    return pa.chunked_array([chunk.dictionary.cast(kind).take(chunk.indices) for chunk in values.chunks], type=kind)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _fill_blank(labels: Labels, default: str) -> Labels:
@@ -156,19 +138,22 @@ def _numbers(table: Table, column: str, kind: Number, values: pa.ChunkedArray, f
 def _as_numbers(values: pa.ChunkedArray) -> tuple[FloatArray | None, Rows]:
     """Return numbers (NaN where blank) and the rows whose text is no number; None where the type cannot be numbers."""
     none = np.empty(0, dtype=np.int64)
-    plain = _plain(values)
-    kind = plain.type
-    if pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        numbers = plain.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        return np.array(numbers, dtype=np.float64), none
-    if not _is_text(kind):
+    if is_text(values.type):
+        codes, texts = encode(values)
+        parsed = [_parse(text) for text in texts.cast(pa.large_string()).to_pylist()]
+        distinct = np.array([np.nan if number is None else number for number in parsed] + [np.nan])
+        unreadable = np.array([number is None for number in parsed] + [False])
+        return take(distinct, codes), np.flatnonzero(take(unreadable, codes))
+    kind = plain_type(values.type)
+    readable = (pa.types.is_null, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    if not any(is_kind(kind) for is_kind in readable):
         return None, none
-    encoded = plain.cast(pa.large_string()).combine_chunks().dictionary_encode()
-    codes = np.asarray(pc.fill_null(encoded.indices, -1), dtype=np.int64)
-    parsed = [_parse(text) for text in encoded.dictionary.to_pylist()]
-    distinct = np.array([np.nan if number is None else number for number in parsed] + [np.nan])
-    unreadable = np.array([number is None for number in parsed] + [False])
-    return distinct[codes], np.flatnonzero(unreadable[codes])
+    numbers, start = np.empty(len(values)), 0
+    for chunk in values.chunks:  # one copy, never more: the column may be memory of the caller's that will change
+        plain = chunk.dictionary_decode() if pa.types.is_dictionary(chunk.type) else chunk
+        numbers[start : start + len(chunk)] = plain.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        start += len(chunk)
+    return numbers, none
 
 
 def _parse(text: str) -> float | None:

@@ -4,7 +4,7 @@ Nothing behind this module knows pandas, polars or DuckDB types. A label is data
 formula is written to CSV behind an apostrophe, and the apostrophe is taken off again when the file is read.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,22 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from contagion_graph.errors import Faults
+from contagion_graph.tables.codes import is_text
 
 Columns = dict[str, pa.ChunkedArray]
+CSV_BLOCK = 1 << 23  # bytes; larger than pyarrow's own, so that the labels of few blocks have to be matched
 FORMULA = r"('*[=+\-@\t\r])"
 ACCEPTED = "Give a pandas, polars, Arrow or DuckDB table, a mapping of columns, or the path of a .csv or .parquet file."
 
 
-def columns_of(table: object, where: str, faults: Faults, *, text_columns: Iterable[str] = ()) -> Columns | None:
+def columns_of(
+    table: object,
+    where: str,
+    faults: Faults,
+    *,
+    text_columns: Collection[str] = (),
+    number_columns: Collection[str] = (),
+) -> Columns | None:
     """Return the columns of a table, whatever it is made of, or None and a fault where it cannot be read.
 
     Parameters
@@ -32,15 +41,17 @@ def columns_of(table: object, where: str, faults: Faults, *, text_columns: Itera
         Name of the table, for messages.
     faults : Faults
         Where what is wrong is noted.
-    text_columns : iterable of str
-        Columns of a CSV file that are labels: "007" stays "007".
+    text_columns : collection of str
+        Columns of files that are labels: "007" stays "007", and every label is read once.
+    number_columns : collection of str
+        Columns of files that are numbers, where a type has to be guessed.
 
     Returns
     -------
     dict of pyarrow.ChunkedArray, or None
     """
     try:
-        arrow = _arrow_table(table, frozenset(text_columns))
+        arrow = _arrow_table(table, text_columns, number_columns)
     except (OSError, TypeError, ValueError, pa.ArrowException) as error:
         faults.add(where, f"cannot be read ({_first_line(error)})", ACCEPTED)
         return None
@@ -57,9 +68,9 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def _arrow_table(table: object, text_columns: frozenset[str]) -> pa.Table:
+def _arrow_table(table: object, text_columns: Collection[str], number_columns: Collection[str]) -> pa.Table:
     if isinstance(table, str | Path):
-        return _read_file(Path(table), text_columns)
+        return _read_file(Path(table), text_columns, number_columns)
     if isinstance(table, Mapping):
         return pa.table({str(name): _array(values) for name, values in table.items()})
     if not hasattr(table, "__arrow_c_stream__"):
@@ -85,22 +96,46 @@ def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and np.isnan(value))
 
 
-def _read_file(path: Path, text_columns: frozenset[str]) -> pa.Table:
+def _read_file(path: Path, text_columns: Collection[str], number_columns: Collection[str]) -> pa.Table:
     if path.suffix == ".parquet":
-        return pyarrow.parquet.read_table(path)
+        schema = pyarrow.parquet.read_schema(path)
+        encoded = [field.name for field in schema if field.name in text_columns and is_text(field.type)]
+        with pyarrow.parquet.ParquetFile(path, read_dictionary=encoded) as file:
+            # a group at a time: what decoding needs besides is then small, and the same memory each time
+            groups = [file.read_row_group(k) for k in range(file.num_row_groups)]
+            return pa.concat_tables(groups) if groups else file.read()
     if path.suffix != ".csv":
         raise ValueError(f"{path.name}: the ending says neither .csv nor .parquet")
-    table = pyarrow.csv.read_csv(
-        path,
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types={name: pa.string() for name in text_columns},
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
-    )
+    labels = dict.fromkeys(text_columns, pa.dictionary(pa.int32(), pa.string()))
+    try:
+        table = pyarrow.csv.read_csv(path, **_csv_options({**labels, **_csv_numbers(path, labels, number_columns)}))
+    except pa.ArrowInvalid:  # a number that is none: let all rows decide the types, and say what is wrong
+        table = pyarrow.csv.read_csv(path, **_csv_options(labels))
     return _map_text(table, rf"^'{FORMULA}", r"\1")
+
+
+def _csv_numbers(path: Path, labels: Mapping[str, Any], number_columns: Collection[str]) -> dict[str, pa.DataType]:
+    """Return the columns whose first block holds fractions; a type that need not be guessed saves time and memory.
+
+    Whole numbers are left to be guessed, so that messages show them as they stand. A column of numbers that begins with
+    nothing but blanks is one too.
+    """
+    with pyarrow.csv.open_csv(path, **_csv_options(labels)) as reader:
+        return {
+            field.name: pa.float64()
+            for field in reader.schema
+            if pa.types.is_floating(field.type) or (field.name in number_columns and pa.types.is_null(field.type))
+        }
+
+
+def _csv_options(types: Mapping[str, pa.DataType]) -> dict[str, Any]:
+    return {
+        "read_options": pyarrow.csv.ReadOptions(block_size=CSV_BLOCK),
+        "parse_options": pyarrow.csv.ParseOptions(newlines_in_values=True),
+        "convert_options": pyarrow.csv.ConvertOptions(
+            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    }
 
 
 def write_file(columns: Mapping[Any, Any], path: Path) -> None:
@@ -119,6 +154,22 @@ def write_file(columns: Mapping[Any, Any], path: Path) -> None:
 
 def _map_text(table: pa.Table, pattern: str, replacement: str) -> pa.Table:
     for k, column in enumerate(table.columns):
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            table = table.set_column(k, table.column_names[k], pc.replace_substring_regex(column, pattern, replacement))
+        if is_text(column.type):
+            table = table.set_column(k, table.column_names[k], _replaced(column, pattern, replacement))
     return table
+
+
+def _replaced(column: pa.ChunkedArray, pattern: str, replacement: str) -> pa.ChunkedArray:
+    if not pa.types.is_dictionary(column.type):
+        return pc.replace_substring_regex(column, pattern, replacement)
+    return pa.chunked_array(
+        [
+            pa.DictionaryArray.from_arrays(
+                chunk.indices,
+                pc.replace_substring_regex(chunk.dictionary, pattern, replacement),
+                ordered=column.type.ordered,
+            )
+            for chunk in column.chunks
+        ],
+        type=column.type,
+    )

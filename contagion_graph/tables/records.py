@@ -35,11 +35,14 @@ class PositionRecords:
 
     def entry_value(self) -> FloatArray:
         """Return sum quantity * entry_price of each account's derivatives, shape (n,) [currency]."""
-        return self.account_sums(np.nan_to_num(self.quantity * self.entry_price))
+        value = self.quantity * self.entry_price
+        return self.account_sums(np.nan_to_num(value, copy=False))
 
     def account_sums(self, amount: FloatArray) -> FloatArray:
         """Add up an amount for each position over the positions of each account, shape (n,)."""
-        return np.bincount(self.account, weights=amount, minlength=self.own_cash.size).astype(np.float64)
+        sums = np.zeros(self.own_cash.size)
+        np.add.at(sums, self.account, amount)  # np.bincount would first write the rows as 64-bit numbers
+        return sums
 
     def subset(self, rows: Any, columns: Any) -> "PositionRecords":
         """Return the records of the accounts and assets where these masks hold, renumbered."""

@@ -77,9 +77,9 @@ class TableSchema:
     unique: tuple[str, ...] = ()
     attributes: bool = False
 
-    def text_columns(self) -> list[str]:
-        """Return the columns that hold labels."""
-        return [name for name, kind in self.columns.items() if isinstance(kind, Label)]
+    def columns_of(self, kind: type[Label | Number | Flag]) -> list[str]:
+        """Return the columns of one kind."""
+        return [name for name, own in self.columns.items() if isinstance(own, kind)]
 
 
 SHARE = "share, 0.05 = 5 %"
