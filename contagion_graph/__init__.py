@@ -11,6 +11,7 @@ _HOME = {
     "ExposureGraph": "graph",
     "MarginCascade": "margin.model",
     "CascadeResult": "results",
+    "Equilibria": "equilibria",
     "FullLiquidation": "rules.liquidation",
     "TargetMargin": "rules.liquidation",
     "CloseFactor": "rules.liquidation",
@@ -28,6 +29,9 @@ _HOME = {
     "read_tables": "io.read",
     "write_tables": "io.write",
     "generate": "generate",
+    "named": "margin.named",
+    "spectral_radius": "margin.spectral",
+    "critical_notional": "margin.spectral",
     "ContagionError": "errors",
     "TableError": "errors",
     "ParameterError": "errors",
@@ -44,7 +48,7 @@ def __getattr__(name: str) -> Any:
         return version("contagion-graph")
     if name in _HOME:
         module = import_module(f"contagion_graph.{_HOME[name]}")
-        return module if _HOME[name] == name else getattr(module, name)
+        return module if _HOME[name].rpartition(".")[2] == name else getattr(module, name)
     raise AttributeError(f"module 'contagion_graph' has no attribute {name!r}")
 
 

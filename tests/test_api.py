@@ -10,10 +10,12 @@ import contagion_graph as cg
 NAMES = {
     *("CascadeResult", "CloseFactor", "ConstantProductImpact", "ContagionError", "ContagionWarning"),
     *("ConvergenceError", "ConvergenceWarning", "ExponentialImpact", "ExposureGraph", "FloorExponentialImpact"),
-    *("FullLiquidation", "LeverageTarget", "LinearImpact", "MarginCascade", "OrderBookImpact", "ParameterError"),
+    *("Equilibria", "FullLiquidation", "LeverageTarget", "LinearImpact", "MarginCascade", "OrderBookImpact"),
+    "ParameterError",
     *("ProRata", "RepayAndSeize", "Solution", "SquareRootImpact", "Status", "TableError", "TargetMargin"),
     "UnusedColumnWarning",
-    *("generate", "read_tables", "write_tables"),
+    *("critical_notional", "spectral_radius"),
+    *("generate", "named", "read_tables", "write_tables"),
 }
 
 

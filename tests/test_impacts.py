@@ -169,6 +169,51 @@ def test_a_far_interval_neither_overflows_nor_vanishes():
     assert cg.SquareRootImpact(1e-200).average_factor(one(0.0), one(9.0))[0] == 1.0
 
 
+@every_impact
+def test_the_slope_is_that_of_f_and_at_a_kink_that_of_further_sales(name: str):
+    impact, f, kinks = DEFINITIONS[name]
+    x = np.sort(np.random.default_rng(9).uniform(-1.9, 4.0, 500))
+    x = x[np.abs(x[:, np.newaxis] - np.array([*kinks, 9.0])).min(axis=1) > 1e-2]
+    h = 1e-4
+    expected = [(8 * (f(a + h) - f(a - h)) - (f(a + 2 * h) - f(a - 2 * h))) / (12 * h) for a in x]
+    np.testing.assert_allclose(impact.slope(x), expected, rtol=1e-6, atol=1e-9)
+    for kink in kinks:
+        ahead = (f(kink + 1e-9) - f(kink)) / 1e-9
+        assert impact.slope(one(kink))[0] == (-np.inf if ahead < -1e3 else pytest.approx(ahead, abs=1e-5))
+    assert impact.slope(np.zeros((2, 3))).shape == (2, 3)
+
+
+@every_impact
+def test_the_slope_of_the_average_from_zero_on(name: str):
+    definition = DEFINITIONS[name]
+    impact, h = definition.impact, 1e-4
+    x = np.sort(np.random.default_rng(10).uniform(-1.9, 4.0, 200))
+    x = x[np.abs(x[:, np.newaxis] - np.array([0.0, *definition.kinks])).min(axis=1) > 1e-2]
+    near, far = ([mean_by_quadrature(definition, 0.0, a + b * h) for a in x] for b in (1, 2))
+    back, far_back = ([mean_by_quadrature(definition, 0.0, a - b * h) for a in x] for b in (1, 2))
+    expected = (8 * (np.array(near) - back) - (np.array(far) - far_back)) / (12 * h)
+    np.testing.assert_allclose(impact.average_slope(x), expected, rtol=1e-6, atol=1e-9)
+    tiny = np.array([1e-17, -1e-17, 1e-12, -1e-12, 1e-9, 1e-7])
+    to_slope = 2 / 3 if name.startswith("root") else 0.5  # the mean of [0, x] is f(4/9 x), or f(x/2)
+    np.testing.assert_allclose(impact.average_slope(tiny), to_slope * impact.slope(tiny), rtol=1e-6)
+    assert impact.average_slope(np.zeros(2)).tolist() == [to_slope * impact.slope(np.zeros(1))[0]] * 2
+
+
+def test_slopes_by_asset_are_those_of_each_asset():
+    x = np.array([0.3, -0.2])
+    for kind, values in BY_ASSET.values():
+        together = kind(values).for_assets(pd.Index(["ETH", "BTC"]))
+        alone = [kind(values["ETH"]), kind(values["BTC"])]
+        assert together.slope(x).tolist() == [rule.slope(x[[k]])[0] for k, rule in enumerate(alone)]
+        assert together.average_slope(x).tolist() == [rule.average_slope(x[[k]])[0] for k, rule in enumerate(alone)]
+
+
+def test_a_price_of_nothing_or_without_bound_has_its_slope():
+    assert cg.SquareRootImpact(1e-200).slope(np.array([0.0, 4.0])).tolist() == [-np.inf, -2.5e-201]
+    assert cg.SquareRootImpact(0.5).slope(np.array([4.0, 9.0])).tolist() == [0.0, 0.0]
+    assert cg.ConstantProductImpact().slope(np.array([-2.0, -3.0])).tolist() == [-np.inf, -np.inf]
+
+
 # --- published numbers ----------------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from contagion_graph.rules.checks import check_number
 from contagion_graph.tables.schema import FloatArray
 
 Volume = Literal["initial", "current"]
+NEAR_ZERO = 1e-8  # closer to 0 the difference f(x) - mean has fewer digits than its limit
 
 
 class Impact(Protocol):
@@ -35,8 +36,14 @@ class Impact(Protocol):
     def price_factor(self, x: FloatArray) -> FloatArray:
         """Return f(x), the price as a multiple of the shocked price."""
 
+    def slope(self, x: FloatArray) -> FloatArray:
+        """Return f'(x), where f has a kink the slope to its right, on the side of further sales."""
+
     def average_factor(self, start: FloatArray, end: FloatArray) -> FloatArray:
         """Return the mean of f over [start, end], f(start) where both are equal."""
+
+    def average_slope(self, x: FloatArray) -> FloatArray:
+        """Return the derivative with respect to x of the mean of f over [0, x]."""
 
     def inverse(self, factor: FloatArray) -> FloatArray:
         """Return the x nearest to 0 with f(x) = factor; inf where no sale, -inf where no purchase reaches it."""
@@ -62,6 +69,13 @@ class ImpactRecord:
     def for_assets(self, assets: "pd.Index[str]") -> Self:
         """Return the impact with what differs by asset in the order of these assets."""
         return self
+
+    def average_slope(self: "Impact", x: FloatArray) -> FloatArray:
+        """Return the derivative of the mean of f over [0, x]: (f(x) - mean) / x, and f'(0) / 2 at 0."""
+        near = np.abs(x) < NEAR_ZERO
+        away = np.where(near, 1.0, x)
+        from_zero = (self.price_factor(x) - self.average_factor(np.zeros_like(x), x)) / away
+        return np.where(near, 0.5 * self.slope(x), from_zero)
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,10 @@ class LinearImpact(ImpactRecord):
     def price_factor(self, x: FloatArray) -> FloatArray:
         """Return f(x) = max(0, 1 - x)."""
         return np.maximum(1.0 - x, 0.0)
+
+    def slope(self, x: FloatArray) -> FloatArray:
+        """Return f'(x) = -1, and 0 from x = 1 up."""
+        return np.where(x < 1.0, -1.0, 0.0)
 
     def average_factor(self, start: FloatArray, end: FloatArray) -> FloatArray:
         """Return the mean of f over [start, end].
@@ -127,6 +145,10 @@ class ExponentialImpact(ImpactRecord):
     def price_factor(self, x: FloatArray) -> FloatArray:
         """Return f(x) = exp(-x)."""
         return np.exp(-x)
+
+    def slope(self, x: FloatArray) -> FloatArray:
+        """Return f'(x) = -exp(-x)."""
+        return -np.exp(-x)
 
     def average_factor(self, start: FloatArray, end: FloatArray) -> FloatArray:
         """Return the mean of f over [start, end]: f(low) (1 - exp(-h)) / h with low the lesser end, h the width."""
@@ -177,6 +199,10 @@ class FloorExponentialImpact(ImpactRecord):
         span = 1.0 - self.floor
         return self.floor + span * np.exp(-x / span)
 
+    def slope(self, x: FloatArray) -> FloatArray:
+        """Return f'(x) = -exp(-x / (1 - b))."""
+        return -np.exp(-x / (1.0 - self.floor))
+
     def average_factor(self, start: FloatArray, end: FloatArray) -> FloatArray:
         """Return the mean of f over [start, end]: b + (1 - b) times the mean of exp(-x / (1 - b))."""
         span = 1.0 - self.floor
@@ -219,6 +245,10 @@ class ConstantProductImpact(ImpactRecord):
     def price_factor(self, x: FloatArray) -> FloatArray:
         """Return f(x) = 1 / (1 + x / 2)^2, inf from -2 down."""
         return np.square(_reserve_ratio(x))
+
+    def slope(self, x: FloatArray) -> FloatArray:
+        """Return f'(x) = -1 / (1 + x / 2)^3, -inf from -2 down."""
+        return -(_reserve_ratio(x) ** 3)
 
     def average_factor(self, start: FloatArray, end: FloatArray) -> FloatArray:
         """Return the mean of f over [start, end]: 1 / ((1 + start / 2) (1 + end / 2))."""

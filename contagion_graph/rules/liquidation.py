@@ -1,12 +1,12 @@
 """Liquidation: which share of what it has left an account in breach closes in a round."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy import sparse
 
-from contagion_graph.errors import ParameterError
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.rules.checks import check_number
 from contagion_graph.tables.schema import FloatArray
@@ -26,7 +26,7 @@ class BreachedAccounts:
         Value of the shorts left plus max(0, -cash).
     penalty : float
         Share of the closed gross value that the account pays for being liquidated.
-    closable_long : ndarray, optional
+    closable_long : ndarray
         Value of the long positions that are left and can be sold.
     """
 
@@ -36,25 +36,58 @@ class BreachedAccounts:
     closable_gross: FloatArray
     debt: FloatArray
     penalty: float
-    closable_long: FloatArray | None = None
+    closable_long: FloatArray
+
+
+class ClosedSides(NamedTuple):
+    """What each account in breach closes now.
+
+    Parameters
+    ----------
+    long, short : ndarray
+        Share of what is left and can be traded that is closed, of the long positions and of the short ones; both in
+        [0, 1], and one of them above 0. An account of which both are 1 closes whole.
+    repaid : ndarray
+        Debt whose repayment earns the liquidators the rule's `bonus` [currency].
+    """
+
+    long: FloatArray
+    short: FloatArray
+    repaid: FloatArray
 
 
 class Liquidation(Protocol):
     """What the cascade asks of a liquidation rule."""
 
+    @property
+    def bonus(self) -> float:
+        """What liquidators are paid for each unit of debt that they repay."""
+
     def margin_units(self, graph: ExposureGraph) -> sparse.csr_array:
         """Return the units that equity must cover, in the cells of `graph.quantity`; breach: E < M, M = mu.p."""
 
-    def closed_share(self, accounts: BreachedAccounts) -> FloatArray:
-        """Return the share in (0, 1] of what it has left that each account closes now."""
+    def closed_sides(self, accounts: BreachedAccounts) -> ClosedSides:
+        """Return what each account closes now."""
 
 
 class LiquidationRule:
-    """What liquidation rules share: the margin that equity must cover is that of the graph."""
+    """What liquidation rules share; a rule of your own inherits it, and adds `closed_share` (or `closed_sides`).
+
+    The margin that equity must cover is that of the graph, and the same share of longs and shorts is closed:
+    `closed_share(accounts)` returns the share in (0, 1] of what it has left that each of the accounts closes now.
+    """
+
+    bonus = 0.0
+    closed_share: Callable[[BreachedAccounts], FloatArray]
 
     def margin_units(self, graph: ExposureGraph) -> sparse.csr_array:
         """Return the units that equity must cover: those of the graph."""
         return graph.margin_units
+
+    def closed_sides(self, accounts: BreachedAccounts) -> ClosedSides:
+        """Return what `closed_share` says for both sides; nobody earns a bonus."""
+        share = self.closed_share(accounts)
+        return ClosedSides(share, share, np.zeros_like(share))
 
 
 @dataclass(frozen=True)
@@ -83,7 +116,7 @@ class TargetMargin(LiquidationRule):
     --------
     >>> import numpy as np
     >>> one = np.array([1.0])
-    >>> accounts = BreachedAccounts(6 * one, 10 * one, 10 * one, 100 * one, 0 * one, penalty=0.02)
+    >>> accounts = BreachedAccounts(6 * one, 10 * one, 10 * one, 100 * one, 0 * one, 0.02, closable_long=100 * one)
     >>> TargetMargin().closed_share(accounts).tolist()
     [0.5]
     """
@@ -125,7 +158,7 @@ class CloseFactor(LiquidationRule):
     --------
     >>> import numpy as np
     >>> equity, rest = np.array([9.0, 1.0]), np.array([10.0, 10.0])
-    >>> accounts = BreachedAccounts(equity, rest, rest, 18 * rest, 8 * rest, penalty=0.0)
+    >>> accounts = BreachedAccounts(equity, rest, rest, 18 * rest, 8 * rest, 0.0, closable_long=10 * rest)
     >>> CloseFactor(0.5, full_below=0.95).closed_share(accounts).tolist()
     [0.5, 1.0]
     """
@@ -147,7 +180,8 @@ class LeverageTarget(LiquidationRule):
     """An account whose assets exceed `cap` times its equity closes the share that brings them to `target` times it.
 
     A is the value of the long positions left. The account is in breach when A > cap E, that is E < M with M = A / cap:
-    the rule has margins of its own, and those of the graph do not count. It closes theta = (A - target E) / A_c, at
+    the rule has margins of its own, and those of the graph do not count; the graph of the result is one that has them
+    in their place. It closes theta = (A - target E) / A_c, at
     most 1, and 1 where there is nothing to close; A_c is the value of the long positions left that can be sold. Prices
     are those before the sale: what the sale itself costs, penalty and all, is met in the next round. Cash is no part of
     A; cash that shall count as an asset must be a position, in an asset that is not sellable.
@@ -168,7 +202,7 @@ class LeverageTarget(LiquidationRule):
     --------
     >>> import numpy as np
     >>> one = np.array([1.0])
-    >>> accounts = BreachedAccounts(2 * one, 5 * one, 4.5 * one, 90 * one, 98 * one, penalty=0.0)
+    >>> accounts = BreachedAccounts(2 * one, 5 * one, 4.5 * one, 90 * one, 98 * one, 0.0, closable_long=90 * one)
     >>> LeverageTarget(cap=20, target=15).closed_share(accounts).round(6).tolist()
     [0.777778]
     """
@@ -194,22 +228,6 @@ class LeverageTarget(LiquidationRule):
         with np.errstate(over="ignore"):
             share = np.divide(excess, closable, out=np.ones_like(closable), where=closable > 0)
         return np.minimum(share, 1.0)
-
-
-class ClosedSides(NamedTuple):
-    """What each account in breach closes now.
-
-    Parameters
-    ----------
-    long, short : ndarray
-        Share of what is left and can be traded that is closed, of the long positions and of the short ones.
-    repaid : ndarray
-        Debt whose repayment earns the liquidator a bonus [currency].
-    """
-
-    long: FloatArray
-    short: FloatArray
-    repaid: FloatArray
 
 
 @dataclass(frozen=True)
@@ -261,8 +279,6 @@ class RepayAndSeize(LiquidationRule):
     def closed_sides(self, accounts: BreachedAccounts) -> ClosedSides:
         """Return the shares of the long and of the short positions that each account closes, and the debt repaid."""
         collateral = accounts.closable_long
-        if collateral is None:
-            raise ParameterError("RepayAndSeize needs closable_long, the value of the long positions that can be sold")
         factor = np.where(_health(accounts) >= self.full_below, self.close_factor, 1.0)
         wanted = factor * accounts.debt
         seized = (1.0 + self.bonus) * wanted

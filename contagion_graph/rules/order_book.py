@@ -107,6 +107,13 @@ class OrderBookImpact(ImpactRecord):
         # counted from the end of the line nothing cancels; with the bound f never rises with x, not even by rounding
         return np.minimum(after + (before - after) * ((edge - x) / width), before)
 
+    def slope(self, x: FloatArray) -> FloatArray:
+        """Return f'(x), that of the line to the right where two meet; 0 beyond the last level."""
+        lines = self._lines
+        _, width, before, after = lines.take((lines.knots <= x[..., np.newaxis]).sum(axis=-1))
+        slope: FloatArray = (after - before) / width
+        return slope
+
     def average_factor(self, start: FloatArray, end: FloatArray) -> FloatArray:
         """Return the mean of f over [start, end]: each line's mid-point, weighted by the width on that line."""
         lines = self._lines

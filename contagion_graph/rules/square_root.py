@@ -57,6 +57,16 @@ class SquareRootImpact(ImpactRecord):
         """Return f(x) = max(0, 1 - c sign(x) sqrt(|x|))."""
         return np.maximum(1.0 - self._c * _signed_root(x), 0.0)
 
+    def slope(self, x: FloatArray) -> FloatArray:
+        """Return f'(x) = -c / (2 sqrt(|x|)): -inf at 0, and 0 from the size at which the price is zero."""
+        return np.where(self._c * _signed_root(x) < 1.0, -0.5 * self._c * _over_root(x), 0.0)
+
+    def average_slope(self, x: FloatArray) -> FloatArray:
+        """Return the derivative of the mean of f over [0, x]: -c / (3 sqrt(|x|)), then (f(x) - mean) / x."""
+        mean = self.average_factor(np.zeros_like(x), x)
+        beyond = -mean / np.where(x > 0.0, x, 1.0)
+        return np.where(self._c * _signed_root(x) < 1.0, -self._c / 3.0 * _over_root(x), beyond)
+
     def average_factor(self, start: FloatArray, end: FloatArray) -> FloatArray:
         """Return the mean of f over [start, end].
 
@@ -90,6 +100,13 @@ def _positive(name: str, value: Any) -> float:
 
 def _signed_root(x: FloatArray) -> FloatArray:
     return np.copysign(np.sqrt(np.abs(x)), x)
+
+
+def _over_root(x: FloatArray) -> FloatArray:
+    """Return 1 / sqrt(|x|), inf at 0."""
+    root = np.sqrt(np.abs(x))
+    inverse: FloatArray = np.divide(1.0, root, out=np.full_like(root, np.inf), where=root > 0.0)
+    return inverse
 
 
 def _mean_root(start: FloatArray, end: FloatArray) -> FloatArray:

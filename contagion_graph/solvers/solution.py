@@ -26,6 +26,12 @@ class Solution:
         What was still to be done at the end, as a share of the whole (dimensionless).
     looks : int
         How often a row was looked at.
+    contraction : float, optional
+        Size of the last step over that of the one before.
+    error_bound : float, optional
+        Certified: the exact answer differs by no more, as a share of the whole; None where nothing is certified.
+    error_estimate : float, optional
+        What the steps still to come would add up to if each shrank like the last; no certificate.
 
     Examples
     --------
@@ -37,6 +43,9 @@ class Solution:
     steps: int
     residual: float
     looks: int = 0
+    contraction: float | None = None
+    error_bound: float | None = None
+    error_estimate: float | None = None
 
     @property
     def converged(self) -> bool:

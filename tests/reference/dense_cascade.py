@@ -1,133 +1,52 @@
 """The margin cascade straight from its definition (docs/cascade.md): dense arrays, no short cuts, numbered steps."""
 
-from dataclasses import dataclass, field
-from typing import Literal
-
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-Position = tuple[int, int, float, float | None, float]
-Impact = Literal["linear", "exponential"]
-Sharing = Literal["equity", "deposits", "profit", "open_interest", "share"] | None
-Liquidation = tuple[Literal["full"]] | tuple[Literal["target"], float] | tuple[Literal["close_factor"], float, float]
-
-
-@dataclass(frozen=True)
-class Market:
-    """n accounts, m assets, v pools; a position is (account, asset, quantity, entry_price or None, margin_rate)."""
-
-    positions: list[Position]
-    cash: Floats  # (n,) own cash, without the -quantity*entry_price of derivatives
-    price: Floats  # (m,)
-    depth: Floats  # (m,) inf: no impact
-    sellable: Flags  # (m,)
-    pool: Ints  # (n,)
-    insurance_fund: Floats  # (v,)
-    share: Floats  # (n,)
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The options of a cascade: ("full",), ("target", buffer) or ("close_factor", factor, full_below), and so on."""
-
-    liquidation: Liquidation = ("full",)
-    impact: Impact = "exponential"
-    sharing: Sharing = "equity"
-    penalty: float = 0.0
-    penalty_to_fund: float = 0.0
-    tol: float = 1e-12
-    max_rounds: int = 10_000
-
-
-@dataclass(frozen=True)
-class Books:
-    """What stays fixed in a run: Q = sell (Q~) + keep, the same split of margin_units, cash after given losses, b."""
-
-    sell: Floats
-    keep: Floats
-    margin_sell: Floats
-    margin_keep: Floats
-    cash: Floats
-    base: Floats
-
-
-@dataclass
-class Outcome:
-    """The state of a run while it lasts (p, S, gamma, L, R = proceeds - penalty, funds), then its result."""
-
-    price_shocked: Floats  # (m,) p_bar
-    price_after: Floats  # (m,) p
-    units_sold: Floats  # (m,) S, net
-    value_sold: Floats  # (m,) at the average prices w
-    closed: Floats  # (n,) gamma
-    proceeds: Floats  # (n,)
-    penalty: Floats  # (n,)
-    socialised: Floats  # (n,) L
-    shortfall: Floats  # (n,)
-    breach_round: Ints  # (n,) first round that counted it in breach or default, 0: never
-    fund_after: Floats  # (v,)
-    fund_received: Floats  # (v,)
-    fund_used: Floats  # (v,)
-    pool_shortfall: Floats  # (v,)
-    pool_socialised: Floats  # (v,)
-    uncovered: Floats  # (v,)
-    emptied: Flags  # (n,) has paid all and, at some look, E = M = 0 while open: rounding could tip it into breach
-    rounds: list[dict[str, float]] = field(default_factory=list)
-    converged: bool = False
-    cap_binds: bool = False  # some member paid its whole positive equity in some round
-    net_buying: bool = False  # S < 0 for some asset after some round
-    closest: float = np.inf  # min |E - M| / (1 + |E| + |M|): how near to a tie a breach was
-    closest_jump: float = np.inf  # the same for the jumps of CloseFactor: E = 0, health = full_below
-    equity_before: Floats = field(init=False)  # the rest, (n,), is filled in by `finish`
-    equity_after: Floats = field(init=False)
-    direct: Floats = field(init=False)
-    impact: Floats = field(init=False)
-    loss: Floats = field(init=False)
-    standalone: Floats = field(init=False)
-    indirect: Floats = field(init=False)
+from .dense_state import Books, Flags, Floats, Impact, Market, Outcome, Rules, Sharing
 
 
 def dense_cascade(market: Market, rules: Rules, shock: Floats, losses: Floats, defaults: Flags) -> Outcome:
     """Run the cascade after relative price changes `shock` (m,), `losses` (n,) of cash and given `defaults` (n,)."""
     p_bar = market.price * (1 + shock)
-    books = make_books(market, rules.sharing, p_bar, losses)
+    books = make_books(market, rules, p_bar, losses)
     out = start(market, p_bar)
     gross = float((np.abs(books.sell + books.keep) @ market.price).sum())
     for number in range(1, rules.max_rounds + 1):
         # 1. equity and maintenance
         equity, maintenance = look(books, out)
-        out.closest = min(out.closest, distance(equity, maintenance, out.closed < 1))
-        out.emptied |= (out.closed < 1) & (equity == 0) & (maintenance == 0) & (out.socialised > 0)
+        still_open = ~closed_whole(out)
+        out.closest = min(out.closest, distance(equity, maintenance, still_open))
+        out.emptied |= still_open & (equity == 0) & (maintenance == 0) & (out.socialised > 0)
         # 2. the accounts that close something
         given = defaults & (number == 1)
-        breached = (out.closed < 1) & (equity < maintenance) | given
-        # 3. theta, d = theta (1 - gamma), and the end of the run, which is also reached when nobody is in breach
-        theta = given.astype(float)
-        for i in np.flatnonzero(breached & ~given):
-            theta[i] = close_share(rules, books, out, int(i), equity[i], maintenance[i])
-        d = theta * (1 - out.closed)
-        closed_value = float(d @ (np.abs(books.sell) @ out.price_after))
-        if not (theta == 1).any() and closed_value <= rules.tol * gross:
+        breached = still_open & (equity < maintenance) | given
+        # 3. theta of both sides, and the end of the run, which is also reached when nobody is in breach
+        theta, repaid = np.zeros((2, len(given))), np.zeros(len(given))
+        for i in np.flatnonzero(breached):
+            theta[0, i], theta[1, i], repaid[i] = close_sides(rules, books, out, int(i), equity[i], maintenance[i])
+        theta[:, given] = 1
+        closed_value = float((np.abs(units_closed(books, out, theta)) @ out.price_after).sum())
+        if not (theta == 1).all(axis=0).any() and closed_value <= rules.tol * gross:
             out.converged = True
             break
         out.breach_round[breached & (out.breach_round == 0)] = number
         # 4. - 6.
         price_before = out.price_after
-        trade(market, rules, books, out, theta, d)
+        trade(market, rules, books, out, theta, repaid)
         row = {"breached": int(breached.sum()), "closed_value": closed_value}
         row["largest_move"] = largest_move(price_before, out.price_after)
         # 7. - 8.
-        out.rounds.append(row | settle(market, books, out, breached & (out.closed == 1)))
+        out.rounds.append(row | settle(market, books, out, breached & closed_whole(out)))
         # 9. next round
     finish(market, books, out, losses)
     return out
 
 
-def make_books(market: Market, sharing: Sharing, p_bar: Floats, losses: Floats) -> Books:
-    """Add up the positions: Q, margin_units = sum |quantity|*margin_rate, cash = own - sum quantity*entry - losses."""
+def make_books(market: Market, rules: Rules, p_bar: Floats, losses: Floats) -> Books:
+    """Add up the positions: Q, margin_units = sum |quantity|*margin_rate, cash = own - sum quantity*entry - losses.
+
+    Under a leverage target the margin is instead the long units over the cap.
+    """
     quantity = np.zeros((len(market.cash), len(market.price)))
     margin_units = np.zeros_like(quantity)
     cash = market.cash.copy()
@@ -135,7 +54,9 @@ def make_books(market: Market, sharing: Sharing, p_bar: Floats, losses: Floats) 
         quantity[account, asset] += units
         margin_units[account, asset] += abs(units) * margin_rate
         cash[account] -= units * (entry_price or 0.0)
-    base = base_weights(market, sharing, quantity, cash, p_bar)
+    if rules.liquidation[0] == "leverage":
+        margin_units = np.maximum(0, quantity) / rules.liquidation[1]
+    base = base_weights(market, rules.sharing, quantity, cash, p_bar)
     sell, margin_sell = quantity * market.sellable, margin_units * market.sellable
     return Books(sell, quantity - sell, margin_sell, margin_units - margin_sell, cash - losses, base)
 
@@ -169,7 +90,9 @@ def start(market: Market, p_bar: Floats) -> Outcome:
         price_after=p_bar,
         units_sold=np.zeros(m),
         value_sold=np.zeros(m),
-        closed=np.zeros(n),
+        size=np.zeros(m),
+        closed_long=np.zeros(n),
+        closed_short=np.zeros(n),
         proceeds=np.zeros(n),
         penalty=np.zeros(n),
         socialised=np.zeros(n),
@@ -187,14 +110,34 @@ def start(market: Market, p_bar: Floats) -> Outcome:
 
 def look(books: Books, out: Outcome) -> tuple[Floats, Floats]:
     """Return E = cash + R + (1-gamma) Q~.p + (Q-Q~).p - L of every account, and M likewise from margin_units."""
-    maintenance = (1 - out.closed) * (books.margin_sell @ out.price_after) + books.margin_keep @ out.price_after
-    return worth(books, out) - out.socialised, maintenance
+    margin_left = books.margin_sell * share_left(books, out) + books.margin_keep
+    return worth(books, out) - out.socialised, margin_left @ out.price_after
+
+
+def closed_whole(out: Outcome) -> Flags:
+    """Say which accounts have closed both sides."""
+    return (out.closed_long == 1) & (out.closed_short == 1)
+
+
+def share_left(books: Books, out: Outcome) -> Floats:
+    """Return 1 - gamma for each cell (n, m): gamma of the shorts where less than 0 is held, else of the longs."""
+    return np.where(books.sell < 0, 1 - out.closed_short[:, None], 1 - out.closed_long[:, None])
+
+
+def units_closed(books: Books, out: Outcome, theta: Floats) -> Floats:
+    """Return the units that theta (2, n), of longs and of shorts, closes of what is left of each cell (n, m)."""
+    longs, shorts = theta[0] * (1 - out.closed_long), theta[1] * (1 - out.closed_short)
+    return books.sell * np.where(books.sell > 0, longs[:, None], shorts[:, None])
 
 
 def worth(books: Books, out: Outcome) -> Floats:
     """Return E + L = cash + R + (1-gamma) Q~.p + (Q-Q~).p of every account: what it could pay in all."""
-    value_left = (1 - out.closed) * (books.sell @ out.price_after) + books.keep @ out.price_after
-    return books.cash + out.proceeds - out.penalty + value_left
+    return books.cash + out.proceeds - out.penalty + value_left(books, out)
+
+
+def value_left(books: Books, out: Outcome) -> Floats:
+    """Return (1-gamma) Q~.p + (Q-Q~).p of every account."""
+    return (books.sell * share_left(books, out) + books.keep) @ out.price_after
 
 
 def distance(equity: Floats, maintenance: Floats, open_: Flags) -> float:
@@ -204,9 +147,36 @@ def distance(equity: Floats, maintenance: Floats, open_: Flags) -> float:
     return float(gap[judged].min(initial=np.inf))
 
 
+def close_sides(
+    rules: Rules, books: Books, out: Outcome, i: int, equity: float, maintenance: float
+) -> tuple[float, float, float]:
+    """Apply the liquidation rule: the shares of its longs and shorts that account i closes, and the debt repaid."""
+    if rules.liquidation[0] == "repay":
+        long, short, repaid = repay(rules, books, out, i, equity, maintenance)
+        return (long, short, repaid) if equity > 0 else (1.0, 1.0, repaid)
+    share = close_share(rules, books, out, i, equity, maintenance)
+    return share, share, 0.0
+
+
+def repay(
+    rules: Rules, books: Books, out: Outcome, i: int, equity: float, maintenance: float
+) -> tuple[float, float, float]:
+    """Repay a share of the debt with collateral worth 1 + bonus times it; all there is where that is not enough."""
+    _, factor, bonus, full_below = rules.liquidation
+    health, debt = health_of(books, out, i, equity, maintenance), debt_of(books, out, i)
+    collateral = (1 - out.closed_long[i]) * float(np.maximum(0, books.sell[i]) @ out.price_after)
+    share = factor if health >= full_below else 1.0
+    wanted = share * debt
+    jumps = abs(health - full_below), abs(equity) / (1 + abs(equity) + maintenance)
+    out.closest_jump = min(out.closest_jump, *jumps, abs((1 + bonus) * wanted - collateral) / (1 + collateral))
+    if debt > 0 and (1 + bonus) * wanted < collateral:
+        return (1 + bonus) * wanted / collateral, share, wanted
+    return 1.0, 1.0, min(wanted, collateral / (1 + bonus))
+
+
 def close_share(rules: Rules, books: Books, out: Outcome, i: int, equity: float, maintenance: float) -> float:
-    """Apply the liquidation rule: the share theta that account i, in breach, closes of what it has left."""
-    left, p = 1 - out.closed[i], out.price_after
+    """Apply a rule that closes longs and shorts alike: the share theta of what account i, in breach, has left."""
+    left, p = 1 - out.closed_long[i], out.price_after
     match rules.liquidation:
         case ("target", buffer) if equity > 0:
             margin_left, gross_left = left * (books.margin_sell[i] @ p), left * (np.abs(books.sell[i]) @ p)
@@ -218,34 +188,50 @@ def close_share(rules: Rules, books: Books, out: Outcome, i: int, equity: float,
             if health >= full_below:
                 out.closest_jump = min(out.closest_jump, abs(equity) / (1 + abs(equity) + maintenance))
             return factor if equity > 0 and health >= full_below else 1.0
+        case ("leverage", _, target) if equity > 0:
+            assets_left = left * (np.maximum(0, books.sell[i]) @ p)
+            assets = assets_left + np.maximum(0, books.keep[i]) @ p
+            return float(min(1.0, (assets - target * equity) / assets_left)) if assets_left > 0 else 1.0
     return 1.0
 
 
 def health_of(books: Books, out: Outcome, i: int, equity: float, maintenance: float) -> float:
-    """Return h = 1 + (E - M) / D, D the value of the shorts left + max(0, -(cash + R - L)); -inf where D = 0."""
-    shorts = (1 - out.closed[i]) * np.maximum(0, -books.sell[i]) + np.maximum(0, -books.keep[i])
-    cash = books.cash[i] + out.proceeds[i] - out.penalty[i] - out.socialised[i]
-    debt = float(shorts @ out.price_after + max(0, -cash))
+    """Return h = 1 + (E - M) / D; -inf where D = 0."""
+    debt = debt_of(books, out, i)
     return 1 + (equity - maintenance) / debt if debt > 0 else -np.inf
 
 
-def trade(market: Market, rules: Rules, books: Books, out: Outcome, theta: Floats, d: Floats) -> None:
-    """Close the shares d of the accounts' sellable positions at the average price of the round."""
-    # 4. S' = S + Q~^T d, p' = p_bar f(x')
-    sold = books.sell.T @ d
-    x = out.units_sold * market.price / market.depth
+def debt_of(books: Books, out: Outcome, i: int) -> float:
+    """Return D, the value of the shorts that account i has left + max(0, -(cash + R - L))."""
+    shorts = (1 - out.closed_short[i]) * np.maximum(0, -books.sell[i]) + np.maximum(0, -books.keep[i])
+    cash = books.cash[i] + out.proceeds[i] - out.penalty[i] - out.socialised[i]
+    return float(shorts @ out.price_after + max(0, -cash))
+
+
+def trade(market: Market, rules: Rules, books: Books, out: Outcome, theta: Floats, repaid: Floats) -> None:
+    """Close the shares theta (2, n) of what is left of the longs and shorts that can be sold."""
+    # 4. S' = S + units, x' from the units at p0 or at p, p' = p_bar f(x')
+    units = units_closed(books, out, theta)
+    sold, x, p = units.sum(axis=0), out.size, out.price_after
     out.units_sold = out.units_sold + sold
-    x_new = out.units_sold * market.price / market.depth
-    out.price_after = out.price_shocked * price_factor(rules.impact, x_new)
+    if rules.volume == "initial":
+        out.size = out.units_sold * market.price / market.depth
+    else:
+        out.size = x + sold * p / market.depth
+    out.price_after = out.price_shocked * price_factor(rules.impact, out.size)
     out.net_buying |= bool((out.units_sold < 0).any())
-    # 5. w = p_bar mean(f over [x, x'])
-    w = out.price_shocked * mean_price_factor(rules.impact, x, x_new)
+    # 5. w = p_bar mean(f over [x, x']), or p + alpha (p' - p)
+    w = out.price_shocked * mean_price_factor(rules.impact, x, out.size)
+    if rules.alpha is not None:
+        w = (1 - rules.alpha) * p + rules.alpha * out.price_after
     out.value_sold += sold * w
-    # 6. proceeds less penalty, gamma, the fund's share of the penalty
-    penalty = rules.penalty * d * (np.abs(books.sell) @ w)
-    out.proceeds += d * (books.sell @ w)
-    out.penalty += penalty
-    out.closed = np.where(theta == 1, 1.0, out.closed + d)
+    # 6. proceeds less penalty, gamma, the fund's share of the penalty; the bonus goes to the liquidators
+    penalty = rules.penalty * (np.abs(units) @ w)
+    bonus = rules.liquidation[2] if rules.liquidation[0] == "repay" else 0.0
+    out.proceeds += units @ w
+    out.penalty += penalty + bonus * repaid
+    out.closed_long = np.where(theta[0] == 1, 1.0, out.closed_long + theta[0] * (1 - out.closed_long))
+    out.closed_short = np.where(theta[1] == 1, 1.0, out.closed_short + theta[1] * (1 - out.closed_short))
     received = rules.penalty_to_fund * np.bincount(market.pool, penalty, len(market.insurance_fund))
     out.fund_received += received
     out.fund_after += received
@@ -258,12 +244,16 @@ def largest_move(before: Floats, after: Floats) -> float:
 
 
 def price_factor(impact: Impact, x: Floats) -> Floats:
-    """Return f(x): e^-x, or 1 - x floored at 0."""
+    """Return f(x): e^-x, or 1 - x floored at 0, or that of a curve."""
+    if not isinstance(impact, str):
+        return impact.price_factor(x)
     return np.exp(-x) if impact == "exponential" else np.maximum(0, 1 - x)
 
 
 def mean_price_factor(impact: Impact, x: Floats, x_new: Floats) -> Floats:
     """Return the mean of f over [x, x_new] in closed form, f(x) where the two are equal."""
+    if not isinstance(impact, str):
+        return impact.average_factor(x, x_new)
     low, high = np.minimum(x, x_new), np.maximum(x, x_new)
     width = np.where(high > low, high - low, 1.0)
     if impact == "exponential":
@@ -283,7 +273,7 @@ def settle(market: Market, books: Books, out: Outcome, just_closed: Flags) -> di
     for k, fund in enumerate(out.fund_after):
         lost = float(shortfall[market.pool == k].sum())
         used = min(float(fund), lost)
-        cap = np.where((market.pool == k) & (out.closed < 1), np.maximum(0, equity), 0.0)
+        cap = np.where((market.pool == k) & ~closed_whole(out), np.maximum(0, equity), 0.0)
         paid, uncovered = share_out(lost - used, books.base, cap)
         amounts[:, k] = lost, used, paid.sum(), uncovered
         capped = (paid == cap) & (cap > 0)
@@ -316,12 +306,15 @@ def share_out(amount: float, base: Floats, cap: Floats) -> tuple[Floats, float]:
 def finish(market: Market, books: Books, out: Outcome, losses: Floats) -> None:
     """Split each account's loss: direct, impact, penalty, socialised, less the shortfall that it leaves to others."""
     quantity = books.sell + books.keep
-    value_left = (1 - out.closed) * (books.sell @ out.price_after) + books.keep @ out.price_after
+    long, short = np.maximum(0, books.sell) @ market.price, np.maximum(0, -books.sell) @ market.price
+    part = long * out.closed_long + short * out.closed_short
+    gross = long + short
+    out.closed = np.where(gross > 0, part / np.where(gross > 0, gross, 1), (out.closed_long + out.closed_short) / 2)
     equity, _ = look(books, out)
     out.equity_before = books.cash + losses + quantity @ market.price
-    out.equity_after = np.where(out.closed == 1, np.maximum(0, equity), equity)
+    out.equity_after = np.where(closed_whole(out), np.maximum(0, equity), equity)
     out.direct = quantity @ (market.price - out.price_shocked) + losses
-    out.impact = quantity @ out.price_shocked - (value_left + out.proceeds)
+    out.impact = quantity @ out.price_shocked - (value_left(books, out) + out.proceeds)
     out.loss = out.equity_before - out.equity_after
     out.standalone = np.minimum(out.direct, np.maximum(0, out.equity_before))
     out.indirect = out.loss - out.standalone

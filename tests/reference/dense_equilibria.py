@@ -106,7 +106,7 @@ def setting(case: Case) -> Setting:
     market, p_bar = case.market, case.market.price * (1 + case.shock)
     pools = np.arange(len(market.insurance_fund))
     return Setting(
-        books=make_books(market, case.rules.sharing, p_bar, case.losses),
+        books=make_books(market, case.rules, p_bar, case.losses),
         price_before=market.price,
         price_shocked=p_bar,
         per_unit=market.price / market.depth,

@@ -1,11 +1,15 @@
 """Random markets in which every branch of the margin cascade is taken often; values are generic, so ties are rare."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from .dense_cascade import Flags, Floats, Ints, Liquidation, Market, Outcome, Position, Rules, Sharing
+import contagion_graph as cg
+
+from .dense_state import Flags, Floats, Ints, Liquidation, Market, Outcome, Position, Rules, Sharing
 
 ROLES = ("derivatives", "lending", "mixed", "only cash", "only negative cash")
 
@@ -31,7 +35,8 @@ def random_case(seed: int) -> Case:
         losses = np.where(rng.random(n) < 0.3, rng.lognormal(7.5, 1.0, n), 0.0)
     if rng.random() < 0.25:
         defaults = rng.random(n) < 0.15
-    return Case(market, random_rules(rng), random_shock(rng, m), losses, defaults)
+    rules, shock = random_rules(rng), random_shock(rng, m)
+    return Case(market, rarer_rules(rng, rules, m), shock, losses, defaults)
 
 
 def random_market(rng: np.random.Generator, n: int, m: int, v: int) -> Market:
@@ -103,6 +108,42 @@ def random_rules(rng: np.random.Generator) -> Rules:
     )
 
 
+def rarer_rules(rng: np.random.Generator, rules: Rules, m: int) -> Rules:
+    """Put in the place of some rules others, now and then, and draw how volume counts and at which price rounds trade.
+
+    The curves are bound to assets a0, a1, ... in this order. Left out is what crowds of shorts that buy back would drive
+    to infinity: a constant product, and a floor at current prices.
+    """
+    cap, factor, bonus = rng.uniform(4.0, 20.0), rng.uniform(0.3, 1.0), rng.uniform(0.0, 0.15)
+    others: list[Liquidation] = [
+        rules.liquidation,
+        ("leverage", cap, rng.uniform(0.6, 1.0) * cap),
+        ("repay", factor, bonus, rng.uniform(0.6, 1.0)),
+    ]
+    volume = "current" if rng.random() < 0.3 else "initial"
+    curves: list[Any] = [
+        cg.FloorExponentialImpact(rng.uniform(0.1, 0.6)),
+        cg.SquareRootImpact({f"a{k}": rng.uniform(0.05, 0.5) for k in range(m)}, volume=volume),
+        cg.OrderBookImpact({f"a{k}": random_book(rng) for k in range(m)}, volume=volume),
+    ]
+    curve = curves[rng.choice(3, p=[0.4, 0.2, 0.4])].for_assets(pd.Index([f"a{k}" for k in range(m)]))
+    impact = curve if rng.random() < 0.35 else rules.impact
+    return replace(
+        rules,
+        liquidation=others[rng.choice(3, p=[0.66, 0.13, 0.21])],
+        impact=impact,
+        volume=volume if isinstance(impact, str) else impact.volume,
+        alpha=float(rng.choice([0.0, 0.5, rng.random(), 1.0])) if rng.random() < 0.3 else None,
+    )
+
+
+def random_book(rng: np.random.Generator) -> list[tuple[float, float]]:
+    """Draw the levels of an order book: up to four bids, and up to two asks."""
+    bids, asks = (rng.uniform(0.05, 0.4, rng.integers(1, most)).cumsum() for most in (5, 3))
+    lower, higher = (1.0 - 0.15 * np.arange(1, 1 + bids.size), 1.0 + 0.1 * np.arange(asks.size, 0, -1))
+    return [*zip(-asks[::-1], higher, strict=True), *zip(bids, lower, strict=True)]
+
+
 def random_shock(rng: np.random.Generator, m: int) -> Floats:
     """Draw relative price changes: some assets do not move, most others fall, some rise, a few lose everything."""
     kind = rng.choice(4, m, p=[0.12, 0.62, 0.21, 0.05])
@@ -126,6 +167,11 @@ def traits(case: Case, outcome: Outcome) -> dict[str, bool]:
         "uncovered": bool(outcome.uncovered.any()),
         "net_buying": outcome.net_buying,
         "partial": case.rules.liquidation[0] != "full",
+        "own_margin": case.rules.liquidation[0] == "leverage",
+        "two_sides": bool((outcome.closed_long != outcome.closed_short).any()),
+        "curve": not isinstance(case.rules.impact, str),
+        "current_volume": case.rules.volume == "current",
+        "alpha": case.rules.alpha is not None,
         "several_pools": len(market.insurance_fund) > 1,
         "unsellable": not market.sellable.all(),
         "losses": bool(case.losses.any()),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .dense_cascade import Flags, Floats, Liquidation, Market, Position, Rules, Sharing
+from .dense_state import Flags, Floats, Liquidation, Market, Position, Rules, Sharing
 from .random_markets import Case
 
 

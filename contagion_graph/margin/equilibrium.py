@@ -1,0 +1,99 @@
+"""The equilibria of a margin cascade, with their tables."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.equilibria import Equilibria
+from contagion_graph.errors import ParameterError
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.margin.book import Relief, book_of, is_isotone
+from contagion_graph.margin.bound import Bound, Case
+from contagion_graph.margin.ends import find_ends
+from contagion_graph.margin.rules import CascadeRules, prepared
+from contagion_graph.results import CascadeArrays, CascadeResult
+from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LeverageTarget, TargetMargin
+from contagion_graph.shocks import Scenario
+
+TwoSided = Literal["auto", "conservative", "bracket"]
+STATIC = (FullLiquidation, CloseFactor, TargetMargin, LeverageTarget)
+
+
+def case_of(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, relief: Relief | None) -> Case:
+    """Gather what both ends share, for a graph with the margins that the liquidation rule goes by."""
+    book = book_of(graph, relief)
+    base = np.zeros(len(graph.accounts))
+    if rules.sharing is not None:
+        base = rules.sharing.weights(graph, scenario.price_shocked)
+    columns = replace(scenario, price_shocked=book.columns(scenario.price_shocked))
+    return Case(book, columns, rules, rules.impact.for_assets(graph.assets), base)
+
+
+def relief_of(graph: ExposureGraph, two_sided: TwoSided) -> Relief | None:
+    """Return how the book has to be cut: not at all where no asset is held on both sides."""
+    if two_sided == "conservative":
+        return "none"
+    return None if two_sided == "auto" and is_isotone(graph) else "other"
+
+
+def equilibria(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, two_sided: TwoSided) -> Equilibria:
+    """Return both ends with their tables; `MarginCascade.equilibria` describes them."""
+    _check(rules)
+    graph, _ = prepared(graph, rules)
+    case = case_of(graph, scenario, rules, relief_of(graph, two_sided))
+    ends = find_ends(case)
+    tables = [
+        CascadeResult(graph, rules, arrays_of(bound, scenario), solution)
+        for bound, solution in zip((ends.lower, ends.upper), ends.solutions, strict=True)
+    ]
+    points = None if ends.points is None else pd.DataFrame(ends.points.T, index=graph.accounts)
+    return Equilibria(tables[0], tables[1], case.book.relief != "other", points)
+
+
+def _check(rules: CascadeRules) -> None:
+    """Refuse rules that speak of rounds, or of more than one closed share: the static map knows neither."""
+    if rules.impact.volume != "initial":
+        raise ParameterError("equilibria need an impact with volume='initial': an equilibrium knows no order of sales")
+    if rules.alpha is not None:
+        raise ParameterError("equilibria need alpha=None: an equilibrium knows no rounds, only the average price")
+    if not isinstance(rules.liquidation, STATIC):
+        names = ", ".join(rule.__name__ for rule in STATIC)
+        raise ParameterError(
+            f"equilibria are known to exist for the liquidation rules {names}, not for {rules.liquidation!r}; use run"
+        )
+
+
+def arrays_of(bound: Bound, scenario: Scenario) -> CascadeArrays:
+    """Return what a state of the static map comes to, in label order."""
+    case, share, m = bound.case, bound.share, scenario.price_shocked.size
+    n, rows = share.size, np.flatnonzero(share > 0.0)
+    proceeds, penalty, shortfall = np.zeros(n), np.zeros(n), np.zeros(n)
+    value, fetched, fee = case.value_closed(bound.prices, rows)
+    proceeds[rows], penalty[rows] = share[rows] * fetched, share[rows] * fee
+    shortfall[rows] = share[rows] * np.maximum(-value, 0.0)
+    rate = np.where(np.isfinite(bound.rate), bound.rate, 0.0)[case.book.pool_of]
+    socialised = (1.0 - share) * case.base * rate
+    due, borne, paid = (case.book.column_sums(case.book.membership, each) for each in (shortfall, socialised, penalty))
+    used = np.minimum(due, case.book.insurance_fund)
+    price, fetched_each = bound.prices.terminal, bound.sold * bound.prices.average
+    return CascadeArrays(
+        price_shocked=scenario.price_shocked,
+        price_after=price[:m],
+        sold=bound.sold.reshape(-1, m).sum(axis=0),
+        value_sold=fetched_each.reshape(-1, m).sum(axis=0),
+        losses=scenario.losses,
+        proceeds=proceeds,
+        penalty=penalty,
+        socialised=socialised,
+        shortfall=shortfall,
+        closed=share,
+        breach_round=(share > 0.0).astype(np.int32),
+        pool_shortfall=due,
+        fund_used=used,
+        fund_received=case.rules.penalty_to_fund * paid,
+        uncovered=np.maximum(due - used - borne, 0.0),
+        rounds=[],
+        price_short=None if case.book.relief is None else price[m:],
+    )

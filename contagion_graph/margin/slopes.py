@@ -1,0 +1,299 @@
+"""The derivative of the static map in its small state: prices and loss rates are few, however many the accounts.
+
+The static map T of docs/equilibria.md takes closed shares gamma to closed shares. Everything passes through the state
+z = (S, l), the net units sold of each column of the book and the loss rate of each channel: with gamma(z) what the
+liquidation rule asks of every account at z,
+
+    G(z) = (Q~^T gamma,  max(0, sum of shortfalls - fund) / sum b (1 - gamma))
+
+has a fixed point wherever T has one. Its derivative J is k + v numbers square. It is assembled from the accounts that
+are neither untouched nor wholly closed, and from those that leave a shortfall. It serves Newton's method for a fixed
+point, z <- z + (I - J)^-1 (G(z) - z); how far a small shock is amplified, dz/dp_bar = (I - J)^-1 dG/dp_bar; and the
+spectral radius of what goes on among the accounts in breach. A book with relief "other" has two states that bound each
+other, and no derivative here.
+
+References
+----------
+Ortega & Rheinboldt (1970), Iterative Solution of Nonlinear Equations in Several Variables: Newton's method, and the
+implicit function theorem.
+"""
+
+from functools import singledispatch
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from contagion_graph.errors import ParameterError
+from contagion_graph.margin.bound import Case, Prices
+from contagion_graph.margin.market import Rows
+from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LeverageTarget, TargetMargin
+from contagion_graph.tables.schema import BoolArray, FloatArray
+
+
+class Quotient(NamedTuple):
+    """The weights of a liquidation rule gamma = (margin M - equity E) / (margin M_c - gross G_c); all 0: a step."""
+
+    margin: float
+    equity: float
+    gross: float
+
+
+@singledispatch
+def rule_slopes(liquidation: Any, penalty: float) -> Quotient:
+    """Return the linear functions of which the closed share of a liquidation rule is the quotient.
+
+    Parameters
+    ----------
+    liquidation : Liquidation
+        `TargetMargin(b)`: gamma = ((1+b) M - E) / ((1+b) M_c - penalty G_c). `LeverageTarget(cap, target)`, with M and
+        M_c the long positions over cap: gamma = (cap M - target E) / (cap M_c). `FullLiquidation` and `CloseFactor` are
+        steps, flat between their jumps.
+    penalty : float
+        Share of the closed gross value that the account pays.
+
+    Returns
+    -------
+    Quotient
+
+    Raises
+    ------
+    ParameterError
+        For any other rule.
+
+    Examples
+    --------
+    >>> from contagion_graph.rules.liquidation import LeverageTarget, TargetMargin
+    >>> rule_slopes(TargetMargin(buffer=0.5), 0.02)
+    Quotient(margin=1.5, equity=1.0, gross=0.02)
+    >>> rule_slopes(LeverageTarget(cap=20, target=15), 0.02)
+    Quotient(margin=20, equity=15, gross=0.0)
+    """
+    raise ParameterError(
+        f"the closed share of {type(liquidation).__name__} has no derivative here; take FullLiquidation, TargetMargin, "
+        "CloseFactor or LeverageTarget"
+    )
+
+
+@rule_slopes.register
+def _(liquidation: TargetMargin, penalty: float) -> Quotient:
+    return Quotient(1.0 + liquidation.buffer, 1.0, penalty)
+
+
+@rule_slopes.register
+def _(liquidation: LeverageTarget, penalty: float) -> Quotient:
+    return Quotient(liquidation.cap, liquidation.target, 0.0)
+
+
+@rule_slopes.register
+def _(liquidation: FullLiquidation | CloseFactor, penalty: float) -> Quotient:
+    return Quotient(0.0, 0.0, 0.0)
+
+
+class State(NamedTuple):
+    """A state of the small map, and who closes how much there.
+
+    Parameters
+    ----------
+    sold : ndarray, shape (k,)
+        S, net units sold.
+    rate : ndarray, shape (v,)
+        l, loss per unit of base weight.
+    rows : ndarray, shape (a,)
+        The accounts that close something, ascending.
+    share : ndarray, shape (a,)
+        Their closed shares gamma(S, l), in (0, 1].
+    """
+
+    sold: FloatArray
+    rate: FloatArray
+    rows: Rows
+    share: FloatArray
+
+
+def state_at(case: Case, sold: FloatArray, rate: FloatArray) -> State:
+    """Return the state (S, l) with the closed shares that the liquidation rule asks for there, by one look at all."""
+    prices, every = case.prices(sold, np.zeros_like(sold)), case.book.all_rows
+    share = case.closed_share(prices, every, *margins(case, prices, rate))
+    rows = np.flatnonzero(share)
+    return State(sold, rate, rows, share[rows])
+
+
+def margins(case: Case, prices: Prices, rate: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return E = cash + Q.p - b.l and M = mu.p of every account on its whole book [currency]."""
+    value, _, maintenance = case.book.valuation(prices.terminal)
+    return case.book.cash - case.scenario.losses + value - weights(case) @ rate, maintenance
+
+
+def weights(case: Case, rows: Rows | None = None) -> sparse.csr_array:
+    """Return the base weights b of all accounts, or some, by channel; none is stored where it is 0."""
+    members = case.book.membership if rows is None else case.book.membership[rows]
+    weighted = (sparse.diags_array(case.base if rows is None else case.base[rows]) @ members).tocsr()
+    weighted.eliminate_zeros()  # whoever bears nothing bears nothing of an infinite loss rate either
+    return weighted
+
+
+class ShareSlopes(NamedTuple):
+    """How the closed shares of a accounts move, and their relief; both slopes are 0 where it is not above 0.
+
+    By price: d gamma / d p, shape (a, k). By burden: d gamma / d (b.l), what a unit of currency less in equity adds.
+    Relief: by how much closing everything reduces the shortage [currency].
+    """
+
+    by_price: sparse.csr_array
+    by_burden: FloatArray
+    relief: FloatArray
+
+
+def share_slopes(case: Case, rule: Quotient, rows: Rows, share: FloatArray, price: FloatArray) -> ShareSlopes:
+    """Return the slopes of gamma = N / D at gamma = share: dN / D - gamma dD / D, both linear in prices."""
+    held, needed = case.book.quantity[rows], case.book.margin_units[rows].data
+    freed = case.book.sellable[held.indices] * (rule.margin * needed - rule.gross * np.abs(held.data))
+    relief = _like(held, freed) @ price
+    unit = np.divide(1.0, relief, out=np.zeros_like(relief), where=relief > 0.0)
+    cells = rule.margin * needed - rule.equity * held.data - _spread(held, share) * freed
+    return ShareSlopes(_like(held, _spread(held, unit) * cells), rule.equity * unit, relief)
+
+
+def price_slopes(case: Case, sold: FloatArray) -> Prices:
+    """Return dp/dS = p_bar f'(x) p0 / depth of each column, and dw/dS; -inf where an impact starts infinitely steep."""
+    size, impact = case.book.size(sold, np.zeros_like(sold)), case.impact
+    if not (hasattr(impact, "slope") and hasattr(impact, "average_slope")):
+        raise ParameterError(f"{type(impact).__name__} has no slope(x) and average_slope(x); derivatives need both")
+    scale = case.scenario.price_shocked * case.book.size_of_unit
+    slopes = (slope.ravel() for slope in (impact.slope(size), impact.average_slope(size)))
+    terminal, average = (np.multiply(scale, slope, out=np.zeros_like(scale), where=scale != 0.0) for slope in slopes)
+    return Prices(terminal, average)
+
+
+def jacobian(case: Case, state: State) -> FloatArray:
+    """Return J = dG/dz at a state: how units sold and loss rates answer to units sold and loss rates.
+
+    Exact wherever G is smooth; `at_kink` says who is too close to where it is not.
+
+    Parameters
+    ----------
+    case : Case
+        The book, the shocked prices and the rules.
+    state : State
+        S, l and the closed shares there.
+
+    Returns
+    -------
+    ndarray, shape (k + v, k + v)
+        [units, loss rates] by [units, loss rates].
+
+    Raises
+    ------
+    ParameterError
+        If the rule has no `rule_slopes`, or an impact is infinitely steep at a price that accounts answer to.
+    """
+    moves = price_slopes(case, state.sold)
+    steep = np.isinf(moves.terminal)
+    if steep.any():
+        held = np.bincount(case.book.quantity[state.rows].indices, minlength=steep.size) > 0
+        if (steep & held & case.book.sellable).any():
+            raise ParameterError(
+                f"{type(case.impact).__name__} is infinitely steep where nothing is sold; start from a state in which "
+                "every asset that is held by an account in breach has been sold or bought"
+            )
+        moves = Prices(*(np.where(steep, 0.0, move) for move in moves))  # never sold, or answered by nobody
+    return _derivative(case, state, moves, by_rate=True)
+
+
+def price_jacobian(case: Case, state: State) -> FloatArray:
+    """Return dG/dp_bar at fixed units sold and loss rates: what a shock does before anything answers to it.
+
+    dp/dp_bar = f(x) and dw/dp_bar = mean f. Base weights count as fixed; those of ProRata("profit") are taken at the
+    shocked prices, and that they move with them is left out.
+
+    Arguments and errors are those of `jacobian`; returns [units, loss rates] by [currency per unit], (k + v, k).
+    """
+    size = case.book.size(state.sold, np.zeros_like(state.sold))
+    factors = case.impact.price_factor(size), case.impact.average_factor(np.zeros_like(size), size)
+    return _derivative(case, state, Prices(*(factor.ravel() for factor in factors)), by_rate=False)
+
+
+def _derivative(case: Case, state: State, moves: Prices, *, by_rate: bool) -> FloatArray:
+    """Return dG for prices that move by dp and dw, and, if asked, for loss rates."""
+    book, rule = case.book, rule_slopes(case.rules.liquidation, case.rules.penalty)
+    prices = case.prices(state.sold, np.zeros_like(state.sold))
+    shortfall = np.maximum(-case.value_closed(prices, state.rows)[0], 0.0)
+    partly = state.share < 1.0
+    rows, share = state.rows[partly], state.share[partly]
+    slopes = share_slopes(case, rule, rows, share, prices.terminal)
+    answer = slopes.by_price @ sparse.diags_array(moves.terminal)
+    if by_rate:
+        answer = sparse.hstack([answer, sparse.diags_array(slopes.by_burden) @ weights(case, rows)], format="csr")
+    held = book.quantity[rows]
+    sold = _like(held, book.sellable[held.indices] * held.data).T @ answer
+    part, rate = _rate_parts(case, state, shortfall)
+    # who closes more leaves more of its shortfall, and less of its weight to share what there is
+    left_over = sparse.diags_array(shortfall[partly]) @ book.membership[rows] @ sparse.diags_array(part)
+    unshared = weights(case, rows) @ sparse.diags_array(rate * part)
+    level = ((left_over + unshared).T @ answer).toarray()
+    down = shortfall > 0.0
+    left = sparse.diags_array(state.share[down]) @ book.membership[state.rows[down]] @ sparse.diags_array(part)
+    deeper = left.T @ _value_slopes(case, state.rows[down], moves)
+    level[:, : deeper.shape[1]] -= deeper.toarray()
+    return np.vstack([sold.toarray(), level])
+
+
+def _rate_parts(case: Case, state: State, shortfall: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return 1 / sum b (1 - gamma) of each channel whose loss rate is above 0 and finite, else 0, and the rate."""
+    book, left = case.book, case.base.copy()
+    left[state.rows] *= 1.0 - state.share
+    base = book.column_sums(book.membership, left)
+    excess = book.membership[state.rows].T @ (state.share * shortfall) - book.insurance_fund
+    shared = (excess > 0.0) & (base > 0.0) & (case.rules.sharing is not None)
+    part = np.divide(1.0, base, out=np.zeros_like(base), where=shared)
+    return part, np.maximum(excess, 0.0) * part
+
+
+def _value_slopes(case: Case, rows: Rows, moves: Prices) -> sparse.csr_array:
+    """Return dV of accounts that close whole, V = cash + Q~.w - penalty |Q~|.w + (Q - Q~).p."""
+    held = case.book.quantity[rows]
+    proceeds = (held.data - case.rules.penalty * np.abs(held.data)) * moves.average[held.indices]
+    kept = held.data * moves.terminal[held.indices]
+    return _like(held, np.where(case.book.sellable[held.indices], proceeds, kept))
+
+
+class Kinks(NamedTuple):
+    """Which accounts (n,) and channels (v,) sit where the static map is not smooth."""
+
+    accounts: BoolArray
+    channels: BoolArray
+
+
+def at_kink(case: Case, state: State, tol: float = 1e-9) -> Kinks:
+    """Say which accounts and channels are so near to a kink or a jump of the map that its slope means little there.
+
+    An account: E = M; in breach E = 0, or the rule's closed share just 0 or 1; V = 0 where something is closed. A
+    channel: its fund is just used up. Near is within the share `tol` of |cash| + |Q|.p, of 1, and of the fund. The jump
+    of a `CloseFactor` at its `full_below`, and kinks of the price impact, are not looked for.
+    """
+    book, rule = case.book, rule_slopes(case.rules.liquidation, case.rules.penalty)
+    prices = case.prices(state.sold, np.zeros_like(state.sold))
+    equity, maintenance = margins(case, prices, state.rate)
+    scale = tol * (np.abs(book.cash - case.scenario.losses) + book.valuation(prices.terminal)[1])
+    near = (np.abs(equity - maintenance) <= scale) & (scale > 0.0)
+    rows = np.flatnonzero(equity < maintenance)
+    relief = share_slopes(case, rule, rows, np.zeros(rows.size), prices.terminal).relief
+    wanted = rule.margin * maintenance[rows] - rule.equity * equity[rows]
+    edge = np.minimum(np.abs(wanted), np.abs(wanted - relief)) <= tol * np.abs(relief)
+    near[rows] |= (np.abs(equity[rows]) <= scale[rows]) | (edge & (relief > 0.0))
+    near &= ~case.scenario.defaults  # whose share is 1 whatever their margin
+    value = case.value_closed(prices, state.rows)[0]
+    near[state.rows] |= np.abs(value) <= scale[state.rows]
+    lost, fund = book.membership[state.rows].T @ (state.share * np.maximum(-value, 0.0)), book.insurance_fund
+    return Kinks(near, (np.abs(lost - fund) <= tol * (lost + fund)) & (lost > 0.0))
+
+
+def _like(cells: sparse.csr_array, data: FloatArray) -> sparse.csr_array:
+    """Return other values in the same cells."""
+    return sparse.csr_array((data, cells.indices, cells.indptr), cells.shape)
+
+
+def _spread(cells: sparse.csr_array, values: FloatArray) -> FloatArray:
+    """Return the value of its row for each cell."""
+    return np.repeat(values, np.diff(cells.indptr))

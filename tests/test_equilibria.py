@@ -1,0 +1,310 @@
+"""Equilibria: both ends against brute force, bounds that hold, certificates that are true, and what shocks can do."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+import contagion_graph as cg
+from contagion_graph.margin.equilibrium import case_of
+from contagion_graph.shocks import scenario
+from tests.markets import graph_of, model_of
+from tests.reference import dense_equilibria as oracle
+from tests.reference.random_markets import Case
+from tests.reference.small_markets import small_market
+from tests.shared_data import case as reference_case
+
+RULES = [("full",), ("close_factor", 0.5, 0.9), ("target", 0.0), ("target", 0.3)]
+
+
+def inputs(case: Case) -> tuple[cg.ExposureGraph, dict, dict]:
+    """Return the graph, the shock, and the given losses and defaults of a case."""
+    graph = graph_of(case.market)
+    given = {
+        "losses": {f"t{k}": loss for k, loss in enumerate(case.losses) if loss},
+        "defaults": [f"t{k}" for k in np.flatnonzero(case.defaults)],
+    }
+    return graph, dict(zip(graph.assets, case.shock, strict=True)), given
+
+
+def both_ends(case: Case, **options) -> cg.Equilibria:
+    graph, shock, given = inputs(case)
+    return model_of(case.rules).equilibria(graph, shock, **given, **options)
+
+
+def closed(both: cg.Equilibria) -> tuple[np.ndarray, np.ndarray]:
+    return both.least.arrays.closed, both.greatest.arrays.closed
+
+
+def market(seed: int, *, one_sided: bool) -> Case:
+    """Draw a market of up to 10 accounts, fewer where an account can take three values."""
+    case = small_market(np.random.default_rng(seed), one_sided=one_sided)
+    if case.rules.liquidation[0] == "close_factor" and len(case.market.cash) > 7:
+        return replace(case, rules=replace(case.rules, liquidation=("full",)))
+    return case
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_one_sided_ends_are_the_least_and_the_greatest_of_all_fixed_points(block: int):
+    several = 0
+    for seed in range(100 * block, 100 * (block + 1)):
+        case = market(seed, one_sided=True)
+        both = both_ends(case)
+        least, greatest = closed(both)
+        assert both.one_sided
+        if case.rules.liquidation[0] == "target":
+            low, high = oracle.least_and_greatest(case)
+            np.testing.assert_allclose([least, greatest], [low, high], atol=1e-9)
+            continue
+        points = oracle.fixed_points(case)
+        np.testing.assert_array_equal(least, points.min(axis=0))
+        np.testing.assert_array_equal(greatest, points.max(axis=0))
+        assert (points == least).all(axis=1).any()
+        assert both.least.solution.error_bound == both.greatest.solution.error_bound == 0.0
+        several += len(points) > 1
+    assert several >= 30  # at least 300 of the 1,000
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_netted_bounds_hold_every_equilibrium_and_decide_who_is_decided(block: int):
+    undecided = []
+    for seed in range(100 * block, 100 * (block + 1)):
+        case = market(seed, one_sided=False)
+        both = both_ends(case)
+        least, greatest = closed(both)
+        if case.rules.liquidation[0] == "target":
+            if not oracle.isotone(case):
+                np.testing.assert_allclose([least, greatest], oracle.bracket(case), atol=1e-9)
+            continue
+        points = oracle.fixed_points(case)
+        np.testing.assert_array_equal(least, points.min(axis=0))
+        np.testing.assert_array_equal(greatest, points.max(axis=0))
+        if not both.one_sided:
+            assert sorted(map(tuple, both.points.to_numpy().T)) == sorted(map(tuple, points))
+        undecided.append(both.undecided)
+    assert 0.0 < np.mean(undecided) < 0.9
+
+
+@pytest.mark.parametrize("two_sided", ["auto", "conservative"])
+def test_tables_of_both_ends_are_those_of_the_oracle(two_sided: str):
+    for seed in range(60):
+        case = market(seed, one_sided=two_sided == "auto")
+        both = both_ends(case, two_sided=two_sided)
+        scale = max(float(both.least.graph.rest[1].sum()), 1.0)
+        for end, share in zip((both.least, both.greatest), closed(both), strict=True):
+            expected = oracle.tables(case, share, None if two_sided == "auto" else two_sided)
+            for name in ("equity_before", "equity_after", "loss", "direct", "impact", "penalty"):
+                np.testing.assert_allclose(end.accounts[name], getattr(expected, name), atol=1e-9 * scale, err_msg=name)
+            for name in ("socialised", "shortfall"):
+                np.testing.assert_allclose(end.accounts[name], getattr(expected, name), atol=1e-9 * scale, err_msg=name)
+            for name in ("fund_used", "fund_received", "fund_after", "uncovered"):
+                np.testing.assert_allclose(end.pools[name], getattr(expected, name), atol=1e-9 * scale, err_msg=name)
+            np.testing.assert_allclose(end.assets["price_after"], expected.prices.p_long, rtol=1e-12)
+            accounts, pools = end.accounts, end.pools
+            balance = accounts["loss"].sum() + pools["fund_used"].sum() + pools["uncovered"].sum()
+            causes = accounts[["direct", "impact", "penalty"]].to_numpy().sum()
+            assert balance == pytest.approx(causes, abs=1e-9 * scale)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("sharing", [None, "equity"])
+def test_the_static_map_is_isotone_on_one_sided_books(rule: tuple, sharing: str | None):
+    rng = np.random.default_rng(5)
+    for seed in range(125):
+        case = small_market(rng, one_sided=True)
+        case = replace(case, rules=replace(case.rules, liquidation=rule, sharing=sharing))
+        graph, shock, given = inputs(case)
+        model = model_of(case.rules)
+        apply = case_of(graph, scenario(graph, shock, **given), model, None).apply
+        for _ in range(40):  # 125 x 40 pairs, with and without sharing: 10,000 for each rule
+            low = rng.random(len(graph.accounts)) * rng.integers(0, 2, len(graph.accounts))
+            high = np.minimum(low + rng.random(low.size) * rng.integers(0, 2, low.size), 1.0)
+            images = apply(low), apply(high)
+            assert (images[0] <= images[1] + 1e-12).all(), seed
+        np.testing.assert_allclose(images, [oracle.apply(case, low), oracle.apply(case, high)], atol=1e-9)
+
+
+def test_more_stress_never_closes_less_at_either_end():
+    rng = np.random.default_rng(8)
+    changed = 0
+    for _ in range(500):
+        case = small_market(rng, one_sided=True)
+        if case.rules.sharing == "profit":  # these weights move with the shock itself
+            case = replace(case, rules=replace(case.rules, sharing="equity"))
+        side = np.sign([sum(q for _, j, q, *_ in case.market.positions if j == k) for k in range(len(case.shock))])
+        harder, which = case, rng.integers(3)
+        if which == 0:
+            worse = np.clip(case.shock - side * 0.1 * rng.random(side.size), -1.0, None)
+            harder = replace(case, shock=worse)
+        elif which == 1:
+            harder = replace(case, market=replace(case.market, depth=case.market.depth * 0.7))
+        else:
+            harder = replace(case, market=replace(case.market, insurance_fund=case.market.insurance_fund * 0.5))
+        for before, after in zip(*(closed(both_ends(one)) for one in (case, harder)), strict=True):
+            assert (after >= before - 1e-9).all(), which
+            changed += bool((after > before).any())
+    assert changed > 100
+
+
+def test_a_certified_error_bound_is_never_below_the_true_error():
+    certified = 0
+    for seed in range(200):
+        case = small_market(np.random.default_rng(seed), one_sided=True)
+        case = replace(case, rules=replace(case.rules, liquidation=("target", 0.2), tol=[1e-12, 1e-4][seed % 2]))
+        both = both_ends(case)
+        gross = both.least.graph.rest[1]
+        for end, true in zip((both.least, both.greatest), oracle.least_and_greatest(case), strict=True):
+            error = np.abs(end.arrays.closed - true) @ gross / gross.sum()
+            bound = end.solution.error_bound
+            assert bound is None or bound >= error * (1 - 1e-9) - 1e-15
+            assert (bound is None) or end.solution.error_estimate is None
+            certified += bound is not None
+    assert certified > 350
+
+
+def test_a_state_that_is_reported_at_rest_is_a_fixed_point():
+    for seed in range(100):
+        case = market(seed, one_sided=True)
+        for share in closed(both_ends(case)):
+            np.testing.assert_allclose(oracle.static_map(case, share), share, atol=1e-10)
+
+
+def test_path_and_least_equilibrium_close_the_same_accounts_where_nothing_is_shared():
+    same = total = 0
+    for seed in range(200):
+        case = small_market(np.random.default_rng(seed), one_sided=True)
+        case = replace(case, rules=replace(case.rules, liquidation=("full",), sharing=None))
+        graph, shock, given = inputs(case)
+        path = model_of(case.rules).run(graph, shock, **given).arrays.closed
+        least, greatest = closed(both_ends(case))
+        assert (path <= greatest).all()
+        same += bool((path == least).all())
+        total += 1
+    assert same >= 0.99 * total
+
+
+def test_reference_case_of_four_equilibria():
+    case = reference_case("unified_cascade_toy")
+    given, expected = case["inputs"], case["expected"]
+    alpha, price = np.array(given["alpha"]), np.array(given["p0"])
+    graph = cg.ExposureGraph.from_arrays(
+        given["H"],
+        price=price,
+        depth=price / alpha,  # f = exp(-alpha S): one unit sold moves the price by alpha
+        margin_long=given["mm"],
+        cash=given["cash"],
+        insurance_fund=given["fund"],
+        share=given["soc_base"],
+    )
+    model = cg.MarginCascade(penalty=given["fee"], sharing=cg.ProRata("share"))
+    both = model.equilibria(graph, {"0": -given["shock"][0]})
+    assert both.one_sided
+    assert [share.tolist() for share in closed(both)] == [expected["least"], expected["greatest"]]
+    least = both.least
+    for figure, name in ((least.assets["price_after"], "final_price"), (least.accounts["shortfall"], "bankrupt"),
+                         (least.accounts["socialised"], "loss_socialised")):  # fmt: skip
+        np.testing.assert_allclose(figure, expected[name], rtol=case["tolerance"], atol=case["tolerance"], err_msg=name)
+    sold = least.assets["units_sold"] > 0
+    average = least.assets["value_sold"][sold] / least.assets["units_sold"][sold]
+    np.testing.assert_allclose(average, np.array(expected["vwap"])[sold], rtol=case["tolerance"])
+    assert least.pools["fund_used"].sum() == pytest.approx(expected["fund_used"])
+    assert least.accounts["loss"].iloc[expected["indirect_only_victims_without_shocked_asset"][0]] > 0
+    through = case_of(graph, scenario(graph, {"0": -given["shock"][0]}), model, None).apply
+    states = [np.array(state, dtype=float) for state in product([0, 1], repeat=6)]
+    assert [s.tolist() for s in states if (through(s) == s).all()] == sorted(expected["fixed_points_of_T"])
+    path = model.run(graph, {"0": -given["shock"][0]}).arrays.breach_round
+    assert [np.flatnonzero(path == step).tolist() for step in (1, 2, 3)] == expected["path_waves"]
+
+
+def two_sided_market() -> tuple[cg.ExposureGraph, dict[str, float]]:
+    """Return T1 long X and short Y, T2 long Y: each closing helps the other, so neither comes first by itself."""
+    graph = cg.ExposureGraph.from_arrays(
+        [[1.0, -1.0], [0.0, 1.0]],
+        price=[1.0, 1.0],
+        depth=[np.inf, 25.0],
+        cash=[0.07 - 0.03, 0.03 - 1.0],
+        traders=["T1", "T2"],
+        assets=["X", "Y"],
+    )
+    return graph, {"X": -0.10, "Y": -0.05}
+
+
+def test_reference_case_of_a_netted_book_without_a_least_equilibrium():
+    expected = reference_case("two_sided_equilibria")["expected"]
+    graph, shock = two_sided_market()
+    model = cg.MarginCascade(impact=cg.LinearImpact(), sharing=None)
+    both = model.equilibria(graph, shock)
+    assert not both.one_sided
+    assert sorted(both.points.to_numpy().T.astype(int).tolist()) == expected["fixed_points"]
+    assert [share.astype(int).tolist() for share in closed(both)] == expected["mixed_monotone_bracket"]
+    assert both.accounts.unique().tolist() == ["depends on the order"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"two_sided": "both"}, "two_sided is 'both'"),
+        ({"on_failure": "shrug"}, "on_failure is 'shrug'"),
+    ],
+)
+def test_choices_that_do_not_exist_are_refused(options: dict, words: str):
+    with pytest.raises(cg.ParameterError, match=words):
+        cg.MarginCascade().equilibria(two_sided_market()[0], **options)
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ({"impact": cg.ExponentialImpact(volume="current")}, "volume='initial'"),
+        ({"alpha": 0.5}, "alpha=None"),
+        ({"liquidation": cg.RepayAndSeize()}, "FullLiquidation"),
+    ],
+)
+def test_rules_that_speak_of_rounds_are_refused(rules: dict, words: str):
+    with pytest.raises(cg.ParameterError, match=words):
+        cg.MarginCascade(**rules).equilibria(two_sided_market()[0])
+
+
+def test_step_limit_is_reported_with_the_solution():
+    graph = cg.ExposureGraph.from_arrays([[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850, -800])
+    model = cg.MarginCascade(liquidation=cg.TargetMargin(0.2), max_rounds=2)
+    with pytest.raises(cg.ConvergenceError) as caught:
+        model.equilibria(graph, {"0": -0.1})
+    assert caught.value.solution.status is cg.Status.STEP_LIMIT
+    assert model.equilibria(graph, {"0": -0.1}, on_failure="ignore").least.solution.steps == 2
+
+
+@pytest.mark.parametrize("quantity", [[[0.0]], [[1.0]], [[-1.0]], [[0.0, 0.0], [0.0, 0.0]]], ids=str)
+@pytest.mark.parametrize("two_sided", ["auto", "conservative", "bracket"])
+def test_markets_in_which_nothing_happens(quantity: list, two_sided: str):
+    both = cg.MarginCascade().equilibria(
+        cg.ExposureGraph.from_arrays(quantity, price=2.0, cash=5.0), two_sided=two_sided
+    )
+    assert both.unique
+    assert both.undecided == 0.0
+    assert both.gap.accounts == 0
+    assert set(both.accounts) == {"certainly open"}
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_the_currency_does_not_matter(scale: float):
+    graph, shock, given = inputs(market(11, one_sided=True))
+    other = graph.with_(price=graph.price * scale, cash=graph.cash * scale, depth=graph.depth * scale,
+                        insurance_fund=graph.insurance_fund * scale)  # fmt: skip
+    given["losses"] = {}
+    model = model_of(market(11, one_sided=True).rules)
+    np.testing.assert_array_equal(*(np.array(closed(model.equilibria(g, shock, **given))) for g in (graph, other)))
+
+
+def test_a_deposit_and_a_debt_in_one_cell_are_not_one_sided():
+    graph = cg.ExposureGraph.from_tables(
+        positions={"trader": ["A", "A"], "asset": ["X", "X"], "quantity": [10.0, -8.0], "margin": [0.5, 0.5]},
+        assets={"asset": ["X"], "price": [1.0], "depth": [10.0]},
+        accounts={"trader": ["A"], "cash": [6.5]},
+    )
+    model = cg.MarginCascade(impact=cg.LinearImpact(), sharing=None)
+    both = model.equilibria(graph)
+    assert not both.one_sided
+    assert both.points.shape == (1, 0)  # Q = 2 but 9 units to cover: a lower price helps, and no state is at rest
+    assert both.undecided == 1.0
