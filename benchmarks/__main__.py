@@ -19,6 +19,10 @@ import numpy as np
 import contagion_graph as cg
 from benchmarks import loading
 from benchmarks.plain_scipy import plain_cascade
+from contagion_graph.margin.bound import Bound
+from contagion_graph.margin.ends import settle
+from contagion_graph.margin.equilibrium import case_of
+from contagion_graph.shocks import scenario
 
 ACCOUNTS, ASSETS, POSITIONS = 1_000_000, 200, 10_000_000
 SMALL = {"ETH": -0.05}
@@ -127,6 +131,16 @@ def cascade_row(
     yield from in_units(name, budget, lambda: model.run(graph, shock), note)
 
 
+def equilibria() -> Iterator[str]:
+    """Measure both ends of a large cascade, longs valued after all sales and shorts after all purchases."""
+    (market, shock), model = large(Reference.graph()), cg.MarginCascade()
+    case = case_of(market, scenario(market, shock), model, "none")
+    path, _, _ = median(lambda: model.run(market, shock), runs=3)
+    least, greatest = (median(lambda end=end: settle(Bound(case, upper=end)), runs=3)[0] for end in (False, True))
+    yield line("least fixed point / the path of the same shock", f"{least / path:.1f} times", "3 times")
+    yield line("greatest fixed point", f"{greatest / Reference.unit():.1f} u", "10 u")
+
+
 def table() -> Iterator[str]:
     """Measure the accounts table of a result."""
     result = cg.MarginCascade().run(*large(Reference.graph()))
@@ -170,7 +184,7 @@ def growth(sizes: tuple[int, ...] = (100_000, 1_000_000, 10_000_000)) -> Iterato
                    f"{seconds:.3f} s")  # fmt: skip
 
 
-ROWS = (unit_and_floor, look, cascades, table, load, memory, imports, growth)
+ROWS = (unit_and_floor, look, cascades, equilibria, table, load, memory, imports, growth)
 
 
 def main() -> None:

@@ -145,7 +145,7 @@ def _span(slack: float, size: float, sensitivity: float, base: float) -> float:
     left = slack - GUARD * size
     slope = max(sensitivity + GUARD * size, base * (1.0 + GUARD))
     if slope == 0.0:
-        return np.inf if left >= 0.0 else 0.0
+        return np.inf if left > 0.0 else 0.0
     return float(max(left, 0.0) / slope * (1.0 - GUARD))
 
 
@@ -207,8 +207,8 @@ def look(
 ) -> int:
     """Look at the rows whose key T + C reaches and that were not seen at these prices; return how many.
 
-    E + L = cash + R + sum_j (1 - gamma s_j) q_j p_j and M = sum_j (1 - gamma s_j) mu_j p_j, s_j = 1 where sellable, go
-    into `worth` and `maintenance`; the keys are set anew.
+    E + L = cash + R + sum_j (1 - gamma s_j) q_j p_j and M = sum_j (1 - gamma s_j) mu_j p_j, s_j = 1 where sellable and
+    gamma that of the side on which q_j is held, go into `worth` and `maintenance`; the keys are set anew.
 
     Parameters
     ----------
@@ -256,9 +256,11 @@ def _look_block(
 
 @njit(inline="always")
 def _look_row(cells: Cells, market: Market, channels: Channels, accounts: Accounts, clock: float, row: int) -> None:
-    e, m, size, closed = accounts.money[row], 0.0, abs(accounts.money[row]), accounts.closed[row]
+    e, m, size = accounts.money[row], 0.0, abs(accounts.money[row])
+    longs, shorts = accounts.closed_long[row], accounts.closed_short[row]
     for cell in range(cells.indptr[row], cells.indptr[row + 1]):
         column = cells.indices[cell]
+        closed = shorts if cells.quantity[cell] < 0.0 else longs
         p = (1.0 - closed * market.sellable[column]) * market.price[column]
         e += cells.quantity[cell] * p
         m += cells.margin_units[cell] * p
@@ -270,7 +272,7 @@ def _look_row(cells: Cells, market: Market, channels: Channels, accounts: Accoun
         now += channels.level[channels.indices[cell]]
     if not np.isfinite(e - levy - m):
         accounts.key[row] = -np.inf  # broken: to be judged, and named
-    elif closed == 1.0:
+    elif longs == 1.0 and shorts == 1.0:
         accounts.key[row] = np.inf
     else:
         accounts.key[row] = now + _span(e - levy - m, size + levy, accounts.sensitivity[row], weight)

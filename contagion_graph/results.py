@@ -10,7 +10,7 @@ import pandas as pd
 
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.solvers.solution import Solution
-from contagion_graph.tables.schema import FloatArray, IntArray
+from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +27,18 @@ class CascadeArrays:
         Given losses; what closing brought before the penalty; the penalty; the share in other members' shortfalls;
         what the account left unpaid [currency].
     closed : ndarray, shape (n,)
-        Share of the account that was closed, 0 to 1.
+        Share of what the account could sell that was closed, 0 to 1; of its long positions where `closed_short` is
+        given.
     breach_round : ndarray of int, shape (n,)
         First round in which it was in breach; 0 = never.
     pool_shortfall, fund_used, fund_received, uncovered : ndarray, shape (v,)
         Currency.
     rounds : list of dict
         One record a round.
+    closed_short : ndarray, shape (n,), optional
+        Share of the short positions that was closed; None: the same as `closed`.
+    price_short : ndarray, shape (m,), optional
+        Price at which short positions are valued in the end; None: `price_after`.
     """
 
     price_shocked: FloatArray
@@ -52,6 +57,16 @@ class CascadeArrays:
     fund_received: FloatArray
     uncovered: FloatArray
     rounds: list[dict[str, float]]
+    closed_short: FloatArray | None = None
+    price_short: FloatArray | None = None
+
+    @property
+    def closed_whole(self) -> BoolArray:
+        """Whether an account closed everything, shape (n,)."""
+        whole: BoolArray = self.closed == 1.0
+        if self.closed_short is not None:
+            whole &= self.closed_short == 1.0
+        return whole
 
 
 ROUNDING = 1e-12
@@ -72,7 +87,7 @@ class CascadeResult:
     Parameters
     ----------
     graph : ExposureGraph
-        The graph before the scenario.
+        The graph before the scenario, with the margins that the liquidation rule went by.
     model : MarginCascade
         The model that was run.
     arrays : CascadeArrays
@@ -106,13 +121,14 @@ class CascadeResult:
         """One row an account.
 
         equity_before, equity_after, loss, direct, impact, penalty, socialised, shortfall, standalone, indirect
-        [currency], closed (share 0 to 1), breach_round (0 = never).
+        [currency], closed (share 0 to 1; where longs and shorts were closed to different shares, of their gross value
+        before the shock), breach_round (0 = never).
         """
         graph, end = self.graph, self.arrays
         before = graph.cash + graph.rest[0]
         at_shock, left = self._values()
         worth = graph.cash - end.losses + end.proceeds - end.penalty - end.socialised + left
-        after = np.where(end.closed == 1.0, np.maximum(worth, 0.0), worth)
+        after = np.where(end.closed_whole, np.maximum(worth, 0.0), worth + end.shortfall)
         direct = graph.rest[0] - at_shock + end.losses
         standalone = np.minimum(direct, np.maximum(before, 0.0))
         loss = before - after
@@ -127,7 +143,7 @@ class CascadeResult:
             "shortfall": end.shortfall.copy(),
             "standalone": standalone,
             "indirect": loss - standalone,
-            "closed": end.closed.copy(),
+            "closed": self._closed.copy(),
             "breach_round": end.breach_round.copy(),
         }
         return pd.DataFrame(columns, index=graph.accounts, copy=False)
@@ -137,7 +153,29 @@ class CascadeResult:
         end, sellable = self.arrays, self.graph.sellable
         prices = [end.price_shocked, end.price_after, np.where(sellable, end.price_after, 0.0)]
         values = self.graph.quantity @ np.column_stack(prices[: 2 if sellable.all() else 3])
-        return values[:, 0], values[:, 1] - end.closed * values[:, -1]
+        if end.closed_short is None and end.price_short is None:
+            return values[:, 0], values[:, 1] - end.closed * values[:, -1]
+        at_short = end.price_after if end.price_short is None else end.price_short
+        closed_short = end.closed if end.closed_short is None else end.closed_short
+        long, short = self._sides(end.price_after, at_short)
+        closable = self._sides(prices[-1], np.where(sellable, at_short, 0.0))
+        return values[:, 0], long - end.closed * closable[0] - (short - closed_short * closable[1])
+
+    def _sides(self, price_long: FloatArray, price_short: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the value of the long positions at one price, and of the short ones, above 0, at another."""
+        value, gross, _ = self.graph.valuation(price_long)
+        value_short, gross_short, _ = self.graph.valuation(price_short)
+        return (gross + value) / 2.0, (gross_short - value_short) / 2.0
+
+    @cached_property
+    def _closed(self) -> FloatArray:
+        """The share of each account that was closed: of the sellable gross value at p0, where sides differ."""
+        long, short = self.arrays.closed, self.arrays.closed_short
+        if short is None:
+            return long
+        value, gross, _ = self.graph.valuation(np.where(self.graph.sellable, self.graph.price, 0.0))
+        held_long = np.divide(gross + value, 2.0 * gross, out=np.full_like(gross, 0.5), where=gross > 0.0)
+        return short + held_long * (long - short)
 
     @cached_property
     def traders(self) -> pd.DataFrame:
@@ -153,7 +191,7 @@ class CascadeResult:
         columns: dict[str, Any] = {name: total(accounts[name]) for name in SUMMED}
         gross = graph.rest[1]
         weight = np.where((total(gross) > 0.0)[trader], gross, 1.0)
-        columns["closed"] = total(weight * self.arrays.closed) / total(weight)
+        columns["closed"] = total(weight * self._closed) / total(weight)
         never = np.iinfo(np.int32).max
         first = np.full(size, never, dtype=np.int32)
         np.minimum.at(first, trader, np.where(self.arrays.breach_round > 0, self.arrays.breach_round, never))
@@ -170,13 +208,17 @@ class CascadeResult:
         """One row an asset.
 
         price_before, price_shocked, price_after [currency per unit], units_sold (net; below 0 = bought), value_sold,
-        open_interest_before, open_interest_after [currency; longs and shorts both count].
+        open_interest_before, open_interest_after [currency; longs and shorts both count]; price_after_short where
+        shorts are valued at another price than longs.
         """
         graph, end = self.graph, self.arrays
         gross = graph.quantity.copy()
         gross.data = np.abs(gross.data)
         everything = graph.column_sums(gross, np.ones(len(graph.accounts)))
-        closed = np.where(graph.sellable, graph.column_sums(gross, end.closed), 0.0)
+        short = end.closed if end.closed_short is None else end.closed_short
+        closed = graph.column_sums(gross, (end.closed + short) / 2.0)
+        closed += graph.column_sums(graph.quantity, (end.closed - short) / 2.0)
+        closed = np.where(graph.sellable, closed, 0.0)
         columns = {
             "price_before": graph.price,
             "price_shocked": end.price_shocked,
@@ -186,6 +228,8 @@ class CascadeResult:
             "open_interest_before": everything * graph.price,
             "open_interest_after": (everything - closed) * end.price_after,
         }
+        if end.price_short is not None:
+            columns["price_after_short"] = end.price_short
         return pd.DataFrame(columns, index=graph.assets.rename("asset"))
 
     @cached_property
@@ -285,7 +329,7 @@ class CascadeResult:
                 "traders": len(self.graph.traders),
                 "accounts": len(self.graph.accounts),
                 "breached": int((self.arrays.breach_round > 0).sum()),
-                "closed": int((self.arrays.closed == 1.0).sum()),
+                "closed": int(self.arrays.closed_whole.sum()),
                 **totals.to_dict(),
                 **pools.to_dict(),
                 "largest_fall": float(fall.max()),

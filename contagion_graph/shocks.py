@@ -10,11 +10,12 @@ import pandas as pd
 
 from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.graph import ExposureGraph
-from contagion_graph.tables.schema import BoolArray, FloatArray
+from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
 from contagion_graph.tables.vectors import account_rows_of, label_text, text_index
 
 Shock = Mapping[Any, float] | pd.Series
 AccountKey = str | int | tuple[Any, ...]
+Order = Iterable[AccountKey] | np.random.Generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,30 @@ def scenario(
         defaulted[_rows("defaults", graph, key, faults)] = True
     faults.raise_if_any()
     return Scenario(price_shocked, loss, defaulted)
+
+
+def ranks(graph: ExposureGraph, order: Order) -> IntArray:
+    """Return the place of every account in an order of traders or accounts, or in one drawn at random, shape (n,).
+
+    Whoever is not named comes after all that are, in the order of the graph.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[1.0], [1.0], [1.0]], price=[1.0], traders=["A", "B", "C"])
+    >>> ranks(graph, ["C", "A"]).tolist()
+    [1, 2, 0]
+    """
+    n = len(graph.accounts)
+    if isinstance(order, np.random.Generator):
+        return order.permutation(n).astype(np.int32)
+    if isinstance(order, str):
+        raise ParameterError(f"order={order!r} is a text; give a list of traders or account triples, or a Generator")
+    faults, place = Faults(), np.arange(n) + n
+    for number, key in reversed(list(enumerate(order))):  # an account that is named twice keeps its first place
+        place[_rows("order", graph, key, faults)] = number
+    faults.raise_if_any()
+    return np.argsort(np.argsort(place, kind="stable")).astype(np.int32)
 
 
 def _relative_changes(graph: ExposureGraph, shock: Shock, faults: Faults) -> FloatArray:

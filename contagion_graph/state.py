@@ -39,10 +39,11 @@ class Accounts(NamedTuple):
     """The state of the accounts (n each), what the last look at each of them found, and the least key of each block."""
 
     money: Array  # cash + R
-    closed: Array  # gamma
+    closed_long: Array  # gamma of what the account holds long
+    closed_short: Array  # gamma of what it holds short
     levied: Array  # D, what was socialised before the levels in `since`
     sensitivity: Array  # g
-    worth: Array  # cash + R + (1-gamma) Q~.p + (Q-Q~).p
+    worth: Array  # cash + R + (1-gamma) Q~.p + (Q-Q~).p, each position with the gamma of its side
     maintenance: Array  # M
     key: Array
     seen: Array  # number of the prices at which it was last looked at

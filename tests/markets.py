@@ -6,10 +6,16 @@ import numpy as np
 import pandas as pd
 
 import contagion_graph as cg
-from tests.reference.dense_cascade import Market, Rules
+from tests.reference.dense_state import Market, Rules
 from tests.reference.random_markets import Case
 
-LIQUIDATION = {"full": cg.FullLiquidation, "target": cg.TargetMargin, "close_factor": cg.CloseFactor}
+LIQUIDATION = {
+    "full": cg.FullLiquidation,
+    "target": cg.TargetMargin,
+    "close_factor": cg.CloseFactor,
+    "leverage": cg.LeverageTarget,
+    "repay": cg.RepayAndSeize,
+}
 IMPACT = {"linear": cg.LinearImpact, "exponential": cg.ExponentialImpact}
 
 
@@ -52,12 +58,14 @@ def graph_of(market: Market) -> cg.ExposureGraph:
 def model_of(rules: Rules) -> cg.MarginCascade:
     """Build the cascade of a case's rules."""
     name, *parameters = rules.liquidation
+    impact = IMPACT[rules.impact](volume=rules.volume) if isinstance(rules.impact, str) else rules.impact
     return cg.MarginCascade(
         liquidation=LIQUIDATION[name](*parameters),
-        impact=IMPACT[rules.impact](),
+        impact=impact,
         sharing=None if rules.sharing is None else cg.ProRata(rules.sharing),
         penalty=rules.penalty,
         penalty_to_fund=rules.penalty_to_fund,
+        alpha=rules.alpha,
         tol=rules.tol,
         max_rounds=rules.max_rounds,
     )

@@ -15,7 +15,9 @@ NAMES = {
     *("ProRata", "RepayAndSeize", "Solution", "SquareRootImpact", "Status", "TableError", "TargetMargin"),
     "UnusedColumnWarning",
     *("critical_notional", "spectral_radius"),
-    *("generate", "named", "read_tables", "write_tables"),
+    *("direct_exposure", "exposure_curve", "exposure_to_traders"),
+    *("indirect_exposure", "look_through", "marginal_exposure"),
+    *("generate", "importance", "named", "read_tables", "write_tables"),
 }
 
 

@@ -11,7 +11,9 @@ LAYERS = [
     {"errors", "chunks", "state", "tables", "elements", "solvers", "kernels"},
     {"graph", "exports", "passes", "rules"},
     {"results", "equilibria", "shocks", "generate"},
-    {"margin"},
+    {"margin", "distress"},
+    {"exposure"},
+    {"importance"},
     {"io", "cli"},
 ]
 LATE_IMPORTS = {"igraph", "networkx", "contagion_graph.kernels", "matplotlib", "dask", "distributed"}

@@ -95,6 +95,36 @@ def test_pools_do_not_pay_for_each_other():
     assert result.pools["fund_used"].tolist() == [10.0, 5.0]
 
 
+def test_a_round_trades_where_alpha_says():
+    for alpha, price in ((0.0, 90.0), (0.5, 85.5), (1.0, 81.0)):
+        result = cg.MarginCascade(impact=cg.LinearImpact(), alpha=alpha).run(one_asset(), {"X": -0.1})
+        assert result.assets.loc["X", "price_after"] == pytest.approx(81.0)
+        assert result.assets.loc["X", "value_sold"] == pytest.approx(10 * price)
+    with pytest.raises(cg.ParameterError, match=r"alpha is 1\.5; it must be a number from 0 to 1"):
+        cg.MarginCascade(alpha=1.5)
+
+
+def test_volume_counts_at_the_price_before_the_shock_or_at_the_price_when_sold():
+    """Ann sells in the first round, Bob, whom that brings into breach, in the second."""
+    graph = one_asset(cash=[-850.0, -760.0])
+    for volume, sizes in (("initial", [0.1, 0.2]), ("current", [0.09, 0.09 + 10 * 90 * 0.91 / 1e4])):
+        result = cg.MarginCascade(impact=cg.LinearImpact(volume=volume)).run(graph, {"X": -0.1})
+        assert result.accounts["breach_round"].tolist() == [1, 2]
+        assert result.assets.loc["X", "price_after"] == pytest.approx(90.0 * (1 - sizes[1]))
+        prices = 90.0 * (1 - np.array([sizes[0] / 2, sum(sizes) / 2]))
+        assert result.assets.loc["X", "value_sold"] == pytest.approx(10 * prices.sum())
+
+
+def test_a_rule_with_margins_of_its_own_returns_the_graph_that_has_them():
+    graph = one_asset()
+    full = cg.MarginCascade().run(graph, {"X": -0.1})
+    assert full.graph is graph
+    result = cg.MarginCascade(liquidation=cg.LeverageTarget(6, 5)).run(graph, {"X": -0.1})
+    assert result.graph.margin_units.data.tolist() == pytest.approx([10 / 6, 10 / 6])
+    assert graph.margin_units.data.tolist() == [1.0, 1.0]
+    assert result.accounts["breach_round"].tolist()[0] == 1
+
+
 def test_the_penalty_is_paid_and_its_share_reaches_the_fund_before_it_pays():
     graph = one_asset(cash=[-960.0, -500.0], depth=None)
     result = cg.MarginCascade(penalty=0.1, penalty_to_fund=0.25).run(graph, {"X": -0.05})

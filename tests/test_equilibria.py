@@ -241,6 +241,55 @@ def test_reference_case_of_a_netted_book_without_a_least_equilibrium():
     assert both.accounts.unique().tolist() == ["depends on the order"]
 
 
+@pytest.mark.parametrize(("order", "name"), [(["T1"], "order_T1_first"), (["T2", "T1"], "order_T2_first")])
+def test_in_a_netted_book_the_order_decides(order: list[str], name: str):
+    graph, shock = two_sided_market()
+    model = cg.MarginCascade(impact=cg.LinearImpact(), sharing=None)
+    closed_in_order = model.run(graph, shock, order=order).arrays.closed
+    assert closed_in_order.astype(int).tolist() == reference_case("two_sided_equilibria")["expected"][name]
+    drawn = {tuple(model.run(graph, shock, order=np.random.default_rng(seed)).arrays.closed) for seed in range(20)}
+    assert drawn == {(0.0, 1.0), (1.0, 0.0)}
+
+
+def test_an_order_never_leaves_a_breach_and_closes_one_account_a_round():
+    for seed in range(60):
+        case = small_market(np.random.default_rng(seed), one_sided=False)
+        case = replace(case, rules=replace(case.rules, liquidation=("full",)), defaults=np.zeros_like(case.defaults))
+        graph, shock, given = inputs(case)
+        model, order = model_of(case.rules), list(np.random.default_rng(seed).permutation(graph.traders))
+        due, every = (model.run(graph, shock, **given, order=order, looks=looks) for looks in ("due", "all"))
+        np.testing.assert_array_equal(due.arrays.closed, every.arrays.closed)
+        assert (due.rounds["breached"] == 1).all()
+        again = model.run(graph, shock, **given, order=np.random.default_rng(1)).arrays
+        together = model.run(graph, shock, **given).arrays
+        assert again.closed.any() == together.closed.any()
+
+
+@pytest.mark.parametrize("order", [["T3"], "T1"], ids=str)
+def test_an_order_of_unknown_traders_is_refused(order: list[str] | str):
+    with pytest.raises((cg.TableError, cg.ParameterError), match="order"):
+        cg.MarginCascade().run(two_sided_market()[0], order=order)
+
+
+def test_the_unstable_equilibrium_in_between_is_found_when_asked_for():
+    case = reference_case("firesale_multiple_equilibria")
+    given, expected = case["inputs"], case["expected"]
+    holdings = np.column_stack([given["S"], given["L"]])
+    graph = cg.ExposureGraph.from_arrays(
+        holdings,
+        price=1.0,
+        depth=[1 / given["c"], np.inf],
+        cash=given["e"] - holdings.sum(axis=1),
+        sellable=[True, False],
+    )
+    model = cg.named.breuer_summer_urosevic(given["leverage_cap"], 1.0)
+    between = model.equilibrium_near(graph, closed=[1.0, 0.7, 0.5])
+    fall = 1.0 - between.assets["price_after"].iloc[0]
+    assert fall == pytest.approx(expected["delta_unstable_middle"], abs=case["tolerance"])
+    both = model.equilibria(graph)
+    assert both.least.assets["price_after"].iloc[0] > 1.0 - fall > both.greatest.assets["price_after"].iloc[0]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -264,6 +313,32 @@ def test_choices_that_do_not_exist_are_refused(options: dict, words: str):
 def test_rules_that_speak_of_rounds_are_refused(rules: dict, words: str):
     with pytest.raises(cg.ParameterError, match=words):
         cg.MarginCascade(**rules).equilibria(two_sided_market()[0])
+
+
+def one_asset(**changes) -> cg.ExposureGraph:
+    return cg.ExposureGraph.from_arrays([[1.0]], **({"price": 1.0, "depth": 10.0, "margin_long": 0.1} | changes))
+
+
+@pytest.mark.parametrize(
+    ("misuse", "words"),
+    [
+        (lambda: cg.LeverageTarget(cap=20, target=25), "LeverageTarget: cap is 20"),
+        (lambda: cg.FloorExponentialImpact(floor=-0.1), "floor is -0.1"),
+        (lambda: cg.OrderBookImpact([(0.2, 0.9), (0.1, 0.8)]), "levels"),
+        (lambda: cg.SquareRootImpact(0.0), "coefficient is 0"),
+        (lambda: cg.TargetMargin(-0.1), "buffer is -0.1"),
+        (lambda: cg.MarginCascade(penalty=1.5), "penalty is 1.5"),
+        (lambda: one_asset(depth=0.0), "depth"),
+        (lambda: one_asset(margin_long=1.2), "margin_long"),
+        (lambda: cg.MarginCascade().equilibria(one_asset(), {"0": -1.5}), "changes by -1.5"),
+        (lambda: cg.MarginCascade().equilibrium_near(one_asset(), closed=[1.1]), "from 0 to 1"),
+        (lambda: cg.MarginCascade().equilibria("the graph"), "build an ExposureGraph"),
+        (lambda: cg.named.with_market_depth(one_asset(), 0.0), "alpha"),
+    ],
+)
+def test_misuse_is_refused_with_the_reason(misuse, words: str):
+    with pytest.raises((cg.ParameterError, cg.TableError), match=words):
+        misuse()
 
 
 def test_step_limit_is_reported_with_the_solution():

@@ -7,7 +7,8 @@ import pytest
 
 import contagion_graph as cg
 from tests.markets import run_case
-from tests.reference.dense_cascade import Outcome, dense_cascade
+from tests.reference.dense_cascade import dense_cascade
+from tests.reference.dense_state import Outcome
 from tests.reference.random_markets import Case, mix, random_case
 
 MARKETS = 500
@@ -19,6 +20,11 @@ AT_LEAST = {
     "uncovered": 0.1,
     "net_buying": 0.2,
     "partial": 0.2,
+    "own_margin": 0.1,
+    "two_sides": 0.05,
+    "curve": 0.25,
+    "current_volume": 0.15,
+    "alpha": 0.25,
     "several_pools": 0.2,
     "unsellable": 0.1,
     "losses": 0.1,
@@ -41,7 +47,7 @@ class Run(NamedTuple):
     case: Case
     oracle: Outcome
     result: cg.CascadeResult
-    scale: float  # gross value and cash: what a currency figure is compared with
+    scale: float  # gross value, cash, and what was paid for what closed: what a currency figure is compared with
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +57,7 @@ def runs() -> list[Run]:
         case = random_case(seed)
         oracle = dense_cascade(case.market, case.rules, case.shock, case.losses, case.defaults)
         result = run_case(case)
-        scale = result.graph.gross_value.sum() + np.abs(case.market.cash).sum()
+        scale = result.graph.gross_value.sum() + np.abs(case.market.cash).sum() + np.abs(oracle.proceeds).sum()
         done.append(Run(case, oracle, result, scale))
     return done
 
@@ -142,9 +148,12 @@ def test_it_ends_where_nobody_who_could_sell_is_in_breach(runs: list[Run]):
         graph, end = run.result.graph, run.result.arrays
         kept = np.where(graph.sellable, 0.0, end.price_after)
         sellable = np.where(graph.sellable, end.price_after, 0.0)
-        margin = graph.valuation(kept)[2] + graph.valuation(sellable)[2] * (1 - end.closed)
+        held = graph.quantity.toarray()
+        short = end.closed if end.closed_short is None else end.closed_short
+        left = np.where(held < 0, 1 - short[:, None], 1 - end.closed[:, None])
+        margin = graph.valuation(kept)[2] + (graph.margin_units.toarray() * left) @ sellable
         slack = run.result.accounts["equity_after"].to_numpy() - margin
-        to_sell = (end.closed < 1) & (graph.valuation(sellable)[1] > 0)
+        to_sell = ~end.closed_whole & (graph.valuation(sellable)[1] > 0)
         assert slack[to_sell].min(initial=0.0) >= -TOLERANCE * run.scale
 
 

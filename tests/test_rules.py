@@ -1,7 +1,5 @@
 """Liquidation rules and loss sharing against their definitions."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -17,7 +15,8 @@ def breached(n: int, rng: np.random.Generator, penalty: float) -> BreachedAccoun
     gross = rng.lognormal(5, 2, n)
     closable = gross * rng.uniform(0.01, 0.9, n)
     maintenance = closable + rng.choice([0.0, 1.0], n) * rng.lognormal(3, 1, n)
-    return BreachedAccounts(maintenance * rng.uniform(-0.5, 1.0, n), maintenance, closable, gross, gross, penalty)
+    equity = maintenance * rng.uniform(-0.5, 1.0, n)
+    return BreachedAccounts(equity, maintenance, closable, gross, gross, penalty, closable_long=gross)
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.02, 0.5])
@@ -47,6 +46,7 @@ def test_close_factor_closes_all_below_its_health_and_without_debt():
         closable_gross=np.full(4, 100.0),
         debt=np.array([10.0, 10.0, 10.0, 0.0]),
         penalty=0.0,
+        closable_long=np.full(4, 100.0),
     )
     np.testing.assert_array_equal(cg.CloseFactor(0.3, full_below=0.9).closed_share(accounts), [0.3, 0.3, 1.0, 1.0])
     np.testing.assert_array_equal(cg.CloseFactor(0.3, full_below=0.95).closed_share(accounts), [0.3, 1.0, 1.0, 1.0])
@@ -54,7 +54,8 @@ def test_close_factor_closes_all_below_its_health_and_without_debt():
 
 def leveraged(assets: np.ndarray, equity: np.ndarray, closable: np.ndarray, cap: float) -> BreachedAccounts:
     """Return what the cascade shows of accounts with these assets, equity and assets that can be sold."""
-    return BreachedAccounts(equity, assets / cap, closable / cap, closable, np.maximum(assets - equity, 0.0), 0.0)
+    debt = np.maximum(assets - equity, 0.0)
+    return BreachedAccounts(equity, assets / cap, closable / cap, closable, debt, 0.0, closable_long=closable)
 
 
 def test_leverage_target_brings_assets_to_target_times_equity():
@@ -78,7 +79,8 @@ def test_leverage_target_brings_assets_to_target_times_equity():
 def test_leverage_target_closes_something_in_every_breach_whatever_the_rounding():
     maintenance = np.random.default_rng(6).lognormal(3, 2, 1000)
     equity = np.nextafter(maintenance, 0.0)
-    accounts = BreachedAccounts(equity, maintenance, maintenance, 7 * maintenance, maintenance, 0.0)
+    gross = 7 * maintenance
+    accounts = BreachedAccounts(equity, maintenance, maintenance, gross, maintenance, 0.0, closable_long=gross)
     share = cg.LeverageTarget(7.3, 7.3).closed_share(accounts)
     assert ((share > 0.0) & (share < 1e-14)).all()
 
@@ -110,9 +112,9 @@ def test_margins_are_those_of_the_graph_but_for_a_leverage_target():
     own = rule.margin_units(graph)
     np.testing.assert_array_equal(own.toarray(), [[3.0, 2.0, 0.0], [1.5, 0.0, 0.0]])
     assert own.nnz == graph.quantity.nnz
-    graph = replace(graph, margin_units=own)
-    assert (graph.slack < 0.0).tolist() == [True, False]  # leverage 25 and 6
     result = cg.MarginCascade(liquidation=rule, impact=cg.LinearImpact()).run(graph)
+    np.testing.assert_array_equal(result.graph.margin_units.toarray(), own.toarray())
+    assert (result.graph.slack < 0.0).tolist() == [True, False]  # leverage 25 and 6
     assert result.accounts["closed"].tolist() == pytest.approx([(100.0 - TARGET * 4.0) / 100.0, 0.0])
     assert result.solution.steps == 1
 
@@ -165,8 +167,48 @@ def test_repay_and_seize_closes_whole_without_debt_or_collateral():
     for debt, collateral in ((zero, one), (one, zero), (zero, zero)):
         sides = rule.closed_sides(BreachedAccounts(zero, one, one, one, debt, 0.0, closable_long=collateral))
         assert (sides.long[0], sides.short[0], sides.repaid[0]) == (1.0, 1.0, 0.0)
-    with pytest.raises(cg.ParameterError, match="RepayAndSeize needs closable_long"):
-        rule.closed_sides(BreachedAccounts(zero, one, one, one, one, 0.0))
+
+
+def borrower() -> cg.ExposureGraph:
+    """Collateral 100 C against a debt of 80 D, prices 1; equity 20 below a margin of 25."""
+    return cg.ExposureGraph.from_arrays([[100.0, -80.0]], price=1.0, margin_long=0.25, assets=["C", "D"])
+
+
+def test_debt_is_repaid_and_collateral_worth_more_is_seized():
+    result = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, 0.1)).run(borrower())
+    account = result.accounts.iloc[0]
+    assert result.assets["units_sold"].tolist() == pytest.approx([44.0, -40.0])
+    assert account["penalty"] == pytest.approx(4.0)
+    assert account["equity_after"] == pytest.approx(16.0)
+    assert (result.arrays.closed[0], result.arrays.closed_short[0]) == pytest.approx((0.44, 0.5))
+    assert account["closed"] == result.traders["closed"].iloc[0] == pytest.approx((44.0 + 40.0) / 180.0)
+    assert result.assets["open_interest_after"].tolist() == pytest.approx([56.0, 40.0])
+    assert (result.summary()["closed"], len(result.rounds)) == (0, 1)
+    assert result.rounds["closed_value"].iloc[0] == pytest.approx(84.0)
+
+
+def test_the_bonus_goes_to_the_liquidators_and_the_penalty_to_the_fund():
+    model = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, 0.1), penalty=0.01, penalty_to_fund=1.0, max_rounds=1)
+    result = model.run(borrower(), on_failure="ignore")
+    assert result.pools["fund_received"].iloc[0] == pytest.approx(0.84)
+    assert result.accounts["penalty"].iloc[0] == pytest.approx(4.84)
+
+
+def test_bad_debt_is_what_collateral_cannot_repay():
+    """The debt grows to 96; collateral of 100 repays 100 / 1.1 of it, and the liquidators keep a tenth of that."""
+    result = cg.MarginCascade(liquidation=cg.RepayAndSeize(1.0, 0.1), sharing=None).run(borrower(), {"D": 0.2})
+    account = result.accounts.iloc[0]
+    assert account["closed"] == 1.0
+    assert account["penalty"] == pytest.approx(0.1 * 100 / 1.1)
+    assert account["shortfall"] == pytest.approx(96.0 - 100 / 1.1)
+
+
+def test_an_account_below_zero_closes_whole_and_the_bonus_is_on_what_the_rule_repays():
+    result = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, 0.1), sharing=None).run(borrower(), {"D": 0.5})
+    account = result.accounts.iloc[0]
+    assert account["closed"] == 1.0
+    assert account["penalty"] == pytest.approx(0.1 * 0.5 * 120)
+    assert account["shortfall"] == pytest.approx(20.0 + 6.0)
 
 
 REFUSED = {

@@ -142,7 +142,7 @@ class Bound:
         start = np.where(case.scenario.defaults, 1.0, float(upper)) if start is None else start
         self.fixed = np.full(n, np.nan) if fixed is None else fixed
         self.share = np.where(np.isnan(self.fixed), start, self.fixed)
-        self.sold = case.sold(self.share)
+        self.sold, self.fresh = case.sold(self.share), True
         self.market: Market | None = None
         self.in_debt = np.arange(n)  # who can leave a shortfall; shrinks while prices rise
         self.rate = np.zeros(len(case.book.pools))
@@ -199,12 +199,12 @@ class Bound:
 
     def refresh(self) -> bool:
         """Add up anew what is sold, so that no rounding of single moves is left; say whether that changes anything."""
-        sold = self.case.sold(self.share)
-        changed = bool((sold != self.sold).any())
-        self.sold = sold
-        return changed
+        if self.fresh:
+            return False
+        before, self.sold, self.fresh = self.sold, self.case.sold(self.share), True
+        return bool((before != self.sold).any())
 
     def move(self, rows: Rows, share: FloatArray) -> None:
         """Put new closed shares in force."""
-        self.sold = self.sold + self.case.sold(share - self.share[rows], rows)
+        self.sold, self.fresh = self.sold + self.case.sold(share - self.share[rows], rows), False
         self.share[rows] = share

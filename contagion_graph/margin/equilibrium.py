@@ -7,17 +7,21 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph.equilibria import Equilibria
-from contagion_graph.errors import ParameterError
+from contagion_graph.errors import ConvergenceError, ParameterError
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.book import Relief, book_of, is_isotone
 from contagion_graph.margin.bound import Bound, Case
 from contagion_graph.margin.ends import find_ends
+from contagion_graph.margin.newton import search
 from contagion_graph.margin.rules import CascadeRules, prepared
 from contagion_graph.results import CascadeArrays, CascadeResult
 from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LeverageTarget, TargetMargin
 from contagion_graph.shocks import Scenario
+from contagion_graph.solvers.solution import Solution, Status
+from contagion_graph.tables.schema import FloatArray
 
 TwoSided = Literal["auto", "conservative", "bracket"]
+NEAR = 1e-9  # T may move the shares of an equilibrium by no more
 STATIC = (FullLiquidation, CloseFactor, TargetMargin, LeverageTarget)
 
 
@@ -50,6 +54,23 @@ def equilibria(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, tw
     ]
     points = None if ends.points is None else pd.DataFrame(ends.points.T, index=graph.accounts)
     return Equilibria(tables[0], tables[1], case.book.relief != "other", points)
+
+
+def nearest(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, closed: FloatArray) -> CascadeResult:
+    """Return the equilibrium next to some closed shares; `MarginCascade.equilibrium_near` describes it."""
+    _check(rules)
+    graph, _ = prepared(graph, rules)
+    start = Bound(case_of(graph, scenario, rules, None), upper=False, start=closed)
+    start.follow(start.sold)
+    share = search(start)
+    off = np.inf if share is None else float(np.abs(start.case.apply(share) - share).max(initial=0.0))
+    status = Status.CONVERGED if off <= NEAR else Status.STEP_LIMIT
+    solution = Solution(status, steps=0, residual=off)
+    if share is None or not solution.converged:
+        raise ConvergenceError("Newton's method finds no equilibrium from there; start elsewhere", solution)
+    end = Bound(start.case, upper=False, start=share)
+    end.follow(end.sold)
+    return CascadeResult(graph, rules, arrays_of(end, scenario), solution)
 
 
 def _check(rules: CascadeRules) -> None:

@@ -33,6 +33,8 @@ class Market:
         Watch for recovery instead of breach: prices rise from those of the scenario, loss levels fall, and an account
         is due when M - E, not E - M, can have fallen below 0. Cash, prices and levels are held with their sign changed,
         so that the same looks serve.
+    level : ndarray, shape (v,), optional
+        Loss levels from the start.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Market:
         *,
         look_at_all: bool = False,
         mirrored: bool = False,
+        level: FloatArray | None = None,
     ) -> None:
         from contagion_graph import kernels
 
@@ -55,7 +58,8 @@ class Market:
         self.channels = state.Channels(members.indptr, unsigned(members.indices), base, np.zeros(n), np.zeros(v))
         self.accounts = state.Accounts(
             money=self.sign * graph.cash,
-            closed=np.zeros(n),
+            closed_long=np.zeros(n),
+            closed_short=np.zeros(n),
             levied=np.zeros(n),
             sensitivity=graph.sensitivity,
             worth=np.empty(n),
@@ -75,6 +79,8 @@ class Market:
         self.accounts.money[hit] -= self.sign * scenario.losses[hit]
         self.look_again(hit)
         self.looks, self.socialised = 0, False
+        if level is not None:
+            self.set_levels(level)
         self.clock = float(np.abs(scenario.price_shocked / graph.price - 1.0).max())
         self.look()
 

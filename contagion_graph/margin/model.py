@@ -3,16 +3,19 @@
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from contagion_graph.equilibria import Equilibria
 from contagion_graph.errors import ConvergenceError, ConvergenceWarning, ParameterError
 from contagion_graph.graph import ExposureGraph
-from contagion_graph.margin.path import run_path
-from contagion_graph.margin.rules import CascadeRules
+from contagion_graph.margin.equilibrium import TwoSided, equilibria, nearest
+from contagion_graph.margin.path import Path, run_path
+from contagion_graph.margin.rules import CascadeRules, prepared
 from contagion_graph.results import CascadeResult
-from contagion_graph.shocks import AccountKey, Shock, scenario
+from contagion_graph.shocks import AccountKey, Order, Shock, ranks, scenario
 from contagion_graph.solvers.solution import Solution
 
 OnFailure = Literal["raise", "warn", "ignore"]
@@ -24,22 +27,27 @@ class MarginCascade(CascadeRules):
     """Cross-margined accounts that are liquidated, move prices, and leave their shortfalls to a pool.
 
     Each round: every account is marked, E_i = cash_i + R_i + (1 - gamma_i) Q_i.p - L_i; those with E_i < M_i close a
-    share of what they have left; prices fall by the impact of what has been sold, p_j = p_shocked_j f(S_j p0_j /
-    depth_j), and the round trades at its average price; an account wholly closed below zero leaves a shortfall, which
-    the insurance fund of its pool pays, then the open members, each up to its equity.
+    share of what they have left; prices fall by the impact of what has been sold, p_j = p_shocked_j f(x_j), x_j the
+    value sold over depth_j, and the round trades at its average price; an account wholly closed below zero leaves a
+    shortfall, which the insurance fund of its pool pays, then the open members, each up to its equity.
 
     Parameters
     ----------
     liquidation : Liquidation
-        `FullLiquidation`, `TargetMargin` or `CloseFactor`.
+        `FullLiquidation`, `TargetMargin`, `CloseFactor`, `LeverageTarget`, `RepayAndSeize`, or a rule of your own
+        (docs/adding-a-rule.md).
     impact : Impact
-        `ExponentialImpact` or `LinearImpact`.
-    sharing : ProRata or None
+        `ExponentialImpact`, `LinearImpact`, `FloorExponentialImpact`, `SquareRootImpact`, `ConstantProductImpact`,
+        `OrderBookImpact`, or one of your own. Its `volume` says at which price counts what is sold.
+    sharing : Sharing or None
         Who bears what the fund cannot pay; None: nobody in the graph, it stays uncovered.
     penalty : float
         Share of the closed gross value that a liquidated account pays, in [0, 1].
     penalty_to_fund : float
         Share of the penalty that enters the pool's fund, in [0, 1]; the rest leaves the system.
+    alpha : float or None
+        None: what is closed in a round trades at the average of the impact curve. A number in [0, 1]: at p + alpha (p'
+        - p), p the price before the round and p' after it; 0.5 = half way, 1 = at the worst price.
     tol : float
         A round of partial closings worth less than this share of gross value is not carried out.
     max_rounds : int
@@ -61,6 +69,7 @@ class MarginCascade(CascadeRules):
         *,
         losses: Mapping[AccountKey, float] | None = None,
         defaults: Iterable[AccountKey] | None = None,
+        order: Order | None = None,
         looks: Looks = "due",
         on_failure: OnFailure = "raise",
     ) -> CascadeResult:
@@ -77,6 +86,10 @@ class MarginCascade(CascadeRules):
             equity.
         defaults : iterable of traders or (trader, pool, subaccount), optional
             They close whole in the first round, whatever their margin.
+        order : iterable of traders or (trader, pool, subaccount), or numpy Generator, optional
+            Close one account at a time: in each round the first of this ranking that is in breach, unnamed ones last;
+            a Generator draws the ranking. None: all that are in breach close together. How much the results of several
+            orders differ shows how much the order matters.
         looks : {"due", "all"}
             Look in each round at the accounts that can have changed, or at all; the result is the same to the last bit.
         on_failure : {"raise", "warn", "ignore"}
@@ -85,11 +98,12 @@ class MarginCascade(CascadeRules):
         Returns
         -------
         CascadeResult
+            Its graph is the given one, or, where the liquidation rule has margins of its own, one that has these.
 
         Raises
         ------
         TableError
-            A shock, loss or default that the graph does not know or that is out of range.
+            A shock, loss, default or place in the order that the graph does not know or that is out of range.
         ConvergenceError
             The step limit was reached, or a price or an equity is no longer finite.
 
@@ -102,16 +116,126 @@ class MarginCascade(CascadeRules):
         >>> cg.MarginCascade().run(graph, {"0": -0.10}).rounds["breached"].tolist()
         [1]
         """
-        for name, value, known in (("on_failure", on_failure, OnFailure), ("looks", looks, Looks)):
-            if value not in get_args(known):
-                raise ParameterError(f"{name} is {value!r}; it must be one of {', '.join(get_args(known))}")
-        if not isinstance(graph, ExposureGraph):
-            raise ParameterError(f"graph is a {type(graph).__name__}; build an ExposureGraph first")
+        _check_inputs(graph, looks=(looks, Looks), on_failure=(on_failure, OnFailure))
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, at the next look
             case = scenario(graph, shock, losses, defaults)
-            arrays, solution = run_path(graph, case, self, look_at_all=looks == "all")
+            graph, impact = prepared(graph, self)
+            rank = None if order is None else ranks(graph, order)
+            path = Path(graph, case, self, impact, look_at_all=looks == "all", rank=rank)
+            arrays, solution = run_path(path)
         _report(solution, on_failure)
         return CascadeResult(graph, self, arrays, solution)
+
+    def equilibria(
+        self,
+        graph: ExposureGraph,
+        shock: Shock | None = None,
+        *,
+        losses: Mapping[AccountKey, float] | None = None,
+        defaults: Iterable[AccountKey] | None = None,
+        two_sided: TwoSided = "auto",
+        on_failure: OnFailure = "raise",
+    ) -> Equilibria:
+        """Find the least and the greatest equilibrium that a shock admits, or bounds around all of them.
+
+        An equilibrium is a fixed point gamma = T(gamma) of the closed shares: every account, open or closed, is tested
+        on its whole book at the prices p = p_shocked f(x), x_j = S_j p0_j / depth_j, S = Q~' gamma, and at the loss
+        rates that gamma implies (docs/equilibria.md).
+
+        Parameters
+        ----------
+        graph : ExposureGraph
+            The positions before the shock.
+        shock, losses, defaults
+            As in `run`.
+        two_sided : {"auto", "conservative", "bracket"}
+            What to do where an asset is held long and short. "auto": where no asset is, find both ends exactly; else as
+            "bracket": nested bounds that contain every equilibrium, and every equilibrium itself where few accounts are
+            undecided. "conservative": longs are valued after all sales, shorts after all purchases; both ends are then
+            fixed points of that map.
+        on_failure : {"raise", "warn", "ignore"}
+            What to do when an end has not come to rest after `max_rounds` steps.
+
+        Returns
+        -------
+        Equilibria
+
+        Raises
+        ------
+        ParameterError
+            A rule that speaks of rounds (`alpha`, `volume="current"`), or that closes two shares of an account.
+        TableError, ConvergenceError
+            As in `run`.
+
+        References
+        ----------
+        Tarski (1955), Pacific J. Mathematics 5(2): an isotone map has a least and a greatest fixed point.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays(
+        ...     [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0, -500.0], traders=["A", "B"]
+        ... )
+        >>> cg.MarginCascade(sharing=None).equilibria(graph, {"0": -0.10})
+        <Equilibria: ends close 1 and 1 of 2 accounts; one equilibrium>
+        """
+        _check_inputs(graph, two_sided=(two_sided, TwoSided), on_failure=(on_failure, OnFailure))
+        with np.errstate(over="ignore", invalid="ignore"):
+            both = equilibria(graph, scenario(graph, shock, losses, defaults), self, two_sided)
+        for end in (both.least, both.greatest):
+            _report(end.solution, on_failure)
+        return both
+
+    def equilibrium_near(self, graph: ExposureGraph, shock: Shock | None = None, *, closed: ArrayLike) -> CascadeResult:
+        """Find an equilibrium next to given closed shares, by Newton's method: also one that no iteration leads to.
+
+        Between a least and a greatest equilibrium lie others, some of them unstable: a little more closing leads away
+        to the worse end, a little less to the better one. They mark where a market tips.
+
+        Parameters
+        ----------
+        graph : ExposureGraph
+            The positions before the shock.
+        shock : mapping or Series asset -> relative price change
+            As in `run`.
+        closed : array_like, shape (n,)
+            Closed shares of the accounts to start from, in [0, 1].
+
+        Returns
+        -------
+        CascadeResult
+
+        Raises
+        ------
+        ConvergenceError
+            Newton's method finds nothing from there.
+        ParameterError
+            Shares that are none, or a rule whose closed share has no derivative.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[100.0]], price=[1.0], depth=240.0, margin_long=0.1, cash=[-89.5])
+        >>> model = cg.MarginCascade(liquidation=cg.TargetMargin(), sharing=None)
+        >>> near = model.equilibrium_near(graph, {"0": 0.0}, closed=[0.0])
+        >>> near.accounts["closed"].tolist()
+        [0.0]
+        """
+        _check_inputs(graph)
+        shares = np.array(closed, dtype=np.float64)
+        if shares.shape != (len(graph.accounts),) or not ((shares >= 0.0) & (shares <= 1.0)).all():
+            raise ParameterError(f"closed must hold a number from 0 to 1 for each of {len(graph.accounts)} accounts")
+        with np.errstate(over="ignore", invalid="ignore"):
+            return nearest(graph, scenario(graph, shock), self, shares)
+
+
+def _check_inputs(graph: ExposureGraph, **choices: tuple[str, Any]) -> None:
+    for name, (value, known) in choices.items():
+        if value not in get_args(known):
+            raise ParameterError(f"{name} is {value!r}; it must be one of {', '.join(get_args(known))}")
+    if not isinstance(graph, ExposureGraph):
+        raise ParameterError(f"graph is a {type(graph).__name__}; build an ExposureGraph first")
 
 
 def _report(solution: Solution, on_failure: OnFailure) -> None:

@@ -18,7 +18,7 @@ def leap(end: Bound) -> bool:
     """
     if not np.isfinite(end.rate).all():
         return False
-    share = _search(end)
+    share = search(end)
     if share is None:
         return False
     sign = -1.0 if end.upper else 1.0
@@ -35,8 +35,8 @@ def leap(end: Bound) -> bool:
     return rows.size > 0
 
 
-def _search(end: Bound) -> FloatArray | None:
-    """Return the closed shares at the fixed point of the small map next to an end; None if the search fails."""
+def search(end: Bound) -> FloatArray | None:
+    """Return the closed shares at the fixed point of the small map next to those of `end`; None if the search fails."""
     case, k = end.case, end.sold.size
     z = np.concatenate([end.sold, end.rate])
     for _ in range(STEPS):

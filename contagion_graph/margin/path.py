@@ -2,10 +2,12 @@
 
 A round maps (prices, loss levels) over the accounts to (units sold per asset, shortfall per channel) and back to
 (prices, loss levels). Symbols and steps are those of docs/cascade.md: E equity, M maintenance, gamma the closed share,
-S units sold, R what closing has realised, L what was socialised.
+S units sold, x their value over depth, R what closing has realised, L what was socialised. The closed share has two
+sides, of what is held long and of what is held short; most rules keep them equal.
 """
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,11 +17,27 @@ from contagion_graph.margin.market import Market, Rows
 from contagion_graph.margin.rules import CascadeRules
 from contagion_graph.margin.waterfall import share_losses
 from contagion_graph.results import CascadeArrays
-from contagion_graph.rules.liquidation import BreachedAccounts
+from contagion_graph.rules.impact import Impact
+from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides
 from contagion_graph.shocks import Scenario
+from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, Status
-from contagion_graph.tables.schema import FloatArray
+from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
 from contagion_graph.tables.vectors import label_text
+
+
+class Closing(NamedTuple):
+    """What accounts close in a round: their rows, what of each side they have left, and its value at p [currency]."""
+
+    rows: Rows
+    sides: ClosedSides
+    value: FloatArray
+
+    @property
+    def whole(self) -> BoolArray:
+        """Which of them close everything that they have left."""
+        whole: BoolArray = (self.sides.long == 1.0) & (self.sides.short == 1.0)
+        return whole
 
 
 class Path:
@@ -32,88 +50,161 @@ class Path:
     scenario : Scenario
         Shocked prices, given losses, given defaults.
     rules : CascadeRules
-        Liquidation, impact, sharing, penalty.
+        Liquidation, sharing, penalty.
+    impact : Impact
+        That of the rules, in the order of the graph's assets.
     look_at_all : bool
         Look at every row in every round.
+    rank : ndarray, shape (n,), optional
+        Accounts close one at a time, the lowest rank in breach first; None: all that are in breach close together.
     """
 
     def __init__(
-        self, graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, *, look_at_all: bool = False
+        self,
+        graph: ExposureGraph,
+        scenario: Scenario,
+        rules: CascadeRules,
+        impact: Impact,
+        *,
+        look_at_all: bool = False,
+        rank: IntArray | None = None,
     ) -> None:
         n, m, v = len(graph.accounts), len(graph.assets), len(graph.pools)
-        self.graph, self.scenario, self.rules = graph, scenario, rules
+        self.graph, self.scenario, self.rules, self.impact = graph, scenario, rules, impact
         base = np.zeros(n) if rules.sharing is None else rules.sharing.weights(graph, scenario.price_shocked)
         self.market = Market(graph, scenario, base, look_at_all=look_at_all)
-        self.sold, self.value_sold = np.zeros(m), np.zeros(m)
+        self.sold, self.value_sold, self.size = np.zeros(m), np.zeros(m), np.zeros(m)
         self.breach_round = np.zeros(n, dtype=np.int32)
         self.proceeds, self.penalty, self.shortfall = np.zeros(n), np.zeros(n), np.zeros(n)
         self.fund, self.fund_used, self.fund_received = graph.insurance_fund.copy(), np.zeros(v), np.zeros(v)
         self.pool_shortfall, self.uncovered = np.zeros(v), np.zeros(v)
         self.rounds: list[dict[str, float]] = []
+        self.rank, self.gross_value = rank, float(graph.rest[1].sum())
+
+    def change(self, step: int) -> tuple[float, bool]:
+        """Return the value that the round to come closes, as a share of gross value, and whether it is not worth it."""
+        rows, equity = self.breached(step)
+        if rows.size == 0:
+            return 0.0, True
+        self.next = self.closing(rows, equity)
+        _check_sides(self.next, self.graph)
+        value = float(self.next.value.sum())
+        negligible = value <= self.rules.tol * self.gross_value and not self.next.whole.any()
+        return value / self.gross_value if self.gross_value else 0.0, negligible
+
+    def advance(self, step: int) -> None:
+        """Carry out the round: close, move the prices, settle."""
+        rows, before = self.next.rows, self.market.price.copy()
+        self.breach_round[rows] = np.where(self.breach_round[rows] == 0, step, self.breach_round[rows])
+        self.trade(self.next)
+        moved = np.divide(self.market.price, before, out=np.ones_like(before), where=before > 0)
+        first = {
+            "breached": rows.size,
+            "closed_value": float(self.next.value.sum()),
+            "largest_move": float(np.abs(moved - 1).max()),
+        }
+        self.rounds.append(first | self.settle(rows))
 
     def breached(self, step: int) -> tuple[Rows, FloatArray]:
         """Return who is in breach, and its equity (steps 1 and 2).
 
-        In breach is who is not wholly closed and has E < M; in the first round the given defaults too.
+        In breach is who is not wholly closed and has E < M; in the first round the given defaults too. Where accounts
+        close one at a time, only the first of them by rank, after all given defaults.
         """
         market, (rows, equity) = self.market, self.market.due()
         slack = equity - market.accounts.maintenance[rows]
         self._check_finite(step - 1, "price of asset", market.price, self.graph.assets, range(len(market.price)))
         self._check_finite(step - 1, "slack of account", slack, self.graph.accounts, rows)
-        below = (slack < 0.0) & (market.accounts.closed[rows] < 1.0)
+        below = (slack < 0.0) & ~self.closed_whole(rows)
+        rows, equity = rows[below], equity[below]
         if step == 1 and self.scenario.defaults.any():
-            rows = np.union1d(rows[below], np.flatnonzero(self.scenario.defaults))
+            given = np.flatnonzero(self.scenario.defaults)
+            rows = given if self.rank is not None else np.union1d(rows, given)
             return rows, market.equity(rows)
-        return rows[below], equity[below]
+        if self.rank is not None and rows.size:
+            first = np.argmin(self.rank[rows])
+            return rows[[first]], equity[[first]]
+        return rows, equity
 
-    def closed_share(self, rows: Rows, equity: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the share theta of what it has left that each account closes, and its gross value (step 3)."""
+    def closed_whole(self, rows: Rows) -> BoolArray:
+        """Say which accounts have closed everything."""
+        state = self.market.accounts
+        whole: BoolArray = (state.closed_long[rows] == 1.0) & (state.closed_short[rows] == 1.0)
+        return whole
+
+    def closing(self, rows: Rows, equity: FloatArray) -> Closing:
+        """Return the shares theta of what they have left that accounts in breach close (step 3)."""
         graph, price, state = self.graph, self.market.price, self.market.accounts
-        value, gross, margin = graph.valuation(np.where(graph.sellable, price, 0.0), rows)
-        left = 1.0 - state.closed[rows]
-        short = left * (gross - value) / 2.0
+        long, short = _sides(*graph.valuation(np.where(graph.sellable, price, 0.0), rows)[:2])
+        long *= 1.0 - state.closed_long[rows]
+        short *= 1.0 - state.closed_short[rows]
+        maintenance, debt = state.maintenance[rows], short
+        kept = np.zeros(rows.size)
         if not graph.sellable.all():
-            value, kept, _ = graph.valuation(np.where(graph.sellable, 0.0, price), rows)
-            short += (kept - value) / 2.0
-        debt = short + np.maximum(state.worth[rows] - equity - state.money[rows], 0.0)
+            value, gross, kept = graph.valuation(np.where(graph.sellable, 0.0, price), rows)
+            debt = short + _sides(value, gross)[1]
         accounts = BreachedAccounts(
             equity=equity,
-            maintenance=state.maintenance[rows],
-            closable_maintenance=left * margin,
-            closable_gross=left * gross,
-            debt=debt,
+            maintenance=maintenance,
+            closable_maintenance=maintenance - kept,
+            closable_gross=long + short,
+            debt=debt + np.maximum(state.worth[rows] - equity - state.money[rows], 0.0),
             penalty=self.rules.penalty,
+            closable_long=long,
         )
-        share = self.rules.liquidation.closed_share(accounts)
-        share = np.where((equity <= 0.0) | self.scenario.defaults[rows], 1.0, share)
-        return share, share * accounts.closable_gross
+        sides = self.rules.liquidation.closed_sides(accounts)
+        whole = (equity <= 0.0) | self.scenario.defaults[rows]
+        sides = ClosedSides(np.where(whole, 1.0, sides.long), np.where(whole, 1.0, sides.short), sides.repaid)
+        return Closing(rows, sides, sides.long * long + sides.short * short)
 
-    def trade(self, rows: Rows, share: FloatArray) -> None:
-        """Sell, move the prices, settle at the round's average price, charge the penalty (steps 4 to 6)."""
+    def trade(self, closing: Closing) -> None:
+        """Sell, move the prices, settle at the round's price, charge penalty and bonus (steps 4 to 6)."""
         graph, rules, market, state = self.graph, self.rules, self.market, self.market.accounts
-        part = share * (1.0 - state.closed[rows])
-        units = np.where(graph.sellable, graph.column_sums(graph.quantity, part, rows), 0.0)
-        start, end = ((sold * graph.price) / graph.depth for sold in (self.sold, self.sold + units))
-        average = self.scenario.price_shocked * rules.impact.average_factor(start, end)
+        rows, sides = closing.rows, closing.sides
+        longs, shorts = sides.long * (1.0 - state.closed_long[rows]), sides.short * (1.0 - state.closed_short[rows])
+        units = self._units(rows, longs, shorts)
+        price, average = self._move(units)
         self.sold += units
         self.value_sold += units * average
-        value, gross, _ = graph.valuation(np.where(graph.sellable, average, 0.0), rows)
-        fee = rules.penalty * part * gross
-        self.proceeds[rows] += part * value
-        self.penalty[rows] += fee
-        received = rules.penalty_to_fund * graph.column_sums(graph.membership, fee, rows)
+        long, short = _sides(*graph.valuation(np.where(graph.sellable, average, 0.0), rows)[:2])
+        proceeds, penalty = longs * long - shorts * short, rules.penalty * (longs * long + shorts * short)
+        received = rules.penalty_to_fund * graph.column_sums(graph.membership, penalty, rows)
+        penalty += rules.liquidation.bonus * sides.repaid
         self.fund += received
         self.fund_received += received
-        state.money[rows] += part * value - fee
-        state.closed[rows] = np.where(share == 1.0, 1.0, state.closed[rows] + part)
-        market.exempt(rows[state.closed[rows] == 1.0])
+        self.proceeds[rows] += proceeds
+        self.penalty[rows] += penalty
+        state.money[rows] += proceeds - penalty
+        state.closed_long[rows] = np.where(sides.long == 1.0, 1.0, state.closed_long[rows] + longs)
+        state.closed_short[rows] = np.where(sides.short == 1.0, 1.0, state.closed_short[rows] + shorts)
+        market.exempt(rows[self.closed_whole(rows)])
         market.look_again(rows)
-        market.move_prices(self.scenario.price_shocked * rules.impact.price_factor(end))
+        market.move_prices(price)
+
+    def _units(self, rows: Rows, longs: FloatArray, shorts: FloatArray) -> FloatArray:
+        """Return the net units sold where accounts close these shares of their longs and of their shorts."""
+        graph, tilt = self.graph, (longs - shorts) / 2.0
+        units = graph.column_sums(graph.quantity, (longs + shorts) / 2.0, rows)
+        if tilt.any():  # a q = (a + b)/2 q + (a - b)/2 |q| where q > 0, and b q likewise where q < 0
+            units += abs(graph.quantity[rows]).T @ tilt
+        return np.where(graph.sellable, units, 0.0)
+
+    def _move(self, units: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the price after a sale, and the price at which it trades."""
+        graph, impact, start, before = self.graph, self.impact, self.size, self.market.price
+        if impact.volume == "current":
+            self.size = start + (units * before) / graph.depth
+        else:
+            self.size = ((self.sold + units) * graph.price) / graph.depth
+        after = self.scenario.price_shocked * impact.price_factor(self.size)
+        if self.rules.alpha is None:
+            return after, self.scenario.price_shocked * impact.average_factor(start, self.size)
+        return after, before + self.rules.alpha * (after - before)
 
     def settle(self, rows: Rows) -> dict[str, float]:
         """Settle the shortfalls of accounts now wholly closed: the fund pays, open members share the rest (7 and 8)."""
         graph = self.graph
-        rows = rows[self.market.accounts.closed[rows] == 1.0]
+        rows = rows[self.closed_whole(rows)]
         shortfall = np.maximum(-self.market.equity(rows), 0.0)
         self.shortfall[rows] = shortfall
         due = graph.column_sums(graph.membership, shortfall, rows)
@@ -137,13 +228,15 @@ class Path:
     def arrays(self) -> CascadeArrays:
         """Return what the path has come to."""
         state = self.market.accounts
+        one_share = np.array_equal(state.closed_long, state.closed_short)
         return CascadeArrays(
             price_shocked=self.scenario.price_shocked,
             price_after=self.market.price,
             sold=self.sold,
             value_sold=self.value_sold,
             losses=self.scenario.losses,
-            closed=state.closed,
+            closed=state.closed_long,
+            closed_short=None if one_share else state.closed_short,
             breach_round=self.breach_round,
             proceeds=self.proceeds,
             penalty=self.penalty,
@@ -157,44 +250,25 @@ class Path:
         )
 
 
-def run_path(
-    graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, *, look_at_all: bool = False
-) -> tuple[CascadeArrays, Solution]:
+def run_path(path: Path) -> tuple[CascadeArrays, Solution]:
     """Carry out rounds until nobody is in breach, or what is left to close is negligible."""
-    path = Path(graph, scenario, rules, look_at_all=look_at_all)
-    gross_value = graph.rest[1].sum()
-    for step in range(1, rules.max_rounds + 1):
-        rows, equity = path.breached(step)
-        if rows.size == 0:
-            return path.arrays(), Solution(Status.CONVERGED, step - 1, 0.0, path.market.looks)
-        share, closing = path.closed_share(rows, equity)
-        _check_share(share, graph, rows)
-        if not (share == 1.0).any() and closing.sum() <= rules.tol * gross_value:
-            residual = float(closing.sum() / gross_value)
-            return path.arrays(), Solution(Status.CONVERGED, step - 1, residual, path.market.looks)
-        path.breach_round[rows] = np.where(path.breach_round[rows] == 0, step, path.breach_round[rows])
-        before = path.market.price.copy()
-        path.trade(rows, share)
-        moved = np.divide(path.market.price, before, out=np.ones_like(before), where=before > 0)
-        first = {
-            "breached": rows.size,
-            "closed_value": float(closing.sum()),
-            "largest_move": float(np.abs(moved - 1).max()),
-        }
-        path.rounds.append(first | path.settle(rows))
-    return path.arrays(), Solution(Status.STEP_LIMIT, rules.max_rounds, _open_breach(path), path.market.looks)
+    solution, _ = iterate(path.change, path.advance, max_steps=path.rules.max_rounds)
+    return path.arrays(), replace(solution, looks=path.market.looks)
 
 
-def _open_breach(path: Path) -> float:
-    """Return the value that was still to be closed at the step limit, as a share of gross value."""
-    (rows, equity), gross_value = path.breached(path.rules.max_rounds + 1), path.graph.rest[1].sum()
-    return float(path.closed_share(rows, equity)[1].sum() / gross_value) if rows.size and gross_value else 0.0
+def _sides(value: FloatArray, gross: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the value of longs and of shorts, given their difference and their sum."""
+    return (gross + value) / 2.0, (gross - value) / 2.0
 
 
-def _check_share(share: FloatArray, graph: ExposureGraph, rows: Rows) -> None:
-    wrong = np.flatnonzero(~((share > 0.0) & (share <= 1.0)))
+def _check_sides(closing: Closing, graph: ExposureGraph) -> None:
+    long, short = closing.sides.long, closing.sides.short
+    right = (long >= 0.0) & (long <= 1.0) & (short >= 0.0) & (short <= 1.0) & (np.maximum(long, short) > 0.0)
+    wrong = np.flatnonzero(~right)
     if wrong.size:
-        account = label_text(graph.accounts[rows[wrong[0]]])
+        first = wrong[0]
+        account = label_text(graph.accounts[closing.rows[first]])
         raise ParameterError(
-            f"the liquidation rule closes {share[wrong[0]]} of account {account!r}; it must be in (0, 1]"
+            f"the liquidation rule closes {long[first]:g} of the longs and {short[first]:g} of the shorts of account "
+            f"{account!r}; both must be in [0, 1], and one of them above 0"
         )

@@ -111,8 +111,8 @@ def random_rules(rng: np.random.Generator) -> Rules:
 def rarer_rules(rng: np.random.Generator, rules: Rules, m: int) -> Rules:
     """Put in the place of some rules others, now and then, and draw how volume counts and at which price rounds trade.
 
-    The curves are bound to assets a0, a1, ... in this order. Left out is what crowds of shorts that buy back would drive
-    to infinity: a constant product, and a floor at current prices.
+    The curves are bound to assets a0, a1, ... in this order. Left out is what crowds of shorts that buy back drive to
+    infinity: a constant product, and what is exponential at current prices.
     """
     cap, factor, bonus = rng.uniform(4.0, 20.0), rng.uniform(0.3, 1.0), rng.uniform(0.0, 0.15)
     others: list[Liquidation] = [
@@ -120,7 +120,7 @@ def rarer_rules(rng: np.random.Generator, rules: Rules, m: int) -> Rules:
         ("leverage", cap, rng.uniform(0.6, 1.0) * cap),
         ("repay", factor, bonus, rng.uniform(0.6, 1.0)),
     ]
-    volume = "current" if rng.random() < 0.3 else "initial"
+    volume = "current" if rng.random() < 0.4 else "initial"
     curves: list[Any] = [
         cg.FloorExponentialImpact(rng.uniform(0.1, 0.6)),
         cg.SquareRootImpact({f"a{k}": rng.uniform(0.05, 0.5) for k in range(m)}, volume=volume),
@@ -132,7 +132,7 @@ def rarer_rules(rng: np.random.Generator, rules: Rules, m: int) -> Rules:
         rules,
         liquidation=others[rng.choice(3, p=[0.66, 0.13, 0.21])],
         impact=impact,
-        volume=volume if isinstance(impact, str) else impact.volume,
+        volume={"linear": volume, "exponential": "initial"}[impact] if isinstance(impact, str) else impact.volume,
         alpha=float(rng.choice([0.0, 0.5, rng.random(), 1.0])) if rng.random() < 0.3 else None,
     )
 
