@@ -71,9 +71,9 @@ def model_of(rules: Rules) -> cg.MarginCascade:
     )
 
 
-def run_case(case: Case, **options: Any) -> cg.CascadeResult:
-    """Run a case through the library."""
-    graph = graph_of(case.market)
+def run_case(case: Case, graph: cg.ExposureGraph | None = None, **options: Any) -> cg.CascadeResult:
+    """Run a case through the library, on the graph of its market where that is already there."""
+    graph = graph_of(case.market) if graph is None else graph
     return model_of(case.rules).run(
         graph,
         dict(zip(graph.assets, case.shock, strict=True)),

@@ -141,9 +141,13 @@ def test_more_stress_never_closes_less_at_either_end():
             harder = replace(case, market=replace(case.market, depth=case.market.depth * 0.7))
         else:
             harder = replace(case, market=replace(case.market, insurance_fund=case.market.insurance_fund * 0.5))
-        for before, after in zip(*(closed(both_ends(one)) for one in (case, harder)), strict=True):
+        mild, hard = (both_ends(one) for one in (case, harder))
+        for before, after in zip(closed(mild), closed(hard), strict=True):
             assert (after >= before - 1e-9).all(), which
             changed += bool((after > before).any())
+        for before, after in ((mild.least, hard.least), (mild.greatest, hard.greatest)):
+            rise = (after.arrays.price_after - before.arrays.price_after) / case.market.price
+            assert (side * rise <= 1e-9).all()  # of what is held long no price rises, of what is held short none falls
     assert changed > 100
 
 

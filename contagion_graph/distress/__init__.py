@@ -1,0 +1,1 @@
+"""Distress that spreads along a network: relative losses of equity, from node to node."""

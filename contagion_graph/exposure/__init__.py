@@ -1,0 +1,1 @@
+"""What traders are exposed to: directly, and through what others do."""

@@ -1,0 +1,50 @@
+"""What traders hold."""
+
+from scipy import sparse
+
+from contagion_graph.errors import ParameterError
+from contagion_graph.exposure.matrix import ExposureMatrix
+from contagion_graph.exposure.setting import check_graph, traders_of
+from contagion_graph.graph import ExposureGraph
+
+
+def direct_exposure(graph: ExposureGraph, *, net: bool = True) -> ExposureMatrix:
+    """Return what each trader holds of each asset, at the prices of the graph.
+
+    Net: sum over its accounts of Q_ij p_j, below 0 where it is short. Not net: sum over its accounts of |Q_ij| p_j; in
+    one account, positions in one asset are margined together, and offset each other also there.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        n accounts, m assets.
+    net : bool
+        Whether a long in one account makes up for a short in another.
+
+    Returns
+    -------
+    ExposureMatrix
+        Traders x assets [currency]; all of it is in the sparse `cells`.
+
+    Raises
+    ------
+    ParameterError
+        If graph is no graph, or net neither True nor False.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_tables(
+    ...     positions={"trader": ["A", "A"], "asset": ["X", "X"], "quantity": [2.0, -3.0], "subaccount": ["1", "2"]},
+    ...     assets={"asset": ["X"], "price": [10.0]},
+    ... )
+    >>> [float(cg.direct_exposure(graph, net=net).trader("A")["X"]) for net in (True, False)]
+    [-10.0, 50.0]
+    """
+    check_graph(graph)
+    if not isinstance(net, bool):
+        raise ParameterError(f"net is {net!r}; it must be True or False")
+    every, q = traders_of(graph, None), graph.quantity
+    value = sparse.csr_array(((q.data if net else abs(q.data)) * graph.price[q.indices], q.indices, q.indptr), q.shape)
+    name = "value held [currency]" if net else "gross value held [currency]"
+    return ExposureMatrix(every.labels, graph.assets, (), every.add(value), every.add(q), name)

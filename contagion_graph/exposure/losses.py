@@ -1,0 +1,183 @@
+"""What accounts lose in a run of a cascade, in factored form.
+
+An account that is never in breach holds what it held: from the start on, or from the shock on, it loses
+
+    Q_i.(p_start - p_after) + b_i C_k
+
+with C_k the sum of its pool's water levels. So one run comes to m price moves, v levels, and a correction for the few
+accounts that traded, paid all they had into a shared loss, or weighed otherwise in it. Many runs are columns of these.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from contagion_graph.errors import ConvergenceError
+from contagion_graph.exposure.matrix import Positions
+from contagion_graph.exposure.setting import Traders, weights_matrix
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.margin.model import MarginCascade
+from contagion_graph.results import CascadeArrays, CascadeResult
+from contagion_graph.tables.schema import BoolArray, FloatArray
+
+Measure = Literal["loss", "indirect"]
+Terms = tuple[tuple[sparse.csr_array, FloatArray], ...]
+BY_ACCOUNT = ("losses", "proceeds", "penalty", "socialised", "shortfall", "closed", "closed_short", "breach_round")
+ROUNDING = 1e-12
+ROWS_AT_ONCE = 65_536
+
+
+class Run(NamedTuple):
+    """One run: price moves (m,) [currency per unit], levels (v,), corrections (n, 1) [currency]."""
+
+    moves: FloatArray
+    level: FloatArray
+    cells: sparse.csc_array
+
+    def less(self, other: "Run") -> "Run":
+        """Return the difference of two runs."""
+        return Run(self.moves - other.moves, self.level - other.level, (self.cells - other.cells).tocsc())
+
+
+class Losses:
+    """Turns results of one model on one graph into losses of the accounts of some traders, less those of a baseline.
+
+    Parameters
+    ----------
+    baseline : CascadeResult
+        The run that the others are compared with.
+    traders : Traders
+        Whose accounts count.
+    measure : {"loss", "indirect"}
+        Loss, or loss - standalone.
+    """
+
+    def __init__(self, baseline: CascadeResult, traders: Traders, measure: Measure) -> None:
+        self.graph, self.sharing = baseline.graph, baseline.model.sharing
+        self.traders, self.measure = traders, measure
+        self.at_rest = baseline.solution.steps == 0
+        self.baseline = self._run(baseline)
+
+    @cached_property
+    def base(self) -> FloatArray:
+        """The weights b at the prices before the shock, shape (n,)."""
+        weights: FloatArray = self.sharing.weights(self.graph, self.graph.price)
+        return weights
+
+    def of(self, result: CascadeResult) -> Run:
+        """Return what a result says that the baseline does not."""
+        return self._run(result).less(self.baseline)
+
+    def by_asset(self, model: MarginCascade, columns: Positions, size: float) -> list[Run]:
+        """Return the runs in which one asset after the other moves by `size`."""
+        quiet, labels, none = self._quiet(size), self.graph.assets, np.zeros(len(self.graph.pools))
+        runs = []
+        for column in columns:
+            if quiet[column]:
+                moves = np.zeros(len(labels))
+                moves[column] = 0.0 if self.measure == "indirect" else -size * self.graph.price[column]
+                runs.append(Run(moves, none, sparse.csc_array((len(self.graph.accounts), 1))).less(self.baseline))
+                continue
+            try:
+                runs.append(self.of(model.run(self.graph, {labels[column]: size})))
+            except ConvergenceError as error:
+                error.add_note(f"in the run with shock={{{labels[column]!r}: {size}}}")
+                raise
+        return runs
+
+    def _quiet(self, size: float) -> BoolArray:
+        """Say of each asset whether nobody comes into breach when it alone moves: then nothing follows, shape (m,).
+
+        Slack then moves by (q_ij - mu_ij) p0_j size, and stays above 0 by as much as rounding can be.
+        """
+        graph, quiet = self.graph, np.full(len(self.graph.assets), self.at_rest)
+        slack = graph.cash + graph.rest[0] - graph.rest[2] - ROUNDING * (np.abs(graph.cash) + graph.rest[1])
+        if not self.at_rest or (slack < 0.0).any():
+            return np.zeros_like(quiet)
+        indptr, indices = graph.quantity.indptr, graph.quantity.indices
+        for start in range(0, slack.size, ROWS_AT_ONCE):
+            rows = slice(start, min(start + ROWS_AT_ONCE, slack.size))
+            part = slice(indptr[rows.start], indptr[rows.stop])
+            column = indices[part]
+            moved = (graph.quantity.data[part] - graph.margin_units.data[part]) * (graph.price * size)[column]
+            left = np.repeat(slack[rows], np.diff(indptr[rows.start : rows.stop + 1])) + moved
+            quiet[column[left < 0.0]] = False
+        return quiet
+
+    def terms(self, runs: Sequence[Run]) -> tuple[Terms, sparse.csr_array]:
+        """Return terms and cells of an `ExposureMatrix` with one column a run."""
+        moves, levels = (np.stack(each, axis=1) for each in ([run.moves for run in runs], [run.level for run in runs]))
+        terms: Terms = ((self._held, moves),)
+        if levels.any():
+            terms += ((self.traders.add(weights_matrix(self.graph, self.base)), levels),)
+        return terms, self.traders.add(sparse.hstack([run.cells for run in runs], format="csr"))
+
+    def by_trader(self, run: Run) -> FloatArray:
+        """Return what one run costs each trader [currency]."""
+        terms, cells = self.terms([run])
+        total: FloatArray = cells.toarray()[:, 0]
+        for left, right in terms:
+            total += left @ right[:, 0]
+        return total
+
+    @cached_property
+    def _held(self) -> sparse.csr_array:
+        return self.traders.add(self.graph.quantity)
+
+    def _run(self, result: CascadeResult) -> Run:
+        graph, end = self.graph, result.arrays
+        moves = (end.price_shocked if self.measure == "indirect" else graph.price) - end.price_after
+        level, uneven = np.zeros(len(graph.pools)), np.zeros(0, dtype=np.int64)
+        if end.socialised.any():
+            level, uneven = self._levels(end)
+        rows = np.union1d(np.flatnonzero(end.breach_round), uneven)
+        rows = rows[self.traders.accounts[rows]]
+        values = np.zeros(rows.size)
+        if rows.size:
+            values = accounts_of(result, rows).accounts[self.measure].to_numpy() - graph.quantity[rows] @ moves
+            if level.any():
+                values -= self.base[rows] * level[graph.pool_of[rows]]
+        column = (values, rows, np.array([0, rows.size]))
+        return Run(moves, level, sparse.csc_array(column, shape=(len(graph.accounts), 1)))
+
+    def _levels(self, end: CascadeArrays) -> tuple[FloatArray, Positions]:
+        """Return the level of each pool, and the accounts that have not borne b times it."""
+        pool, level = self.graph.pool_of, np.zeros(len(self.graph.pools))
+        base = self.sharing.weights(self.graph, end.price_shocked)  # some move with the shock
+        per_weight = np.divide(end.socialised, base, out=np.zeros_like(base), where=base > 0.0)
+        np.maximum.at(level, pool, per_weight)  # whoever could not pay in full, or left early, bore less
+        even = self.base * level[pool]
+        return level, np.flatnonzero(np.abs(end.socialised - even) > ROUNDING * even)
+
+
+def accounts_of(result: CascadeResult, rows: Positions) -> CascadeResult:
+    """Return the part of a result that speaks of some accounts (ascending), for its table `accounts`."""
+    graph, end = result.graph, result.arrays
+    part = {
+        **{"quantity": graph.quantity[rows], "margin_units": graph.margin_units[rows], "cash": graph.cash[rows]},
+        **{"accounts": graph.accounts[rows], "share": None, "records": None, "attributes": {}},
+    }
+    columns = {name: getattr(end, name) for name in BY_ACCOUNT}
+    columns = {name: column if column is None else column[rows] for name, column in columns.items()}
+    return replace(result, graph=replace(graph, **part), arrays=replace(end, **columns))
+
+
+def changed_state(end: CascadeArrays, before: CascadeArrays) -> BoolArray:
+    """Say which accounts are in another state, open, closed in part or closed whole, than in another run."""
+    states = [(each.breach_round > 0).astype(np.int8) + each.closed_whole for each in (end, before)]
+    changed: BoolArray = states[0] != states[1]
+    return changed
+
+
+def standalone(graph: ExposureGraph, asset: int, size: float) -> FloatArray:
+    """Return min(direct, positive equity) of every account where one price alone moves [currency].
+
+    direct_i = -Q_ij p0_j size
+    """
+    direct = graph.quantity[:, [asset]].toarray()[:, 0] * (-size * graph.price[asset])
+    least: FloatArray = np.minimum(direct, np.maximum(graph.cash + graph.rest[0], 0.0))
+    return least

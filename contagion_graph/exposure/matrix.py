@@ -1,0 +1,214 @@
+"""A labelled traders x assets matrix that is never written out: sparse rows times a few columns of dense numbers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.rules.checks import check_number
+from contagion_graph.tables.schema import FloatArray
+from contagion_graph.tables.vectors import row_of, text_index
+
+LARGEST_TABLE = 10_000_000  # entries that to_pandas writes out: 80 MB
+CELLS_AT_ONCE = 500_000
+Positions = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ExposureMatrix:
+    """One number for each of t traders and a assets, held in factored form.
+
+    What an asset does to a trader who does not trade passes through few numbers, the prices and the loss levels:
+
+        value_ti = sum over terms of (left @ right)_ti + cells_ti
+
+    with `left` sparse (what a trader holds, its weight in loss sharing) and `right` dense (how prices and loss levels
+    move with each asset). `cells` holds what is not of that form: traders who traded, were capped or defaulted.
+
+    Parameters
+    ----------
+    traders, assets : Index
+        The labels of rows and columns.
+    terms : tuple of (csr_array of shape (t, c), ndarray of shape (c, a))
+        The products.
+    cells : csr_array, shape (t, a)
+        What is added to them.
+    held : csr_array, shape (t, a)
+        Net units that each trader holds of each asset.
+    name : str
+        What a number is, and its unit.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[2.0, 0.0], [1.0, 3.0]], price=[10.0, 5.0], traders=["A", "B"])
+    >>> direct = cg.direct_exposure(graph)
+    >>> direct
+    <ExposureMatrix: 2 traders x 2 assets; value held [currency]>
+    >>> direct.trader("B").tolist(), direct.asset("0").tolist()
+    ([10.0, 15.0], [20.0, 10.0])
+    >>> direct.top(1)
+      trader asset  value
+    0      A     0   20.0
+    """
+
+    traders: "pd.Index[str]"
+    assets: "pd.Index[str]"
+    terms: tuple[tuple[sparse.csr_array, FloatArray], ...]
+    cells: sparse.csr_array
+    held: sparse.csr_array
+    name: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of traders and of assets."""
+        return len(self.traders), len(self.assets)
+
+    def trader(self, label: object) -> "pd.Series[float]":
+        """Return the row of one trader, by asset.
+
+        Raises
+        ------
+        TableError
+            An unknown label.
+        """
+        row = _position("trader", label, self.traders)
+        return pd.Series(self._rows(row, row + 1)[0], index=self.assets, name=self.traders[row])
+
+    def asset(self, label: object) -> "pd.Series[float]":
+        """Return the column of one asset, by trader.
+
+        Raises
+        ------
+        TableError
+            An unknown label.
+        """
+        column = _position("asset", label, self.assets)
+        values = self.cells[:, [column]].toarray()[:, 0]
+        for left, right in self.terms:
+            values = values + left @ right[:, column]
+        return pd.Series(values, index=self.traders, name=self.assets[column])
+
+    def blocks(self, n_traders: int | None = None) -> Iterator[pd.DataFrame]:
+        """Yield tables of some traders each, in order, which together are the whole matrix.
+
+        Parameters
+        ----------
+        n_traders : int, optional
+            Rows of a table; None: as many as make half a million entries.
+        """
+        if n_traders is not None:
+            check_number("blocks", "n_traders", n_traders, low=1, whole=True)
+        for start, values in self._chunks(n_traders):
+            yield pd.DataFrame(values, index=self.traders[start : start + len(values)], columns=self.assets)
+
+    def top(self, k: int = 10, *, not_held: bool = False, absolute: bool = False) -> pd.DataFrame:
+        """Return the k largest entries, the largest first.
+
+        Parameters
+        ----------
+        k : int
+            At least 1; fewer are returned where there are fewer.
+        not_held : bool
+            Only of assets of which the trader holds nothing, net.
+        absolute : bool
+            The largest in size, whatever the sign.
+
+        Returns
+        -------
+        DataFrame
+            trader, asset, value; equal values in the order of traders and assets.
+        """
+        check_number("top", "k", k, low=1, whole=True)
+        rank: np.ufunc = np.absolute if absolute else np.positive
+        place, best = np.empty(0, dtype=np.int64), np.empty(0)
+        for start, values in self._chunks(None):
+            flat = values.ravel()
+            near = rank(flat) > (rank(best[-1]) if best.size == k else -np.inf)
+            if not_held:
+                near &= self.held[start : start + len(values)].toarray().ravel() == 0.0
+            place = np.append(place, np.flatnonzero(near) + start * len(self.assets))
+            best = np.append(best, flat[near])
+            order = _largest(rank(best), k)
+            place, best = place[order], best[order]
+        row, column = np.divmod(place, max(len(self.assets), 1))
+        return pd.DataFrame({"trader": self.traders[row], "asset": self.assets[column], "value": best})
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the whole matrix as a table, up to ten million entries.
+
+        Raises
+        ------
+        ParameterError
+            If it is larger.
+        """
+        n_traders, n_assets = self.shape
+        if n_traders * n_assets > LARGEST_TABLE:
+            raise ParameterError(
+                f"{n_traders:,} traders x {n_assets:,} assets are {n_traders * n_assets:,} entries, and to_pandas "
+                f"writes out at most {LARGEST_TABLE:,}; name fewer traders= or assets=, take top(k), or use blocks()"
+            )
+        return pd.DataFrame(self._rows(0, n_traders), index=self.traders, columns=self.assets)
+
+    def _rows(self, start: int, stop: int) -> FloatArray:
+        values: FloatArray = self.cells[start:stop].toarray()
+        for left, right in self.terms:
+            values += left[start:stop] @ right
+        return values
+
+    def _chunks(self, n_traders: int | None) -> Iterator[tuple[int, FloatArray]]:
+        size = n_traders or max(1, CELLS_AT_ONCE // max(len(self.assets), 1))
+        for start in range(0, len(self.traders), size):
+            yield start, self._rows(start, min(start + size, len(self.traders)))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self.traders):,} traders x {len(self.assets):,} assets; {self.name}>"
+
+
+def _position(where: str, label: object, index: "pd.Index[str]") -> int:
+    faults = Faults()
+    rows = row_of(where, label, index, faults)
+    faults.raise_if_any()
+    return rows[0]
+
+
+def positions_of(where: str, labels: object, index: "pd.Index[str]") -> Positions:
+    """Return the positions of labels in an index, each once, in the order given; None: all.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> positions_of("assets", ["ETH", "BTC", "ETH"], pd.Index(["BTC", "ETH"])).tolist()
+    [1, 0]
+    >>> positions_of("assets", ["EHT"], pd.Index(["BTC", "ETH"]))
+    Traceback (most recent call last):
+    contagion_graph.errors.TableError: 1 fault (rows count from 0):
+      1. assets: unknown label 'EHT' (did you mean 'ETH'?). Use a label of the graph.
+    """
+    if labels is None:
+        return np.arange(len(index))
+    if isinstance(labels, str | bytes) or not hasattr(labels, "__iter__"):
+        raise ParameterError(f"{where}={labels!r} is one label or none; give a list of labels")
+    wanted, faults = text_index(labels).unique(), Faults()
+    if not len(wanted):
+        raise ParameterError(f"{where} is empty; name at least one label of the graph, or leave it out for all")
+    found = np.asarray(index.get_indexer(wanted))
+    for label in wanted[found < 0]:
+        row_of(where, label, index, faults)
+    faults.raise_if_any()
+    return found
+
+
+def _largest(values: FloatArray, k: int) -> Positions:
+    """Return where the k largest values are, the largest first, equal ones in order."""
+    if values.size > k:
+        least = np.partition(values, values.size - k)[values.size - k]
+        near = np.flatnonzero(values >= least)
+    else:
+        near = np.arange(values.size)
+    order: Positions = near[np.argsort(-values[near], kind="stable")[:k]]
+    return order

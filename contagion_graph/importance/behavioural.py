@@ -1,0 +1,198 @@
+"""Systemic importance by what traders do: what their liquidation, or their sales, cost the others."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.importance.coalitions import Game, Measure, chosen_traders
+from contagion_graph.importance.knockout_bounds import Bounds, largest, unbounded
+from contagion_graph.margin.model import MarginCascade
+from contagion_graph.margin.vulnerable_banks import greenwood_landier_thesmar
+from contagion_graph.rules.checks import check_number
+from contagion_graph.shocks import Shock
+
+
+def knockout(
+    graph: ExposureGraph,
+    model: MarginCascade,
+    shock: Shock,
+    *,
+    k: int | None = None,
+    measure: Measure = "loss",
+    traders: Iterable[object] | None = None,
+) -> "pd.Series[float]":
+    """Return how much less the others lose in a shock if one trader is not there to be liquidated.
+
+    With v(N) what the model makes of all traders N, and v(N - i) what it makes of the market without trader i,
+
+        knock-out_i = [v(N) - v(N - i)] with the shock  -  [v(N) - v(N - i)] without it.
+
+    Without i: its accounts hold no position and no cash, and have no part in loss sharing. v is the sum of the losses
+    E(p0) - E(end) of the traders other than i ("loss"), of the shortfalls that closed accounts leave to their pools,
+    i's own among them ("shortfall"), or of what neither funds nor members pay ("uncovered"). A trader who bears shared
+    losses, or is on the other side of what is sold, can have a knock-out below 0: without it the others lose more.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        The positions before the shock.
+    model : MarginCascade
+        The cascade.
+    shock : mapping or Series asset -> relative price change
+        -0.30 = falls by 30 %.
+    k : int, optional
+        Return only the k largest. Where whole accounts are liquidated, no loss is shared and every asset is held on one
+        side, whole groups of traders are ruled out by one run each, by bounds that are proven to keep the k largest;
+        elsewhere every trader that can matter is run.
+    measure : {"loss", "shortfall", "uncovered"}
+        v.
+    traders : iterable of labels, optional
+        Whose absence to try; None: everybody's.
+
+    Returns
+    -------
+    Series
+        Currency, by trader: in the order of the graph, or of `traders`; the k largest from the largest down.
+        ``attrs["runs"]`` is the number of cascades that were run, ``attrs["method"]`` says which were.
+
+    Raises
+    ------
+    ParameterError
+        A model that is no MarginCascade, an unknown measure or trader, no trader, k below 1.
+    TableError, ConvergenceError
+        As in `MarginCascade.run`.
+
+    Notes
+    -----
+    Who is never in breach sells nothing: where no loss is shared in its pool, its knock-out is 0 and needs no run. Each
+    other trader needs one cascade, and one more where accounts are in breach without any shock. Limited liability
+    ends a trader's loss at its equity; what it cannot pay is in the shortfall.
+
+    References
+    ----------
+    Leave-one-out, the last term of the Shapley value. The proof of the bounds is in `knockout_bounds`.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[10.0], [10.0], [5.0]], price=100.0, depth=1e4, margin_long=0.1, cash=[-850.0, -500.0, 0.0],
+    ...     traders=["A", "B", "C"], assets=["ETH"],
+    ... )
+    >>> model = cg.MarginCascade(sharing=None)
+    >>> cg.importance.knockout(graph, model, {"ETH": -0.1}).round(2).to_dict()
+    {'A': 128.47, 'B': 0.0, 'C': 0.0}
+    """
+    if k is not None:
+        check_number("knockout", "k", k, low=1, whole=True)
+    chosen = chosen_traders("knockout", graph, traders)
+    game = Game(graph, model, shock, measure=measure, name="knockout")
+    runs = chosen[game.matters[chosen]]
+    values = dict.fromkeys(chosen.tolist(), 0.0)
+    why = unbounded(game)
+    if k is None or k >= chosen.size or why:
+        values |= {trader: game.knockout(trader) for trader in runs.tolist()}
+        method = f"every trader that can matter was run{f': {why}' if k is not None and why else ''}"
+    else:
+        values = _largest(game, values, runs, int(k))
+        method = "groups that cannot hold one of the largest were ruled out by bounds"
+    result = pd.Series(values, dtype=np.float64).reindex([number for number in chosen.tolist() if number in values])
+    series = pd.Series(result.to_numpy(), graph.traders[result.index].rename("trader"), name="knockout")
+    if k is not None:
+        series = series.sort_values(ascending=False, kind="stable").head(int(k))
+    series.attrs = {"runs": sum(case.runs for case in (game.shocked, game.quiet)), "method": method}
+    return series
+
+
+def _largest(game: Game, values: dict[int, float], runs: Any, k: int) -> dict[int, float]:
+    """Return the knock-outs needed to know the k largest; who matters without a shock too has no bound, and is run."""
+    for _, case in game.cases[1:]:
+        values |= {trader: game.knockout(trader) for trader in runs[case.matters[runs]].tolist()}
+        runs = runs[~case.matters[runs]]
+    bounded = set(runs.tolist())
+    known = {trader: value for trader, value in values.items() if trader not in bounded}
+    if not runs.size:
+        return known
+    sold = np.bincount(game.graph.trader_of, weights=game.graph.rest[1], minlength=len(game.graph.traders))
+    return largest(Bounds(game), k, known, runs[np.argsort(-sold[runs], kind="stable")])
+
+
+def systemicness(
+    graph: ExposureGraph, shock: Shock, *, leverage: Any = None, cap: float | None = None, limited: bool = False
+) -> "pd.Series[float]":
+    """Return the share of all equity that a trader's sales cost if all return to their leverage after a shock.
+
+    S_i of `cg.named.greenwood_landier_thesmar`, which describes the parameters; it adds up to the aggregate
+    vulnerability. Dimensionless, by trader; above 0 for a loss.
+
+    Parameters
+    ----------
+    graph, shock, leverage, cap, limited
+        As there.
+
+    Returns
+    -------
+    Series
+
+    Raises
+    ------
+    ParameterError, TableError
+        As there.
+
+    References
+    ----------
+    Greenwood, Landier & Thesmar (2015), J. Financial Economics 115(3).
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[50.0, 50.0], [0.0, 80.0]], price=1.0, depth=1e4, cash=[-90.0, -70.0], assets=["X", "Y"]
+    ... )
+    >>> cg.importance.systemicness(graph, {"X": -0.1}).round(6).tolist()
+    [0.02025, 0.0]
+    """
+    banks = greenwood_landier_thesmar(graph, shock, leverage=leverage, cap=cap, limited=limited)
+    return banks.systemicness.rename_axis("trader")
+
+
+def indirect_vulnerability(
+    graph: ExposureGraph, shock: Shock, *, leverage: Any = None, cap: float | None = None, limited: bool = False
+) -> "pd.Series[float]":
+    """Return the share of its equity that a trader loses as all return to their leverage after a shock.
+
+    IV_i of `cg.named.greenwood_landier_thesmar`, which describes the parameters: what fire sales cost it, without the
+    shock itself. Dimensionless, by trader; NaN where equity is not positive.
+
+    Parameters
+    ----------
+    graph, shock, leverage, cap, limited
+        As there.
+
+    Returns
+    -------
+    Series
+
+    Raises
+    ------
+    ParameterError, TableError
+        As there.
+
+    References
+    ----------
+    Greenwood, Landier & Thesmar (2015), J. Financial Economics 115(3).
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[50.0, 50.0], [0.0, 80.0]], price=1.0, depth=1e4, cash=[-90.0, -70.0], assets=["X", "Y"]
+    ... )
+    >>> cg.importance.indirect_vulnerability(graph, {"X": -0.1}).round(6).tolist()
+    [0.0225, 0.018]
+    """
+    banks = greenwood_landier_thesmar(graph, shock, leverage=leverage, cap=cap, limited=limited)
+    return banks.indirect_vulnerability.rename_axis("trader")

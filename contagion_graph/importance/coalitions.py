@@ -1,0 +1,266 @@
+"""Markets from which some traders are absent, or in which they hold less, and what a cascade comes to there.
+
+An absent trader holds nothing: no position, no cash, no part in losses that are shared. For everybody else that is the
+same as if its accounts could not be liquidated and had no weight in loss sharing: they then sell nothing, leave no
+shortfall and bear none. So `Case.without` leaves the matrices as they are, and gives these accounts cash that no price
+can use up; what is known of the graph at rest stays true.
+
+**Who closes is monotone in who is there**, where there is no `obstacle`: whole accounts close, no loss is shared (an
+open account is tested on cash + Q.p alone), what is sold counts at the price before the shock (how far sales have moved
+along the price impact depends on who has closed, not on when), every sellable asset is held on one side only and no
+cell needs more margin than it is worth (a price that moves against that side helps nobody's slack). Let C_r(A) be the
+accounts that have closed by round r where traders A are absent. If A is a subset of B, C_r(B) is a subset of C_r(A): so
+it is for r = 0, and if for r, sales have moved at least as far without A, prices are no better, and whoever of those
+present without B is in breach is in breach there too. So who never closes when all are there never does, and a market
+of those who do has the same prices: absences need to be run on that one alone.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph.errors import ParameterError, nearest
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.margin.book import is_isotone
+from contagion_graph.margin.model import MarginCascade
+from contagion_graph.results import CascadeResult
+from contagion_graph.rules.liquidation import FullLiquidation
+from contagion_graph.rules.sharing import ProRata
+from contagion_graph.shocks import Shock, scenario
+from contagion_graph.tables.schema import BoolArray, FloatArray
+
+Measure = Literal["loss", "shortfall", "uncovered"]
+Numbers = np.ndarray[Any, np.dtype[np.int64]]
+UNBREAKABLE = 1e300  # cash that no price uses up, and that is still finite where it is added to something
+AT_REST = ("rest", "membership", "all_rows", "sensitivity", "block_borders", "cells")
+
+
+def chosen_traders(name: str, graph: ExposureGraph, traders: Iterable[object] | None) -> Numbers:
+    """Return the positions of some traders in `graph.traders`, in the order in which they are named; None: all.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[1.0], [2.0]], price=[10.0], traders=["Ann", "Bob"])
+    >>> chosen_traders("knockout", graph, ["Bobb"])
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: knockout: unknown trader 'Bobb' (did you mean 'Bob'?); name traders of ...
+    """
+    if traders is None:
+        return np.arange(len(graph.traders))
+    if isinstance(traders, str):
+        raise ParameterError(f"{name}: traders={traders!r} is a text; give a list of traders")
+    labels = [str(label) for label in traders]
+    if not labels:
+        raise ParameterError(f"{name}: traders is empty; name at least one, or leave it out for all")
+    numbers = graph.traders.get_indexer(pd.Index(labels))
+    for label, number in zip(labels, numbers, strict=True):
+        if number < 0:
+            hint = nearest(label, graph.traders)
+            raise ParameterError(f"{name}: unknown trader {label!r}{hint}; name traders of graph.traders")
+    if len(set(labels)) < len(labels):
+        raise ParameterError(f"{name}: a trader is named twice; name each once")
+    return np.asarray(numbers, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class GivenWeights:
+    """Loss sharing by weights that are given.
+
+    Parameters
+    ----------
+    base : ndarray, shape (n,)
+        Weight b >= 0 of every account.
+    """
+
+    base: FloatArray
+
+    def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+        """Return the weights."""
+        return self.base.copy()
+
+
+def obstacle(model: MarginCascade, graph: ExposureGraph) -> str:
+    """Say why who closes need not be monotone in who is there, in words; empty where it is. The margins are the rule's.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[1.0], [-2.0]], price=[10.0])
+    >>> obstacle(cg.MarginCascade(), graph), obstacle(cg.MarginCascade(sharing=None), graph)
+    ('losses are shared', 'longs and shorts of an asset meet')
+    """
+    reasons = {
+        "accounts close in parts": type(model.liquidation) is not FullLiquidation,
+        "losses are shared": model.sharing is not None,
+        "sales count at the price when sold": model.impact.volume != "initial",
+    }
+    found = next((reason for reason, holds in reasons.items() if holds), "")
+    return found or ("" if is_isotone(graph) else "longs and shorts of an asset meet")
+
+
+class Case:
+    """One scenario, run on the whole market and on parts of it.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        The whole market.
+    model : MarginCascade
+        The cascade.
+    shock : mapping or Series asset -> relative price change, or None
+        The scenario.
+    """
+
+    def __init__(self, graph: ExposureGraph, model: MarginCascade, shock: Shock | None) -> None:
+        self.graph, self.model, self.shock, self.runs = graph, model, shock, 1
+        self.full = model.run(graph, shock)
+        self.base = np.zeros(len(graph.accounts))
+        if model.sharing is not None:
+            self.base = model.sharing.weights(graph, scenario(graph, shock).price_shocked)
+
+    @cached_property
+    def matters(self) -> BoolArray:
+        """The traders whose absence can change anything for others, shape (traders,).
+
+        Who is never in breach sells nothing; where its pool shares no loss, it is not needed to bear any either.
+        """
+        end, graph = self.full.arrays, self.graph
+        shared = end.pool_shortfall > end.fund_used
+        accounts = end.breach_round > 0
+        if self.model.sharing is not None and shared.any():
+            known = isinstance(self.model.sharing, ProRata)  # a rule of one's own may weigh accounts by the others
+            accounts = accounts | (shared[graph.pool_of] & (self.base > 0.0)) if known else np.ones_like(accounts)
+        return np.bincount(graph.trader_of[accounts], minlength=len(graph.traders)) > 0
+
+    @cached_property
+    def market(self) -> tuple[ExposureGraph, FloatArray, Numbers]:
+        """The market on which absences are run: a graph, weights in loss sharing, the trader number of each account."""
+        graph = self.graph
+        if self.matters.all() or not self.matters.any() or obstacle(self.model, self.full.graph):
+            return graph, self.base, graph.trader_of.astype(np.int64)
+        rows = self.matters[graph.trader_of]
+        return (
+            graph.subset(traders=graph.traders[self.matters]),
+            self.base[rows],
+            graph.trader_of[rows].astype(np.int64),
+        )
+
+    def without(self, absent: BoolArray) -> CascadeResult:
+        """Run the scenario without some traders; what the result says of their accounts means nothing."""
+        market, base, trader_of = self.market
+        gone = absent[trader_of]
+        graph = replace(market, cash=np.where(gone, UNBREAKABLE, market.cash))
+        vars(graph).update({name: getattr(market, name) for name in AT_REST})
+        return self._run(graph, np.where(gone, 0.0, base))
+
+    def scaled(self, part: FloatArray) -> CascadeResult:
+        """Run the scenario with every account held in this part, from 0 to 1: positions, cash, weight in sharing."""
+        graph, q = self.graph, self.graph.quantity
+        cells = np.repeat(part, np.diff(q.indptr))
+        scaled = [
+            sparse.csr_array((matrix.data * cells, q.indices, q.indptr), q.shape) for matrix in (q, graph.margin_units)
+        ]
+        smaller = replace(graph, quantity=scaled[0], margin_units=scaled[1], cash=graph.cash * part, records=None)
+        return self._run(smaller, self.base * part)
+
+    def _run(self, graph: ExposureGraph, base: FloatArray) -> CascadeResult:
+        self.runs += 1
+        sharing = None if self.model.sharing is None else GivenWeights(base)
+        return replace(self.model, sharing=sharing).run(graph, self.shock)
+
+
+class Game:
+    """What a shock does to the market, or to a part of it, more than happens there without the shock.
+
+    Parameters
+    ----------
+    graph, model, shock
+        As in `Case`.
+    measure : {"loss", "shortfall", "uncovered"}
+        What is measured.
+    name : str
+        The function that asks, for messages.
+    """
+
+    def __init__(self, graph: ExposureGraph, model: MarginCascade, shock: Shock, *, measure: str, name: str) -> None:
+        if not isinstance(model, MarginCascade):
+            raise ParameterError(f"{name}: model is a {type(model).__name__}; it must be a MarginCascade")
+        if measure not in get_args(Measure):
+            raise ParameterError(f"{name}: measure is {measure!r}; it must be one of {', '.join(get_args(Measure))}")
+        self.graph, self.measure = graph, measure
+        self.shocked, self.quiet = Case(graph, model, shock), Case(graph, model, None)
+        self.cases = [(1.0, self.shocked)]
+        if self.quiet.full.arrays.breach_round.any():  # else nobody is ever in breach without a shock, whoever is there
+            self.cases.append((-1.0, self.quiet))
+        self.held = graph.column_sums(graph.quantity, np.ones(len(graph.accounts)))
+
+    @cached_property
+    def rows_of(self) -> list[Numbers]:
+        """The rows of the accounts of each trader, ascending."""
+        order = np.argsort(self.graph.trader_of, kind="stable")
+        sizes = np.bincount(self.graph.trader_of, minlength=len(self.graph.traders))
+        return np.split(order, np.cumsum(sizes)[:-1])
+
+    def without(self, absent: Numbers) -> float:
+        """Return the measure where these traders are absent."""
+        gone, held = self._gone(absent), self._held_without(absent)
+        return sum(sign * self.measured(case.without(gone), held) for sign, case in self.cases)
+
+    @property
+    def matters(self) -> BoolArray:
+        """The traders whose absence can change anything for others, shape (traders,)."""
+        matters: BoolArray = np.any([case.matters for _, case in self.cases], axis=0)
+        return matters
+
+    def knockout(self, trader: int) -> float:
+        """Return how much less is lost without a trader; of losses, only those of the others count."""
+        absent, change = np.array([trader]), 0.0
+        gone, held = self._gone(absent), self._held_without(absent)
+        for (sign, case), with_all in zip(self.cases, self.with_all, strict=True):
+            if case.matters[trader]:
+                change += sign * (with_all[trader] - self.measured(case.without(gone), held))
+        return change
+
+    def _gone(self, absent: Numbers) -> BoolArray:
+        gone = np.zeros(len(self.graph.traders), dtype=bool)
+        gone[absent] = True
+        return gone
+
+    @cached_property
+    def with_all(self) -> list[FloatArray]:
+        """The measure of each case with all present, less a trader's own loss where losses count; (traders,) each."""
+        values = [np.full(len(self.graph.traders), self.measured(case.full, self.held)) for _, case in self.cases]
+        if self.measure == "loss":
+            own = [case.full.traders["loss"].to_numpy() for _, case in self.cases]
+            values = [value - loss for value, loss in zip(values, own, strict=True)]
+        return values
+
+    def scaled(self, part: FloatArray) -> float:
+        """Return the measure where every account is held in this part."""
+        if not part.any():
+            return 0.0
+        held = self.graph.column_sums(self.graph.quantity, part)
+        return sum(sign * self.measured(case.scaled(part), held) for sign, case in self.cases)
+
+    def _held_without(self, absent: Numbers) -> FloatArray:
+        rows = np.sort(np.concatenate([self.rows_of[trader] for trader in absent])) if absent.size else absent
+        return self.held - self.graph.column_sums(self.graph.quantity, np.ones(rows.size), rows)
+
+    def measured(self, result: CascadeResult, held: FloatArray) -> float:
+        """Return the measure of a run; the loss is that of those who hold these units in all.
+
+        sum (E(p0) - E at the end) = held.p0 - (held - sold).p - sum (proceeds - penalty - socialised + shortfall):
+        cash cancels, so that of absent accounts plays no part.
+        """
+        end = result.arrays
+        if self.measure == "loss":
+            kept = end.proceeds - end.penalty - end.socialised + end.shortfall
+            left = held @ (self.graph.price - end.price_after) + end.sold @ end.price_after
+            return float(left - kept.sum())
+        return float((end.pool_shortfall if self.measure == "shortfall" else end.uncovered).sum())

@@ -1,0 +1,190 @@
+"""DebtRank on the exposure graph: losses of equity that are passed on through sales of assets held in common.
+
+A trader that has lost the share h_j of its equity has sold the share slope_j h_j of its portfolio, and so has cost
+trader i, in shares of i's equity e_i,
+
+    Lambda_ij = slope_j sum_k P_ik P_jk / D_k / e_i,
+
+P the value held and D the depth of asset k, longs and shorts apart (`Overlap`). What a trader's sales cost itself
+counts too. Lambda is never formed. A trader without positive equity at the prices before the shock has nothing to lose
+a share of: it takes no part, neither with the shock nor without, and its h is NaN.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.distress.debtrank import propagate
+from contagion_graph.errors import ConvergenceError, Faults, ParameterError
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.importance.coalitions import chosen_traders
+from contagion_graph.importance.overlap_index import overlap_of
+from contagion_graph.shocks import Shock, scenario
+from contagion_graph.tables.schema import FloatArray, Number
+from contagion_graph.tables.vectors import vector
+
+SHARE = Number("share", low=0.0, high=1.0)
+TOGETHER = 64  # defaults that are followed in one pass
+
+
+class _Spread:
+    """Equity, and the passing on of losses, of the traders of a graph."""
+
+    def __init__(self, graph: ExposureGraph, slope: Any, name: str) -> None:
+        self.graph, self.name, self.overlap = graph, name, overlap_of(graph, name)
+        self.slope = self.share("slope", slope, 1.0)
+        self.equity = self.by_trader(graph.cash + graph.rest[0])
+        self.solvent = self.equity > 0.0
+        self.per_equity = np.divide(1.0, self.equity, out=np.zeros_like(self.equity), where=self.solvent)
+
+    def by_trader(self, amount: FloatArray) -> FloatArray:
+        return np.bincount(self.graph.trader_of, weights=amount, minlength=len(self.graph.traders)).astype(np.float64)
+
+    def share(self, where: str, value: Any, otherwise: float) -> FloatArray:
+        """Return a share for every trader; those whom a mapping does not name have another."""
+        faults = Faults()
+        shares = vector(where, value, self.graph.traders, SHARE, faults, base=otherwise)
+        faults.raise_if_any()
+        return shares
+
+    def rest(self, initial: FloatArray, tol: float, max_steps: int) -> FloatArray:
+        """Return where losses end that start like this, (n,) or (n, b)."""
+        sold, lost = (each if initial.ndim == 1 else each[:, None] for each in (self.slope, self.per_equity))
+        end = propagate(lambda rise: lost * self.overlap.apply(sold * rise), initial, tol=tol, max_steps=max_steps)
+        if not end.solution.converged:
+            raise ConvergenceError(
+                f"{self.name}: after {max_steps:,} steps a trader still loses {end.solution.residual:.2g} of its "
+                "equity in a step; raise max_steps, or tol",
+                end.solution,
+            )
+        return end.level
+
+
+def debtrank(
+    graph: ExposureGraph,
+    shock: Shock | None = None,
+    *,
+    initial: Mapping[Any, float] | None = None,
+    slope: Any = 1.0,
+    tol: float = 1e-9,
+    max_steps: int = 10_000,
+) -> "pd.Series[float]":
+    """Return the share of its equity that each trader loses in a shock, all sales that it sets off included.
+
+    h <- min(1, h + Lambda dh) until rest, Lambda_ij = slope_j sum_k P_ik P_jk / D_k / e_i, from h_i = min(1, direct
+    loss_i / e_i + initial_i). Linear in between: there is no margin, traders sell from the first loss on, and prices
+    move linearly. Without a shock, nothing happens.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        Who holds what; e is a trader's equity before the shock. Assets that are not sellable are not sold.
+    shock : mapping or Series asset -> relative price change, optional
+        -0.30 = falls by 30 %. Whoever gains from it starts at 0.
+    initial : mapping or Series trader -> share of equity in [0, 1], optional
+        Lost at the start, whatever the shock; 1 = defaults.
+    slope : number, or mapping or Series by trader
+        Share in [0, 1] of its portfolio that a trader has sold when all its equity is lost. 1 - equity / assets keeps
+        leverage constant.
+    tol : float
+        It stops before a step in which nobody would lose more than this share of its equity.
+    max_steps : int
+        Steps after which to give up.
+
+    Returns
+    -------
+    Series
+        In [0, 1], by trader; NaN where equity is not positive.
+
+    Raises
+    ------
+    ParameterError
+        Neither shock nor initial losses, or no sellable asset with a finite depth.
+    TableError
+        A label that the graph does not know, or a number out of range.
+    ConvergenceError
+        Not at rest after `max_steps`, with the solution.
+
+    References
+    ----------
+    Bardoscia, Battiston, Caccioli & Caldarelli (2015), PLoS ONE 10(6): e0130406; the exposures here are the
+    liquidity-weighted overlaps of Cont & Schaanning (2019), J. Banking & Finance 104.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[50.0, 0.0], [50.0, 50.0], [0.0, 50.0]], price=1.0, depth=1000.0, cash=[-40.0, -80.0, -40.0],
+    ...     traders=["A", "B", "C"], assets=["X", "Y"],
+    ... )
+    >>> cg.importance.debtrank(graph, {"X": -0.05}).round(4).to_dict()
+    {'A': 0.4167, 'B': 0.25, 'C': 0.0833}
+    """
+    if shock is None and initial is None:
+        raise ParameterError("debtrank: give a shock, or initial losses by trader")
+    spread = _Spread(graph, slope, "debtrank")
+    lost = spread.by_trader(-(graph.quantity @ (scenario(graph, shock).price_shocked - graph.price)))
+    start = np.maximum(lost, 0.0) * spread.per_equity
+    start += spread.share("initial", {} if initial is None else initial, 0.0) * spread.solvent
+    level = spread.rest(np.minimum(start, 1.0), tol, max_steps)
+    level[~spread.solvent] = np.nan
+    return pd.Series(level, graph.traders.rename("trader"), name="debtrank")
+
+
+def debtrank_impact(
+    graph: ExposureGraph,
+    *,
+    traders: Iterable[object] | None = None,
+    slope: Any = 1.0,
+    tol: float = 1e-9,
+    max_steps: int = 10_000,
+) -> "pd.Series[float]":
+    """Return the share of all equity that the others lose if a trader defaults, all further sales included.
+
+    sum_(j other than i) h_j e_j / sum_j e_j, h where `debtrank` ends if i alone has lost all its equity, and the sums
+    over traders with positive equity.
+
+    Parameters
+    ----------
+    graph, slope, tol, max_steps
+        As in `debtrank`.
+    traders : iterable of labels, optional
+        Whose defaults to follow, 64 at a time; None: everybody's.
+
+    Returns
+    -------
+    Series
+        In [0, 1], by trader, in the order of the graph or of `traders`; NaN where equity is not positive.
+
+    Raises
+    ------
+    ParameterError, TableError, ConvergenceError
+        As in `debtrank`; an unknown trader.
+
+    References
+    ----------
+    Battiston, Puliga, Kaushik, Tasca & Caldarelli (2012), Scientific Reports 2: 541, the impact of a node.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[50.0, 0.0], [50.0, 50.0], [0.0, 50.0]], price=1.0, depth=1000.0, cash=[-40.0, -80.0, -40.0],
+    ...     traders=["A", "B", "C"], assets=["X", "Y"],
+    ... )
+    >>> cg.importance.debtrank_impact(graph).round(4).to_dict()
+    {'A': 0.1029, 'B': 0.1667, 'C': 0.1029}
+    """
+    chosen = chosen_traders("debtrank_impact", graph, traders)
+    spread = _Spread(graph, slope, "debtrank_impact")
+    impact, total = np.full(chosen.size, np.nan), float(spread.equity[spread.solvent].sum())
+    places = np.flatnonzero(spread.solvent[chosen])
+    for place in np.split(places, np.arange(TOGETHER, places.size, TOGETHER)):
+        start = np.zeros((len(graph.traders), place.size))
+        start[chosen[place], np.arange(place.size)] = 1.0
+        level = spread.rest(start, tol, max_steps)
+        level[chosen[place], np.arange(place.size)] = 0.0
+        impact[place] = (np.where(spread.solvent, spread.equity, 0.0) @ level) / total
+    return pd.Series(impact, graph.traders[chosen].rename("trader"), name="debtrank_impact")

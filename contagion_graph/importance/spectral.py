@@ -1,0 +1,271 @@
+"""Spectral importance on the weighted bipartite exposure graph: who is linked to whom, all the way round.
+
+W is the matrix of weights (traders x assets, >= 0), by default |value| in currency; D_u and D_p hold its row and column
+sums. Only products with W and its transpose are computed. Equal inputs give equal bits on one machine.
+"""
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.importance.krylov import Stop, leading_vector, solve_coupled
+from contagion_graph.importance.sides import Of, Sides, Weight, sides
+from contagion_graph.rules.checks import check_number
+from contagion_graph.solvers.iterate import iterate
+from contagion_graph.tables.schema import BoolArray, FloatArray
+
+
+def hits(
+    graph: ExposureGraph,
+    *,
+    of: Of = "traders",
+    weight: Weight = "value",
+    sort: bool = False,
+    tol: float = 1e-12,
+    max_steps: int = 1000,
+) -> "pd.Series[float]":
+    """Return hub scores of traders or authority scores of assets: the leading singular vectors of W.
+
+    sigma u = W p and sigma p = W^T u with the largest sigma; u >= 0, p >= 0, |u| = |p| = 1 (Euclidean).
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        Who holds what.
+    of : {"traders", "assets"}
+        The side to return: u or p.
+    weight : {"value", "quantity", "unit"}
+        Weight of a link, over the trader's accounts: sum |quantity| price [currency], sum |quantity| [units], or 1.
+    sort : bool
+        Whether to sort from the largest down; else in label order.
+    tol : float
+        Stops where |W^T W p - sigma^2 p| <= tol sigma^2.
+    max_steps : int
+        Products with W^T W after which to give up.
+
+    Returns
+    -------
+    Series
+        Dimensionless, by label. 0 without links, and in all components but those with the largest sigma (where several
+        share it: the limit of power iteration from the strengths). All 0 if nobody holds anything.
+
+    Raises
+    ------
+    ParameterError
+        A name or number that cannot be.
+    ConvergenceError
+        Not at rest after `max_steps`.
+
+    References
+    ----------
+    Kleinberg (1999), Journal of the ACM 46(5), section 3.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[4.0, 0.0], [4.0, 3.0]], price=1.0, traders=["A", "B"])
+    >>> cg.importance.hits(graph, sort=True).round(4).to_dict()
+    {'B': 0.7971, 'A': 0.6038}
+    """
+    side, stop = sides(graph, "hits", of, weight=weight), Stop("hits", tol, max_steps)
+    _, traders, assets = _singular(side, stop)
+    return side.series(traders, assets, sort=sort)
+
+
+def eigenvector(
+    graph: ExposureGraph,
+    *,
+    of: Of = "traders",
+    weight: Weight = "value",
+    sort: bool = False,
+    tol: float = 1e-12,
+    max_steps: int = 1000,
+) -> "pd.Series[float]":
+    """Return eigenvector centrality in the bipartite graph: each node is the sum of its neighbours, times the weights.
+
+    lambda x = A x with A = [[0, W], [W^T, 0]], x = (u, p) >= 0, |u|^2 + |p|^2 = 1 (Euclidean). As lambda is the largest
+    singular value of W, u and p are those of `hits` over the square root of 2, and the ranks are the same.
+
+    Parameters
+    ----------
+    graph, of, weight, sort, tol, max_steps
+        As in `hits`.
+
+    Returns
+    -------
+    Series
+        Dimensionless, by label; 0 where `hits` is 0.
+
+    Raises
+    ------
+    ParameterError, ConvergenceError
+        As in `hits`.
+
+    References
+    ----------
+    Bonacich (1972), Journal of Mathematical Sociology 2(1).
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[4.0, 0.0], [4.0, 3.0]], price=1.0, traders=["A", "B"])
+    >>> cg.importance.eigenvector(graph).round(4).to_dict()
+    {'A': 0.427, 'B': 0.5636}
+    """
+    side, stop = sides(graph, "eigenvector", of, weight=weight), Stop("eigenvector", tol, max_steps)
+    _, traders, assets = _singular(side, stop)
+    return side.series(traders / np.sqrt(2.0), assets / np.sqrt(2.0), sort=sort)
+
+
+def katz(
+    graph: ExposureGraph,
+    *,
+    of: Of = "traders",
+    damping: float = 0.85,
+    weight: Weight = "value",
+    sort: bool = False,
+    tol: float = 1e-12,
+    max_steps: int = 1000,
+) -> "pd.Series[float]":
+    """Return Katz centrality in the bipartite graph: the walks that end at a node, long ones attenuated.
+
+    x = alpha A x + 1 with A = [[0, W], [W^T, 0]] and alpha = damping / sigma, sigma the largest singular value of W: so
+    currency does not matter, and the sum always converges. Then |x| = 1 (Euclidean, both sides together).
+
+    Parameters
+    ----------
+    graph, of, weight, sort, tol, max_steps
+        As in `hits`; `tol` holds for sigma and, as the sum of |residuals|, for x.
+    damping : float
+        In [0, 1): alpha as a share of the largest that converges.
+
+    Returns
+    -------
+    Series
+        Dimensionless, above 0. Nodes without links have the least, and all the same; so do all without any exposure.
+
+    Raises
+    ------
+    ParameterError, ConvergenceError
+        As in `hits`.
+
+    References
+    ----------
+    Katz (1953), Psychometrika 18(1).
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[4.0, 0.0], [4.0, 3.0]], price=1.0, traders=["A", "B"])
+    >>> cg.importance.katz(graph).round(4).to_dict()
+    {'A': 0.431, 'B': 0.5622}
+    """
+    check_number("katz", "damping", damping, low=0, high=1, below=True)
+    side, stop = sides(graph, "katz", of, weight=weight), Stop("katz", tol, max_steps)
+    sigma, traders, assets = _singular(side, stop)
+    alpha = damping / sigma if sigma else 0.0
+    ones = np.ones_like(traders), np.ones_like(assets)
+    scales = alpha * ones[0], ones[1]
+    traders, assets = solve_coupled(side.matrix, scales, (1.0, 1.0), ones, ones[1], stop=stop)
+    norm = np.hypot(np.linalg.norm(traders), np.linalg.norm(assets))
+    return side.series(traders / norm, assets / norm, sort=sort)
+
+
+def fitness_complexity(
+    graph: ExposureGraph,
+    *,
+    of: Of = "traders",
+    steps: int | None = None,
+    weight: Weight = "value",
+    sort: bool = False,
+    tol: float = 1e-10,
+    max_steps: int = 10_000,
+) -> "pd.Series[float]":
+    """Return the fitness of traders or the complexity of assets: an asset that the unfit hold is not complex.
+
+    F = W Q and Q = 1 / (W^T (1 / F)), both from the values before, each then over its mean; F = Q = 1 at the start.
+
+    Parameters
+    ----------
+    graph, of, weight, sort
+        As in `hits`; weight="unit" is the matrix of the paper.
+    steps : int, optional
+        Carry out exactly so many steps; None = until rest.
+    tol : float
+        Stops where no F and no Q changes by more.
+    max_steps : int
+        Steps after which to give up. Where the graph is nested, F or Q of some nodes go to 0 like 1 / step: give
+        `steps`, and read the ranks.
+
+    Returns
+    -------
+    Series
+        Named fitness or complexity; dimensionless, mean 1 over the nodes with links; 0 without links.
+
+    Raises
+    ------
+    ParameterError, ConvergenceError
+        As in `hits`.
+
+    References
+    ----------
+    Tacchella, Cristelli, Caldarelli, Gabrielli & Pietronero (2012), Scientific Reports 2:723, equation 1. Pugliese,
+    Zaccaria & Pietronero (2016), European Physical Journal Special Topics 225: where it goes to 0.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[1.0, 1.0], [1.0, 0.0]], price=1.0, traders=["A", "B"])
+    >>> cg.importance.fitness_complexity(graph, steps=1).round(4).to_dict()
+    {'A': 1.3333, 'B': 0.6667}
+    """
+    stop = Stop("fitness_complexity", tol, max_steps)
+    if steps is not None:
+        check_number("fitness_complexity", "steps", steps, low=0, whole=True)
+    side = sides(graph, "fitness_complexity", of, weight=weight)
+    linked = [degree > 0.0 for degree in side.degrees()]
+    now = new = linked[0].astype(np.float64), linked[1].astype(np.float64)
+    back = side.matrix.T
+
+    def change(_: int) -> tuple[float, bool]:
+        nonlocal new
+        with np.errstate(divide="ignore", over="ignore"):
+            inverse = back @ np.where(linked[0], 1.0 / now[0], 0.0)
+            new = _mean_one(side.matrix @ now[1], linked[0]), _mean_one(1.0 / inverse, linked[1])
+        size = max(float(np.abs(after - before).max()) for after, before in zip(new, now, strict=True))
+        return size, steps is None and size <= tol
+
+    def advance(_: int) -> None:
+        nonlocal now
+        now = new
+
+    if steps is None:
+        stop.run(change, advance)
+    else:
+        iterate(change, advance, max_steps=steps)
+    return side.series(*now, sort=sort).rename(side.pick("fitness", "complexity"))
+
+
+def _singular(side: Sides, stop: Stop) -> tuple[float, FloatArray, FloatArray]:
+    """Return the largest singular value of W and its vectors, of length 1; all 0 where W is."""
+    matrix, back = side.matrix, side.matrix.T
+    strengths = side.strengths()
+    if not matrix.nnz:
+        return 0.0, *strengths
+    unit = float(matrix.data.max())  # the squares of very large or small weights would leave the range
+
+    def forth(assets: FloatArray) -> FloatArray:
+        return np.asarray(matrix @ assets) / unit
+
+    _, assets = leading_vector(lambda p: np.asarray(back @ forth(p)) / unit, strengths[1] / unit, stop=stop)
+    assets = np.abs(assets)  # rounding leaves -1e-17 where 0 is meant
+    traders = forth(assets)
+    sigma = float(np.linalg.norm(traders))
+    return sigma * unit, traders / sigma, assets
+
+
+def _mean_one(values: FloatArray, linked: BoolArray) -> FloatArray:
+    """Return values over their mean among the nodes with links, 0 for the others."""
+    values = np.where(linked, values, 0.0)
+    values = values / (values.max() or 1.0)
+    return np.asarray(values / (values.sum() or 1.0) * np.count_nonzero(linked))
