@@ -11,38 +11,13 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph.errors import ParameterError
+from contagion_graph.generate_assets import STABLECOINS, lending_assets, perpetual_assets, with_depth
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.rules.checks import check_number
 from contagion_graph.tables.schema import BoolArray, FloatArray
 
 Seed = int | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
 Ints = np.ndarray[Any, np.dtype[np.int64]]
-
-# Tickers and prices by maximum leverage. Leverage: hyperliquid.gitbook.io/hyperliquid-docs/trading/margin-tiers, page
-# undated, read November 2026. A graph has one margin rate an asset, so the first tier holds at any size (in the second,
-# from 150M BTC has 20, from 100M ETH 15, from 70M SOL 10, from 40M XRP 10). Assumptions: prices, near January 2026; the
-# order within a class; which of the rarer assets, called A37 and so on, are in class 5 and which in 3.
-PERPETUALS = {
-    40: "BTC 91000",
-    25: "ETH 3100",
-    20: "SOL 140, XRP 2.1",
-    10: "HYPE 26, BNB 900, DOGE 0.14, SUI 1.8, kPEPE 0.006, LINK 13.5, ENA 0.23, AVAX 14, ADA 0.4, LTC 80, AAVE 170, "
-    "TRX 0.29, FARTCOIN 0.4, UNI 5.8, NEAR 1.7, TRUMP 5.4, BCH 620, WLD 0.6, kBONK 0.011, CRV 0.4, DOT 2.1, ARB 0.21, "
-    "OP 0.32, TON 1.8, ONDO 0.43, APT 1.9, INJ 5.2, LDO 0.63, SEI 0.12, JUP 0.21, TIA 0.55, kSHIB 0.0088",
-}
-RARE_LEVERAGE, RAREST_LEVERAGE, RAREST_AFTER = 5, 3, 100
-
-# Asset, price, liquidation threshold [%], liquidation bonus [%]: Aave v3 Ethereum, base mode, committed 2023-11-08 in
-# reports/AaveV3Ethereum_UpgradeAaveV3ETHPooolWETHParameters_20231031_before.json of
-# github.com/aave-dao/aave-proposals-v3, as are the prices of WETH and WBTC. Assumptions: the other prices, the order,
-# and everything about further assets, called A18 and so on.
-LENDING = (
-    "WETH 1816.85 83 5, USDC 1 80 4.5, WBTC 34814.14 78 5, USDT 1 76 4.5, wstETH 2070 81 6, DAI 1 80 5, LINK 11 68 7, "
-    "rETH 1980 77 7.5, AAVE 90 73 7.5, cbETH 1910 77 7.5, MKR 1350 70 8.5, UNI 4.5 77 10, CRV 0.5 41 8.3, "
-    "LDO 1.9 50 9, SNX 2.3 65 8.5, BAL 3.5 62 8.3, ENS 8 49 8"
-)
-STABLECOINS = ("USDC", "USDT", "DAI")
-RARE_COLLATERAL = "1 50 10"
 
 # Account sizes: Pareto, bounded at both ends. Axtell (2001), Science 293:1818-1820: exponent about 1 for firms. Those
 # auto-deleveraged on Hyperliquid on 10 October 2025 (github.com/ConejoCapital/HyperMultiAssetedADL, commit 79bad0fa,
@@ -56,12 +31,6 @@ LEVERAGE, LEVERAGE_SPREAD, LEVERAGE_SLOPE = 3.7, 0.63, -0.1
 # Powers of an asset's rank: how often it is held, and in what amount. Together they give open interest ~ rank^-1.3; it
 # was 1.2 to 1.5 in notional auto-deleveraged on 10 October 2025 (BTC 29.5 %, ETH 21.8 %, SOL 13.1 %; same data).
 HOLDERS_SLOPE, AMOUNT_SLOPE = -1.0, -0.5
-
-# Depth = c ADV / sigma sqrt(tau), c = 0.4, tau in days: Cont & Schaanning (2017), Norges Bank Working Paper 2/2017.
-# Assumptions: forced sales have an hour; sigma, a day, grows with rank; ADV = open interest, or deposits, over 1.5
-# (Hyperliquid, about January 2026: 3,022M of open interest in BTC, 2,621M of volume a day).
-DEPTH_FACTOR, TAU, TURNOVER = 0.4, 1 / 24, 1.5
-LEAST_VOLATILITY, MOST_VOLATILITY, STABLE_VOLATILITY = 0.03, 0.08, 0.003
 
 # Further assumptions.
 FUND_SHARE = 0.005  # insurance fund over open interest or debt
@@ -130,25 +99,32 @@ def perpetuals(
     check_number("perpetuals", "leverage", leverage, low=0.1, high=100)
     check_number("perpetuals", "fund_share", fund_share, low=0, high=1)
     draw = _generator("perpetuals", rng)
-    assets = _perpetual_assets(n_assets)
+    assets = perpetual_assets(n_assets)
     capital = _capital(n_accounts, tail, draw)
     makers = np.argsort(-capital)[:2]
     book = _book(capital, makers, n_assets, n_positions, draw)
+    positions, open_interest = _perpetual_positions(book, assets, capital, makers, leverage, draw)
+    fund = fund_share * book.account_sums(open_interest)
+    assets = with_depth(assets, book.asset_sums(open_interest))
+    del open_interest  # of the size of the table that is now made
+    return _graph(book, positions, assets, {"cash": capital}, fund, n_pools, draw)
+
+
+def _perpetual_positions(
+    book: "_Book", assets: pd.DataFrame, capital: FloatArray, makers: Ints, leverage: float, draw: np.random.Generator
+) -> tuple[dict[str, FloatArray], FloatArray]:
+    """Draw the positions of a venue: columns quantity and entry_price, and half the value of each [currency]."""
     part = book.parts(_amounts(book, draw))
     initial_margin = book.account_sums(part / book.of_asset(assets["max_leverage"]))
     levered = leverage * (capital / np.median(capital)) ** LEVERAGE_SLOPE
-    levered *= np.exp(LEVERAGE_SPREAD * draw.standard_normal(n_accounts))
+    levered *= np.exp(LEVERAGE_SPREAD * draw.standard_normal(book.n_accounts))
     levered = np.minimum(levered, 1.0 / initial_margin)
     side = _sides(book, makers, draw)
     bearable = LOSS_LIMIT * (1.0 / levered - 0.5 * initial_margin)
     moved = _moves(side, book.of_asset(assets["volatility"]), bearable[book.account], draw)
     value = _netted(book, side * (capital * levered)[book.account] * part * (1.0 + moved))
     price = book.of_asset(assets["price"])
-    positions = {"quantity": value / price, "entry_price": price / (1.0 + moved)}
-    open_interest = np.abs(value) / 2.0
-    fund = fund_share * book.account_sums(open_interest)
-    assets = _with_depth(assets, book.asset_sums(open_interest))
-    return _graph(book, positions, assets, {"cash": capital}, fund, n_pools, draw)
+    return {"quantity": value / price, "entry_price": price / (1.0 + moved)}, np.abs(value) / 2.0
 
 
 def lending(
@@ -202,7 +178,7 @@ def lending(
     check_number("lending", "health", health, low=1.01, high=100)
     check_number("lending", "fund_share", fund_share, low=0, high=1)
     draw = _generator("lending", rng)
-    assets = _lending_assets(n_assets)
+    assets = lending_assets(n_assets)
     capital = _capital(n_accounts, tail, draw)
     largest = np.argsort(-capital)[:1]
     book = _book(capital, largest, n_assets, n_positions, draw)
@@ -215,7 +191,7 @@ def lending(
     used = book.asset_sums(debt) / book.asset_sums(deposit)
     deposit *= np.maximum(used / MOST_USED, 1.0)[book.asset]
     positions = {"quantity": (deposit - debt) / book.of_asset(assets["price"])}
-    assets = _with_depth(assets, book.asset_sums(deposit))
+    assets = with_depth(assets, book.asset_sums(deposit))
     return _graph(book, positions, assets, {}, fund_share * book.account_sums(debt), n_pools, draw)
 
 
@@ -290,8 +266,9 @@ def _book(capital: FloatArray, full: Ints, n_assets: int, n_positions: int, draw
         k = held[start : start + step, None]
         key = draw.random((len(k), n_assets)) / popularity
         last = np.take_along_axis(np.sort(key, axis=1), k - 1, axis=1)
-        cells.append(np.flatnonzero(key <= last) + start * n_assets)
-    account, asset = np.divmod(np.concatenate(cells), n_assets)
+        account, asset = np.nonzero(key <= last)
+        cells.append(np.array([account + start, asset], dtype=np.int32))
+    account, asset = np.concatenate(cells, axis=1)
     return _Book(account, asset, len(held), n_assets)
 
 
@@ -340,37 +317,6 @@ def _owed(book: _Book, stable: BoolArray, largest: Ints, draw: np.random.Generat
     least_likely = np.maximum.reduceat(margin, np.searchsorted(book.account, np.arange(book.n_accounts)))
     owed: BoolArray = (margin < 0.0) & (margin < least_likely[book.account]) & (book.account != largest)
     return owed
-
-
-def _perpetual_assets(n_assets: int) -> pd.DataFrame:
-    rows = [[*entry.split(), leverage] for leverage, listed in PERPETUALS.items() for entry in listed.split(", ")]
-    rare = range(len(rows) + 1, n_assets + 1)
-    rows += [[f"A{rank}", 1, RARE_LEVERAGE if rank <= RAREST_AFTER else RAREST_LEVERAGE] for rank in rare]
-    assets = pd.DataFrame(rows[:n_assets], columns=["asset", "price", "max_leverage"])
-    assets = assets.astype({"price": float, "max_leverage": float})
-    maintenance = 0.5 / assets["max_leverage"]
-    return assets.assign(margin_long=maintenance, margin_short=maintenance, volatility=_volatility(n_assets))
-
-
-def _lending_assets(n_assets: int) -> pd.DataFrame:
-    rows = [entry.split() for entry in LENDING.split(", ")]
-    rows += [f"A{rank} {RARE_COLLATERAL}".split() for rank in range(len(rows) + 1, n_assets + 1)]
-    assets = pd.DataFrame(rows[:n_assets], columns=["asset", "price", "threshold", "bonus"])
-    price, threshold, bonus = (assets[name].astype(float) for name in ("price", "threshold", "bonus"))
-    volatility = np.where(assets["asset"].isin(STABLECOINS), STABLE_VOLATILITY, _volatility(n_assets))
-    return assets[["asset"]].assign(
-        price=price, margin_long=1.0 - threshold / 100.0, liquidation_bonus=bonus / 100.0, volatility=volatility
-    )
-
-
-def _volatility(n_assets: int) -> FloatArray:
-    return np.minimum(LEAST_VOLATILITY * np.arange(1.0, n_assets + 1.0) ** 0.25, MOST_VOLATILITY)
-
-
-def _with_depth(assets: pd.DataFrame, held: FloatArray) -> pd.DataFrame:
-    """Add daily volume and depth, from the value of each asset that is held."""
-    volume = held / TURNOVER
-    return assets.assign(daily_volume=volume, depth=DEPTH_FACTOR * volume / assets["volatility"] * np.sqrt(TAU))
 
 
 def _graph(

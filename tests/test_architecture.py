@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "contagion_graph"
 LAYERS = [
     {"errors", "chunks", "state", "tables", "elements", "solvers", "kernels"},
     {"graph", "exports", "passes", "rules"},
-    {"results", "equilibria", "shocks", "generate"},
+    {"results", "equilibria", "shocks", "generate", "generate_assets"},
     {"margin", "distress"},
     {"exposure"},
     {"importance"},
