@@ -33,6 +33,8 @@ _HOME = {
     "importance": "importance",
     "spectral_radius": "margin.spectral",
     "critical_notional": "margin.spectral",
+    "blame": "margin.blame",
+    "paths": "margin.chains",
     "direct_exposure": "exposure.direct",
     "indirect_exposure": "exposure.indirect",
     "exposure_curve": "exposure.curve",
@@ -55,7 +57,7 @@ def __getattr__(name: str) -> Any:
         return version("contagion-graph")
     if name in _HOME:
         module = import_module(f"contagion_graph.{_HOME[name]}")
-        return module if _HOME[name].rpartition(".")[2] == name else getattr(module, name)
+        return getattr(module, name, module)  # blame is in margin.blame; named is a module
     raise AttributeError(f"module 'contagion_graph' has no attribute {name!r}")
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,9 @@ import pandas as pd
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.solvers.solution import Solution
 from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from contagion_graph.margin.trades import Trade
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,8 @@ class CascadeArrays:
         Share of the short positions that was closed; None: the same as `closed`.
     price_short : ndarray, shape (m,), optional
         Price at which short positions are valued in the end; None: `price_after`.
+    trades : tuple of Trade, optional
+        What each round closed and who bore it; None: an equilibrium, which has no rounds.
     """
 
     price_shocked: FloatArray
@@ -59,6 +64,7 @@ class CascadeArrays:
     rounds: list[dict[str, float]]
     closed_short: FloatArray | None = None
     price_short: FloatArray | None = None
+    trades: "tuple[Trade, ...] | None" = None
 
     @property
     def closed_whole(self) -> BoolArray:

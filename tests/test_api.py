@@ -14,7 +14,7 @@ NAMES = {
     "ParameterError",
     *("ProRata", "RepayAndSeize", "Solution", "SquareRootImpact", "Status", "TableError", "TargetMargin"),
     "UnusedColumnWarning",
-    *("critical_notional", "spectral_radius"),
+    *("blame", "critical_notional", "paths", "spectral_radius"),
     *("direct_exposure", "exposure_curve", "exposure_to_traders"),
     *("indirect_exposure", "look_through", "marginal_exposure"),
     *("generate", "importance", "named", "read_tables", "write_tables"),

@@ -14,6 +14,8 @@ from contagion_graph.margin.vulnerable_banks import greenwood_landier_thesmar
 from contagion_graph.rules.checks import check_number
 from contagion_graph.shocks import Shock
 
+ROUNDING = 1e-12  # of gross value: a knock-out of less is 0
+
 
 def knockout(
     graph: ExposureGraph,
@@ -100,6 +102,7 @@ def knockout(
         values = _largest(game, values, runs, int(k))
         method = "groups that cannot hold one of the largest were ruled out by bounds"
     result = pd.Series(values, dtype=np.float64).reindex([number for number in chosen.tolist() if number in values])
+    result = result.where(result.abs() > ROUNDING * graph.rest[1].sum(), 0.0)  # noise must not make a ranking
     series = pd.Series(result.to_numpy(), graph.traders[result.index].rename("trader"), name="knockout")
     if k is not None:
         series = series.sort_values(ascending=False, kind="stable").head(int(k))

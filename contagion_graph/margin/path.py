@@ -15,7 +15,8 @@ from contagion_graph.errors import ConvergenceError, ParameterError
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.market import Market, Rows
 from contagion_graph.margin.rules import CascadeRules
-from contagion_graph.margin.waterfall import share_losses
+from contagion_graph.margin.trades import Trade
+from contagion_graph.margin.waterfall import Shared, share_losses
 from contagion_graph.results import CascadeArrays
 from contagion_graph.rules.impact import Impact
 from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides
@@ -79,6 +80,7 @@ class Path:
         self.fund, self.fund_used, self.fund_received = graph.insurance_fund.copy(), np.zeros(v), np.zeros(v)
         self.pool_shortfall, self.uncovered = np.zeros(v), np.zeros(v)
         self.rounds: list[dict[str, float]] = []
+        self.trades: list[Trade] = []
         self.rank, self.gross_value = rank, float(graph.rest[1].sum())
 
     def change(self, step: int) -> tuple[float, bool]:
@@ -94,16 +96,22 @@ class Path:
 
     def advance(self, step: int) -> None:
         """Carry out the round: close, move the prices, settle."""
-        rows, before = self.next.rows, self.market.price.copy()
+        rows, sides = self.next.rows, self.next.sides
+        before = self.trades[-1].after if self.trades else self.scenario.price_shocked
         self.breach_round[rows] = np.where(self.breach_round[rows] == 0, step, self.breach_round[rows])
-        self.trade(self.next)
-        moved = np.divide(self.market.price, before, out=np.ones_like(before), where=before > 0)
+        average, penalty = self.trade(self.next)
+        after = self.market.price.copy()
+        moved = np.divide(after, before, out=np.ones_like(before), where=before > 0)
         first = {
             "breached": rows.size,
             "closed_value": float(self.next.value.sum()),
             "largest_move": float(np.abs(moved - 1).max()),
         }
-        self.rounds.append(first | self.settle(rows))
+        left, shortfall = self.shortfalls(rows)
+        totals, shared = self.settle(left, shortfall)
+        self.rounds.append(first | totals)
+        closed, prices = (rows, sides.long, sides.short, penalty), (before, average, after)
+        self.trades.append(Trade(*closed, *prices, left, shortfall, shared.rise, shared.capped, shared.paid))
 
     def breached(self, step: int) -> tuple[Rows, FloatArray]:
         """Return who is in breach, and its equity (steps 1 and 2).
@@ -154,11 +162,13 @@ class Path:
         )
         sides = self.rules.liquidation.closed_sides(accounts)
         whole = (equity <= 0.0) | self.scenario.defaults[rows]
-        sides = ClosedSides(np.where(whole, 1.0, sides.long), np.where(whole, 1.0, sides.short), sides.repaid)
+        longs = np.where(whole, 1.0, sides.long)
+        shorts = longs if sides.short is sides.long else np.where(whole, 1.0, sides.short)
+        sides = ClosedSides(longs, shorts, sides.repaid)
         return Closing(rows, sides, sides.long * long + sides.short * short)
 
-    def trade(self, closing: Closing) -> None:
-        """Sell, move the prices, settle at the round's price, charge penalty and bonus (steps 4 to 6)."""
+    def trade(self, closing: Closing) -> tuple[FloatArray, FloatArray]:
+        """Sell, move the prices, settle at the round's price, charge penalty and bonus (steps 4 to 6); return both."""
         graph, rules, market, state = self.graph, self.rules, self.market, self.market.accounts
         rows, sides = closing.rows, closing.sides
         longs, shorts = sides.long * (1.0 - state.closed_long[rows]), sides.short * (1.0 - state.closed_short[rows])
@@ -180,6 +190,7 @@ class Path:
         market.exempt(rows[self.closed_whole(rows)])
         market.look_again(rows)
         market.move_prices(price)
+        return average, penalty
 
     def _units(self, rows: Rows, longs: FloatArray, shorts: FloatArray) -> FloatArray:
         """Return the net units sold where accounts close these shares of their longs and of their shorts."""
@@ -201,21 +212,27 @@ class Path:
             return after, self.scenario.price_shocked * impact.average_factor(start, self.size)
         return after, before + self.rules.alpha * (after - before)
 
-    def settle(self, rows: Rows) -> dict[str, float]:
-        """Settle the shortfalls of accounts now wholly closed: the fund pays, open members share the rest (7 and 8)."""
-        graph = self.graph
+    def shortfalls(self, rows: Rows) -> tuple[Rows, FloatArray]:
+        """Return which accounts, now wholly closed, leave a shortfall, and how much (step 7)."""
         rows = rows[self.closed_whole(rows)]
-        shortfall = np.maximum(-self.market.equity(rows), 0.0)
+        equity = self.market.equity(rows)
+        rows, shortfall = rows[equity < 0.0], -equity[equity < 0.0]
         self.shortfall[rows] = shortfall
+        return rows, shortfall
+
+    def settle(self, rows: Rows, shortfall: FloatArray) -> tuple[dict[str, float], Shared]:
+        """Settle shortfalls: the fund pays, open members share the rest (step 8)."""
+        graph = self.graph
         due = graph.column_sums(graph.membership, shortfall, rows)
         used = np.minimum(due, self.fund)
-        uncovered = share_losses(self.market, due - used)
+        shared = share_losses(self.market, due - used)
+        uncovered = shared.uncovered
         self.fund -= used
         self.fund_used += used
         self.pool_shortfall += due
         self.uncovered += uncovered
         totals = {"shortfall": due, "fund_used": used, "socialised": due - used - uncovered, "uncovered": uncovered}
-        return {name: float(amount.sum()) for name, amount in totals.items()}
+        return {name: float(amount.sum()) for name, amount in totals.items()}, shared
 
     def _check_finite(self, step: int, what: str, values: FloatArray, labels: Any, positions: Any) -> None:
         wrong = np.flatnonzero(~np.isfinite(values))
@@ -247,6 +264,7 @@ class Path:
             fund_received=self.fund_received,
             uncovered=self.uncovered,
             rounds=self.rounds,
+            trades=tuple(self.trades),
         )
 
 

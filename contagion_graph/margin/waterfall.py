@@ -1,12 +1,35 @@
 """Who bears what an insurance fund cannot pay."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-from contagion_graph.margin.market import Market
+from contagion_graph.margin.market import Market, Rows
 from contagion_graph.tables.schema import FloatArray
 
 
-def share_losses(market: Market, due: FloatArray) -> FloatArray:
+class Shared(NamedTuple):
+    """How a loss was shared.
+
+    Parameters
+    ----------
+    uncovered : ndarray, shape (v,)
+        What is left where no member can pay more [currency].
+    rise : ndarray, shape (v,)
+        The water levels lambda.
+    capped : ndarray of int
+        Members that could not pay their part.
+    paid : ndarray
+        What each of them paid: its positive equity [currency].
+    """
+
+    uncovered: FloatArray
+    rise: FloatArray
+    capped: Rows
+    paid: FloatArray
+
+
+def share_losses(market: Market, due: FloatArray) -> Shared:
     """Share a loss of each channel among its members by their weights, nobody paying more than its equity.
 
     A member pays min(lambda_k b_i, E_i) with lambda_k, the water level of its channel k, such that the payments add up
@@ -23,16 +46,15 @@ def share_losses(market: Market, due: FloatArray) -> FloatArray:
 
     Returns
     -------
-    ndarray, shape (v,)
-        What is left where no member can pay more [currency].
+    Shared
     """
     if not due.any():
-        return np.zeros_like(due)
+        return Shared(np.zeros_like(due), np.zeros_like(due), np.empty(0, dtype=np.int64), np.empty(0))
     channels, accounts = market.channels, market.accounts
     market.socialised = True
     rows, equity = market.due()
     rows = rows[(channels.base[rows] > 0.0) & (equity <= 0.0)]
-    exempt = [(rows, market.exempt(rows))]
+    exempt, paid = [(rows, market.exempt(rows))], [np.zeros(rows.size)]
     left = due.copy()
     while True:
         total = market.open_base()
@@ -46,9 +68,11 @@ def share_losses(market: Market, due: FloatArray) -> FloatArray:
         rows = rows[short]
         left = left - market.graph.column_sums(market.graph.membership, equity[short], rows)
         exempt.append((rows, market.exempt(rows)))
+        paid.append(equity[short])
         # who pays all it has is left with exactly nothing: rounding must not decide whether it breaches
         accounts.levied[rows] = accounts.worth[rows]
     channels.level[:] += rise
     for rows, weights in exempt:
         market.readmit(rows, weights)
-    return np.where(total > 0.0, 0.0, np.maximum(left, 0.0))
+    uncovered = np.where(total > 0.0, 0.0, np.maximum(left, 0.0))
+    return Shared(uncovered, rise, np.concatenate([rows for rows, _ in exempt]), np.concatenate(paid))
