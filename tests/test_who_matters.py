@@ -214,3 +214,25 @@ def test_the_page_quotes_how_stable_they_are(bank_graph: cg.ExposureGraph):
     assert f"{worst['debtrank', 0.01]:.2f} for DebtRank" in text
     least = min(worst[name, 0.001] for name in ("systemicness", "knockout", "debtrank"))
     assert f"at 0.1 % it is {least:.2f} or more for the last three" in text
+
+
+def test_the_knockout_of_every_large_account_of_compound():
+    graph = example.compound_v2.build_graph(need(example.compound_v2.DATA))
+    model, shock, records = example.compound_v2.MODEL, {"ETH": -0.3}, graph.records
+    owed = records.account_sums(np.maximum(-records.quantity * graph.price[records.asset], 0.0))
+    large = graph.accounts.get_level_values("trader")[owed > 1.0]
+    assert len(large) == 1_044  # accounts that owe more than 1 ETH: README of the data
+    knockout = cg.importance.knockout(graph, model, shock, traders=large)
+    assert sorted(knockout.index) == sorted(large)
+    assert knockout.notna().all()
+
+    def lost_by_others(market: cg.ExposureGraph, trader: str) -> float:
+        shocked, calm = (
+            model.run(market, change).traders["loss"].drop(trader, errors="ignore") for change in (shock, {})
+        )
+        return float(shocked.sum() - calm.sum())
+
+    for trader in [*knockout.nlargest(2).index, knockout.abs().idxmin()]:
+        without = graph.subset(traders=graph.traders.drop(trader))
+        expected = lost_by_others(graph, trader) - lost_by_others(without, trader)
+        assert knockout[trader] == pytest.approx(expected, abs=1e-6)
