@@ -31,6 +31,20 @@ class GraphExports:
         """Position of each account's trader in `traders`, shape (n,)."""
         return np.asarray(self.accounts.codes[0])
 
+    def per_trader(self, amount: Any) -> FloatArray:
+        """Add up an amount of each account over the accounts of each trader, shape (traders,)."""
+        sums = np.bincount(self.trader_of, weights=amount, minlength=len(self.traders))
+        return sums.astype(np.float64)
+
+    def trader_rows(self, matrix: sparse.csr_array) -> sparse.csr_array:
+        """Add up the rows of a matrix with one row an account; itself where account i is all that trader i has."""
+        trader, size = self.trader_of, len(self.traders)
+        if np.array_equal(trader, np.arange(size)):
+            return matrix
+        cells = (np.ones(trader.size), (trader, np.arange(trader.size)))
+        sums: sparse.csr_array = (sparse.csr_array(cells, (size, trader.size)) @ matrix).tocsr()
+        return sums
+
     def to_frames(self) -> dict[str, pd.DataFrame]:
         """Return the tables of the graph as pandas frames; `from_tables(**frames)` builds it again.
 
@@ -77,12 +91,7 @@ class GraphExports:
         matrix = self.quantity.copy()
         if weight == "value":
             matrix.data = matrix.data * self.price[matrix.indices]
-        if rows == "accounts":
-            return matrix
-        size = len(self.accounts)
-        trader = sparse.csr_array((np.ones(size), (self.trader_of, np.arange(size))), (len(self.traders), size))
-        projection: sparse.csr_array = (trader @ matrix).tocsr()
-        return projection
+        return matrix if rows == "accounts" else self.trader_rows(matrix)
 
     def to_networkx(self, *, nodes: Nodes = "bipartite") -> Any:
         """Return the exposure graph as a networkx graph.

@@ -36,6 +36,13 @@ class GraphPasses:
             (np.ones(len(self.accounts)), self.pool_of, rows), (len(self.accounts), len(self.pools))
         )
 
+    def weights_by_channel(self, base: FloatArray, rows: Any = None) -> sparse.csr_array:
+        """Return weights in loss sharing, accounts (all, or some) x channels; none is stored where it is 0."""
+        members, base = (self.membership, base) if rows is None else (self.membership[rows], base[rows])
+        weighted = sparse.csr_array((base, members.indices, members.indptr), members.shape, copy=True)
+        weighted.eliminate_zeros()  # whoever bears nothing bears nothing of an infinite loss rate either
+        return weighted
+
     @cached_property
     def block_borders(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """The blocks of rows at which the fixed chunks begin and end."""

@@ -193,7 +193,7 @@ class CascadeResult:
         graph, accounts = self.graph, self.accounts
         trader, size = graph.trader_of, len(graph.traders)
 
-        total = self._per_trader
+        total = graph.per_trader
         columns: dict[str, Any] = {name: total(accounts[name]) for name in SUMMED}
         gross = graph.rest[1]
         weight = np.where((total(gross) > 0.0)[trader], gross, 1.0)
@@ -203,11 +203,6 @@ class CascadeResult:
         np.minimum.at(first, trader, np.where(self.arrays.breach_round > 0, self.arrays.breach_round, never))
         columns["breach_round"] = np.where(first == never, 0, first)
         return pd.DataFrame(columns, index=graph.traders.rename("trader"))
-
-    def _per_trader(self, amount: Any) -> FloatArray:
-        """Add up an amount of each account over the accounts of each trader."""
-        sums = np.bincount(self.graph.trader_of, weights=amount, minlength=len(self.graph.traders))
-        return sums.astype(np.float64)
 
     @cached_property
     def assets(self) -> pd.DataFrame:
@@ -299,7 +294,7 @@ class CascadeResult:
         ['1']
         """
         traders = self.traders
-        gross = self._per_trader(self.graph.rest[1])
+        gross = self.graph.per_trader(self.graph.rest[1])
         lost = traders["loss"] > ROUNDING * (gross + traders["equity_before"].abs())
         hit: pd.DataFrame = traders[(traders["direct"] == 0.0) & lost]
         return hit.sort_values("loss", ascending=False, kind="stable")

@@ -73,6 +73,32 @@ def scenario(
     return Scenario(price_shocked, loss, defaulted)
 
 
+def check_graph(graph: Any) -> None:
+    """Refuse what is no graph."""
+    if not isinstance(graph, ExposureGraph):
+        raise ParameterError(f"graph is a {type(graph).__name__}; build an ExposureGraph first")
+
+
+def closed_shares(graph: ExposureGraph, closed: Any) -> FloatArray:
+    """Return closed shares of the accounts in label order, from a Series by account or an array, shape (n,).
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[1.0], [1.0]], price=1.0)
+    >>> closed_shares(graph, graph.equity[::-1] * [0.5, 0.25]).tolist()
+    [0.25, 0.5]
+    >>> closed_shares(graph, [0.5])
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: closed must be 2 numbers from 0 to 1, one an account
+    """
+    n = len(graph.accounts)
+    share = np.array(closed.reindex(graph.accounts) if isinstance(closed, pd.Series) else closed, dtype=np.float64)
+    if share.shape != (n,) or not ((share >= 0.0) & (share <= 1.0)).all():
+        raise ParameterError(f"closed must be {n} numbers from 0 to 1, one an account")
+    return share
+
+
 def ranks(graph: ExposureGraph, order: Order) -> IntArray:
     """Return the place of every account in an order of traders or accounts, or in one drawn at random, shape (n,).
 

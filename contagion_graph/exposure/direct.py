@@ -4,8 +4,9 @@ from scipy import sparse
 
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.matrix import ExposureMatrix
-from contagion_graph.exposure.setting import check_graph, traders_of
+from contagion_graph.exposure.setting import traders_of
 from contagion_graph.graph import ExposureGraph
+from contagion_graph.shocks import check_graph
 
 
 def direct_exposure(graph: ExposureGraph, *, net: bool = True) -> ExposureMatrix:

@@ -18,7 +18,7 @@ from scipy import sparse
 
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.exposure.matrix import Positions
-from contagion_graph.exposure.setting import Traders, weights_matrix
+from contagion_graph.exposure.setting import Traders
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.results import CascadeArrays, CascadeResult
@@ -113,7 +113,7 @@ class Losses:
         moves, levels = (np.stack(each, axis=1) for each in ([run.moves for run in runs], [run.level for run in runs]))
         terms: Terms = ((self._held, moves),)
         if levels.any():
-            terms += ((self.traders.add(weights_matrix(self.graph, self.base)), levels),)
+            terms += ((self.traders.add(self.graph.weights_by_channel(self.base)), levels),)
         return terms, self.traders.add(sparse.hstack([run.cells for run in runs], format="csr"))
 
     def by_trader(self, run: Run) -> FloatArray:

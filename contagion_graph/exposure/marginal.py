@@ -10,7 +10,7 @@ from scipy import sparse
 
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.matrix import ExposureMatrix, Positions, positions_of
-from contagion_graph.exposure.setting import check_inputs, traders_of, weights_matrix
+from contagion_graph.exposure.setting import check_inputs, traders_of
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.bound import Case
 from contagion_graph.margin.equilibrium import case_of
@@ -136,7 +136,7 @@ def marginal_exposure(
     answer = _answer(case, state, columns)
     terms = [(chosen.add(graph.quantity), answer.terminal)]
     if answer.rate.any():
-        terms.append((chosen.add(weights_matrix(graph, case.base)), -answer.rate))
+        terms.append((chosen.add(graph.weights_by_channel(case.base)), -answer.rate))
     if state.rows.size:
         terms.append((chosen.add(_closing(case, state)), np.vstack(answer)))
     cells = sparse.csr_array((len(chosen.labels), columns.size))

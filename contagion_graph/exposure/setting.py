@@ -10,13 +10,8 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.matrix import positions_of
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.shocks import check_graph
 from contagion_graph.tables.schema import BoolArray, FloatArray
-
-
-def check_graph(graph: Any) -> None:
-    """Refuse what is no graph."""
-    if not isinstance(graph, ExposureGraph):
-        raise ParameterError(f"graph is a {type(graph).__name__}; build an ExposureGraph first")
 
 
 def check_inputs(graph: Any, model: Any) -> None:
@@ -76,9 +71,3 @@ def traders_of(graph: ExposureGraph, traders: Any) -> Traders:
     theirs = row[of] >= 0
     cells = (np.ones(np.count_nonzero(theirs)), (row[of[theirs]], np.flatnonzero(theirs)))
     return Traders(graph.traders[chosen], sparse.csr_array(cells, shape=(chosen.size, size)), theirs)
-
-
-def weights_matrix(graph: ExposureGraph, base: FloatArray) -> sparse.csr_array:
-    """Return the weights in loss sharing by pool, shape (n, v)."""
-    members = graph.membership
-    return sparse.csr_array((base, members.indices, members.indptr), members.shape)

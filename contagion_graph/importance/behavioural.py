@@ -119,7 +119,7 @@ def _largest(game: Game, values: dict[int, float], runs: Any, k: int) -> dict[in
     known = {trader: value for trader, value in values.items() if trader not in bounded}
     if not runs.size:
         return known
-    sold = np.bincount(game.graph.trader_of, weights=game.graph.rest[1], minlength=len(game.graph.traders))
+    sold = game.graph.per_trader(game.graph.rest[1])
     return largest(Bounds(game), k, known, runs[np.argsort(-sold[runs], kind="stable")])
 
 

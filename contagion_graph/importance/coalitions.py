@@ -29,6 +29,7 @@ from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.book import is_isotone
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.results import CascadeResult
+from contagion_graph.rules.checks import check_choice
 from contagion_graph.rules.liquidation import FullLiquidation
 from contagion_graph.rules.sharing import ProRata
 from contagion_graph.shocks import Shock, scenario
@@ -191,8 +192,7 @@ class Game:
     def __init__(self, graph: ExposureGraph, model: MarginCascade, shock: Shock, *, measure: str, name: str) -> None:
         if not isinstance(model, MarginCascade):
             raise ParameterError(f"{name}: model is a {type(model).__name__}; it must be a MarginCascade")
-        if measure not in get_args(Measure):
-            raise ParameterError(f"{name}: measure is {measure!r}; it must be one of {', '.join(get_args(Measure))}")
+        check_choice(f"{name}: measure", measure, get_args(Measure))
         self.graph, self.measure = graph, measure
         self.shocked, self.quiet = Case(graph, model, shock), Case(graph, model, None)
         self.cases = [(1.0, self.shocked)]

@@ -35,12 +35,9 @@ class _Spread:
     def __init__(self, graph: ExposureGraph, slope: Any, name: str) -> None:
         self.graph, self.name, self.overlap = graph, name, overlap_of(graph, name)
         self.slope = self.share("slope", slope, 1.0)
-        self.equity = self.by_trader(graph.cash + graph.rest[0])
+        self.equity = graph.per_trader(graph.cash + graph.rest[0])
         self.solvent = self.equity > 0.0
         self.per_equity = np.divide(1.0, self.equity, out=np.zeros_like(self.equity), where=self.solvent)
-
-    def by_trader(self, amount: FloatArray) -> FloatArray:
-        return np.bincount(self.graph.trader_of, weights=amount, minlength=len(self.graph.traders)).astype(np.float64)
 
     def share(self, where: str, value: Any, otherwise: float) -> FloatArray:
         """Return a share for every trader; those whom a mapping does not name have another."""
@@ -125,7 +122,7 @@ def debtrank(
     if shock is None and initial is None:
         raise ParameterError("debtrank: give a shock, or initial losses by trader")
     spread = _Spread(graph, slope, "debtrank")
-    lost = spread.by_trader(-(graph.quantity @ (scenario(graph, shock).price_shocked - graph.price)))
+    lost = graph.per_trader(-(graph.quantity @ (scenario(graph, shock).price_shocked - graph.price)))
     start = np.maximum(lost, 0.0) * spread.per_equity
     start += spread.share("initial", {} if initial is None else initial, 0.0) * spread.solvent
     level = spread.rest(np.minimum(start, 1.0), tol, max_steps)

@@ -9,8 +9,8 @@ from scipy import sparse
 
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph import ExposureGraph
-from contagion_graph.importance.sides import Of, check_choice, exposures
-from contagion_graph.rules.checks import check_number
+from contagion_graph.importance.sides import Of, exposures
+from contagion_graph.rules.checks import check_choice, check_number
 from contagion_graph.tables.schema import FloatArray
 
 Measure = Literal["cosine", "jaccard", "liquidity"]
@@ -158,7 +158,7 @@ def concentration(
     >>> cg.importance.concentration(graph).to_dict()
     {'A': 1.0, 'B': 0.5}
     """
-    check_choice("concentration", "of", of, ("traders", "assets", "pools"))
+    check_choice("concentration: of", of, ("traders", "assets", "pools"))
     if of == "pools":
         gross = graph.gross_value.groupby(level=["pool", "trader"], sort=False, observed=True).sum().reset_index()
         rows, columns = (
@@ -185,8 +185,8 @@ def _herfindahl(matrix: sparse.coo_array) -> FloatArray:
 
 def _vectors(graph: ExposureGraph, measure: str, of: str) -> sparse.csr_array:
     """Return one vector a node, such that their products are the overlaps (jaccard: what two nodes have in common)."""
-    check_choice("overlap", "measure", measure, get_args(Measure))
-    check_choice("overlap", "of", of, get_args(Of))
+    check_choice("overlap: measure", measure, get_args(Measure))
+    check_choice("overlap: of", of, get_args(Of))
     value = graph.to_scipy()
     value.eliminate_zeros()
     if measure == "liquidity":

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from contagion_graph.errors import ParameterError
 from contagion_graph.graph import ExposureGraph
+from contagion_graph.rules.checks import check_choice
 from contagion_graph.tables.schema import FloatArray
 
 Of = Literal["traders", "assets"]
@@ -67,7 +67,7 @@ def sides(graph: ExposureGraph, name: str, of: str, *, weight: str = "value") ->
     Traceback (most recent call last):
     contagion_graph.errors.ParameterError: degree: of is 'pools'; it must be one of traders, assets
     """
-    check_choice(name, "of", of, get_args(Of))
+    check_choice(f"{name}: of", of, get_args(Of))
     labels = {"traders": graph.traders, "assets": graph.assets.rename("asset")}[of]
     return Sides(exposures(graph, name, weight), labels, of, name)
 
@@ -86,24 +86,15 @@ def exposures(graph: ExposureGraph, name: str, weight: str = "value") -> sparse.
     >>> exposures(graph, "hits").toarray().tolist()
     [[50.0, 5.0]]
     """
-    check_choice(name, "weight", weight, get_args(Weight))
+    check_choice(f"{name}: weight", weight, get_args(Weight))
     q = graph.quantity
     amount = np.abs(q.data)
     if weight == "value":
         amount *= graph.price[q.indices]
-    matrix = sparse.csr_array((amount, q.indices, q.indptr), shape=q.shape)
-    if not np.array_equal(graph.trader_of, np.arange(len(graph.traders))):
-        shape = (len(graph.traders), len(graph.accounts))
-        matrix = (sparse.csr_array((np.ones(shape[1]), (graph.trader_of, np.arange(shape[1]))), shape) @ matrix).tocsr()
+    matrix = graph.trader_rows(sparse.csr_array((amount, q.indices, q.indptr), shape=q.shape))
     if not matrix.data.all():
         matrix = matrix.copy()  # the graph's own index arrays are read-only
         matrix.eliminate_zeros()
     if weight == "unit":
         matrix.data[:] = 1.0
     return matrix
-
-
-def check_choice(name: str, argument: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is none of the choices."""
-    if value not in choices:
-        raise ParameterError(f"{name}: {argument} is {value!r}; it must be one of {', '.join(choices)}")

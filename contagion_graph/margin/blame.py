@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from contagion_graph.errors import ParameterError
 from contagion_graph.margin.links import Replay, rows_of
 from contagion_graph.margin.trades import Rows
 from contagion_graph.results import CascadeResult
+from contagion_graph.rules.checks import check_choice
 from contagion_graph.shocks import AccountKey
 from contagion_graph.tables.schema import FloatArray
 
@@ -119,8 +119,7 @@ def blame(result: CascadeResult, by: By = "trader", *, of: AccountKey | None = N
     >>> float(cg.blame(result, of="B").loc["A", "sales"].round(2))
     85.65
     """
-    if by not in get_args(By):
-        raise ParameterError(f"by is {by!r}; it must be one of {', '.join(get_args(By))}")
+    check_choice("by", by, get_args(By))
     replay = Replay(result)
     victims = np.ones(len(result.graph.accounts), dtype=bool)
     if of is not None:

@@ -94,12 +94,14 @@ class Case(NamedTuple):
         sold = self.sold(share)
         prices = self.prices(sold, sold if sold_other is None else sold_other)
         rows = np.flatnonzero(share > 0.0)
-        rate = np.minimum(self.loss_rate(share, rows, self.value_closed(prices, rows)[0]), LARGEST)
+        rate = self.loss_rate(share, rows, self.value_closed(prices, rows)[0])
+        return self.closed_share(prices, self.book.all_rows, *self.margins(prices, rate))
+
+    def margins(self, prices: Prices, rate: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return E = cash + Q.p - b.l and M = mu.p of every account on its whole book [currency]."""
         value, _, maintenance = self.book.valuation(prices.terminal)
-        with np.errstate(over="ignore"):
-            borne = self.base * rate[self.book.pool_of]
-        equity = self.book.cash - self.scenario.losses + value - borne
-        return self.closed_share(prices, self.book.all_rows, equity, maintenance)
+        borne = self.book.weights_by_channel(self.base) @ rate
+        return self.book.cash - self.scenario.losses + value - borne, maintenance
 
     def _rule(self, prices: Prices, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> FloatArray:
         book = self.book

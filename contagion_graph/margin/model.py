@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from contagion_graph.equilibria import Equilibria
-from contagion_graph.errors import ConvergenceError, ConvergenceWarning, ParameterError
+from contagion_graph.errors import ConvergenceError, ConvergenceWarning
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.equilibrium import TwoSided, equilibria, nearest
 from contagion_graph.margin.path import Path, run_path
 from contagion_graph.margin.rules import CascadeRules, prepared
 from contagion_graph.results import CascadeResult
-from contagion_graph.shocks import AccountKey, Order, Shock, ranks, scenario
+from contagion_graph.rules.checks import check_choice
+from contagion_graph.shocks import AccountKey, Order, Shock, check_graph, closed_shares, ranks, scenario
 from contagion_graph.solvers.solution import Solution
 
 OnFailure = Literal["raise", "warn", "ignore"]
@@ -199,7 +200,7 @@ class MarginCascade(CascadeRules):
             The positions before the shock.
         shock : mapping or Series asset -> relative price change
             As in `run`.
-        closed : array_like, shape (n,)
+        closed : Series by account, or array_like of shape (n,)
             Closed shares of the accounts to start from, in [0, 1].
 
         Returns
@@ -223,19 +224,15 @@ class MarginCascade(CascadeRules):
         [0.0]
         """
         _check_inputs(graph)
-        shares = np.array(closed, dtype=np.float64)
-        if shares.shape != (len(graph.accounts),) or not ((shares >= 0.0) & (shares <= 1.0)).all():
-            raise ParameterError(f"closed must hold a number from 0 to 1 for each of {len(graph.accounts)} accounts")
+        shares = closed_shares(graph, closed)
         with np.errstate(over="ignore", invalid="ignore"):
             return nearest(graph, scenario(graph, shock), self, shares)
 
 
 def _check_inputs(graph: ExposureGraph, **choices: tuple[str, Any]) -> None:
     for name, (value, known) in choices.items():
-        if value not in get_args(known):
-            raise ParameterError(f"{name} is {value!r}; it must be one of {', '.join(get_args(known))}")
-    if not isinstance(graph, ExposureGraph):
-        raise ParameterError(f"graph is a {type(graph).__name__}; build an ExposureGraph first")
+        check_choice(name, value, get_args(known))
+    check_graph(graph)
 
 
 def _report(solution: Solution, on_failure: OnFailure) -> None:

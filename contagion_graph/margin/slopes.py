@@ -114,23 +114,9 @@ class State(NamedTuple):
 def state_at(case: Case, sold: FloatArray, rate: FloatArray) -> State:
     """Return the state (S, l) with the closed shares that the liquidation rule asks for there, by one look at all."""
     prices, every = case.prices(sold, np.zeros_like(sold)), case.book.all_rows
-    share = case.closed_share(prices, every, *margins(case, prices, rate))
+    share = case.closed_share(prices, every, *case.margins(prices, rate))
     rows = np.flatnonzero(share)
     return State(sold, rate, rows, share[rows])
-
-
-def margins(case: Case, prices: Prices, rate: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return E = cash + Q.p - b.l and M = mu.p of every account on its whole book [currency]."""
-    value, _, maintenance = case.book.valuation(prices.terminal)
-    return case.book.cash - case.scenario.losses + value - weights(case) @ rate, maintenance
-
-
-def weights(case: Case, rows: Rows | None = None) -> sparse.csr_array:
-    """Return the base weights b of all accounts, or some, by channel; none is stored where it is 0."""
-    members = case.book.membership if rows is None else case.book.membership[rows]
-    weighted = (sparse.diags_array(case.base if rows is None else case.base[rows]) @ members).tocsr()
-    weighted.eliminate_zeros()  # whoever bears nothing bears nothing of an infinite loss rate either
-    return weighted
 
 
 class ShareSlopes(NamedTuple):
@@ -223,14 +209,15 @@ def _derivative(case: Case, state: State, moves: Prices, *, by_rate: bool) -> Fl
     rows, share = state.rows[partly], state.share[partly]
     slopes = share_slopes(case, rule, rows, share, prices.terminal)
     answer = slopes.by_price @ sparse.diags_array(moves.terminal)
+    weights = book.weights_by_channel(case.base, rows)
     if by_rate:
-        answer = sparse.hstack([answer, sparse.diags_array(slopes.by_burden) @ weights(case, rows)], format="csr")
+        answer = sparse.hstack([answer, sparse.diags_array(slopes.by_burden) @ weights], format="csr")
     held = book.quantity[rows]
     sold = _like(held, book.sellable[held.indices] * held.data).T @ answer
     part, rate = _rate_parts(case, state, shortfall)
     # who closes more leaves more of its shortfall, and less of its weight to share what there is
     left_over = sparse.diags_array(shortfall[partly]) @ book.membership[rows] @ sparse.diags_array(part)
-    unshared = weights(case, rows) @ sparse.diags_array(rate * part)
+    unshared = weights @ sparse.diags_array(rate * part)
     level = ((left_over + unshared).T @ answer).toarray()
     down = shortfall > 0.0
     left = sparse.diags_array(state.share[down]) @ book.membership[state.rows[down]] @ sparse.diags_array(part)
@@ -274,7 +261,7 @@ def at_kink(case: Case, state: State, tol: float = 1e-9) -> Kinks:
     """
     book, rule = case.book, rule_slopes(case.rules.liquidation, case.rules.penalty)
     prices = case.prices(state.sold, np.zeros_like(state.sold))
-    equity, maintenance = margins(case, prices, state.rate)
+    equity, maintenance = case.margins(prices, state.rate)
     scale = tol * (np.abs(book.cash - case.scenario.losses) + book.valuation(prices.terminal)[1])
     near = (np.abs(equity - maintenance) <= scale) & (scale > 0.0)
     rows = np.flatnonzero(equity < maintenance)

@@ -3,7 +3,6 @@
 from typing import Any, Literal, get_args
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 from scipy.sparse import linalg
 
@@ -13,9 +12,10 @@ from contagion_graph.margin.book import book_of
 from contagion_graph.margin.bound import Case
 from contagion_graph.margin.market import Rows
 from contagion_graph.margin.rules import CascadeRules, prepared
-from contagion_graph.margin.slopes import Quotient, margins, price_slopes, rule_slopes, share_slopes
+from contagion_graph.margin.slopes import Quotient, price_slopes, rule_slopes, share_slopes
+from contagion_graph.rules.checks import check_choice
 from contagion_graph.rules.liquidation import TargetMargin
-from contagion_graph.shocks import Shock, scenario
+from contagion_graph.shocks import Shock, closed_shares, scenario
 from contagion_graph.tables.schema import FloatArray
 
 Side = Literal["long", "short"]
@@ -142,8 +142,7 @@ def critical_notional(depth: Any, margin: Any, *, penalty: Any = 0.0, side: Side
     Traceback (most recent call last):
     contagion_graph.errors.ParameterError: critical_notional: penalty is 0.05; it must be from 0 up to below margin
     """
-    if side not in get_args(Side):
-        raise ParameterError(f"critical_notional: side is {side!r}; it must be one of {', '.join(get_args(Side))}")
+    check_choice("critical_notional: side", side, get_args(Side))
     try:
         D, m, f = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in (depth, margin, penalty)))
     except (TypeError, ValueError) as error:
@@ -163,17 +162,13 @@ def critical_notional(depth: Any, margin: Any, *, penalty: Any = 0.0, side: Side
 
 
 def _closed_shares(graph: ExposureGraph, model: CascadeRules, closed: Any) -> FloatArray:
-    n = len(graph.accounts)
     if closed is None:
-        return np.zeros(n)
+        return np.zeros(len(graph.accounts))
     if model.impact.volume == "current":
         raise ParameterError(
             "closed shares do not say what was sold where volume counts at the price when sold; use volume='initial'"
         )
-    share = np.asarray(closed.reindex(graph.accounts) if isinstance(closed, pd.Series) else closed, dtype=np.float64)
-    if share.shape != (n,) or not ((share >= 0.0) & (share <= 1.0)).all():
-        raise ParameterError(f"closed must be {n} numbers from 0 to 1, one an account")
-    return share
+    return closed_shares(graph, closed)
 
 
 def _links(case: Case, rule: Quotient, share: FloatArray) -> tuple[sparse.csr_array, sparse.csr_array, bool]:
@@ -186,7 +181,7 @@ def _links(case: Case, rule: Quotient, share: FloatArray) -> tuple[sparse.csr_ar
     prices = case.prices(sold, np.zeros_like(sold))
     closing: Rows = np.flatnonzero(share)
     rate = case.loss_rate(share, closing, case.value_closed(prices, closing)[0])
-    equity, maintenance = margins(case, prices, rate)
+    equity, maintenance = case.margins(prices, rate)
     rows = np.flatnonzero((equity < maintenance) & (share < 1.0))
     sells = book.quantity[rows] @ sparse.diags_array(book.price * book.sellable)
     sells.eliminate_zeros()

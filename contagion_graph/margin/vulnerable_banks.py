@@ -117,21 +117,18 @@ def greenwood_landier_thesmar(
     returns = -sales / graph.depth
     caused = tradable @ (held.sum(axis=0) / graph.depth)
 
-    def by_trader(values: FloatArray) -> FloatArray:
-        return np.bincount(graph.trader_of, weights=values, minlength=len(graph.traders)).astype(np.float64)
-
     def share(above: FloatArray, below: FloatArray, otherwise: float) -> FloatArray:
         return np.divide(above, below, out=np.full_like(above, otherwise), where=below > 0.0)
 
-    systemicness = pd.Series(by_trader(part * caused) / total_equity, graph.traders, name="systemicness")
-    vulnerability = share(by_trader(-(held @ returns)), by_trader(equity), np.nan)
-    connectedness = share(by_trader(caused), by_trader(can_sell), 0.0)
+    systemicness = pd.Series(graph.per_trader(part * caused) / total_equity, graph.traders, name="systemicness")
+    vulnerability = share(graph.per_trader(-(held @ returns)), graph.per_trader(equity), np.nan)
+    connectedness = share(graph.per_trader(caused), graph.per_trader(can_sell), 0.0)
     return VulnerableBanks(
         aggregate_vulnerability=float(systemicness.sum()),
         systemicness=systemicness,
         indirect_vulnerability=pd.Series(vulnerability, graph.traders, name="indirect_vulnerability"),
         connectedness=pd.Series(connectedness, graph.traders, name="connectedness"),
-        direct=pd.Series(by_trader(loss), graph.traders, name="direct"),
+        direct=pd.Series(graph.per_trader(loss), graph.traders, name="direct"),
         asset_sales=pd.Series(sales, graph.assets, name="asset_sales"),
         asset_return=pd.Series(returns, graph.assets, name="asset_return"),
     )

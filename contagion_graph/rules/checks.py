@@ -8,6 +8,19 @@ import numpy as np
 from contagion_graph.errors import ParameterError
 
 
+def check_choice(what: str, value: object, choices: tuple[Any, ...]) -> None:
+    """Refuse a value that is none of the choices.
+
+    Examples
+    --------
+    >>> check_choice("ProRata: base", "debt", ("equity", "share"))
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: ProRata: base is 'debt'; it must be one of equity, share
+    """
+    if value not in choices:
+        raise ParameterError(f"{what} is {value!r}; it must be one of {', '.join(choices)}")
+
+
 def check_number(
     owner: str,
     name: str,

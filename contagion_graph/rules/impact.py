@@ -15,8 +15,7 @@ from typing import Literal, Protocol, Self, get_args
 import numpy as np
 import pandas as pd
 
-from contagion_graph.errors import ParameterError
-from contagion_graph.rules.checks import check_number
+from contagion_graph.rules.checks import check_choice, check_number
 from contagion_graph.tables.schema import FloatArray
 
 Volume = Literal["initial", "current"]
@@ -62,9 +61,7 @@ class ImpactRecord:
     volume: Volume = "initial"
 
     def __post_init__(self) -> None:
-        if self.volume not in get_args(Volume):
-            allowed = ", ".join(get_args(Volume))
-            raise ParameterError(f"{type(self).__name__}: volume is {self.volume!r}; it must be one of {allowed}")
+        check_choice(f"{type(self).__name__}: volume", self.volume, get_args(Volume))
 
     def for_assets(self, assets: "pd.Index[str]") -> Self:
         """Return the impact with what differs by asset in the order of these assets."""

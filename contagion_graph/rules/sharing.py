@@ -7,6 +7,7 @@ import numpy as np
 
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph import ExposureGraph
+from contagion_graph.rules.checks import check_choice
 from contagion_graph.tables.schema import FloatArray
 
 Base = Literal["equity", "deposits", "profit", "open_interest", "share"]
@@ -34,8 +35,7 @@ class ProRata:
     base: Base = "equity"
 
     def __post_init__(self) -> None:
-        if self.base not in get_args(Base):
-            raise ParameterError(f"ProRata: base is {self.base!r}; it must be one of {', '.join(get_args(Base))}")
+        check_choice("ProRata: base", self.base, get_args(Base))
 
     def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
         """Return the base weight b_i >= 0 of every account, shape (n,), as an array of the caller's own."""
