@@ -9,12 +9,14 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "contagion_graph"
 LAYERS = [
     {"errors", "chunks", "state", "tables", "elements", "solvers", "kernels"},
-    {"graph", "exports", "passes", "rules"},
-    {"results", "equilibria", "shocks", "generate", "generate_assets"},
-    {"margin", "distress"},
+    {"graph", "exports", "passes", "obligations", "rules"},
+    {"results", "equilibria", "shocks", "generate", "generate_assets", "reconstruct"},
+    {"margin", "clearing", "distress"},
     {"exposure"},
     {"importance"},
-    {"io", "cli"},
+    {"scenarios", "collateral", "distributed"},
+    {"io", "backbone", "references"},
+    {"plot", "report", "cli"},
 ]
 LATE_IMPORTS = {"igraph", "networkx", "contagion_graph.kernels", "matplotlib", "dask", "distributed"}
 

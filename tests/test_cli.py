@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.cli import main
+from contagion_graph.cli.main import main
 from contagion_graph.io.text import report
 
 RESULT_TABLES = {"summary", "traders", "accounts", "assets", "pools", "rounds"}

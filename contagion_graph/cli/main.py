@@ -1,0 +1,23 @@
+"""The command line: contagion-graph COMMAND."""
+
+import argparse
+import sys
+
+from contagion_graph.cli import check, demo, run
+from contagion_graph.errors import ContagionError
+
+COMMANDS = (demo, check, run)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 1 where `check` found faults, 2 for any other error."""
+    parser = argparse.ArgumentParser(prog="contagion-graph", description="Contagion in pooled collateral.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_to(commands)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except (ContagionError, OSError) as error:
+        print(f"contagion-graph: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,83 @@
+"""A model and a shock as words of the command line."""
+
+import argparse
+from collections.abc import Callable, Iterable
+
+from contagion_graph.errors import ContagionError, ParameterError
+from contagion_graph.margin.model import MarginCascade
+from contagion_graph.rules.impact import ExponentialImpact, Impact, LinearImpact
+from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, Liquidation, TargetMargin
+from contagion_graph.rules.sharing import ProRata
+
+IMPACTS: dict[str, Callable[[], Impact]] = {"exponential": ExponentialImpact, "linear": LinearImpact}
+LIQUIDATIONS: dict[str, Callable[..., Liquidation]] = {
+    "full": FullLiquidation,
+    "target": TargetMargin,
+    "close-factor": CloseFactor,
+}
+SHARINGS = ("equity", "deposits", "profit", "open_interest", "share", "none")
+
+
+def add_rules(command: argparse.ArgumentParser) -> None:
+    """Add the rules of a cascade to a command."""
+    command.add_argument("--impact", choices=list(IMPACTS), default="exponential", help="default: %(default)s")
+    command.add_argument(
+        "--liquidation",
+        default="full",
+        metavar="RULE",
+        help="full, target[:BUFFER] or close-factor[:FACTOR[:FULL_BELOW]] (default: %(default)s)",
+    )
+    command.add_argument("--sharing", choices=SHARINGS, default="equity", help="who bears the rest (default: equity)")
+    command.add_argument("--penalty", type=float, default=0.0, metavar="SHARE", help="of what is closed (default: 0)")
+
+
+def model_of(options: argparse.Namespace) -> MarginCascade:
+    """Return the cascade whose rules a command was given."""
+    return MarginCascade(
+        liquidation=_liquidation(options.liquidation),
+        impact=IMPACTS[options.impact](),
+        sharing=None if options.sharing == "none" else ProRata(options.sharing),
+        penalty=options.penalty,
+    )
+
+
+def shock_of(texts: Iterable[str]) -> dict[str, float]:
+    """Return the shock that words like ETH=-30% or ETH=-0.3 describe.
+
+    Examples
+    --------
+    >>> shock_of(["ETH=-30%", "BTC=-0.2"])
+    {'ETH': -0.3, 'BTC': -0.2}
+    >>> shock_of(["ETH=-30%", "ETH=-20%"])
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: --shock names 'ETH' twice; give each asset once
+    """
+    shock: dict[str, float] = {}
+    for text in texts:
+        asset, change = _change(text)
+        if asset in shock:
+            raise ParameterError(f"--shock names {asset!r} twice; give each asset once")
+        shock[asset] = change
+    return shock
+
+
+def _change(text: str) -> tuple[str, float]:
+    asset, equals, change = text.rpartition("=")
+    try:
+        number = float(change.rstrip("%")) / (100.0 if change.endswith("%") else 1.0)
+    except ValueError:
+        equals = ""
+    if not equals or not asset:
+        raise ParameterError(f"--shock {text!r} is not ASSET=CHANGE; write ETH=-30% or ETH=-0.3")
+    return asset, number
+
+
+def _liquidation(text: str) -> Liquidation:
+    name, *numbers = text.split(":")
+    try:
+        return LIQUIDATIONS[name](*map(float, numbers))
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ContagionError):
+            raise
+        message = f"--liquidation {text!r} is not full, target[:BUFFER] or close-factor[:FACTOR[:FULL_BELOW]]"
+        raise ParameterError(message) from error

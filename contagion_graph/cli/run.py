@@ -1,0 +1,25 @@
+"""contagion-graph run: a cascade on the tables in a folder."""
+
+import argparse
+
+from contagion_graph.cli.arguments import Commands, add_folder, add_output, show
+from contagion_graph.cli.rules import add_rules, model_of, shock_of
+from contagion_graph.io.read import read_tables
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
+    run = commands.add_parser("run", help="run a cascade on the tables in a folder")
+    run.set_defaults(command=_run)
+    add_folder(run)
+    run.add_argument("--shock", action="append", default=[], metavar="ASSET=CHANGE", help="ETH=-30%% or BTC=-0.2")
+    add_rules(run)
+    add_output(run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    model, shock = model_of(options), shock_of(options.shock)
+    graph = read_tables(options.folder)
+    print(repr(graph))
+    show(model.run(graph, shock), options.out, options.format)
+    return 0
