@@ -61,17 +61,17 @@ class GraphPasses:
 
     def valuation(self, price: FloatArray, rows: Any = None) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return Q.p, |Q|.p and mu.p of all accounts, or of some rows (ascending), at a price [currency]."""
-        from contagion_graph import kernels
+        from contagion_graph.kernels import row_sums
 
-        return kernels.value_rows(self.cells, price, *self._chunked(rows))
+        return row_sums.value_rows(self.cells, price, *self._chunked(rows))
 
     def column_sums(self, matrix: sparse.csr_array, weight: FloatArray, rows: Any = None) -> FloatArray:
         """Return A^T w for a matrix A with one row an account, over all rows or some (ascending), in a fixed order."""
-        from contagion_graph import kernels
+        from contagion_graph.kernels import row_sums
 
         rows, borders = self._chunked(rows)
         cells = (matrix.indptr, unsigned(matrix.indices), matrix.data)
-        return kernels.column_sums(*cells, rows, weight, borders, matrix.shape[1])
+        return row_sums.column_sums(*cells, rows, weight, borders, matrix.shape[1])
 
     def _chunked(self, rows: Any) -> tuple[Any, Any]:
         borders = np.minimum(self.block_borders * BLOCK, len(self.accounts))
@@ -90,9 +90,9 @@ class GraphPasses:
     @cached_property
     def sensitivity(self) -> FloatArray:
         """The most that each account's slack can move: sum_j |quantity_ij - margin_units_ij| price_j, shape (n,)."""
-        from contagion_graph import kernels
+        from contagion_graph.kernels import row_sums
 
         difference = self.cells._replace(quantity=self.quantity.data - self.margin_units.data)
-        sensitivity = kernels.value_rows(difference, self.price, *self._chunked(None))[1]
+        sensitivity = row_sums.value_rows(difference, self.price, *self._chunked(None))[1]
         sensitivity.flags.writeable = False
         return sensitivity

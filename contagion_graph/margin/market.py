@@ -1,6 +1,6 @@
 """The state of a cascade's accounts and loss levels, and the looks at them.
 
-Which rows a look has to visit is explained in kernels.py; everything else here is bookkeeping for it.
+Which rows a look has to visit is explained in kernels/looks.py; everything else here is bookkeeping for it.
 """
 
 from typing import Any
@@ -47,10 +47,10 @@ class Market:
         mirrored: bool = False,
         level: FloatArray | None = None,
     ) -> None:
-        from contagion_graph import kernels
+        from contagion_graph.kernels import looks, row_sums
 
         n, v = len(graph.accounts), len(graph.pools)
-        self.graph, self.look_at_all, self._kernels = graph, look_at_all, kernels
+        self.graph, self.look_at_all, self._passes, self._sums = graph, look_at_all, looks, row_sums
         self.sign = -1.0 if mirrored else 1.0
         self.price, self._number = self.sign * scenario.price_shocked, np.ones(1, dtype=np.int32)
         members, size = graph.membership, -(-n // BLOCK)
@@ -71,8 +71,8 @@ class Market:
         if mirrored:
             self.accounts.key[:] = -np.inf
         else:
-            kernels.first_keys(graph.cash, *graph.rest, graph.sensitivity, base, self.accounts.key)
-        kernels.least_keys(self.accounts.key, self.accounts.block_key)
+            looks.first_keys(graph.cash, *graph.rest, graph.sensitivity, base, self.accounts.key)
+        looks.least_keys(self.accounts.key, self.accounts.block_key)
         self._scratch = np.empty(n, dtype=np.int64)
         self._block_base, self._stale = np.zeros((size, v)), np.ones(size, dtype=bool)
         hit = scenario.hit
@@ -87,12 +87,12 @@ class Market:
     def look(self, rise: FloatArray | float = 0.0) -> None:
         """Mark the accounts that can be in breach at the present prices, or could be if loss levels rose so much."""
         arrays = (self.graph.cells, self._market, self.channels, self.accounts)
-        self.looks += self._kernels.look(*arrays, self.clock, self._reach(rise), self.graph.block_borders)
+        self.looks += self._passes.look(*arrays, self.clock, self._reach(rise), self.graph.block_borders)
 
     def due(self, rise: FloatArray | float = 0.0) -> tuple[Rows, FloatArray]:
         """Return those accounts, ascending, and their equity; they have been looked at at the present prices."""
         time = (self.clock, self._reach(rise), self._number[0])
-        return self._kernels.due_rows(self.channels, self.accounts, *time, self._scratch)
+        return self._passes.due_rows(self.channels, self.accounts, *time, self._scratch)
 
     def _reach(self, rise: FloatArray | float) -> FloatArray:
         return np.full_like(self.channels.level, np.inf) if self.look_at_all else self.channels.level + rise
@@ -123,7 +123,7 @@ class Market:
         """Return what was socialised to accounts so far [currency]."""
         if not self.socialised:
             return np.zeros(rows.size)
-        return self._kernels.levies(self.channels, self.accounts.levied, rows)
+        return self._passes.levies(self.channels, self.accounts.levied, rows)
 
     def equity(self, rows: Rows) -> FloatArray:
         """Return the equity of accounts that were looked at at the present prices [currency]."""
@@ -147,6 +147,6 @@ class Market:
     def open_base(self) -> FloatArray:
         """Return the sum of the weights of each channel, shape (v,)."""
         members = (self.channels.indptr, self.channels.indices, self.channels.base)
-        self._kernels.block_sums(*members, np.flatnonzero(self._stale), self._block_base)
+        self._sums.block_sums(*members, np.flatnonzero(self._stale), self._block_base)
         self._stale[:] = False
-        return self._kernels.ordered_sum(self._block_base)
+        return self._sums.ordered_sum(self._block_base)

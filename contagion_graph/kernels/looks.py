@@ -1,15 +1,9 @@
-"""The compiled passes over the rows of a sparse matrix: the only file that knows numba.
+"""Looks at the accounts, and only at those that can have changed.
 
-A matrix is its three CSR arrays. `rows` are the rows to look at, in ascending order, and `borders` cut that list into
-a fixed number of chunks. Each row is summed in column order, each chunk in row order, and the chunks in their order,
-so the result is the same to the last bit on any number of threads. The number of threads is numba's
-(NUMBA_NUM_THREADS); a few rows are not worth waking threads for, so every pass is compiled for one thread and for many.
-Rows that are far apart are fetched ahead of their turn: waiting for memory is most of the work.
-
-**Only the rows that can have changed.** Let an account have slack s = E - M at its last look. Until its closed share
-changes, its slack falls by at most g (T - T') + b (C - C'): g = sum_j |q_j - mu_j| p0_j, T a clock that each round
-advances by max_j |p'_j - p_j| / p0_j, b its weight in loss sharing, C the sum of its channels' water levels so far, T'
-and C' their values then. So nothing can have happened to it before
+Let an account have slack s = E - M at its last look. Until its closed share changes, its slack falls by at most
+g (T - T') + b (C - C'): g = sum_j |q_j - mu_j| p0_j, T a clock that each round advances by max_j |p'_j - p_j| / p0_j, b
+its weight in loss sharing, C the sum of its channels' water levels so far, T' and C' their values then. So nothing can
+have happened to it before
 
     T + C  >=  key  =  T' + C' + s / max(g, b),
 
@@ -17,116 +11,15 @@ and `look` passes over it. Every s is lessened by a guard, far above the roundin
 bit for bit that of looking at every row. Blocks of rows keep their least key: most blocks are passed over whole.
 """
 
-from collections.abc import Callable
-from types import FunctionType
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import njit, prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit, prange
 
 from contagion_graph.chunks import BLOCK
+from contagion_graph.kernels.compiling import fetch_row, one_or_many
 from contagion_graph.state import Accounts, Array, Cells, Channels, Market
 
-ROWS_WORTH_THREADS = 10_000
 GUARD = 1e-12
 LARGEST = np.finfo(np.float64).max
-LINE, AHEAD = 8, 8  # numbers in a cache line; rows to fetch ahead
-
-
-def _one_or_many(function: Callable[..., None]) -> Callable[[int], Callable[..., None]]:
-    """Compile a pass over chunks for one thread, and, under another name for numba's cache, for many; rows choose."""
-    threaded = FunctionType(function.__code__, function.__globals__, f"{function.__name__}_threads")
-    threaded.__qualname__ = threaded.__name__
-    one, many = njit(cache=True)(function), njit(parallel=True, cache=True)(threaded)
-    return lambda n_rows: many if n_rows > ROWS_WORTH_THREADS else one
-
-
-def _fetcher(typing: Any, array: Any, position: Any) -> Any:
-    """Have the processor fetch the cache line of array[position] ahead of its use."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        line, i32 = builder.bitcast(builder.gep(data, [args[1]]), cgutils.voidptr_t), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, i32, i32, i32])
-        prefetch: Any = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
-        builder.call(prefetch, [line, i32(0), i32(3), i32(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), generate
-
-
-_fetch: Any = intrinsic(_fetcher)
-
-
-@njit(inline="always")
-def _fetch_row(cells: Cells, row: int) -> None:
-    first = np.intp(cells.indptr[row])
-    _fetch(cells.indices, first)
-    _fetch(cells.quantity, first)
-    _fetch(cells.quantity, first + LINE)
-    _fetch(cells.margin_units, first)
-    _fetch(cells.margin_units, first + LINE)
-
-
-def value_rows(cells: Cells, price: Array, rows: Array, borders: Array) -> tuple[Array, Array, Array]:
-    """Return the value, the gross value and the maintenance margin of rows at a price.
-
-    value_k = sum_j q_ij p_j ;  gross_k = sum_j |q_ij| p_j ;  margin_k = sum_j mu_ij p_j ;  i = rows[k]  [currency]
-    """
-    out = np.empty((3, rows.size))
-    _value(rows.size)(cells, price, rows, borders, out)
-    return out[0], out[1], out[2]
-
-
-@_one_or_many
-def _value(cells: Cells, price: Array, rows: Array, borders: Array, out: Array) -> None:
-    for chunk in prange(borders.size - 1):
-        for k in range(borders[chunk], borders[chunk + 1]):
-            if k + AHEAD < rows.size:
-                _fetch_row(cells, rows[k + AHEAD])
-            v = g = m = 0.0
-            for cell in range(cells.indptr[rows[k]], cells.indptr[rows[k] + 1]):
-                p = price[cells.indices[cell]]
-                v += cells.quantity[cell] * p
-                g += abs(cells.quantity[cell]) * p
-                m += cells.margin_units[cell] * p
-            out[0, k] = v
-            out[1, k] = g
-            out[2, k] = m
-
-
-def column_sums(
-    indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, borders: Array, n_columns: int
-) -> Array:
-    """Return the weighted sum of rows, a number for each column: y_j = sum_k weight_k a_ij ;  i = rows[k]."""
-    parts = np.zeros((borders.size - 1, n_columns))
-    _sums(rows.size)(indptr, indices, data, rows, weight, borders, parts)
-    return ordered_sum(parts)
-
-
-@_one_or_many
-def _sums(indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, borders: Array, parts: Array) -> None:
-    for chunk in prange(borders.size - 1):
-        for k in range(borders[chunk], borders[chunk + 1]):
-            if k + AHEAD < rows.size:
-                ahead = np.intp(indptr[rows[k + AHEAD]])
-                _fetch(data, ahead)
-                _fetch(data, ahead + LINE)
-                _fetch(indices, ahead)
-            for cell in range(indptr[rows[k]], indptr[rows[k] + 1]):
-                parts[chunk, indices[cell]] += weight[k] * data[cell]
-
-
-@njit(cache=True)
-def ordered_sum(parts: Array) -> Array:
-    """Add up the parts of a sum, one after the other."""
-    total = np.zeros(parts.shape[1])
-    for chunk in range(parts.shape[0]):
-        total += parts[chunk]
-    return total
 
 
 @njit(cache=True)
@@ -154,16 +47,6 @@ def least_keys(key: Array, block_key: Array) -> None:
     """Set the least key of each block of rows."""
     for block in range(block_key.size):
         block_key[block] = key[block * BLOCK : (block + 1) * BLOCK].min()
-
-
-@njit(cache=True)
-def block_sums(indptr: Array, indices: Array, data: Array, blocks: Array, sums: Array) -> None:
-    """Set the column sums of some blocks of rows of a matrix: the parts of an ordered sum over all rows."""
-    for k in range(blocks.size):
-        first, last = blocks[k] * BLOCK, min((blocks[k] + 1) * BLOCK, indptr.size - 1)
-        sums[blocks[k]] = 0.0
-        for cell in range(indptr[first], indptr[last]):
-            sums[blocks[k], indices[cell]] += data[cell]
 
 
 @njit(cache=True)
@@ -225,7 +108,7 @@ def look(
     return int(counts.sum())
 
 
-@_one_or_many
+@one_or_many
 def _look(
     cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], borders: Array,
     counts: Array,
@@ -245,7 +128,7 @@ def _look_block(
     for k in range(reached):
         found[count] = found[k]
         if accounts.seen[found[k]] != market.number[0]:
-            _fetch_row(cells, found[k])
+            fetch_row(cells, found[k])
             count += 1
     for k in range(count):
         _look_row(cells, market, channels, accounts, time[0], found[k])

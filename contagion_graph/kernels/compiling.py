@@ -1,0 +1,52 @@
+"""How the passes are compiled: for one thread and for many, and with rows fetched ahead of their turn."""
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from contagion_graph.state import Cells
+
+ROWS_WORTH_THREADS = 10_000
+LINE, AHEAD = 8, 8  # numbers in a cache line; rows to fetch ahead
+
+
+def one_or_many(function: Callable[..., None]) -> Callable[[int], Callable[..., None]]:
+    """Compile a pass over chunks for one thread, and, under another name for numba's cache, for many; rows choose."""
+    threaded = FunctionType(function.__code__, function.__globals__, f"{function.__name__}_threads")
+    threaded.__qualname__ = threaded.__name__
+    one, many = njit(cache=True)(function), njit(parallel=True, cache=True)(threaded)
+    return lambda n_rows: many if n_rows > ROWS_WORTH_THREADS else one
+
+
+def _fetcher(typing: Any, array: Any, position: Any) -> Any:
+    """Have the processor fetch the cache line of array[position] ahead of its use."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        line, i32 = builder.bitcast(builder.gep(data, [args[1]]), cgutils.voidptr_t), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, i32, i32, i32])
+        prefetch: Any = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
+        builder.call(prefetch, [line, i32(0), i32(3), i32(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+fetch: Any = intrinsic(_fetcher)
+
+
+@njit(inline="always")
+def fetch_row(cells: Cells, row: int) -> None:
+    """Have the processor fetch the first cells of a row ahead of their use."""
+    first = np.intp(cells.indptr[row])
+    fetch(cells.indices, first)
+    fetch(cells.quantity, first)
+    fetch(cells.quantity, first + LINE)
+    fetch(cells.margin_units, first)
+    fetch(cells.margin_units, first + LINE)

@@ -1,0 +1,76 @@
+"""Values of rows, and sums over rows in a fixed order."""
+
+import numpy as np
+from numba import njit, prange
+
+from contagion_graph.chunks import BLOCK
+from contagion_graph.kernels.compiling import AHEAD, LINE, fetch, fetch_row, one_or_many
+from contagion_graph.state import Array, Cells
+
+
+def value_rows(cells: Cells, price: Array, rows: Array, borders: Array) -> tuple[Array, Array, Array]:
+    """Return the value, the gross value and the maintenance margin of rows at a price.
+
+    value_k = sum_j q_ij p_j ;  gross_k = sum_j |q_ij| p_j ;  margin_k = sum_j mu_ij p_j ;  i = rows[k]  [currency]
+    """
+    out = np.empty((3, rows.size))
+    _value(rows.size)(cells, price, rows, borders, out)
+    return out[0], out[1], out[2]
+
+
+@one_or_many
+def _value(cells: Cells, price: Array, rows: Array, borders: Array, out: Array) -> None:
+    for chunk in prange(borders.size - 1):
+        for k in range(borders[chunk], borders[chunk + 1]):
+            if k + AHEAD < rows.size:
+                fetch_row(cells, rows[k + AHEAD])
+            v = g = m = 0.0
+            for cell in range(cells.indptr[rows[k]], cells.indptr[rows[k] + 1]):
+                p = price[cells.indices[cell]]
+                v += cells.quantity[cell] * p
+                g += abs(cells.quantity[cell]) * p
+                m += cells.margin_units[cell] * p
+            out[0, k] = v
+            out[1, k] = g
+            out[2, k] = m
+
+
+def column_sums(
+    indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, borders: Array, n_columns: int
+) -> Array:
+    """Return the weighted sum of rows, a number for each column: y_j = sum_k weight_k a_ij ;  i = rows[k]."""
+    parts = np.zeros((borders.size - 1, n_columns))
+    _sums(rows.size)(indptr, indices, data, rows, weight, borders, parts)
+    return ordered_sum(parts)
+
+
+@one_or_many
+def _sums(indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, borders: Array, parts: Array) -> None:
+    for chunk in prange(borders.size - 1):
+        for k in range(borders[chunk], borders[chunk + 1]):
+            if k + AHEAD < rows.size:
+                ahead = np.intp(indptr[rows[k + AHEAD]])
+                fetch(data, ahead)
+                fetch(data, ahead + LINE)
+                fetch(indices, ahead)
+            for cell in range(indptr[rows[k]], indptr[rows[k] + 1]):
+                parts[chunk, indices[cell]] += weight[k] * data[cell]
+
+
+@njit(cache=True)
+def ordered_sum(parts: Array) -> Array:
+    """Add up the parts of a sum, one after the other."""
+    total = np.zeros(parts.shape[1])
+    for chunk in range(parts.shape[0]):
+        total += parts[chunk]
+    return total
+
+
+@njit(cache=True)
+def block_sums(indptr: Array, indices: Array, data: Array, blocks: Array, sums: Array) -> None:
+    """Set the column sums of some blocks of rows of a matrix: the parts of an ordered sum over all rows."""
+    for k in range(blocks.size):
+        first, last = blocks[k] * BLOCK, min((blocks[k] + 1) * BLOCK, indptr.size - 1)
+        sums[blocks[k]] = 0.0
+        for cell in range(indptr[first], indptr[last]):
+            sums[blocks[k], indices[cell]] += data[cell]
