@@ -9,6 +9,7 @@ from typing import Any
 
 _HOME = {
     "ExposureGraph": "graph",
+    "ObligationNetwork": "obligations",
     "MarginCascade": "margin.model",
     "CascadeResult": "results",
     "Equilibria": "equilibria",

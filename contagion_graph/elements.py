@@ -1,4 +1,4 @@
-"""Nodes and edges of the exposure graph as tables, and as networkx and igraph graphs."""
+"""Nodes and edges of a graph as tables, and as networkx and igraph graphs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -68,28 +68,66 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def to_networkx(nodes: pd.DataFrame, edges: pd.DataFrame, *, tables: Mapping[str, pd.DataFrame]) -> Any:
-    """Return nodes and edges as a networkx graph; the tables travel in its graph attributes."""
+def to_networkx(
+    nodes: pd.DataFrame, edges: pd.DataFrame, *, tables: Mapping[str, pd.DataFrame], make: str = "Graph"
+) -> Any:
+    """Return nodes and edges as a networkx graph of the class `make`; the tables travel in its graph attributes."""
     import networkx as nx
 
-    network: Any = nx.Graph()
+    network: Any = getattr(nx, make)()
     network.graph.update({name: table.to_dict(orient="list") for name, table in tables.items()})
     network.add_nodes_from((row.pop("id"), row) for row in _rows(nodes))
     network.add_edges_from((row.pop("source"), row.pop("target"), row) for row in _rows(edges))
     return network
 
 
-def to_igraph(nodes: pd.DataFrame, edges: pd.DataFrame) -> Any:
-    """Return nodes and edges as an igraph graph."""
+def to_igraph(nodes: pd.DataFrame, edges: pd.DataFrame, *, directed: bool = False) -> Any:
+    """Return nodes and edges as an igraph graph; where there are two sides, `type` says which."""
     import igraph
 
     position = pd.Index(nodes["id"])
     ends = np.column_stack([position.get_indexer(edges["source"]), position.get_indexer(edges["target"])])
-    right = "position" if (nodes["side"] == "position").any() else "asset"
     vertices = nodes.rename(columns={"id": "name"}).to_dict(orient="list")
-    vertices["type"] = (nodes["side"] == right).tolist()
+    if not directed:
+        right = "position" if (nodes["side"] == "position").any() else "asset"
+        vertices["type"] = (nodes["side"] == right).tolist()
     weights = edges.drop(columns=["source", "target"]).to_dict(orient="list")
-    return igraph.Graph(n=len(nodes), edges=ends, vertex_attrs=vertices, edge_attrs=weights)
+    return igraph.Graph(n=len(nodes), edges=ends, directed=directed, vertex_attrs=vertices, edge_attrs=weights)
+
+
+def network_tables(frames: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the nodes and the edges, debtor to creditor, of a network of obligations' tables."""
+    nodes = _nodes("trader", frames["nodes"].rename(columns={"node": "trader"}))
+    owed = frames["obligations"]
+    edges = {"source": "trader:" + owed["debtor"], "target": "trader:" + owed["creditor"], "amount": owed["amount"]}
+    return nodes, pd.DataFrame({**edges, "weight": owed["amount"], "seniority": owed["seniority"]})
+
+
+def network_tables_of_networkx(network: Any) -> dict[str, Any]:
+    """Return the tables of a network of obligations that a directed networkx graph stands for."""
+    faults = Faults()
+    if not network.is_directed():
+        faults.add(
+            "network", "it is not directed", "Give a DiGraph or MultiDiGraph; an edge goes from debtor to creditor."
+        )
+    faults.raise_if_any()
+    known = SCHEMAS["nodes"].columns
+    nodes = [
+        {**{name: value for name, value in data.items() if name in known}, "node": _label(node, data)}
+        for node, data in network.nodes(data=True)
+    ]
+    label = {node: _label(node, data) for node, data in network.nodes(data=True)}
+    owed = [
+        {
+            "debtor": label[debtor],
+            "creditor": label[creditor],
+            **{name: data.get(name) for name in ("amount", "seniority")},
+        }
+        for debtor, creditor, data in network.edges(data=True)
+    ]
+    held = network.graph.get("equity_holdings")
+    empty: dict[str, list[Any]] = {"debtor": [], "creditor": [], "amount": []}
+    return {"obligations": _columns(owed) or empty, "nodes": _columns(nodes), "equity_holdings": held}
 
 
 def tables_of_networkx(network: Any) -> dict[str, Any]:

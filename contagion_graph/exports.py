@@ -1,4 +1,4 @@
-"""The ways out of an exposure graph: tables, sparse matrices, networkx and igraph graphs."""
+"""The ways out of an exposure graph and of a network: tables, sparse matrices, networkx and igraph graphs."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from scipy import sparse
 
 from contagion_graph import elements
 from contagion_graph.errors import ParameterError
-from contagion_graph.tables import frames
+from contagion_graph.tables import frames, networks
 from contagion_graph.tables.schema import FloatArray, IntArray
 
 Nodes = Literal["positions", "bipartite"]
@@ -147,3 +147,53 @@ class GraphExports:
         if nodes not in ("positions", "bipartite"):
             raise ParameterError(f"nodes={nodes!r}: it is 'positions' or 'bipartite'")
         return elements.element_tables(self.to_frames(), positions_are_nodes=nodes == "positions")
+
+
+class NetworkExports:
+    """What an `ObligationNetwork` can be turned into; it holds nothing of its own."""
+
+    ranks: tuple[sparse.csr_array, ...]
+
+    def to_frames(self) -> dict[str, pd.DataFrame]:
+        """Return the tables obligations, nodes and, where there are any, equity_holdings; `from_tables(**frames)`.
+
+        Ranks of seniority are numbered 0, 1, ...
+        """
+        return networks.network_frames(self)
+
+    def elements(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the nodes and the edges (debtor to creditor) as two tables: what every export is made of.
+
+        Returns
+        -------
+        nodes : DataFrame
+            id ("trader:A"), side ("trader"), label, external_assets, external_liabilities, equity [currency].
+        edges : DataFrame
+            source, target, amount, weight (the amount) [currency], seniority.
+        """
+        network: Any = self  # what it computes at rest is not known to this class
+        nodes, edges = elements.network_tables(self.to_frames())
+        return nodes.assign(equity=network.book_equity), edges
+
+    def to_networkx(self) -> Any:
+        """Return the network as a networkx DiGraph, or a MultiDiGraph where there are several ranks.
+
+        Returns
+        -------
+        networkx.DiGraph or MultiDiGraph
+            Nodes are named "trader:A"; edges go from debtor to creditor and carry `amount`, `weight`, `seniority`.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> network = cg.ObligationNetwork.from_arrays([[0, 1], [0, 0]], external_assets=1.0, nodes=["A", "B"])
+        >>> list(network.to_networkx().edges(data="amount"))
+        [('trader:A', 'trader:B', 1.0)]
+        """
+        tables = {name: table for name, table in self.to_frames().items() if name == "equity_holdings"}
+        make = "DiGraph" if len(self.ranks) == 1 else "MultiDiGraph"
+        return elements.to_networkx(*self.elements(), tables=tables, make=make)
+
+    def to_igraph(self) -> Any:
+        """Return the network as a directed igraph graph, with the nodes, edges and attributes of `to_networkx`."""
+        return elements.to_igraph(*self.elements(), directed=True)

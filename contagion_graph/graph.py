@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from scipy import sparse
 from contagion_graph import elements
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.exports import GraphExports
+from contagion_graph.obligations import ObligationNetwork
 from contagion_graph.passes import GraphPasses
 from contagion_graph.tables import arrays, assemble
+from contagion_graph.tables.networks import ranks_of_frame
 from contagion_graph.tables.records import PositionRecords
 from contagion_graph.tables.schema import BoolArray, FloatArray
 from contagion_graph.tables.vectors import row_of
@@ -49,8 +52,8 @@ class ExposureGraph(GraphPasses, GraphExports):
         The single positions; None where the graph came from arrays and each cell is one position.
     attributes : mapping of table name to DataFrame
         Further columns of tables assets, pools and accounts, by label.
-    backing, obligations : DataFrame or None
-        These two tables, checked.
+    backing, obligation_table : DataFrame or None
+        Tables backing and obligations, checked. `obligations` is the network that the latter stands for.
 
     Examples
     --------
@@ -82,7 +85,7 @@ class ExposureGraph(GraphPasses, GraphExports):
     records: PositionRecords | None = None
     attributes: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     backing: pd.DataFrame | None = None
-    obligations: pd.DataFrame | None = None
+    obligation_table: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         for array in self._arrays():
@@ -257,6 +260,21 @@ class ExposureGraph(GraphPasses, GraphExports):
     def slack(self) -> "pd.Series[float]":
         """Equity less maintenance of each account [currency]; below 0 the account is in breach."""
         return (self.equity - self.maintenance).rename("slack")
+
+    @cached_property
+    def obligations(self) -> ObligationNetwork:
+        """What traders owe each other: one node a trader, in the order of `traders`.
+
+        A trader's external assets are the positive equities of its accounts at `price`, its external liabilities what
+        its other accounts are under water: owed to their pools. Without a table of obligations nobody owes anything.
+        """
+        equity = self.cash + self.rest[0]
+        return ObligationNetwork(
+            ranks=ranks_of_frame(self.obligation_table, self.traders),
+            external_assets=self.per_trader(np.maximum(equity, 0.0)),
+            external_liabilities=self.per_trader(np.maximum(-equity, 0.0)),
+            nodes=self.traders,
+        )
 
     # --- changed copies -----------------------------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ import contagion_graph as cg
 NAMES = {
     *("CascadeResult", "CloseFactor", "ConstantProductImpact", "ContagionError", "ContagionWarning"),
     *("ConvergenceError", "ConvergenceWarning", "ExponentialImpact", "ExposureGraph", "FloorExponentialImpact"),
-    *("Equilibria", "FullLiquidation", "LeverageTarget", "LinearImpact", "MarginCascade", "OrderBookImpact"),
-    "ParameterError",
+    *("Equilibria", "FullLiquidation", "LeverageTarget", "LinearImpact", "MarginCascade", "ObligationNetwork"),
+    *("OrderBookImpact", "ParameterError"),
     *("ProRata", "RepayAndSeize", "Solution", "SquareRootImpact", "Status", "TableError", "TargetMargin"),
     "UnusedColumnWarning",
     *("blame", "critical_notional", "paths", "spectral_radius"),

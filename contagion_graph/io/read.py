@@ -4,7 +4,7 @@ from pathlib import Path
 
 from contagion_graph.errors import Faults
 from contagion_graph.graph import ExposureGraph
-from contagion_graph.tables.schema import SCHEMAS
+from contagion_graph.tables.schema import GRAPH_TABLES
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -41,7 +41,9 @@ def read_tables(folder: str | Path) -> ExposureGraph:
     if not folder.is_dir():
         faults.add("folder", f"{str(folder)!r} is not a folder", "Give one that holds positions.csv and assets.csv.")
         faults.raise_if_any()
-    found = {name: [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").exists()] for name in SCHEMAS}
+    found = {
+        name: [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").exists()] for name in GRAPH_TABLES
+    }
     for name, paths in found.items():
         if not paths and name in ("positions", "assets"):
             faults.add(name, f"no {name}.csv or {name}.parquet in {str(folder)!r}", "Add it.")

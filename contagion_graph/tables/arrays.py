@@ -14,6 +14,8 @@ from contagion_graph.tables.schema import CROSS_MARGIN, POOL, SCHEMAS, BoolArray
 from contagion_graph.tables.vectors import text_index, vector
 
 NO_CELLS = "Give a sparse or dense matrix of numbers, accounts x assets, with at least one of each."
+UNITS = Number("units")
+TWICE = "Give every label once; a trader once in each pool."
 
 
 @dataclass(frozen=True)
@@ -50,18 +52,18 @@ def arrays_from_vectors(
 ) -> dict[str, Any]:
     """Return the fields of a graph from a matrix and vectors; raise one error with all faults."""
     faults = Faults()
-    cells = _cells(quantity, faults)
+    cells = cells_of("quantity", quantity, faults, NO_CELLS)
     n, m = cells.shape
-    trader_index = _labels("traders", traders, n, faults)
-    asset_index = _labels("assets", assets, m, faults)
+    trader_index = labels_of("traders", traders, n, faults)
+    asset_index = labels_of("assets", assets, m, faults)
     pool_codes, pools = _pools(pool, n, faults)
-    _check_unique("assets", asset_index, asset_index, faults)
+    check_unique("assets", asset_index, asset_index, faults)
     trader_codes, distinct = pd.factorize(trader_index)
     account_codes = [trader_codes, pool_codes, np.zeros(n, dtype=np.int8)]
     levels = [pd.Index(distinct, dtype="str"), pools, pd.Index([CROSS_MARGIN], dtype="str")]
     accounts = account_index(levels, account_codes)
-    _check_unique("traders", accounts, trader_index, faults)
-    _check_finite(cells, trader_index, asset_index, faults)
+    check_unique("traders", accounts, trader_index, faults)
+    check_cells("quantity", cells, UNITS, faults, rows=("trader", trader_index), columns=("asset", asset_index))
     indexes = {"assets": asset_index, "accounts": accounts, "pools": pools}
     numbers = {
         name: None if value is None else VECTORS[name].values(value, indexes, faults, base=DEFAULTS.get(name))
@@ -80,23 +82,25 @@ def arrays_from_vectors(
     }
 
 
-def _cells(quantity: Any, faults: Faults) -> sparse.csr_array:
+def cells_of(where: str, matrix: Any, faults: Faults, remedy: str) -> sparse.csr_array:
+    """Return a copy of a matrix, each cell stored once; raise at once where it is none, or has no cells."""
     try:
-        cells = sparse.csr_array(quantity, dtype=np.float64, copy=True)
+        cells = sparse.csr_array(matrix, dtype=np.float64, copy=True)
     except (TypeError, ValueError) as error:
-        faults.add("quantity", f"is not a matrix of numbers ({error})", NO_CELLS)
+        faults.add(where, f"is not a matrix of numbers ({error})", remedy)
         faults.raise_if_any()
     if len(cells.shape) != 2 or 0 in cells.shape:
-        faults.add("quantity", f"has shape {cells.shape}", NO_CELLS)
+        faults.add(where, f"has shape {cells.shape}", remedy)
         faults.raise_if_any()
     cells.sum_duplicates()
     return cells
 
 
-def _labels(where: str, labels: Any, size: int, faults: Faults) -> "pd.Index[str]":
+def labels_of(where: str, labels: Any, size: int, faults: Faults) -> "pd.Index[str]":
+    """Return labels as an index of text, "0", "1", ... where there are none."""
     index = text_index(pd.RangeIndex(size) if labels is None else labels)
     if len(index) != size:
-        faults.add(where, f"has {len(index)} labels, expected {size}", "Give one label a row or column of quantity.")
+        faults.add(where, f"has {len(index)} labels, expected {size}", "Give one label a row or column of the matrix.")
         return text_index(pd.RangeIndex(size))
     return index
 
@@ -104,27 +108,37 @@ def _labels(where: str, labels: Any, size: int, faults: Faults) -> "pd.Index[str
 def _pools(pool: Any, size: int, faults: Faults) -> "tuple[np.ndarray[Any, Any], pd.Index[str]]":
     if pool is None:
         return np.zeros(size, dtype=np.int8), pd.Index([POOL], dtype="str")
-    codes, pools = pd.factorize(_labels("pool", pool, size, faults))
+    codes, pools = pd.factorize(labels_of("pool", pool, size, faults))
     return codes, pd.Index(pools, dtype="str")
 
 
-def _check_unique(where: str, index: Any, labels: "pd.Index[str]", faults: Faults) -> None:
+def check_unique(where: str, index: Any, labels: "pd.Index[str]", faults: Faults) -> None:
+    """Note the labels that repeat."""
     rows = np.flatnonzero(index.duplicated())
     if rows.size:
         shown = [repr(labels[row]) for row in rows[:SHOWN]]
-        remedy = "Give every label once; a trader once in each pool."
-        faults.add_rows(where, "repeated", remedy, rows=rows.tolist(), examples=shown)
+        faults.add_rows(where, "repeated", TWICE, rows=rows.tolist(), examples=shown)
 
 
-def _check_finite(cells: sparse.csr_array, traders: Any, assets: Any, faults: Faults) -> None:
-    wrong = np.flatnonzero(~np.isfinite(cells.data))
+def check_cells(
+    where: str,
+    cells: sparse.csr_array,
+    kind: Number,
+    faults: Faults,
+    *,
+    rows: tuple[str, Any],
+    columns: tuple[str, Any],
+) -> None:
+    """Note the cells of a matrix that are outside their range; rows and columns come with what they are called."""
+    wrong = np.flatnonzero(np.isnan(cells.data) | kind.fault_of(cells.data))
     if wrong.size:
-        rows = np.searchsorted(cells.indptr, wrong, side="right") - 1
+        row = np.searchsorted(cells.indptr, wrong, side="right") - 1
         shown = [
-            f"{cells.data[cell]}, trader {traders[row]!r}, asset {assets[cells.indices[cell]]!r}"
-            for cell, row in zip(wrong[:SHOWN], rows, strict=False)
+            f"{cells.data[cell]}, {rows[0]} {rows[1][i]!r}, {columns[0]} {columns[1][cells.indices[cell]]!r}"
+            for cell, i in zip(wrong[:SHOWN], row, strict=False)
         ]
-        faults.add_rows("quantity", "not finite", "Give finite units.", rows=rows.tolist(), examples=shown)
+        problem = "not finite" if not np.isfinite(cells.data[wrong]).any() else "out of range"
+        faults.add_rows(where, problem, f"It must be {kind}.", rows=row.tolist(), examples=shown)
 
 
 def subset_arrays(graph: Mapping[str, Any], rows: BoolArray, columns: BoolArray, pools: BoolArray) -> dict[str, Any]:
@@ -154,7 +168,7 @@ def subset_arrays(graph: Mapping[str, Any], rows: BoolArray, columns: BoolArray,
         "records": records,
         "attributes": {name: frame[masks[name]] for name, frame in graph["attributes"].items()},
         "backing": _rows_within(graph["backing"], ("asset", "underlying"), graph["assets"][columns]),
-        "obligations": _rows_within(graph["obligations"], ("debtor", "creditor"), levels[0]),
+        "obligation_table": _rows_within(graph["obligation_table"], ("debtor", "creditor"), levels[0]),
     }
 
 

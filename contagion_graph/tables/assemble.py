@@ -15,6 +15,7 @@ from contagion_graph.tables.records import PositionRecords
 from contagion_graph.tables.schema import ACCOUNT_LEVELS, SCHEMAS, FloatArray, IntArray, Table
 
 FLAGGED = 4  # possible accounts a row
+KEPT = {"backing": "backing", "obligation_table": "obligations"}  # fields of a graph that are tables
 
 
 def read_tables(sources: Mapping[str, object]) -> dict[str, Table]:
@@ -41,17 +42,18 @@ def check_references(tables: Mapping[str, Table], faults: Faults) -> None:
     ):
         if name in tables and target in tables:
             known = tables[target].labels[SCHEMAS[target].unique[0]].values
-            _check_known(tables[name], column, known, f"Add it to table {target}.", faults)
+            check_known(tables[name], column, known, f"Add it to table {target}.", faults)
     if "obligations" in tables:
         holders = [tables[name].labels["trader"].values for name in ("accounts", "positions") if name in tables]
         for column in ("debtor", "creditor"):
-            _check_known(tables["obligations"], column, union(holders)[0], "Add it to table accounts.", faults)
+            check_known(tables["obligations"], column, union(holders)[0], "Add it to table accounts.", faults)
     _check_pool_column(tables, faults)
     if "positions" in tables and "position" in tables["positions"].labels:
         _check_position_ids(tables["positions"], faults)
 
 
-def _check_known(table: Table, column: str, known: "pd.Index[str]", remedy: str, faults: Faults) -> None:
+def check_known(table: Table, column: str, known: "pd.Index[str]", remedy: str, faults: Faults) -> None:
+    """Note the labels of a column that another table does not have."""
     labels = table.labels[column]
     unknown = np.flatnonzero(known.get_indexer(labels.values) < 0)
     for code in unknown[:5]:
@@ -160,7 +162,7 @@ def graph_arrays(tables: Mapping[str, Table]) -> dict[str, Any]:
         "pools": pools,
         "records": records,
         "attributes": _attributes(tables, {"assets": asset_index, "pools": pools, "accounts": index}),
-        **{name: _frame(tables[name]) for name in ("backing", "obligations") if name in tables},
+        **{name: _frame(tables[table]) for name, table in KEPT.items() if table in tables},
     }
 
 

@@ -19,7 +19,7 @@ def graph_frames(graph: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
         "pools": _with_attributes(graph, "pools", {"pool": graph["pools"], "insurance_fund": graph["insurance_fund"]}),
         "accounts": _with_attributes(graph, "accounts", _accounts(graph)),
         "backing": graph["backing"],
-        "obligations": graph["obligations"],
+        "obligations": graph["obligation_table"],
     }
     return {name: table for name, table in tables.items() if table is not None}
 

@@ -1,4 +1,4 @@
-"""The six tables: which columns each has, in which units and ranges, and what a blank stands for."""
+"""The tables of a graph and of a network of obligations: their columns, units, ranges, and what a blank stands for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -148,7 +148,22 @@ SCHEMAS: dict[str, TableSchema] = {
         },
         shown=("debtor", "creditor"),
     ),
+    "nodes": TableSchema(
+        {
+            "node": Label(),
+            "external_assets": Number("currency", low=0, default=0.0),
+            "external_liabilities": Number("currency", low=0, default=0.0),
+        },
+        shown=("node",),
+        unique=("node",),
+    ),
+    "equity_holdings": TableSchema(
+        {"issuer": Label(), "holder": Label(), "share": Number("share of the issuer's equity", low=0, high=1)},
+        shown=("issuer", "holder"),
+        unique=("issuer", "holder"),
+    ),
 }
+GRAPH_TABLES = ("positions", "assets", "pools", "accounts", "backing", "obligations")
 
 
 @dataclass(frozen=True)
