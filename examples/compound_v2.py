@@ -1,4 +1,6 @@
-"""Compound v2 in May 2023: who can be liquidated when ETH falls, and who loses without holding any.
+"""
+Compound v2 in May 2023: who can be liquidated when ETH falls, and who loses without holding any
+================================================================================================
 
 29,369 accounts of the lending protocol, 8-9 May 2023, from its subgraph, as collected at github.com/rtuchman/
 compound-risk-optimization (f7b808a, Apache-2.0). Currency: the ETH of before the shock; a unit of an asset is what one

@@ -1,4 +1,6 @@
-"""The EU-wide stress test of 2011: its official outcome, and the direct loss of a shock to sovereign bonds.
+"""
+The EU-wide stress test of 2011: its official outcome, and the direct loss of a shock to sovereign bonds
+========================================================================================================
 
 90 banks, end of 2010, EUR million: the disclosure of the European Banking Authority of 15 July 2011, as collected at
 github.com/domenicodigangi/GraphsData (a812967, MIT).

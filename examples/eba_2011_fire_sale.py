@@ -1,4 +1,6 @@
-"""Vulnerable banks: what fire sales add to the sovereign losses of the banks of the stress test of 2011.
+"""
+Vulnerable banks: what fire sales add to the sovereign losses of the banks of the stress test of 2011
+=====================================================================================================
 
 The calculation of Greenwood, Landier & Thesmar (2015), Journal of Financial Economics 115(3), on the data of
 eba_2011.py; the figures of the paper itself are not compared. EUR million.

@@ -1,4 +1,6 @@
-"""Systemic loss evaluation: fire sales of sovereign bonds after the adverse scenario of the stress test of 2016.
+"""
+Systemic loss evaluation: fire sales of sovereign bonds after the adverse scenario of the stress test of 2016
+=============================================================================================================
 
 51 banks, end of 2015, EUR million: the public data of the European Banking Authority, as packaged by Breuer, Summer &
 Urosevic (2023), Journal of Financial Stability 67, at github.com/Martin-Summer-1090/syslosseval (5c74f0c, MIT). Banks

@@ -1,4 +1,6 @@
-"""What am I exposed to that I do not hold? Traders without ETH that lose when ETH falls.
+"""
+What am I exposed to that I do not hold? Traders without ETH that lose when ETH falls
+=====================================================================================
 
 Two markets: a drawn perpetuals exchange, and the lending protocol Compound v2 in May 2023 (compound_v2.py says where
 its figures come from). In both ETH alone falls by 30 %; losses are those beyond what the same market does without a

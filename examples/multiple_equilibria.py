@@ -1,4 +1,6 @@
-"""When one market has two answers: fire sales that tip.
+"""
+When one market has two answers: fire sales that tip
+====================================================
 
 Three banks, the example in the appendix of Breuer, Summer & Urosevic (2023), Journal of Financial Stability 67: each
 holds marketable assets and loans, and sells when its assets exceed 44 times its equity. The square of the price fall is

@@ -1,4 +1,6 @@
-"""US commercial banks, third quarter of 2007: a fall of real-estate loans, and what the sales of the fallen add.
+"""
+US commercial banks, third quarter of 2007: a fall of real-estate loans, and what the sales of the fallen add
+=============================================================================================================
 
 7,810 banks and 20 classes of assets from call reports (Federal Reserve Bank of Chicago; Di Gangi, Lillo & Pirino 2018,
 Journal of Economic Dynamics and Control 94), as collected at github.com/domenicodigangi/GraphsData (a812967, MIT). The

@@ -1,4 +1,6 @@
-"""Who matters? Five measures of systemic importance on the same market, side by side, for 90 banks and for Compound v2.
+"""
+Who matters? Five measures of systemic importance on the same market, side by side, for 90 banks and for Compound v2
+====================================================================================================================
 
 What is measured, in eba_2011.py's fall of five countries' bonds by half and in a fall of ETH by 30 %:
 

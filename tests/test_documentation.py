@@ -1,0 +1,37 @@
+"""The documentation says what is so: its code runs, and every public name is on a page of the reference."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import contagion_graph as cg
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
+# blocks of >>> are doctests
+BLOCK = re.compile(r"^```python\n(?!>>>)(.*?)^```", re.MULTILINE | re.DOTALL)
+WITH_CODE = [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(DOCS)))
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    code = "\n".join(BLOCK.findall(page.read_text(encoding="utf-8")))
+    exec(compile(code, str(page), "exec"), {"__name__": page.stem})
+
+
+def test_every_public_name_is_on_a_page_of_the_reference():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
+    listed = set(re.findall(r"^   ([\w.]+)$", text, re.MULTILINE))
+    families = {name for name in cg.__all__ if not callable(getattr(cg, name))}
+    named = {f"{family}.{name}" for family in families for name in public(getattr(cg, family))}
+    assert (set(cg.__all__) - families) | named == listed
+
+
+def public(family: object) -> list[str]:
+    """Return the names that a family of functions offers: those it lists, or those it defines."""
+    module = import_module(family.__name__)
+    defined = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+    return getattr(module, "__all__", [name for name in defined if callable(getattr(module, name)) and name[0] != "_"])
