@@ -12,18 +12,23 @@ from scipy import sparse
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.branching import caccioli_stability
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.margin.regulated_banks import RegulatedBanks, farmer
 from contagion_graph.margin.vulnerable_banks import VulnerableBanks, greenwood_landier_thesmar
+from contagion_graph.rules.capital import CapitalRatio
 from contagion_graph.rules.checks import check_number
 from contagion_graph.rules.impact import ExponentialImpact, FloorExponentialImpact, LinearImpact
 from contagion_graph.rules.liquidation import FullLiquidation, LeverageTarget
 from contagion_graph.rules.square_root import SquareRootImpact
 
 __all__ = [
+    "CapitalRatio",
+    "RegulatedBanks",
     "VulnerableBanks",
     "breuer_summer_urosevic",
     "caccioli",
     "caccioli_stability",
     "cont_schaanning",
+    "farmer",
     "greenwood_landier_thesmar",
     "huang",
     "with_market_depth",
