@@ -42,6 +42,7 @@ _HOME = {
     "marginal_exposure": "exposure.marginal",
     "look_through": "exposure.units",
     "exposure_to_traders": "exposure.pairs",
+    "SumTree": "collateral.proof",
     "ContagionError": "errors",
     "TableError": "errors",
     "ParameterError": "errors",

@@ -14,6 +14,7 @@ NAMES = {
     *("OrderBookImpact", "ParameterError"),
     *("ProRata", "RepayAndSeize", "Solution", "SquareRootImpact", "Status", "TableError", "TargetMargin"),
     "UnusedColumnWarning",
+    "SumTree",
     *("blame", "critical_notional", "paths", "spectral_radius"),
     *("direct_exposure", "exposure_curve", "exposure_to_traders"),
     *("indirect_exposure", "look_through", "marginal_exposure"),

@@ -1,0 +1,1 @@
+"""Collateral at work: whether it is all there, and how that can be proven."""

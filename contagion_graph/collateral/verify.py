@@ -1,0 +1,67 @@
+"""Check that your account is counted in a venue's statement of solvency.
+
+Needs Python alone. Read it, copy it, run it:  python verify.py statement.json proof.json ROOT
+ROOT is what the venue published, the same to you and to everybody else.
+"""
+
+import hashlib
+import json
+import sys
+from typing import Any
+
+LIMIT = 2**127  # no sum may reach it, so that it is the same number in every language
+
+
+def canonical(value: Any) -> bytes:
+    """Return the one text of a value: sorted keys, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def root_of(statement: Any) -> str:
+    """Return the root of a statement: the SHA-256 of all that it says."""
+    return hashlib.sha256(canonical(statement)).hexdigest()
+
+
+def piece(digest: bytes, sums: Any) -> bytes:
+    """Return a node as its parent hashes it: hash | sums. Every sum is a whole number that is not negative."""
+    if not sums or any(type(amount) is not int or not 0 <= amount < LIMIT for amount in sums):
+        raise ValueError(f"the sums {sums} are not whole numbers from 0 up to below 2^127")
+    return digest + b"|" + ",".join(map(str, sums)).encode()
+
+
+def verify(statement: Any, proof: Any, root: str) -> list[int]:
+    """Return the amounts that a proof shows to be counted, or raise ValueError."""
+    if root_of(statement) != root:
+        raise ValueError("the statement does not have this root")
+    try:
+        climb(statement["trees"][proof["tree"]], proof)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"the proof is malformed: {error!r}") from error
+    return list(proof["amounts"])
+
+
+def climb(tree: Any, proof: Any) -> None:
+    """Hash from the leaf up to the root of its tree, adding up; raise ValueError unless both agree with the tree."""
+    sums = proof["amounts"]
+    owner = canonical([proof["tree"], proof["salt"], *proof["account"]])
+    node = piece(hashlib.sha256(b"\0" + piece(owner, sums)).digest(), sums)
+    for side, digest, other_sums in proof["path"]:
+        other = piece(bytes.fromhex(digest), other_sums)
+        if side not in ("left", "right") or other[:32].hex() != digest or len(other_sums) != len(sums):
+            raise ValueError(f"the step {side} {digest} of the path is malformed")
+        left, right = (other, node) if side == "left" else (node, other)
+        sums = [one + two for one, two in zip(sums, other_sums)]  # noqa: B905 - of equal length
+        node = piece(hashlib.sha256(b"\1" + left + b"|" + right).digest(), sums)
+    if node != piece(bytes.fromhex(tree["root"]), tree["sums"]):
+        raise ValueError("the path does not lead to the root and the sums of the statement")
+
+
+def verify_next(previous: Any, statement: Any) -> None:
+    """Raise ValueError unless a statement is the one that follows `previous`."""
+    if statement["previous"] != root_of(previous) or statement["sequence"] != previous["sequence"] + 1:
+        raise ValueError("the statement does not follow the previous one")
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1], encoding="utf-8") as one, open(sys.argv[2], encoding="utf-8") as two:
+        print("counted:", verify(json.load(one), json.load(two), sys.argv[3]))  # noqa: T201
