@@ -56,6 +56,10 @@ class ConvergenceError(ContagionError, RuntimeError):
         return str(self.args[0])
 
 
+class MissingExtraError(ContagionError, ImportError):
+    """A part of the library needs a package that is not installed; the message names the extra that brings it."""
+
+
 class ContagionWarning(UserWarning):
     """Base of every warning of the library."""
 

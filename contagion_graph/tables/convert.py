@@ -16,6 +16,7 @@ import pyarrow.parquet
 
 from contagion_graph.errors import Faults
 from contagion_graph.tables.codes import is_text
+from contagion_graph.tables.files import replacing
 
 Columns = dict[str, pa.ChunkedArray]
 CSV_BLOCK = 1 << 23  # bytes; larger than pyarrow's own, so that the labels of few blocks have to be matched
@@ -141,15 +142,11 @@ def _csv_options(types: Mapping[str, pa.DataType]) -> dict[str, Any]:
 def write_file(columns: Mapping[Any, Any], path: Path) -> None:
     """Write columns as CSV or Parquet, as the ending of `path` says; a reader never sees half a file."""
     table = pa.table({str(name): _array(columns[name]) for name in columns})
-    beside = path.with_name(f".{path.name}.partial")
-    try:
+    with replacing(path) as beside:
         if path.suffix == ".parquet":
             pyarrow.parquet.write_table(table, beside)
         else:
             pyarrow.csv.write_csv(_map_text(table, rf"^{FORMULA}", r"'\1"), beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _map_text(table: pa.Table, pattern: str, replacement: str) -> pa.Table:

@@ -1,0 +1,29 @@
+"""Pictures for papers and pages: one file a family of plots; matplotlib is loaded with the first of them.
+
+Every function takes `ax=`, where to draw, and returns it; None: a new figure. Colours are told apart by colour-blind
+readers, and lines, hatches and numbers say the same again in black and white. Labels are text, whatever is in them.
+"""
+
+from contagion_graph.plot.channels import waterfall
+from contagion_graph.plot.exposures import exposure, exposure_curve
+from contagion_graph.plot.files import save
+from contagion_graph.plot.losses import loss_distribution
+from contagion_graph.plot.measures import importance
+from contagion_graph.plot.network import bipartite
+from contagion_graph.plot.rounds import cascade, closed, fund, prices
+from contagion_graph.plot.tipping import tipping
+
+__all__ = [
+    "bipartite",
+    "cascade",
+    "closed",
+    "exposure",
+    "exposure_curve",
+    "fund",
+    "importance",
+    "loss_distribution",
+    "prices",
+    "save",
+    "tipping",
+    "waterfall",
+]

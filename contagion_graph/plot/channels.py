@@ -1,0 +1,69 @@
+"""Where the loss comes from: one bar a channel, each beginning where the one before ends."""
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from contagion_graph.io.text import CHANNELS
+from contagion_graph.plot.canvas import GAIN, LOSS, TOTAL, amount, amounts_on, axes, check_result, plain
+from contagion_graph.results import ROUNDING, CascadeResult
+from contagion_graph.rules.checks import check_choice
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+STEPS = {"direct": 1.0, "impact": 1.0, "penalty": 1.0, "socialised": 1.0, "shortfall": -1.0}
+HATCHES = {LOSS: "", GAIN: "////", TOTAL: ""}
+Whose = Literal["all", "losers"]
+
+
+def waterfall(result: CascadeResult, *, of: Whose = "all", ax: "Axes | None" = None) -> "Axes":
+    """Draw what is lost by channel: direct + impact + penalty + socialised - shortfall = loss.
+
+    Parameters
+    ----------
+    result : CascadeResult
+        What `MarginCascade.run` returned, or an end of `equilibria`.
+    of : {"all", "losers"}
+        Whose loss: of all traders, where gains and losses offset each other, or of those alone who lose.
+    ax : Axes, optional
+        Where to draw; None: a new figure.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], margin_long=0.1, cash=[-850.0])
+    >>> ax = cg.plot.waterfall(cg.MarginCascade().run(graph, {"0": -0.1}))
+    >>> [float(bar.get_width()) for bar in ax.patches]  # direct, impact, penalty, socialised, shortfall, loss
+    [100.0, 0.0, 0.0, 0.0, 0.0, 100.0]
+    """
+    check_result(result)
+    check_choice("of", of, get_args(Whose))
+    traders = result.traders[[*STEPS, "loss"]]
+    totals = traders[(traders["loss"] > 0.0) | (of == "all")].sum()
+    change = np.array([sign * totals[name] for name, sign in STEPS.items()])
+    change[np.abs(change) <= ROUNDING * result.graph.rest[1].sum()] = 0.0
+    ends = np.cumsum(change)
+    starts, sizes = np.append(ends - change, 0.0), np.append(change, ends[-1])
+    colours = [*(LOSS if size >= 0.0 else GAIN for size in change), TOTAL]
+    ax, places = axes(ax), np.arange(len(sizes))
+    bars = ax.barh(places, sizes, left=starts, color=colours, height=0.6)
+    for bar, colour in zip(bars, colours, strict=True):
+        bar.set(hatch=HATCHES[colour], edgecolor="white")
+    for k, end in enumerate(ends):
+        ax.plot([end, end], [k + 0.3, k + 0.7], color="black", linewidth=0.8)
+    right = np.maximum(starts, starts + sizes)
+    for place, at, size in zip(places, right, sizes, strict=True):
+        ax.annotate(amount(size), (at, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+    total = CHANNELS["loss"] if of == "all" else "loss of those who lose"
+    ax.set_yticks(places, [*(CHANNELS[name] for name in STEPS), total])
+    ax.set(xlabel="currency; to the left: a gain", xmargin=0.15)
+    ax.invert_yaxis()
+    ax.axvline(0.0, color="black", linewidth=0.8)
+    amounts_on(ax.xaxis)
+    plain(ax)
+    return ax

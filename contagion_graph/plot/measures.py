@@ -1,0 +1,73 @@
+"""Measures of importance against each other: the rank of each node by each measure."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from contagion_graph.errors import ParameterError
+from contagion_graph.importance.compare import Comparison
+from contagion_graph.plot.canvas import QUIET, axes, beside_legend, matplotlib, plain, style, text
+from contagion_graph.rules.checks import check_number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TICKS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, 100_000, 1_000_000)
+SUFFIX = "_rank"
+GREY = 10  # places of the first measure that are drawn in any case
+
+
+def importance(comparison: Comparison, *, top: int = 7, ax: "Axes | None" = None) -> "Axes":
+    """Draw the rank of nodes by each measure, one line a node: lines that cross are measures that disagree.
+
+    Whoever is first in a measure has a colour and a name; then who comes next in any; then, in grey, the first ten by
+    the first measure.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What `importance.compare` returned.
+    top : int
+        How many nodes have a colour and a name, at most.
+    ax : Axes, optional
+        Where to draw; None: a new figure.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[4.0, 0.0], [4.0, 3.0]], price=1.0, traders=["A", "B"])
+    >>> of = cg.importance
+    >>> ax = cg.plot.importance(of.compare(graph, [of.strength, of.degree]))
+    >>> [line.get_ydata().tolist() for line in ax.lines]
+    [[1, 1], [2, 2]]
+    """
+    if not isinstance(comparison, Comparison):
+        raise ParameterError(f"comparison is a {type(comparison).__name__}; give what importance.compare returned")
+    check_number("importance", "top", top, low=1, whole=True)
+    places = comparison.table.filter(regex=f"{SUFFIX}$")
+    rank = places.to_numpy()
+    best = np.argsort(rank.min(axis=1) + rank.mean(axis=1) / (len(rank) + 1.0), kind="stable")[:top]
+    grey = np.setdiff1d(np.argsort(rank[:, 0], kind="stable")[:GREY], best)
+    ax, across = axes(ax), np.arange(rank.shape[1])
+    if grey.size:
+        lines = [np.column_stack([across, rank[row]]) for row in grey]
+        ax.add_collection(matplotlib("collections").LineCollection(lines, colors=QUIET, linewidths=0.8, zorder=1))
+    named = [ax.plot(across, rank[row], markersize=6, **style(k))[0] for k, row in enumerate(best)]
+    beside_legend(ax, named, [text(places.index[row]) for row in best])
+    worst = float(rank[np.concatenate([best, grey])].max(initial=1))
+    ax.set(yscale="log", ylim=(1.25 * worst, 0.8), xlim=(-0.3, across[-1] + 0.3), ylabel="rank (1 = most)")
+    ticks = [tick for tick in TICKS if tick <= worst]
+    ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.minorticks_off()
+    ax.set_xticks(across, [_lines(name.removesuffix(SUFFIX)) for name in places.columns], fontsize=8)
+    plain(ax)
+    return ax
+
+
+def _lines(name: str) -> str:
+    """Return the name of a measure on as many lines as it has words."""
+    return "\n".join(text(word) for word in name.split("_"))

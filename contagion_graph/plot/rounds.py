@@ -1,0 +1,224 @@
+"""A cascade round by round: prices, accounts in breach, and who pays what is left unpaid."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from contagion_graph.errors import ParameterError
+from contagion_graph.plot.canvas import (
+    GAIN,
+    LOSS,
+    QUIET,
+    TOTAL,
+    amounts_on,
+    axes,
+    beside_legend,
+    check_rounds,
+    largest,
+    matplotlib,
+    note,
+    percent_on,
+    plain,
+    style,
+    text,
+    whole_on,
+)
+from contagion_graph.results import CascadeResult
+from contagion_graph.tables.schema import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FEW = 30  # rounds up to which each has a marker
+PAYERS = {"fund_used": "insurance funds", "socialised": "other members", "uncovered": "nobody"}
+LOOKS = ({"facecolor": GAIN}, {"facecolor": LOSS, "hatch": "////"}, {"facecolor": TOTAL, "hatch": "...."})
+
+
+def cascade(result: CascadeResult, *, ax: Any = None) -> Any:
+    """Draw a cascade over its rounds: prices, accounts in breach, and who pays the shortfalls, one below the other.
+
+    Parameters
+    ----------
+    result : CascadeResult
+        What `MarginCascade.run` returned.
+    ax : sequence of three Axes, optional
+        Where to draw; None: a new figure.
+
+    Returns
+    -------
+    ndarray of three Axes
+        Those of `prices`, `closed` and `fund`.
+
+    Raises
+    ------
+    ParameterError
+        An equilibrium, which has no rounds; not three axes.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0])
+    >>> cg.plot.cascade(cg.MarginCascade().run(graph, {"0": -0.1})).shape
+    (3,)
+    """
+    check_rounds(result)
+    if ax is None:
+        new = matplotlib("pyplot").subplots(3, figsize=(7.0, 8.0), layout="constrained", sharex=True)
+        ax = new[1]
+    three = np.ravel(np.asarray(ax, dtype=object))
+    if three.size != 3:
+        raise ParameterError(f"ax holds {three.size} axes; cascade draws on three: for prices, accounts and shortfalls")
+    for draw, one in zip((prices, closed, fund), three, strict=True):
+        draw(result, ax=one)
+    for one in three[:2]:
+        one.set_xlabel("")
+    return three
+
+
+def prices(result: CascadeResult, *, top: int = 6, ax: "Axes | None" = None) -> "Axes":
+    """Draw by how much each price has changed after each round: p / p0 - 1; round 0 is the shock itself.
+
+    Parameters
+    ----------
+    result : CascadeResult
+        What `MarginCascade.run` returned.
+    top : int
+        The assets whose prices end furthest from where they were have a colour and a name, the others are grey.
+    ax : Axes, optional
+        Where to draw; None: a new figure.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0])
+    >>> ax = cg.plot.prices(cg.MarginCascade().run(graph, {"0": -0.1}))
+    >>> ax.lines[0].get_ydata().round(3).tolist()
+    [-0.1, -0.186]
+    """
+    check_rounds(result)
+    ax, changes = axes(ax), price_changes(result)
+    number, named = np.arange(len(changes)), largest(changes[-1], top)
+    others = np.delete(changes, named, axis=1)
+    if others.size:
+        grey = matplotlib("collections").LineCollection(
+            [np.column_stack([number, each]) for each in others.T], colors=QUIET, linewidths=0.6, zorder=1
+        )
+        ax.add_collection(grey)
+    lines = [ax.plot(number, changes[:, j], **_marked(k, len(number)))[0] for k, j in enumerate(named)]
+    labels = [text(result.graph.assets[j]) for j in named]
+    beside_legend(ax, [*lines, *([grey] if others.size else [])], [*labels, *(["other assets"] if others.size else [])])
+    ax.axhline(0.0, color="black", linewidth=0.6, zorder=0)
+    ax.set(ylabel="change of price", xlabel="round (0: the shock itself)")
+    ax.autoscale_view()
+    _round_axis(ax, len(number) - 1)
+    percent_on(ax.yaxis)
+    return ax
+
+
+def price_changes(result: CascadeResult) -> FloatArray:
+    """Return p / p0 - 1 of each asset after the shock and after each round, shape (rounds + 1, m)."""
+    after = [result.arrays.price_shocked, *(trade.after for trade in result.arrays.trades or ())]
+    change: FloatArray = np.array(after) / result.graph.price - 1.0
+    return change
+
+
+def closed(result: CascadeResult, *, ax: "Axes | None" = None) -> "Axes":
+    """Draw how many accounts are in breach in each round: for the first time, and again.
+
+    Parameters
+    ----------
+    result : CascadeResult
+        What `MarginCascade.run` returned.
+    ax : Axes, optional
+        Where to draw; None: a new figure.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0])
+    >>> ax = cg.plot.closed(cg.MarginCascade().run(graph, {"0": -0.1}))
+    >>> ax.patches[0].get_data().values.tolist()
+    [1.0]
+    """
+    check_rounds(result)
+    count = len(result.rounds)
+    first = np.bincount(result.arrays.breach_round, minlength=count + 1)[1:].astype(np.float64)
+    parts = {"for the first time": first, "again": result.rounds["breached"].to_numpy() - first}
+    ax = _stacked(axes(ax), parts, ({"facecolor": LOSS}, {"facecolor": GAIN, "hatch": "////"}), "in breach")
+    ax.set_ylabel("accounts in breach")
+    whole_on(ax.yaxis)
+    return ax
+
+
+def fund(result: CascadeResult, *, ax: "Axes | None" = None) -> "Axes":
+    """Draw who has paid the shortfalls up to each round, and how much the insurance funds held before.
+
+    Parameters
+    ----------
+    result : CascadeResult
+        What `MarginCascade.run` returned.
+    ax : Axes, optional
+        Where to draw; None: a new figure.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-950.0])
+    >>> ax = cg.plot.fund(cg.MarginCascade().run(graph, {"0": -0.1}))
+    >>> ax.patches[-1].get_data().values.round(1).tolist()  # nobody, upon the others
+    [93.5]
+    """
+    check_rounds(result)
+    parts = {words: result.rounds[name].cumsum().to_numpy() for name, words in PAYERS.items()}
+    ax = _stacked(axes(ax), parts, LOOKS, "paid by", result.graph.insurance_fund.sum())
+    ax.set_ylabel("shortfalls so far [currency]")
+    amounts_on(ax.yaxis)
+    return ax
+
+
+def _stacked(
+    ax: "Axes", parts: dict[str, FloatArray], looks: tuple[dict[str, Any], ...], title: str, line: float | None = None
+) -> "Axes":
+    """Draw parts upon each other, one step a round, and where it is given a line to hold them against."""
+    count = len(next(iter(parts.values())))
+    handles: list[Any] = []
+    labels: list[str] = []
+    if not count:
+        note(ax, "no account is in breach")
+    edges, floor = np.arange(count + 1) + 0.5, np.zeros(count)
+    for (words, values), look in zip(parts.items(), looks, strict=True):
+        if values.any():
+            steps = {"baseline": floor.copy(), "fill": True, "edgecolor": "white", **look}
+            handles.append(ax.stairs(floor + values, edges, **steps))
+            labels.append(words)
+        floor = floor + values
+    if line:
+        handles.append(ax.axhline(line, color="black", linestyle="--"))
+        labels.append("held by the funds before")
+    ax.set_xlabel("round")
+    ax.set_ylim(bottom=0.0)
+    beside_legend(ax, handles, labels, title)
+    _round_axis(ax, count)
+    return ax
+
+
+def _marked(number: int, points: int) -> dict[str, Any]:
+    return {**style(number), "markersize": 4, "markevery": max(1, points // FEW), "linewidth": 1.5}
+
+
+def _round_axis(ax: "Axes", count: int) -> None:
+    ax.set_xlim(-0.5, max(count, 1) + 0.5)
+    whole_on(ax.xaxis)
+    plain(ax)

@@ -1,0 +1,77 @@
+"""Where a market tips: the best and the worst equilibrium as a shock grows."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from contagion_graph.equilibria import Equilibria
+from contagion_graph.errors import ParameterError
+from contagion_graph.plot.canvas import LOSS, QUIET, amounts_on, axes, beside_legend, percent_on, plain, whole_on
+from contagion_graph.rules.checks import check_choice
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COUNTS = ("breached", "closed", "bystanders")
+
+
+def tipping(equilibria: Mapping[float, Equilibria], *, of: str = "closed", ax: "Axes | None" = None) -> "Axes":
+    """Draw the best and the worst equilibrium against the size of a shock.
+
+    Between the two curves the market can end in more than one way; where the lower one jumps, it tips.
+
+    Parameters
+    ----------
+    equilibria : mapping of size to Equilibria
+        By relative price change, in any order: ``{size: model.equilibria(graph, {"ETH": size}) for size in sizes}``.
+    of : str
+        The figure to draw, any of `CascadeResult.summary`: "closed" accounts, "loss", "uncovered", "largest_fall", ...
+    ax : Axes, optional
+        Where to draw; None: a new figure.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[10.0], [10.0]], price=[100.0], depth=2e3, margin_long=0.1, cash=[-850.0, -600.0], assets=["ETH"]
+    ... )
+    >>> model, sizes = cg.MarginCascade(sharing=None), [0.0, -0.02, -0.06]
+    >>> ax = cg.plot.tipping({size: model.equilibria(graph, {"ETH": size}) for size in sizes})
+    >>> [line.get_ydata().tolist() for line in ax.lines]  # from the largest fall to none: best, worst
+    [[2.0, 0.0, 0.0], [2.0, 2.0, 2.0]]
+    """
+    if not isinstance(equilibria, Mapping) or not equilibria:
+        raise ParameterError("equilibria is no mapping of sizes to what MarginCascade.equilibria returned, or is empty")
+    wrong = [size for size, both in equilibria.items() if not isinstance(both, Equilibria)]
+    if wrong:
+        raise ParameterError(f"equilibria at {wrong[0]!r} is not what MarginCascade.equilibria returned")
+    sizes = sorted(equilibria)
+    ends = [[getattr(equilibria[size], end).summary() for size in sizes] for end in ("least", "greatest")]
+    check_choice("of", of, tuple(ends[0][0].index))
+    best, worst = (np.array([figures[of] for figures in end]) for end in ends)
+    exact = all(equilibria[size].one_sided for size in sizes)
+    ax = axes(ax)
+    between = ax.fill_between(sizes, best, worst, where=best != worst, color=QUIET, alpha=0.6, interpolate=False)
+    lines = [
+        ax.plot(sizes, best, "o-", color="black", markersize=4)[0],
+        ax.plot(sizes, worst, "s--", color=LOSS, markersize=4)[0],
+    ]
+    names = ["best equilibrium", "worst equilibrium"] if exact else ["lower bound", "upper bound"]
+    names.append("more than one equilibrium" if exact else "undecided")
+    beside_legend(ax, [*lines, between], names)
+    ax.set(xlabel="shock: change of price", ylabel=_words(of))
+    percent_on(ax.xaxis)
+    {True: whole_on, False: percent_on if of == "largest_fall" else amounts_on}[of in COUNTS](ax.yaxis)
+    plain(ax)
+    return ax
+
+
+def _words(of: str) -> str:
+    if of in ("closed", "breached"):
+        return f"accounts {of}"
+    return of.replace("_", " ")
