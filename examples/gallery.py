@@ -1,4 +1,8 @@
-"""Every plot of the library, drawn into a folder: the pictures that docs/gallery-of-plots.md describes.
+"""
+Every plot of the library
+=========================
+
+The pictures that docs/gallery-of-plots.md describes::
 
     python examples/gallery.py gallery          PNG, to look at
     python examples/gallery.py gallery .pdf     for a paper
@@ -37,9 +41,9 @@ def result() -> cg.CascadeResult:
 def long_only() -> cg.ExposureGraph:
     """Return forty accounts, all long in two assets with borrowed cash; each has a little more equity than the last."""
     held = np.column_stack([np.full(40, 10.0), np.full(40, 5.0)])
-    debt = 1_500.0 * np.linspace(0.88, 0.40, 40)
+    debt = 1_500.0 * np.linspace(0.87, 0.50, 40)
     return cg.ExposureGraph.from_arrays(
-        held, price=100.0, depth=6e4, margin_long=0.1, cash=-debt, assets=["ETH", "BTC"]
+        held, price=100.0, depth=5e4, margin_long=0.1, cash=-debt, assets=["ETH", "BTC"]
     )
 
 
@@ -88,10 +92,13 @@ def draw(folder: str | Path, ending: str = ".png") -> Iterator[Path]:
         yield cg.plot.save(plot(), folder / f"{name}{ending}")
 
 
-def main(folder: str = "gallery", ending: str = ".png") -> None:
-    """Draw, and print where."""
-    for path in draw(folder, ending):
-        print(path)
+def main(folder: str = "", ending: str = ".png") -> None:
+    """Draw; with a folder, into it, and print where."""
+    if not folder:
+        for plot in PLOTS.values():
+            plot()
+    else:
+        print(*draw(folder, ending), sep="\n")
 
 
 if __name__ == "__main__":
