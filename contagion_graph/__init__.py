@@ -35,6 +35,7 @@ _HOME = {
     "importance": "importance",
     "spectral_radius": "margin.spectral",
     "critical_notional": "margin.spectral",
+    "collateral": "collateral",
     "blame": "margin.blame",
     "paths": "margin.chains",
     "direct_exposure": "exposure.direct",

@@ -18,7 +18,7 @@ NAMES = {
     *("blame", "critical_notional", "paths", "spectral_radius"),
     *("direct_exposure", "exposure_curve", "exposure_to_traders"),
     *("indirect_exposure", "look_through", "marginal_exposure"),
-    *("generate", "importance", "named", "plot", "read_tables", "write_tables"),
+    *("collateral", "generate", "importance", "named", "plot", "read_tables", "write_tables"),
     "MissingExtraError",
 }
 
