@@ -30,6 +30,7 @@ _HOME = {
     "read_tables": "io.read",
     "write_tables": "io.write",
     "plot": "plot",
+    "write_gexf": "io.gexf",
     "generate": "generate",
     "named": "margin.named",
     "importance": "importance",

@@ -26,7 +26,7 @@ def element_tables(
     positions = frames["positions"]
     value = positions["quantity"].to_numpy() * price.loc[positions["asset"]].to_numpy()
     positions = positions.assign(value=value, weight=np.abs(value))
-    traders = _traders(frames["accounts"])
+    traders = trader_table(frames["accounts"])
     if not positions_are_nodes:  # what derivatives cost is in no edge, so it has to be in the cash
         cost = (positions["quantity"] * positions["entry_price"]).groupby(positions["trader"]).sum()
         traders["cash"] -= cost.reindex(traders["trader"]).fillna(0.0).to_numpy()
@@ -52,7 +52,7 @@ def _nodes(side: str, table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _traders(accounts: pd.DataFrame) -> pd.DataFrame:
+def trader_table(accounts: pd.DataFrame) -> pd.DataFrame:
     """One row a trader: everything of its only account, or the sums of its several accounts."""
     sums = {"cash": "sum", **({"share": "sum"} if "share" in accounts else {})}
     if not accounts["trader"].duplicated().any():

@@ -71,7 +71,9 @@ def check_table(name: str, columns: Columns, faults: Faults) -> Table | None:
             note_rows(table, column, blank, faults, "blank", "Give every row a label.")
     _check_unique(table, schema.unique, faults)
     if schema.attributes:
-        table.attributes = pa.table(columns).to_pandas() if columns else pd.DataFrame(index=range(size))
+        # whole numbers stay whole beside a blank
+        frame = pa.table(columns).to_pandas(integer_object_nulls=True) if columns else pd.DataFrame(index=range(size))
+        table.attributes = frame
     return table
 
 

@@ -13,15 +13,14 @@ KINDS = np.array(["deposit", "debt", "long", "short"], dtype=object)
 
 def graph_frames(graph: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Return the tables of a graph, given by its fields, as pandas frames."""
-    tables = {
-        "positions": _positions(graph),
-        "assets": _with_attributes(graph, "assets", _assets(graph)),
-        "pools": _with_attributes(graph, "pools", {"pool": graph["pools"], "insurance_fund": graph["insurance_fund"]}),
-        "accounts": _with_attributes(graph, "accounts", _accounts(graph)),
-        "backing": graph["backing"],
-        "obligations": graph["obligation_table"],
-    }
-    return {name: table for name, table in tables.items() if table is not None}
+    tables = {name: graph_frame(graph, name) for name in ("positions", *MAKERS)}
+    given = {"backing": graph["backing"], "obligations": graph["obligation_table"]}
+    return {**tables, **{name: table for name, table in given.items() if table is not None}}
+
+
+def graph_frame(graph: Mapping[str, Any], name: str) -> pd.DataFrame:
+    """Return one of the tables that every graph has: positions, assets, pools or accounts."""
+    return _positions(graph) if name == "positions" else _with_attributes(graph, name, MAKERS[name](graph))
 
 
 def _with_attributes(graph: Mapping[str, Any], name: str, columns: dict[str, Any]) -> pd.DataFrame:
@@ -34,11 +33,18 @@ def _assets(graph: Mapping[str, Any]) -> dict[str, Any]:
     return {"asset": graph["assets"], **{column: graph[column] for column in columns}}
 
 
+def _pools(graph: Mapping[str, Any]) -> dict[str, Any]:
+    return {"pool": graph["pools"], "insurance_fund": graph["insurance_fund"]}
+
+
 def _accounts(graph: Mapping[str, Any]) -> dict[str, Any]:
     accounts, records = graph["accounts"], graph["records"]
     columns = {name: accounts.get_level_values(name) for name in accounts.names}
     columns["cash"] = graph["cash"] if records is None else records.own_cash
     return columns if graph["share"] is None else {**columns, "share": graph["share"]}
+
+
+MAKERS = {"assets": _assets, "pools": _pools, "accounts": _accounts}
 
 
 def _positions(graph: Mapping[str, Any]) -> pd.DataFrame:

@@ -1,0 +1,116 @@
+"""How nodes and edges look: sizes by what is lost or held, colours that the colour-blind can tell apart, the legend."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.errors import ParameterError
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.io.holdings import Array
+from contagion_graph.io.network import Network, standing
+from contagion_graph.io.sides import Side
+from contagion_graph.results import CascadeResult
+from contagion_graph.tables.schema import FloatArray
+
+RADII = {"trader": (3.0, 20.0), "asset": (10.0, 30.0), "position": (1.5, 6.0)}
+# Okabe and Ito's blue and sky blue for sides, ColorBrewer's YlOrRd for rounds: dark is early; light edges below both
+ASSET, TRADER, CALM = (0, 114, 178), (86, 180, 233), (200, 205, 210)
+LONG, SHORT = (165, 200, 225), (235, 190, 150)
+HEAT = np.array([(128, 0, 38), (227, 26, 28), (253, 141, 60), (254, 217, 118)], dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """Sizes and colours.
+
+    Parameters
+    ----------
+    size : ndarray, shape (nodes,)
+        Radius, in the unit of positions.
+    node_colour, edge_colour : ndarray of uint8, shape (nodes, 3) and (edges, 3)
+        Red, green, blue.
+    legend : str
+        What they mean, in sentences.
+    """
+
+    size: FloatArray
+    node_colour: Array
+    edge_colour: Array
+    legend: str
+
+
+def heat(share: FloatArray) -> Array:
+    """Return colours from dark red (0) over orange to light yellow (1), shape (size, 3).
+
+    Examples
+    --------
+    >>> heat(np.array([0.0, 1.0])).tolist()
+    [[128, 0, 38], [254, 217, 118]]
+    """
+    stops = np.linspace(0.0, 1.0, len(HEAT))
+    return np.stack([np.interp(share, stops, channel) for channel in HEAT.T], axis=-1).round().astype(np.uint8)
+
+
+def looks_of(
+    network: Network, source: ExposureGraph | CascadeResult, importance: "pd.Series[float] | None" = None
+) -> Looks:
+    """Return sizes and colours of a network: sizes by importance where it is given, else by what is lost or held."""
+    by_side = [_amounts(side, source, importance) for side in network.sides]
+    sizes = [_radii(side.name, amount) for side, (_, amount) in zip(network.sides, by_side, strict=True)]
+    colours, meanings = zip(*(_colours(side) for side in network.sides), strict=True)
+    edge_colour = np.array([LONG, SHORT], dtype=np.uint8)[(_signed(network) < 0.0).astype(np.intp)]
+    legend = [
+        *(f"Size of {side.name} nodes: {what}." for side, (what, _) in zip(network.sides, by_side, strict=True)),
+        *meanings,
+        f"Edges: long, or of like sign, {_rgb(LONG)}; short, or of opposite sign, {_rgb(SHORT)}.",
+    ]
+    return Looks(np.concatenate(sizes), np.concatenate(colours), edge_colour, " ".join(legend))
+
+
+def _signed(network: Network) -> Any:
+    return np.asarray(network.attributes["value" if "value" in network.attributes else "overlap"])
+
+
+def _amounts(
+    side: Side, source: ExposureGraph | CascadeResult, importance: "pd.Series[float] | None"
+) -> tuple[str, FloatArray]:
+    if side.name == "position":
+        return "value held", np.abs(np.asarray(side.attributes["value"]))
+    if importance is not None and side.name == (importance.index.name or "trader"):
+        unknown = side.labels.difference(importance.index)
+        if len(unknown) or not importance.index.is_unique:
+            raise ParameterError(f"size must have one value for each {side.name}; look at {unknown[:3].tolist()}")
+        values = importance.reindex(side.labels).to_numpy(dtype=np.float64)
+        return str(importance.name or "importance"), np.maximum(np.nan_to_num(values, posinf=0.0), 0.0)
+    what, amount = standing(source, side.name)
+    return what, amount[side.rows]
+
+
+def _radii(side: str, amount: FloatArray) -> FloatArray:
+    """Return radii whose areas, above the least, are in proportion to an amount."""
+    least, most = RADII[side]
+    largest = amount.max(initial=0.0)
+    share = amount / largest if largest > 0.0 else np.zeros(amount.size)
+    return np.asarray(np.round(np.sqrt(least**2 + share * (most**2 - least**2)), 2))
+
+
+def _colours(side: Side) -> tuple[Array, str]:
+    if side.name == "asset":
+        return _one(ASSET, len(side.ids)), f"Assets: {_rgb(ASSET)}."
+    if "breach_round" not in side.attributes:
+        return _one(TRADER, len(side.ids)), f"{side.name.capitalize()}s: {_rgb(TRADER)}."
+    breach = np.asarray(side.attributes["breach_round"])
+    last = max(int(breach.max(initial=0)), 2)
+    colour = np.where((breach > 0)[:, None], heat((breach - 1) / (last - 1)), np.array(CALM, dtype=np.uint8))
+    ends = f"{_rgb(HEAT[0])} in round 1, over red and orange, to {_rgb(HEAT[-1])} in round {last}"
+    return colour, f"{side.name.capitalize()}s by the round of their first breach: {ends}; never: {_rgb(CALM)}."
+
+
+def _one(colour: tuple[int, int, int], size: int) -> Array:
+    return np.tile(np.array(colour, dtype=np.uint8), (size, 1))
+
+
+def _rgb(colour: Any) -> str:
+    return f"rgb({', '.join(str(int(channel)) for channel in colour)})"
