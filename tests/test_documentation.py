@@ -4,6 +4,8 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 
 import contagion_graph as cg
@@ -20,6 +22,13 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     code = "\n".join(BLOCK.findall(page.read_text(encoding="utf-8")))
     exec(compile(code, str(page), "exec"), {"__name__": page.stem})
+
+
+@pytest.mark.parametrize("notebook", sorted(DOCS.glob("notebooks/*.ipynb")), ids=lambda notebook: notebook.stem)
+def test_a_notebook_runs_and_is_kept_without_its_output(notebook: Path):
+    cells = nbformat.read(notebook, as_version=4)
+    assert not any(cell.get("outputs") for cell in cells.cells)
+    nbclient.NotebookClient(cells, timeout=300, kernel_name="python3").execute()
 
 
 def test_every_public_name_is_on_a_page_of_the_reference():
