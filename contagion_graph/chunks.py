@@ -6,6 +6,7 @@ import numpy as np
 
 BLOCK = 256
 CHUNKS = 64
+WIDTH = 64  # scenarios that are looked at in one pass: a bit each in a word
 
 
 def unsigned(indices: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

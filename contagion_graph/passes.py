@@ -19,8 +19,11 @@ class GraphPasses:
     margin_units: sparse.csr_array
     cash: FloatArray
     price: FloatArray
+    depth: FloatArray
     sellable: BoolArray
+    insurance_fund: FloatArray
     accounts: pd.MultiIndex
+    assets: "pd.Index[str]"
     pools: "pd.Index[str]"
 
     @property
@@ -57,7 +60,7 @@ class GraphPasses:
     @cached_property
     def all_rows(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """The numbers of all rows, shape (n,)."""
-        return np.arange(len(self.accounts))
+        return np.arange(self.quantity.shape[0])
 
     def valuation(self, price: FloatArray, rows: Any = None) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return Q.p, |Q|.p and mu.p of all accounts, or of some rows (ascending), at a price [currency]."""
@@ -73,11 +76,21 @@ class GraphPasses:
         cells = (matrix.indptr, unsigned(matrix.indices), matrix.data)
         return row_sums.column_sums(*cells, rows, weight, borders, matrix.shape[1])
 
+    @cached_property
+    def row_borders(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The rows at which the fixed chunks begin and end."""
+        borders: np.ndarray[Any, np.dtype[np.int64]] = np.minimum(self.block_borders * BLOCK, self.quantity.shape[0])
+        return borders
+
     def _chunked(self, rows: Any) -> tuple[Any, Any]:
-        borders = np.minimum(self.block_borders * BLOCK, len(self.accounts))
         if rows is None:
-            return self.all_rows, borders
-        return rows, np.searchsorted(rows, borders)
+            return self.all_rows, self.row_borders
+        return rows, np.searchsorted(rows, self.row_borders)
+
+    @cached_property
+    def gross_total(self) -> float:
+        """The gross value of all accounts at `price` [currency]."""
+        return float(self.rest[1].sum())
 
     @cached_property
     def rest(self) -> tuple[FloatArray, FloatArray, FloatArray]:

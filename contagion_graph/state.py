@@ -48,3 +48,22 @@ class Accounts(NamedTuple):
     key: Array
     seen: Array  # number of the prices at which it was last looked at
     block_key: Array
+
+
+class Rest(NamedTuple):
+    """What is known of the accounts before a scenario (n each)."""
+
+    cash: Array
+    extent: Array  # sum_j (|q_j| + |q_j - mu_j|) p0_j: rounding is measured by it
+    sensitivity: Array  # g
+    base: Array  # b
+    key: Array  # s / max(g, b) at p0
+
+
+class Batch(NamedTuple):
+    """Scenarios that are looked at together, one a column."""
+
+    price: Array  # m x WIDTH, shocked
+    clock: Array  # T: the largest relative change of a price
+    growth: Array  # the largest price, relative to p0
+    ahead: Array  # how far beyond T the keys are to be known

@@ -104,7 +104,7 @@ def look(
     """
     due = int(np.count_nonzero(accounts.block_key <= clock + reach.max()))
     counts = np.zeros(borders.size - 1, dtype=np.int64)
-    _look(due * BLOCK)(cells, market, channels, accounts, (clock, reach), borders, counts)
+    _look(due * BLOCK if counts.size > 1 else 0)(cells, market, channels, accounts, (clock, reach), borders, counts)
     return int(counts.sum())
 
 

@@ -49,7 +49,7 @@ class Market:
     ) -> None:
         from contagion_graph.kernels import looks, row_sums
 
-        n, v = len(graph.accounts), len(graph.pools)
+        n, v = graph.quantity.shape[0], len(graph.pools)
         self.graph, self.look_at_all, self._passes, self._sums = graph, look_at_all, looks, row_sums
         self.sign = -1.0 if mirrored else 1.0
         self.price, self._number = self.sign * scenario.price_shocked, np.ones(1, dtype=np.int32)

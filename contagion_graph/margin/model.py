@@ -12,7 +12,8 @@ from contagion_graph.equilibria import Equilibria
 from contagion_graph.errors import ConvergenceError, ConvergenceWarning
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.equilibrium import TwoSided, equilibria, nearest
-from contagion_graph.margin.path import Path, run_path
+from contagion_graph.margin.market import Market
+from contagion_graph.margin.path import Path, run_path, weights
 from contagion_graph.margin.rules import CascadeRules, prepared
 from contagion_graph.results import CascadeResult
 from contagion_graph.rules.checks import check_choice
@@ -122,8 +123,10 @@ class MarginCascade(CascadeRules):
             case = scenario(graph, shock, losses, defaults)
             graph, impact = prepared(graph, self)
             rank = None if order is None else ranks(graph, order)
-            path = Path(graph, case, self, impact, look_at_all=looks == "all", rank=rank)
-            arrays, solution = run_path(path)
+            market = Market(graph, case, weights(graph, case, self), look_at_all=looks == "all")
+            path = Path(graph, case, self, impact, market, rank=rank)
+            solution = run_path(path)
+            arrays = path.arrays()
         _report(solution, on_failure)
         return CascadeResult(graph, self, arrays, solution)
 

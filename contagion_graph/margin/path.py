@@ -17,6 +17,7 @@ from contagion_graph.margin.market import Market, Rows
 from contagion_graph.margin.rules import CascadeRules
 from contagion_graph.margin.trades import Trade
 from contagion_graph.margin.waterfall import Shared, share_losses
+from contagion_graph.passes import GraphPasses
 from contagion_graph.results import CascadeArrays
 from contagion_graph.rules.impact import Impact
 from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides
@@ -46,42 +47,41 @@ class Path:
 
     Parameters
     ----------
-    graph : ExposureGraph
-        The graph before the scenario.
+    graph : GraphPasses
+        The graph before the scenario, or the part of it that is near the scenario.
     scenario : Scenario
         Shocked prices, given losses, given defaults.
     rules : CascadeRules
         Liquidation, sharing, penalty.
     impact : Impact
         That of the rules, in the order of the graph's assets.
-    look_at_all : bool
-        Look at every row in every round.
+    market : Market
+        The accounts at the scenario's prices.
     rank : ndarray, shape (n,), optional
         Accounts close one at a time, the lowest rank in breach first; None: all that are in breach close together.
     """
 
     def __init__(
         self,
-        graph: ExposureGraph,
+        graph: GraphPasses,
         scenario: Scenario,
         rules: CascadeRules,
         impact: Impact,
+        market: Market,
         *,
-        look_at_all: bool = False,
         rank: IntArray | None = None,
     ) -> None:
-        n, m, v = len(graph.accounts), len(graph.assets), len(graph.pools)
+        (n, m), v = graph.quantity.shape, len(graph.pools)
         self.graph, self.scenario, self.rules, self.impact = graph, scenario, rules, impact
-        base = np.zeros(n) if rules.sharing is None else rules.sharing.weights(graph, scenario.price_shocked)
-        self.market = Market(graph, scenario, base, look_at_all=look_at_all)
+        self.market = market
         self.sold, self.value_sold, self.size = np.zeros(m), np.zeros(m), np.zeros(m)
         self.breach_round = np.zeros(n, dtype=np.int32)
         self.proceeds, self.penalty, self.shortfall = np.zeros(n), np.zeros(n), np.zeros(n)
         self.fund, self.fund_used, self.fund_received = graph.insurance_fund.copy(), np.zeros(v), np.zeros(v)
-        self.pool_shortfall, self.uncovered = np.zeros(v), np.zeros(v)
+        self.pool_shortfall, self.uncovered, self.fund_needed = np.zeros(v), np.zeros(v), np.zeros(v)
         self.rounds: list[dict[str, float]] = []
         self.trades: list[Trade] = []
-        self.rank, self.gross_value = rank, float(graph.rest[1].sum())
+        self.rank, self.gross_value = rank, graph.gross_total
 
     def change(self, step: int) -> tuple[float, bool]:
         """Return the value that the round to come closes, as a share of gross value, and whether it is not worth it."""
@@ -230,6 +230,7 @@ class Path:
         self.fund -= used
         self.fund_used += used
         self.pool_shortfall += due
+        self.fund_needed = np.maximum(self.fund_needed, self.pool_shortfall - self.fund_received)
         self.uncovered += uncovered
         totals = {"shortfall": due, "fund_used": used, "socialised": due - used - uncovered, "uncovered": uncovered}
         return {name: float(amount.sum()) for name, amount in totals.items()}, shared
@@ -268,10 +269,17 @@ class Path:
         )
 
 
-def run_path(path: Path) -> tuple[CascadeArrays, Solution]:
+def weights(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> FloatArray:
+    """Return the weights of the accounts in loss sharing, as an array of the caller's own."""
+    if rules.sharing is None:
+        return np.zeros(len(graph.accounts))
+    return rules.sharing.weights(graph, scenario.price_shocked)
+
+
+def run_path(path: Path) -> Solution:
     """Carry out rounds until nobody is in breach, or what is left to close is negligible."""
     solution, _ = iterate(path.change, path.advance, max_steps=path.rules.max_rounds)
-    return path.arrays(), replace(solution, looks=path.market.looks)
+    return replace(solution, looks=path.market.looks)
 
 
 def _sides(value: FloatArray, gross: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -279,7 +287,7 @@ def _sides(value: FloatArray, gross: FloatArray) -> tuple[FloatArray, FloatArray
     return (gross + value) / 2.0, (gross - value) / 2.0
 
 
-def _check_sides(closing: Closing, graph: ExposureGraph) -> None:
+def _check_sides(closing: Closing, graph: GraphPasses) -> None:
     long, short = closing.sides.long, closing.sides.short
     right = (long >= 0.0) & (long <= 1.0) & (short >= 0.0) & (short <= 1.0) & (np.maximum(long, short) > 0.0)
     wrong = np.flatnonzero(~right)

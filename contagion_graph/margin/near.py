@@ -1,0 +1,131 @@
+"""The part of a graph that a scenario can reach, and the market on it: the same sums, bit for bit, of fewer rows."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph.chunks import BLOCK
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.margin.market import Market, Rows
+from contagion_graph.passes import GraphPasses
+from contagion_graph.shocks import Scenario
+from contagion_graph.state import Cells
+from contagion_graph.tables.schema import FloatArray
+
+
+class TooFarError(Exception):
+    """Prices or loss levels have gone so far that an account that was left out can be in breach."""
+
+
+class NearGraph(GraphPasses):
+    """Some rows of a graph, copied next to each other, whose sums are taken in the chunks of the whole graph.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        With the margins of the liquidation rule.
+    rows : ndarray of int
+        The rows, ascending.
+    """
+
+    def __init__(self, graph: ExposureGraph, rows: Rows) -> None:
+        from contagion_graph.kernels import batch
+
+        whole = graph.cells
+        indptr = np.concatenate([[0], np.cumsum(whole.indptr[rows + 1] - whole.indptr[rows])])
+        size = int(indptr[-1])
+        self.cells = Cells(indptr, np.empty(size, dtype=whole.indices.dtype), np.empty(size), np.empty(size))
+        batch.gather(whole, rows, self.cells)
+        self.graph, self.rows, self.cash = graph, rows, graph.cash[rows]
+        indices = self.cells.indices.view(graph.quantity.indices.dtype)
+        self.quantity = sparse.csr_array((self.cells.quantity, indices, indptr), (rows.size, graph.quantity.shape[1]))
+        self.price, self.sellable, self.depth, self.pools = graph.price, graph.sellable, graph.depth, graph.pools
+        self.assets, self.insurance_fund = graph.assets, graph.insurance_fund
+        value, gross, margin = graph.rest
+        self.rest, self.gross_total = (value[rows], gross[rows], margin[rows]), graph.gross_total
+        self.sensitivity = graph.sensitivity[rows]
+        self.row_borders = np.searchsorted(rows, graph.row_borders)
+        self.block_borders = np.array([0, -(-rows.size // BLOCK)])
+
+    @property
+    def pool_of(self) -> Any:
+        """Position of each account's pool in `pools`."""
+        return self.graph.pool_of[self.rows]
+
+    @cached_property
+    def accounts(self) -> pd.MultiIndex:  # type: ignore[override] # made only where an error names an account
+        """Label of each row."""
+        return self.graph.accounts[self.rows]
+
+    @cached_property
+    def membership(self) -> sparse.csr_array:
+        """Accounts x channels, as the graph's."""
+        n = self.rows.size
+        return sparse.csr_array((np.ones(n), self.pool_of, np.arange(n + 1)), (n, len(self.pools)))
+
+
+class WholeBase:
+    """The weights of all accounts in loss sharing, and their sums by block: what a scenario changes is put back.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        The whole graph.
+    base : ndarray, shape (n,)
+        Weights at rest.
+    """
+
+    def __init__(self, graph: ExposureGraph, base: FloatArray) -> None:
+        from contagion_graph.kernels import row_sums
+
+        members, self._kernels, self.at_rest = graph.membership, row_sums, base
+        self._cells = (members.indptr, members.indices, base.copy())
+        self._blocks = np.zeros((-(-base.size // BLOCK), len(graph.pools)))
+        self._sum(np.arange(len(self._blocks)))
+
+    def _sum(self, blocks: Rows) -> None:
+        self._kernels.block_sums(*self._cells, blocks, self._blocks)
+
+    def total(self, rows: Rows, base: FloatArray) -> FloatArray:
+        """Return the sum of the weights of each channel where some rows have others than at rest."""
+        blocks = np.unique(rows // BLOCK)
+        self._cells[2][rows] = base
+        self._sum(blocks)
+        total: FloatArray = self._kernels.ordered_sum(self._blocks)
+        self._cells[2][rows] = self.at_rest[rows]
+        self._sum(blocks)
+        return total
+
+
+class NearMarket(Market):
+    """The market of the accounts that a scenario can reach.
+
+    Parameters
+    ----------
+    graph : NearGraph
+        Those accounts.
+    scenario : Scenario
+        Shocked prices.
+    whole : WholeBase
+        The weights of all accounts.
+    horizon : float
+        Up to which T + C nothing can happen to the others.
+    """
+
+    def __init__(self, graph: NearGraph, scenario: Scenario, whole: WholeBase, horizon: float) -> None:
+        self.horizon, self._whole, self._global = horizon, whole, graph.rows
+        super().__init__(graph, scenario, whole.at_rest[graph.rows])
+
+    def look(self, rise: FloatArray | float = 0.0) -> None:
+        """Mark the accounts that can be in breach; give up where others could be."""
+        if not self.clock + float((self.channels.level + rise).max()) <= self.horizon:
+            raise TooFarError
+        super().look(rise)
+
+    def open_base(self) -> FloatArray:
+        """Return the sum of the weights of each channel over all accounts, shape (v,)."""
+        changed = np.flatnonzero(self.channels.base != self._whole.at_rest[self._global])
+        return self._whole.total(self._global[changed], self.channels.base[changed])

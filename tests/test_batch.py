@@ -1,0 +1,99 @@
+"""Many scenarios in one pass: bit for bit what `run` gives one by one."""
+
+import dataclasses
+
+import numba
+import numpy as np
+import pytest
+
+import contagion_graph as cg
+from contagion_graph.margin import batch
+from contagion_graph.margin.batch import Batches, Ended
+from tests.markets import graph_of, model_of
+from tests.reference.dense_cascade import dense_cascade
+from tests.reference.random_markets import mix, random_case, random_shock
+
+PAIRS, EACH = 300, 3
+BY_ACCOUNT = ("losses", "proceeds", "penalty", "socialised", "shortfall", "closed", "breach_round", "closed_short")
+
+
+def assert_same_bits(ended: Ended, expected: cg.CascadeResult) -> None:
+    """Compare a scenario of a batch with a run of its own; who is not near it has to be untouched there."""
+    mine, theirs, n = ended.path.arrays(), expected.arrays, len(expected.graph.accounts)
+    assert ended.solution.steps == expected.solution.steps
+    assert ended.solution.status == expected.solution.status
+    for field in dataclasses.fields(theirs):
+        one, other = getattr(mine, field.name), getattr(theirs, field.name)
+        if field.name == "trades":
+            assert [ended.rows[trade.rows].tolist() for trade in one] == [trade.rows.tolist() for trade in other]
+            continue
+        if field.name == "socialised":  # the others bear what their weight says
+            other = other[ended.rows]
+        elif field.name in BY_ACCOUNT and other is not None:
+            whole = np.zeros(n, dtype=other.dtype)
+            whole[ended.rows] = mine.closed if one is None else one
+            one = whole
+        if isinstance(other, np.ndarray):
+            assert one.dtype == other.dtype
+            one, other = one.tobytes(), other.tobytes()
+        assert one == other, field.name
+
+
+def test_random_markets(monkeypatch):
+    """300 markets and scenarios with the mix of the cascade's own tests, from a copy of few rows, of all, or on all."""
+    monkeypatch.setattr(batch, "FEW", 0.9)
+    monkeypatch.setattr(batch, "LEAST_AHEAD", 1e-6)
+    some, copied, whole, socialised = [], 0, 0, 0
+    for seed in range(PAIRS // EACH):
+        case, rng = random_case(seed), np.random.default_rng(seed + 1_000)
+        graph, model = graph_of(case.market), model_of(case.rules)
+        shocks = np.array([random_shock(rng, len(graph.assets)) for _ in range(EACH)])
+        found = list(Batches(graph, model).run(graph.price * (1.0 + shocks)))
+        assert sorted(ended.number for ended in found) == list(range(EACH))
+        for ended in found:
+            shock = dict(zip(graph.assets, shocks[ended.number], strict=True))
+            assert_same_bits(ended, model.run(graph, shock, on_failure="ignore"))
+            copied += ended.rows.size < len(graph.accounts)
+            whole += ended.rows.size == len(graph.accounts)
+            socialised += bool(ended.path.market.channels.level.any()) and ended.rows.size < len(graph.accounts)
+        if seed % 5 == 0:
+            calm = np.zeros_like(case.losses), np.zeros_like(case.defaults)
+            one = dataclasses.replace(case, shock=shocks[0], losses=calm[0], defaults=calm[1])
+            some.append((one, dense_cascade(one.market, one.rules, one.shock, one.losses, one.defaults)))
+    assert min(copied, whole) > PAIRS / 6
+    assert socialised > 3
+    shares = mix(some)
+    for trait in ("cap_binds", "several_pools", "partial", "curve", "alpha", "current_volume", "unsellable"):
+        assert shares[trait] > 0.1, trait
+    assert shares["two_sides"] > 0.0
+
+
+@pytest.mark.parametrize("rule", [cg.FullLiquidation(), cg.TargetMargin(0.1), cg.CloseFactor(0.5, full_below=0.9)])
+def test_a_venue(rule):
+    """20,000 accounts in 79 blocks and four pools; one thread and two; the pass looks ahead more and more."""
+    graph = cg.generate.perpetuals(20_000, 40, rng=1, n_pools=4)
+    model = cg.MarginCascade(liquidation=rule, penalty=0.01, penalty_to_fund=0.5)
+    shocks = np.random.default_rng(0).normal(-0.02, 0.04, (8, 40))
+    prices, threads = graph.price * (1.0 + shocks), numba.get_num_threads()
+    expected = [model.run(graph, dict(zip(graph.assets, shock, strict=True))) for shock in shocks]
+    for count in {1, threads}:
+        numba.set_num_threads(count)
+        batches = Batches(graph, model)
+        for _ in range(2):
+            for ended in batches.run(prices):
+                assert_same_bits(ended, expected[ended.number])
+    numba.set_num_threads(threads)
+    assert any(len(result.rounds) > 3 for result in expected)
+
+
+def test_the_pass_finds_a_few_rows():
+    graph = cg.generate.perpetuals(20_000, 40, rng=1)
+    prices = graph.price * (1.0 - np.linspace(0.001, 0.005, 64)[:, None] * np.ones(40))
+    ended = list(Batches(graph, cg.MarginCascade()).run(prices))
+    assert np.mean([one.rows.size for one in ended]) < 0.1 * len(graph.accounts)
+
+
+def test_a_price_that_overflows_is_named():
+    graph = cg.ExposureGraph.from_arrays([[-9.0]], price=[1.0], depth=1.0, margin_short=0.1, cash=[9.5])
+    with pytest.raises(cg.ConvergenceError, match="price of asset '0' is inf after round 1"):
+        list(Batches(graph, cg.MarginCascade(impact=cg.ConstantProductImpact())).run(np.array([[1.2]])))
