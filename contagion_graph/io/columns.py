@@ -6,7 +6,7 @@ ECMA-376 (ST_Xstring), and `plain` turns them back.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
@@ -69,6 +69,40 @@ class Column:
         return self if type == self.type else Column(self.name, type, self.text(slice(None)))
 
 
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Texts that belong to rows, any number a row.
+
+    Parameters
+    ----------
+    offsets : ndarray of int32, shape (rows + 1,)
+        Where the texts of each row begin.
+    texts : pyarrow.Array
+        In the order of rows.
+    """
+
+    offsets: Any
+    texts: Any
+
+    def text(self, rows: slice) -> Any:
+        """Return the texts of some rows, those of each joined."""
+        lists = pa.ListArray.from_arrays(pa.array(self.offsets[rows.start : rows.stop + 1]), self.texts)
+        return pc.binary_join(lists, "")
+
+
+def pieces(row: Any, size: int, texts: Any) -> Pieces:
+    """Sort texts by the row that each belongs to; those of one row stay in their order.
+
+    Examples
+    --------
+    >>> pieces(np.array([2, 0, 2]), 3, pa.array(["a", "b", "c"])).text(slice(0, 3)).to_pylist()
+    ['b', '', 'ac']
+    """
+    order = np.argsort(row, kind="stable")
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=size))])
+    return Pieces(offsets.astype(np.int32), texts.take(pa.array(order)))
+
+
 def column(name: object, values: Any) -> Column:
     """Return values as a typed column.
 
@@ -94,6 +128,11 @@ def column(name: object, values: Any) -> Column:
     if isinstance(kind, pd.StringDtype):
         return Column(str(name), "string", pa.array(series, pa.string(), from_pandas=True))
     return _of_objects(str(name), series)
+
+
+def columns(named: Mapping[str, Any]) -> list[Column]:
+    """Return values by name as typed columns."""
+    return [column(name, values) for name, values in named.items()]
 
 
 def _codes(series: "pd.Series[Any]") -> Any:

@@ -4,29 +4,30 @@ What Gephi 0.10 does decides the form: it reads weights as 32-bit floats (the ex
 drops edges of weight 0, merges parallel edges of one `kind`, scatters nodes without a position, and ignores shapes.
 """
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, Literal, get_args
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from contagion_graph.graph import ExposureGraph
-from contagion_graph.io.columns import Column, Types, blocks, column, declared, escaped, joined
+from contagion_graph.io.columns import columns, declared, escaped, joined
 from contagion_graph.io.drawing import Drawing, Written, drawing_of
+from contagion_graph.io.gexf_parts import Moving, attributes, edges, meta, moving, nodes_of_side
 from contagion_graph.io.layout import Layout
 from contagion_graph.io.network import Nodes
+from contagion_graph.io.slices import at_time, over_time
+from contagion_graph.io.timeline import timeline_of
 from contagion_graph.results import CascadeResult
 from contagion_graph.rules.checks import check_choice
 from contagion_graph.tables.files import replacing_file
 
-Mode = Literal["static"]
+Mode = Literal["static", "dynamic", "slices"]
 HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     '<gexf xmlns="http://gexf.net/1.3" xmlns:viz="http://gexf.net/1.3/viz" version="1.3">\n'
 )
+STATIC = 'mode="static"'
 
 
 def write_gexf(
@@ -54,10 +55,13 @@ def write_gexf(
         value held. "positions": positions are nodes too. "traders": traders joined by what the sale of one costs the
         other, to first order (`importance.overlap`, "liquidity"). "assets": assets joined by the cosine of who holds
         them.
-    mode : {"static"}
-        One file, as it ends.
+    mode : {"static", "dynamic", "slices"}
+        "static": one file, as it ends. "dynamic": one file for Gephi's timeline, round t from time t to t + 1; traders
+        go when they are closed whole, holdings when the last is sold, and what is traded in a round is an edge of that
+        round. "slices": a file for each time, cascade-0.gexf before the shock and so on, with colours of that time.
     top : int, optional
-        Keep the traders (of nodes="assets": the assets) with the largest losses, in a graph the largest gross value.
+        Keep so many traders: of a cascade half who close most and the others who lose most, of a graph who hold most
+        (of nodes="assets": the assets with the largest open interest).
     min_weight : float, optional
         Keep edges of at least this weight. Where anything is filtered, nodes without an edge are left out.
     layout : {"rings", "force", "none"}
@@ -74,7 +78,8 @@ def write_gexf(
     Raises
     ------
     ParameterError
-        A name or number that cannot be; more edges than Gephi can draw (the message says what to filter).
+        A name or number that cannot be; more edges than Gephi can draw (the message says what to filter); rounds of
+        something that has none.
 
     Notes
     -----
@@ -98,91 +103,44 @@ def write_gexf(
     check_choice("mode", mode, get_args(Mode))
     drawing = drawing_of(source, nodes, top=top, min_weight=min_weight, layout=layout, size=size)
     path = Path(path)
+    if mode == "static":
+        return drawing.written(_write(path, drawing))
+    timeline = timeline_of(drawing.network, source, mode)
+    drawing = over_time(drawing, timeline)
+    if mode == "dynamic":
+        return drawing.written(_write(path, drawing, moving(timeline)))
+    return drawing.written(
+        *(_write(_numbered(path, k, timeline.end), at_time(drawing, timeline, k)) for k in range(timeline.end))
+    )
+
+
+def _numbered(path: Path, number: int, count: int) -> Path:
+    """Return cascade-07.gexf.gz for cascade.gexf.gz."""
+    endings = "".join(path.suffixes[-2 if path.suffix == ".gz" else -1 :])
+    return path.with_name(f"{path.name.removesuffix(endings)}-{number:0{len(str(count - 1))}}{endings}")
+
+
+def _write(path: Path, drawing: Drawing, rounds: Moving | None = None) -> Path:
     with replacing_file(path) as file:
-        _write(file, drawing)
-    return drawing.written(path)
+        _write_graph(file, drawing, rounds)
+    return path
 
 
-def _write(file: IO[bytes], drawing: Drawing) -> None:
+def _write_graph(file: IO[bytes], drawing: Drawing, rounds: Moving | None) -> None:
     network = drawing.network
-    node_columns = [[column("side", [side.name] * len(side.ids)), *_columns(side.attributes)] for side in network.sides]
-    edge_columns = _columns(network.attributes)
-    node_types, edge_types = declared(node_columns), declared([edge_columns])
-    file.write((HEAD + _meta(drawing.description) + '<graph defaultedgetype="undirected" mode="static">\n').encode())
-    file.write((_attributes("node", node_types) + _attributes("edge", edge_types) + "<nodes>\n").encode())
+    of_nodes = [columns({"side": side.kind, **side.attributes}) for side in network.sides]
+    of_edges = columns(network.attributes)
+    node_types, edge_types = declared(of_nodes), declared([of_edges])
     ids = [escaped(pa.array(side.ids, pa.string())) for side in network.sides]
-    for side, start, own, columns in zip(network.sides, network.starts, ids, node_columns, strict=False):
-        labels = escaped(pa.array(side.labels, pa.string()))
-        for rows in blocks(len(own), _longest(own)):
-            parts = ['<node id="', own[rows], '" label="', labels[rows], '"><attvalues>']
-            parts += _values(columns, node_types, rows)
-            parts += ["</attvalues>", *_node_looks(drawing, slice(start + rows.start, start + rows.stop)), "</node>\n"]
+    opening = f'<graph defaultedgetype="undirected" {rounds.opening if rounds else STATIC}>'
+    file.write(f"{HEAD}{meta(drawing.description)}{opening}\n".encode())
+    file.write(attributes("node", node_types, rounds.node_types if rounds else None).encode())
+    file.write(attributes("edge", edge_types, rounds.edge_types if rounds else None).encode())
+    file.write(b"<nodes>\n")
+    for k in range(len(network.sides)):
+        for parts in nodes_of_side(drawing, k, ids[k], of_nodes[k], node_types, rounds):
             file.write(joined(parts))
     file.write(b"</nodes>\n<edges>\n")
-    for parts in _edges(drawing, pa.concat_arrays(ids), edge_columns, edge_types):
+    for parts in edges(drawing, pa.concat_arrays(ids), of_edges, edge_types, rounds):
         file.write(joined(parts))
     file.write(b"</edges>\n</graph>\n</gexf>\n")
-
-
-def _edges(drawing: Drawing, ids: Any, columns: Sequence[Column], types: Types) -> Iterator[list[Any]]:
-    network, weight, colour = drawing.network, drawing.weight32, _palette(drawing.looks.edge_colour)
-    kind = None if network.kind is None else column("kind", network.kind)
-    for rows in blocks(weight.size, 2 * _longest(ids)):
-        number = pa.array(np.arange(rows.start, rows.stop)).cast(pa.string())
-        source, target = (ids.take(pa.array(end[rows])) for end in (network.source, network.target))
-        parts = ['<edge id="', number, '" source="', source, '" target="', target, '" weight="']
-        parts += [pa.array(weight[rows]).cast(pa.string())]
-        parts += [] if kind is None else ['" kind="', kind.xml(rows)]
-        parts += ['"><attvalues>', *_values(columns, types, rows), "</attvalues>", colour[rows].cast(pa.string())]
-        yield [*parts, "</edge>\n"]
-
-
-def _node_looks(drawing: Drawing, rows: slice) -> list[Any]:
-    looks, places = drawing.looks, drawing.places
-    size = pa.array(looks.size[rows]).cast(pa.string())
-    parts = ['<viz:size value="', size, '"/>', _palette(looks.node_colour[rows]).cast(pa.string())]
-    if places is None:
-        return parts
-    x, y = (pa.array(places[rows, k]).cast(pa.string()) for k in (0, 1))
-    return [*parts, '<viz:position x="', x, '" y="', y, '" z="0"/>']
-
-
-def _palette(colour: Any) -> Any:
-    """Return colour elements: as integers, since networkx cannot read hexadecimal ones."""
-    packed = colour.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    distinct, codes = np.unique(packed, return_inverse=True)
-    texts = [f'<viz:color r="{rgb >> 16}" g="{rgb >> 8 & 255}" b="{rgb & 255}"/>' for rgb in distinct.tolist()]
-    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(texts, pa.string()))
-
-
-def _columns(attributes: Any) -> list[Column]:
-    return [column(name, values) for name, values in attributes.items()]
-
-
-def _values(columns: Sequence[Column], types: Types, rows: slice) -> list[Any]:
-    """Return the parts of attribute values; what is missing is left out."""
-    parts: list[Any] = []
-    places = {name: place for place, name in enumerate(types)}
-    for own in columns:
-        before, text, after = f'<attvalue for="{places[own.name]}" value="', own.xml(rows), '"/>'
-        whole = text.null_count == 0
-        parts += [before, text, after] if whole else [pc.binary_join_element_wise(before, text, after, "")]
-    return parts
-
-
-def _attributes(elements: str, types: Types) -> str:
-    titles = escaped(pa.array(types, pa.string())).to_pylist()
-    lines = [
-        f'<attribute id="{place}" title="{title}" type="{kind}"/>\n'
-        for place, (title, kind) in enumerate(zip(titles, types.values(), strict=True))
-    ]
-    return f'<attributes class="{elements}" mode="static">\n{"".join(lines)}</attributes>\n'
-
-
-def _meta(description: str) -> str:
-    text = escaped(pa.array([description]))[0].as_py()
-    return f"<meta><creator>contagion_graph</creator><description>{text}</description></meta>\n"
-
-
-def _longest(texts: Any) -> int:
-    return int(pc.max(pc.binary_length(texts)).as_py() or 0)

@@ -64,7 +64,7 @@ def looks_of(
     legend = [
         *(f"Size of {side.name} nodes: {what}." for side, (what, _) in zip(network.sides, by_side, strict=True)),
         *meanings,
-        f"Edges: long, or of like sign, {_rgb(LONG)}; short, or of opposite sign, {_rgb(SHORT)}.",
+        f"Edges: long, or of like sign, {rgb(LONG)}; short, or of opposite sign, {rgb(SHORT)}.",
     ]
     return Looks(np.concatenate(sizes), np.concatenate(colours), edge_colour, " ".join(legend))
 
@@ -98,19 +98,21 @@ def _radii(side: str, amount: FloatArray) -> FloatArray:
 
 def _colours(side: Side) -> tuple[Array, str]:
     if side.name == "asset":
-        return _one(ASSET, len(side.ids)), f"Assets: {_rgb(ASSET)}."
+        return one_colour(ASSET, len(side.ids)), f"Assets: {rgb(ASSET)}."
     if "breach_round" not in side.attributes:
-        return _one(TRADER, len(side.ids)), f"{side.name.capitalize()}s: {_rgb(TRADER)}."
+        return one_colour(TRADER, len(side.ids)), f"{side.name.capitalize()}s: {rgb(TRADER)}."
     breach = np.asarray(side.attributes["breach_round"])
     last = max(int(breach.max(initial=0)), 2)
     colour = np.where((breach > 0)[:, None], heat((breach - 1) / (last - 1)), np.array(CALM, dtype=np.uint8))
-    ends = f"{_rgb(HEAT[0])} in round 1, over red and orange, to {_rgb(HEAT[-1])} in round {last}"
-    return colour, f"{side.name.capitalize()}s by the round of their first breach: {ends}; never: {_rgb(CALM)}."
+    ends = f"{rgb(HEAT[0])} in round 1, over red and orange, to {rgb(HEAT[-1])} in round {last}"
+    return colour, f"{side.name.capitalize()}s by the round of their first breach: {ends}; never: {rgb(CALM)}."
 
 
-def _one(colour: tuple[int, int, int], size: int) -> Array:
+def one_colour(colour: tuple[int, int, int], size: int) -> Array:
+    """Return a colour for each of so many."""
     return np.tile(np.array(colour, dtype=np.uint8), (size, 1))
 
 
-def _rgb(colour: Any) -> str:
+def rgb(colour: Any) -> str:
+    """Return a colour in words."""
     return f"rgb({', '.join(str(int(channel)) for channel in colour)})"

@@ -14,6 +14,7 @@ from scipy import sparse
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.importance.portfolios import overlap
+from contagion_graph.io.core import core_traders
 from contagion_graph.io.holdings import Array, Positions, closed_shares, holdings_of, positions_of
 from contagion_graph.io.sides import Side, asset_side, position_side, trader_side
 from contagion_graph.results import CascadeResult
@@ -43,7 +44,7 @@ class Network:
     positions : Positions
         Those that are drawn.
     number : ndarray of int, shape (positions,)
-        The edge, or the node of side position, that each position is part of; -1 where none; empty in a projection.
+        The edge, or the node of side position, that each position is part of; -1 where none.
     """
 
     sides: tuple[Side, ...]
@@ -76,7 +77,7 @@ class Network:
             weight=self.weight[kept],
             attributes={name: pd.Series(values)[kept] for name, values in self.attributes.items()},
             kind=None if self.kind is None else self.kind[kept],
-            number=edge[self.number] if self.number.size else self.number,
+            number=np.where(self.number >= 0, edge[self.number], -1),
         )
 
 
@@ -117,12 +118,16 @@ def standing(source: ExposureGraph | CascadeResult, side: str) -> tuple[str, Flo
 
 
 def _chosen(graph: ExposureGraph, result: CascadeResult | None, side: str, top: int | None) -> BoolArray:
-    """Mark the `top` nodes of a side; ties in label order."""
-    amount = standing(result or graph, side[:-1])[1]
-    chosen = np.zeros(amount.size, dtype=bool)
-    if top is not None:
-        check_number("top", "value", top, low=1, whole=True)
-    chosen[np.argsort(-amount, kind="stable")[:top]] = True
+    """Mark the `top` nodes of a side: who closes or loses most in a cascade, else who holds most."""
+    size = len(graph.assets if side == "assets" else graph.traders)
+    if top is None:
+        return np.ones(size, dtype=bool)
+    check_number("top", "value", top, low=1, whole=True)
+    chosen = np.zeros(size, dtype=bool)
+    if side == "traders" and result is not None:
+        chosen[core_traders(result, top)] = True
+    else:
+        chosen[np.argsort(-standing(graph, side[:-1])[1], kind="stable")[:top]] = True
     return chosen
 
 
@@ -171,9 +176,9 @@ def _projection(graph: ExposureGraph, result: CascadeResult | None, nodes: str, 
     number = np.flatnonzero(chosen)
     sign = np.sign(cells.data).astype(np.int64)
     attributes = {"overlap": cells.data, "sign": sign}
-    nothing = np.zeros(0, dtype=np.int64)
-    ends = (number[cells.row], number[cells.col])
-    return Network((side,), *ends, np.abs(cells.data), attributes, None, positions_of(graph), nothing)
+    ends, positions = (number[cells.row], number[cells.col]), positions_of(graph)
+    nowhere = np.full(positions.row.size, -1)
+    return Network((side,), *ends, np.abs(cells.data), attributes, None, positions, nowhere)
 
 
 def _too_many(network: Network) -> str:
@@ -181,5 +186,5 @@ def _too_many(network: Network) -> str:
     least = np.partition(weight, weight.size - LARGEST)[weight.size - LARGEST]
     return (
         f"{weight.size:,} edges are more than the {LARGEST:,} that Gephi can draw; keep the core with top=1000 (those "
-        f"who lose or hold most), or the heaviest edges with min_weight={least:.3g}, or take nodes='assets'"
+        f"who close, lose or hold most), or the heaviest edges with min_weight={least:.3g}, or take nodes='assets'"
     )

@@ -15,6 +15,7 @@ from contagion_graph.tables.frames import graph_frame
 from contagion_graph.tables.schema import BoolArray
 
 TAKEN = {"id", "label", "side", "viz", "start", "end", "spells", "parents", "pid", "x", "y", "size", "r", "g", "b"}
+TAKEN |= {"status", "accounts_closing", "price_now", "change_now", "held"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,11 @@ class Side:
     labels: "pd.Index[str]"
     attributes: Mapping[str, Any]
     rows: Array
+
+    @property
+    def kind(self) -> Any:
+        """The side, for each of the nodes."""
+        return pd.Categorical.from_codes(np.zeros(len(self.ids), dtype=np.int8), pd.Index([self.name]))
 
     def of(self, kept: BoolArray) -> "Side":
         """Return some of the nodes."""
