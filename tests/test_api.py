@@ -15,6 +15,7 @@ NAMES = {
     *("ProRata", "RepayAndSeize", "Solution", "SquareRootImpact", "Status", "TableError", "TargetMargin"),
     "UnusedColumnWarning",
     "SumTree",
+    *("ClearingEquilibria", "ClearingResult", "EisenbergNoe", "RogersVeraart"),
     *("blame", "critical_notional", "paths", "spectral_radius"),
     *("direct_exposure", "exposure_curve", "exposure_to_traders"),
     *("indirect_exposure", "look_through", "marginal_exposure"),

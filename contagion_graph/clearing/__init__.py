@@ -1,0 +1,1 @@
+"""Clearing: what everybody pays when not everybody can pay all that is due."""

@@ -1,0 +1,223 @@
+"""The fictitious-default algorithm: finitely many linear systems lead to the greatest and to the least clearing vector.
+
+A node pays one tier in part; the tiers before it are paid in full, those after it not at all. Once it is known which
+tier that is for each node, its piece, payments solve a linear system. From above, all pieces start at the top and only
+ever go down; within given pieces a payment is max(0, what is left for the tier). From below they start at the bottom
+and only go up; within given pieces a payment is min(what is left, what is due).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from contagion_graph.clearing.system import TIE, Pieces, System
+from contagion_graph.solvers.iterate import iterate
+from contagion_graph.solvers.linear import EPS, NonnegativeSystem
+from contagion_graph.solvers.solution import Solution
+from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
+
+
+class Clearing(NamedTuple):
+    """A fixed point.
+
+    Parameters
+    ----------
+    assets : ndarray, shape (n,)
+        Assets of every node when all have paid [currency].
+    wave : ndarray of int, shape (n,)
+        The step in which a node was found in default; 0: never.
+    solution : Solution
+        How it was found.
+    """
+
+    assets: FloatArray
+    wave: IntArray
+    solution: Solution
+
+
+class Partial:
+    """The nodes that pay a tier in part, or hand what is left to their owners: the unknowns of one linear system.
+
+    Parameters
+    ----------
+    system : System
+    piece : ndarray of int, shape (n,)
+        The tier that each node pays in part, T for its owners.
+    chosen : ndarray of bool, shape (n,)
+        Whose part is unknown.
+    """
+
+    def __init__(self, system: System, piece: Pieces, chosen: BoolArray) -> None:
+        tiers, self.system = len(system.tiers), system
+        groups = [np.flatnonzero(chosen & (piece == tier)) for tier in range(tiers + 1)]
+        blocks = []
+        for rows, tier, due in zip(groups, system.tiers, system.due, strict=False):
+            block = tier[rows]
+            block.data /= np.repeat(due[rows], np.diff(block.indptr))
+            blocks.append(block)
+        if system.holdings is None:
+            groups.pop()
+        else:
+            blocks.append(system.holdings[groups[-1]])
+        self.rows = np.concatenate(groups)
+        self.passed_on = blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr")
+        in_default = piece[self.rows] < tiers
+        self.kept = np.where(in_default, system.beta, 1.0)
+        external = system.external[self.rows]
+        self.due = np.where(in_default, np.concatenate([system.due, system.due[-1:]])[piece[self.rows], self.rows], 0.0)
+        self.own = np.where(in_default, system.alpha * external, external) - system.lower[piece[self.rows], self.rows]
+
+    def received(self, part: FloatArray) -> FloatArray:
+        """Return what every node receives of these parts, shape (n,)."""
+        total: FloatArray = self.passed_on.T @ part
+        return total
+
+    def left(self, inflow: FloatArray) -> FloatArray:
+        """Return what is left for each unknown part when these nodes receive so much."""
+        return self.own + self.kept * inflow[self.rows]
+
+    def equations(self, some: BoolArray) -> NonnegativeSystem:
+        """Return the linear system of some of the unknowns: part = A part + what is left without them."""
+        among = self.passed_on[some][:, self.rows[some]]
+        among.data *= self.kept[some][among.indices]
+        return NonnegativeSystem(among.T)
+
+    @cached_property
+    def noise(self) -> FloatArray:
+        """What rounding may do to the sum of what a node receives, shape (n,)."""
+        payers = sum(np.bincount(tier.indices, minlength=self.system.external.size) for tier in self.system.tiers)
+        return EPS * (payers + 8.0) * self.system.scale
+
+    def error(
+        self, equations: NonnegativeSystem, some: BoolArray, part: FloatArray, left: FloatArray
+    ) -> FloatArray | None:
+        """Return bounds on the errors of the assets that these parts lead to; None where none can be proven."""
+        of_part = equations.error_of(part[some], left[some], self.noise[self.rows[some]])
+        if of_part is None:
+            return None
+        spread = np.zeros(part.size)
+        spread[some] = of_part
+        return self.received(spread) + self.noise
+
+
+class State(NamedTuple):
+    """Assets within given pieces, and a bound on the error of each; None where none can be proven."""
+
+    assets: FloatArray
+    error: FloatArray | None
+
+
+def greatest(system: System) -> Clearing:
+    """Return the greatest clearing vector: nodes are found in default wave by wave, none in vain."""
+    return _by_pieces(system, from_above=True)
+
+
+def least(system: System) -> Clearing:
+    """Return the least clearing vector: nodes pay out of what is certain to arrive; `wave` is 1 for all in default."""
+    return _by_pieces(system, from_above=False)
+
+
+def _by_pieces(system: System, *, from_above: bool) -> Clearing:
+    """Move pieces, and solve within them, until every node's assets lie in its piece.
+
+    The error is bounded if no piece was chosen, or kept, by less than the error of the assets that decided it.
+    """
+    solve, further = (_down, np.minimum) if from_above else (_up, np.maximum)
+    top, n = 2 * len(system.tiers), system.external.size
+    places = partial(_places, system, from_above)
+    place = np.full(n, top) if from_above else places(system.external)
+    state = solve(system, place)
+    wave, moved, proven = np.zeros(n, dtype=np.int32), place, True
+
+    def change(_: int) -> tuple[float, bool]:
+        nonlocal moved, proven
+        moved = further(place, places(state.assets))
+        proven = proven and _certain(state, lambda assets: further(place, places(assets)))
+        share = float((moved != place).mean())
+        return share, share == 0.0
+
+    def advance(step: int) -> None:
+        nonlocal state, place
+        wave[(place == top) & (moved < top)] = step
+        place = moved
+        state = solve(system, place)
+
+    solution, _ = iterate(change, advance, max_steps=n * (top + 1) + 1)
+    if not from_above:
+        wave = (place < top).astype(np.int32)
+    error = None if state.error is None else float(np.max(state.error / system.scale, initial=0.0))
+    bound, estimate = (error, None) if proven else (None, error)
+    solution = replace(solution, residual=system.residual(state.assets), error_bound=bound, error_estimate=estimate)
+    return Clearing(state.assets, wave, solution)
+
+
+def _places(system: System, from_above: bool, assets: FloatArray) -> Pieces:
+    """Return twice the tier that each node pays in part; from below, one more where assets reach into that tier."""
+    piece, top = system.pieces(assets), len(system.tiers)
+    if from_above:
+        return 2 * piece
+    left = system.available(assets, piece == top) - system.lower[piece, np.arange(piece.size)]
+    place: Pieces = 2 * piece + ((left > TIE * system.scale) & (piece < top))
+    return place
+
+
+def _certain(state: State, choose: Callable[[FloatArray], Pieces]) -> bool:
+    if state.error is None:
+        return False
+    return np.array_equal(choose(state.assets + state.error), choose(state.assets - state.error))
+
+
+def _down(system: System, place: Pieces) -> State:
+    """Return the assets when every node pays max(0, what is left for the tier) of its piece: they are unique.
+
+    Parts enter the linear system when something is left for them; each solution shows all that have to enter next.
+    """
+    piece, top, n = place // 2, len(system.tiers), place.size
+    parts = Partial(system, piece, (piece < top) | (system.holdings is not None))
+    unpaid = parts.received(parts.due)
+    for tier in range(1, top):
+        unpaid += system.tiers[tier][piece < tier].sum(axis=0)
+    base = system.claims - unpaid
+    left, tie = parts.left(base), TIE * system.scale[parts.rows]
+    part, active = np.zeros(left.size), left > tie
+    inflow = np.zeros(n)
+    error: FloatArray | None = parts.noise
+    while active.any():
+        equations = parts.equations(active)
+        part[active] = equations.solve(left[active])
+        inflow = parts.received(part)
+        entering = ~active & (left + parts.kept * inflow[parts.rows] > tie)
+        if not entering.any():
+            error = parts.error(equations, active, part, left)
+            break
+        active |= entering
+    return State(system.external + base + inflow, error)
+
+
+def _up(system: System, place: Pieces) -> State:
+    """Return the assets when every node pays min(what is left, what is due) in the tier of its piece: they are unique.
+
+    Only nodes whose assets reach into their tier take part. Parts are first held at what is due, and enter the linear
+    system when less is left for them.
+    """
+    piece, top = place // 2, len(system.tiers)
+    owners = (piece == top) & (system.holdings is not None)
+    parts = Partial(system, piece, owners | (place % 2 == 1))
+    base = np.zeros(piece.size)
+    for tier, owed in enumerate(system.tiers):
+        base += owed.T @ (piece > tier).astype(np.float64)
+    tie, part = TIE * system.scale[parts.rows], parts.due.copy()
+    free = owners[parts.rows]
+    while True:
+        left = parts.left(base + parts.received(np.where(free, 0.0, part)))
+        equations = parts.equations(free)
+        part[free] = np.maximum(equations.solve(left[free]), 0.0)
+        inflow = parts.received(part)
+        entering = ~free & (parts.left(base + inflow) < part - tie)
+        if not entering.any():
+            return State(system.external + base + inflow, parts.error(equations, free, part, left))
+        free |= entering

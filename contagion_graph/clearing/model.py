@@ -1,0 +1,154 @@
+"""What all clearing models share: the choice of seniority and of method, and the way from a network to a result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from contagion_graph.clearing.fictitious import Clearing, greatest, least
+from contagion_graph.clearing.monotone import iterated
+from contagion_graph.clearing.result import ClearingEquilibria, ClearingResult
+from contagion_graph.clearing.system import System, system_of
+from contagion_graph.errors import ConvergenceError, ParameterError
+from contagion_graph.obligations import ObligationNetwork
+from contagion_graph.rules.checks import check_choice, check_number
+from contagion_graph.solvers.linear import NonnegativeSystem
+
+Seniority = Literal["external_first", "pari_passu"]
+Method = Literal["fictitious_default", "iteration"]
+Losses = Mapping[Any, float] | pd.Series | ArrayLike | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClearingModel:
+    """The parameters of every clearing model, and `run` and `equilibria`.
+
+    Parameters
+    ----------
+    seniority : {"external_first", "pari_passu"}
+        Whether external liabilities are paid before all obligations in the network, or rank with the most senior ones.
+    method : {"fictitious_default", "iteration"}
+        Finitely many linear systems, exact; or the clearing map again and again until the error is proven small.
+    tol : float
+        Of "iteration": the error, as a share of each node's balance sheet, that has to be proven.
+    max_steps : int
+        Of "iteration": steps after which to give up.
+    """
+
+    seniority: Seniority = "external_first"
+    method: Method = "fictitious_default"
+    tol: float = 1e-12
+    max_steps: int = 100_000
+
+    def __post_init__(self) -> None:
+        owner = type(self).__name__
+        check_choice(f"{owner}: seniority", self.seniority, get_args(Seniority))
+        check_choice(f"{owner}: method", self.method, get_args(Method))
+        check_number(owner, "tol", self.tol, low=0, above=True, high=1)
+        check_number(owner, "max_steps", self.max_steps, low=1, whole=True)
+
+    @property
+    def remains(self) -> tuple[float, float]:
+        """The shares of external assets, and of what other nodes pay, that a default leaves."""
+        return 1.0, 1.0
+
+    def run(self, network: ObligationNetwork, *, losses: Losses = None) -> ClearingResult:
+        """Find the greatest clearing vector: what all pay when everybody pays as much as possible.
+
+        Parameters
+        ----------
+        network : ObligationNetwork
+            Who owes whom how much. Ranks of seniority are paid one after the other; what a node holds of the equity of
+            others is worth what their creditors leave.
+        losses : mapping or Series node -> currency, or array_like, shape (n,), optional
+            Taken from external assets, which fall to no less than 0: a loss larger than they are takes all of them.
+
+        Returns
+        -------
+        ClearingResult
+
+        Raises
+        ------
+        TableError
+            A loss of an unknown node, below 0 or not finite.
+        ParameterError
+            What is no network, or nodes that nobody outside owns any part of.
+        ConvergenceError
+            "iteration" reached its step limit.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> network = cg.ObligationNetwork.from_arrays([[0.0, 8.0], [0.0, 0.0]], external_assets=10.0, nodes=["A", "B"])
+        >>> cg.EisenbergNoe().run(network, losses={"A": 6.0}).nodes[["payments", "equity"]].to_dict()
+        {'payments': {'A': 4.0, 'B': 0.0}, 'equity': {'A': -4.0, 'B': 14.0}}
+        """
+        system = self._system(network, losses)
+        return ClearingResult(network, system, *self._end(system, from_above=True))
+
+    def equilibria(self, network: ObligationNetwork, *, losses: Losses = None) -> ClearingEquilibria:
+        """Find the least and the greatest clearing vector.
+
+        They differ where nodes can only pay each other if each trusts that the other does. Parameters and errors are
+        those of `run`.
+
+        Returns
+        -------
+        ClearingEquilibria
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> network = cg.ObligationNetwork.from_arrays([[0.0, 2.0], [2.0, 0.0]], external_assets=1.0)
+        >>> cg.EisenbergNoe().equilibria(network)
+        <ClearingEquilibria: 0 to 0 of 2 nodes default; one clearing vector>
+        >>> cg.RogersVeraart(alpha=0.4, beta=0.4).equilibria(network)
+        <ClearingEquilibria: 0 to 2 of 2 nodes default; up to 2.66667 of payments depend on trust>
+        """
+        system = self._system(network, losses)
+        high, low = (self._end(system, from_above=above) for above in (True, False))
+        later = np.where(high.wave > 0, high.wave, high.wave.max(initial=0) + 1).astype(np.int32)
+        low = low._replace(wave=np.where(low.wave > 0, later, 0).astype(np.int32))
+        return ClearingEquilibria(*(ClearingResult(network, system, *end) for end in (low, high)))
+
+    def _system(self, network: ObligationNetwork, losses: Losses) -> System:
+        if not isinstance(network, ObligationNetwork):
+            raise ParameterError(
+                f"network is a {type(network).__name__}; give an ObligationNetwork, or graph.obligations"
+            )
+        lost = network.per_node("losses", 0.0 if losses is None else losses)
+        alpha, beta = self.remains
+        _check_owners(network)
+        return system_of(network, lost, external_first=self.seniority == "external_first", alpha=alpha, beta=beta)
+
+    def _end(self, system: System, *, from_above: bool) -> Clearing:
+        if self.method == "fictitious_default":
+            return greatest(system) if from_above else least(system)
+        found = iterated(system, from_above=from_above, tol=self.tol, max_steps=self.max_steps)
+        if not found.solution.converged:
+            raise ConvergenceError(
+                f"{type(self).__name__}: after {found.solution.steps:,} steps the error is not proven to be below "
+                f"{self.tol:g} of a balance sheet; raise max_steps or tol, or use method='fictitious_default'",
+                found.solution,
+            )
+        return found
+
+
+def _check_owners(network: ObligationNetwork) -> None:
+    """Refuse nodes that own each other wholly: their equity would be whatever it is said to be."""
+    held = network.equity_holdings
+    if held is None:
+        return
+    ones = np.ones(len(network.nodes))
+    equity = NonnegativeSystem(held.T)
+    if (held.sum(axis=1) < 1.0).all():
+        return
+    try:
+        sound = equity.error_of(ones, ones) is not None
+    except RuntimeError:  # an exactly singular matrix
+        sound = False
+    if not sound:
+        raise ParameterError("equity_holdings: some nodes own each other wholly; leave a share to owners outside")

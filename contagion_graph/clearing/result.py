@@ -1,0 +1,198 @@
+"""What clearing found: payments, equity, recovery and default wave of every node, as labelled tables."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph.clearing.system import System
+from contagion_graph.obligations import ObligationNetwork
+from contagion_graph.solvers.solution import Solution
+from contagion_graph.tables.schema import FloatArray, IntArray
+
+SAME = 1e-9  # recovery rates that differ by no more count as equal
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ClearingResult:
+    """A clearing vector and what follows from it.
+
+    Parameters
+    ----------
+    network : ObligationNetwork
+        The network that was cleared.
+    system : System
+        Its debts in tiers, after losses.
+    assets : ndarray, shape (n,)
+        Assets of each node when all have paid, before costs of default [currency].
+    wave : ndarray of int, shape (n,)
+        As in `default_wave`.
+    solution : Solution
+        Its residual and its errors are shares of a node's balance sheet, of the node where they are largest.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> network = cg.ObligationNetwork.from_arrays(
+    ...     [[0.0, 20.0, 10.0], [5.0, 0.0, 24.0], [10.0, 0.0, 0.0]], external_assets=10.0, nodes=["A", "B", "C"]
+    ... )
+    >>> result = cg.EisenbergNoe().run(network)
+    >>> result.payments.round(4).to_dict()
+    {'A': 24.5455, 'B': 26.3636, 'C': 10.0}
+    >>> result.default_wave.to_dict()
+    {'A': 1, 'B': 2, 'C': 0}
+    """
+
+    network: ObligationNetwork
+    system: System
+    assets: FloatArray
+    wave: IntArray
+    solution: Solution
+
+    @cached_property
+    def _shares(self) -> FloatArray:
+        """The share of each tier that is paid, shape (T, n)."""
+        return self.system.shares(self.assets)
+
+    @cached_property
+    def by_rank(self) -> pd.DataFrame:
+        """What each node pays to others in the network, by rank of seniority, nodes x ranks [currency]."""
+        owed = [rank.sum(axis=1) for rank in self.network.ranks]
+        shares = self._shares[-len(owed) :]
+        columns = {rank: own * share for rank, (own, share) in enumerate(zip(owed, shares, strict=True))}
+        return pd.DataFrame(columns, index=self.network.nodes.rename("node"))
+
+    @property
+    def payments(self) -> "pd.Series[float]":
+        """What each node pays to others in the network [currency]."""
+        return self.by_rank.sum(axis=1).rename("payments")
+
+    @property
+    def recovery(self) -> "pd.Series[float]":
+        """The share of its debts to others in the network that each node pays; 1 where it has none."""
+        owed = self.network.owed
+        share = np.divide(self.payments.to_numpy(), owed, out=np.ones_like(owed), where=owed > 0.0)
+        return pd.Series(share, index=self.network.nodes, name="recovery")
+
+    @property
+    def equity(self) -> "pd.Series[float]":
+        """Assets less all that is due [currency]: below 0 where a node defaults. Its owners keep what is above 0."""
+        return pd.Series(self.assets - self.system.total, index=self.network.nodes, name="equity")
+
+    @property
+    def default_wave(self) -> "pd.Series[int]":
+        """When each node defaults: 0 = never, 1 = even if all others pay, k = because of the waves before k."""
+        return pd.Series(self.wave, index=self.network.nodes, name="default_wave")
+
+    @cached_property
+    def nodes(self) -> pd.DataFrame:
+        """One row a node.
+
+        external_assets (after losses), received (from other nodes, and what it holds of their equity), due, payments
+        (to nodes), payments_outside, shortfall (due but not paid), default_costs, equity, value (what is left for the
+        owners) [currency], recovery (0 to 1), default_wave.
+        """
+        system, payments = self.system, self.payments.to_numpy()
+        paid = (self._shares * system.due).sum(axis=0)
+        available = system.available(self.assets, system.solvent(self.assets))
+        columns = {
+            "external_assets": system.external,
+            "received": self.assets - system.external,
+            "due": system.total,
+            "payments": payments,
+            "payments_outside": paid - payments,
+            "shortfall": system.total - paid,
+            "default_costs": self.assets - available,
+            "equity": self.assets - system.total,
+            "value": system.value(self.assets),
+            "recovery": self.recovery.to_numpy(),
+            "default_wave": self.wave,
+        }
+        return pd.DataFrame(columns, index=self.network.nodes.rename("node"))
+
+    def flows(self) -> sparse.csr_array:
+        """Return what each node pays to each other, debtor x creditor, sparse [currency]."""
+        total = sparse.csr_array(self.network.obligations.shape)
+        for rank, share in zip(self.network.ranks, self._shares[-len(self.network.ranks) :], strict=True):
+            paid = rank.copy()
+            paid.data *= np.repeat(share, np.diff(rank.indptr))
+            total = total + paid
+        return total
+
+    def summary(self) -> "pd.Series[float]":
+        """Return nodes, defaults, fundamental (wave 1), waves, and due, paid, shortfall, default_costs [currency]."""
+        nodes = self.nodes
+        return pd.Series(
+            {
+                "nodes": len(nodes),
+                "defaults": int((self.wave > 0).sum()),
+                "fundamental": int((self.wave == 1).sum()),
+                "waves": int(self.wave.max(initial=0)),
+                "due": nodes["due"].sum(),
+                "paid": nodes["due"].sum() - nodes["shortfall"].sum(),
+                "shortfall": nodes["shortfall"].sum(),
+                "default_costs": nodes["default_costs"].sum(),
+            },
+            name="clearing",
+            dtype=np.float64,
+        )
+
+    def to_frames(self) -> dict[str, pd.DataFrame]:
+        """Return the tables summary and nodes with plain columns."""
+        figures = self.summary()
+        summary = pd.DataFrame({"figure": figures.index, "value": figures.to_numpy()})
+        return {"summary": summary, "nodes": self.nodes.reset_index()}
+
+    def __repr__(self) -> str:
+        s = self.summary()
+        waves = f"{s['waves']:.0f} wave{'' if s['waves'] == 1 else 's'}"
+        return (
+            f"<ClearingResult: {s['defaults']:,.0f} of {s['nodes']:,.0f} nodes default in {waves}, "
+            f"{s['fundamental']:,.0f} of them in the first; of {s['due']:,.6g} due, {s['shortfall']:,.6g} is not paid. "
+            f"{self.solution.status.value}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self)[1:-1])}</p>{self.nodes.head(20).to_html(float_format='{:,.6g}'.format)}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ClearingEquilibria:
+    """The least and the greatest clearing vector: no other pays less than the one or more than the other.
+
+    Parameters
+    ----------
+    least, greatest : ClearingResult
+        In the least one, a node that defaults there only has a wave after all waves of the greatest.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> network = cg.ObligationNetwork.from_arrays([[0.0, 100.0], [100.0, 0.0]], external_assets=0.0)
+    >>> both = cg.EisenbergNoe().equilibria(network)
+    >>> both.unique, both.least.payments.tolist(), both.greatest.payments.tolist()
+    (False, [0.0, 0.0], [100.0, 100.0])
+    """
+
+    least: ClearingResult
+    greatest: ClearingResult
+
+    @cached_property
+    def gap(self) -> "pd.Series[float]":
+        """What each node pays more at the greatest than at the least clearing vector, in all [currency]."""
+        owed = self.greatest.system.due
+        more = ((self.greatest._shares - self.least._shares) * owed).sum(axis=0)
+        return pd.Series(more, index=self.greatest.network.nodes, name="gap")
+
+    @property
+    def unique(self) -> bool:
+        """Whether both ends are the same, to 1e-9 of what is due."""
+        return bool((np.abs(self.gap) <= SAME * self.greatest.system.total).all())
+
+    def __repr__(self) -> str:
+        low, high = (int((end.wave > 0).sum()) for end in (self.greatest, self.least))
+        apart = "one clearing vector" if self.unique else f"up to {self.gap.sum():,.6g} of payments depend on trust"
+        return f"<ClearingEquilibria: {low:,} to {high:,} of {len(self.gap):,} nodes default; {apart}>"

@@ -1,0 +1,123 @@
+"""A clearing problem as arrays: tiers of debts, one after the other, and what is left for the owners."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from contagion_graph.obligations import ObligationNetwork
+from contagion_graph.tables.schema import BoolArray, FloatArray
+
+TIE = 1e-13  # of its balance sheet: a node whose assets fall short by no more counts as solvent
+Pieces = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """Debts of n nodes in tiers t = 0, 1, ..., T - 1, paid one after the other; owners come last, as tier T.
+
+    Parameters
+    ----------
+    external : ndarray, shape (n,)
+        e: assets outside the network after losses [currency, >= 0].
+    tiers : tuple of csr_array, shape (n, n) each
+        L^t: what the row owes to the column in this tier [currency].
+    due : ndarray, shape (T, n)
+        d^t: all that a node owes in this tier, to nodes and outside [currency].
+    claims : ndarray, shape (n,)
+        What a node receives if everybody pays [currency].
+    holdings : csr_array, shape (n, n), or None
+        Theta: the share of the row's equity that the column holds.
+    alpha, beta : float
+        Shares of external assets, and of what other nodes pay, that a default leaves.
+    """
+
+    external: FloatArray
+    tiers: tuple[sparse.csr_array, ...]
+    due: FloatArray
+    claims: FloatArray
+    holdings: sparse.csr_array | None
+    alpha: float
+    beta: float
+
+    @cached_property
+    def upper(self) -> FloatArray:
+        """What is due in each tier and those before it, shape (T, n)."""
+        return np.cumsum(self.due, axis=0)
+
+    @cached_property
+    def lower(self) -> FloatArray:
+        """What is due before each tier, the owners' too, shape (T + 1, n)."""
+        return np.concatenate([np.zeros((1, self.external.size)), self.upper])
+
+    @property
+    def total(self) -> FloatArray:
+        """All that a node owes, shape (n,)."""
+        total: FloatArray = self.lower[-1]
+        return total
+
+    @cached_property
+    def scale(self) -> FloatArray:
+        """The size of each balance sheet: assets if all pay, plus debts; the largest of all where there is nothing."""
+        size: FloatArray = self.external + self.claims + self.total
+        size[size == 0.0] = size.max() or 1.0
+        return size
+
+    def solvent(self, assets: FloatArray) -> BoolArray:
+        """Say which nodes can pay all that is due."""
+        enough: BoolArray = assets >= self.total - TIE * self.scale
+        return enough
+
+    def available(self, assets: FloatArray, solvent: BoolArray) -> FloatArray:
+        """Return what there is to pay with: all assets, or what a default leaves of them."""
+        left = self.alpha * self.external + self.beta * (assets - self.external)
+        return np.where(solvent, assets, left)
+
+    def pieces(self, assets: FloatArray) -> Pieces:
+        """Return the tier that each node pays in part: T where it can pay everything."""
+        solvent = self.solvent(assets)
+        covered = self.available(assets, solvent) >= self.upper - TIE * self.scale
+        return np.where(solvent, len(self.tiers), np.minimum(covered.sum(axis=0), len(self.tiers) - 1))
+
+    def shares(self, assets: FloatArray) -> FloatArray:
+        """Return which share of each tier is paid, shape (T, n); 1 where nothing is due."""
+        solvent = self.solvent(assets)
+        left = np.maximum(self.available(assets, solvent) - self.lower[:-1], 0.0)
+        share = np.divide(left, self.due, out=np.ones_like(self.due), where=self.due > 0.0)
+        return np.where(solvent, 1.0, np.minimum(share, 1.0))
+
+    def value(self, assets: FloatArray) -> FloatArray:
+        """Return what is left for the owners, shape (n,)."""
+        return np.maximum(assets - self.total, 0.0)
+
+    def apply(self, assets: FloatArray) -> FloatArray:
+        """Return the assets of each node when all pay out of the given assets: an isotone map."""
+        received = self.external.copy()
+        for tier, share in zip(self.tiers, self.shares(assets), strict=True):
+            received += tier.T @ share
+        if self.holdings is not None:
+            received += self.holdings.T @ self.value(assets)
+        return received
+
+    def residual(self, assets: FloatArray) -> float:
+        """Return the largest distance of assets from a fixed point, as a share of a balance sheet."""
+        return float(np.max(np.abs(self.apply(assets) - assets) / self.scale, initial=0.0))
+
+
+def system_of(
+    network: ObligationNetwork, losses: FloatArray, *, external_first: bool, alpha: float, beta: float
+) -> System:
+    """Return the clearing problem of a network after losses of external assets.
+
+    External liabilities are a tier of their own before all others, or rank with the first obligations.
+    """
+    outside, tiers = network.external_liabilities, network.ranks
+    due = [network.owed] if len(tiers) == 1 else [tier.sum(axis=1) for tier in tiers]
+    if not external_first:
+        due[0] = due[0] + outside
+    elif outside.any():
+        tiers, due = (sparse.csr_array(tiers[0].shape), *tiers), [outside, *due]
+    external = np.maximum(network.external_assets - losses, 0.0)
+    return System(external, tiers, np.array(due), network.claims, network.equity_holdings, alpha, beta)
