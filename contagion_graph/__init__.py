@@ -31,6 +31,7 @@ _HOME = {
     "write_tables": "io.write",
     "plot": "plot",
     "write_gexf": "io.gexf",
+    "write_report": "report.page",
     "generate": "generate",
     "named": "margin.named",
     "importance": "importance",

@@ -21,7 +21,7 @@ NAMES = {
     *("indirect_exposure", "look_through", "marginal_exposure"),
     *("collateral", "generate", "importance", "named", "plot", "read_tables", "write_tables"),
     "MissingExtraError",
-    *("write_gexf",),
+    *("write_gexf", "write_report"),
 }
 
 

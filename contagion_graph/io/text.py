@@ -38,9 +38,30 @@ def report(result: CascadeResult, *, rows: int = 5) -> str:
     >>> print(report(cg.MarginCascade().run(graph, {"0": -0.1})).splitlines()[0])
     1 of 1 accounts breached, 1 of them closed whole, in 1 round.
     """
+    parts = [
+        *sentences(result),
+        *_section("Where the loss comes from, over all accounts (below 0: a gain)", _channels(result)),
+        *_section("Round by round", _shortened(_as_text(result.rounds), 2 * rows)),
+        *_section(f"The {rows} assets that fell most", _assets(result, rows)),
+        *_section(f"The {rows} traders who lose most", _traders(result.traders.nlargest(rows, "loss"))),
+        *_section(f"The {rows} who lose most without having been touched", _traders(result.bystanders().head(rows))),
+    ]
+    return "\n".join(parts)
+
+
+def sentences(result: CascadeResult) -> list[str]:
+    """Return what happened in a few sentences.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], margin_long=0.1, cash=[-850.0])
+    >>> sentences(cg.MarginCascade().run(graph, {"0": -0.1}))[1]
+    'The largest fall of a price, shock included: 10.0%.'
+    """
     s, losses = result.summary(), result.traders["loss"]
     rounds = f"{s['rounds']:.0f} round{'' if s['rounds'] == 1 else 's'}"
-    parts = [
+    return [
         f"{s['breached']:,.0f} of {s['accounts']:,.0f} accounts breached, {s['closed']:,.0f} of them closed whole, "
         f"in {rounds}.",
         f"The largest fall of a price, shock included: {s['largest_fall']:.1%}.",
@@ -50,13 +71,7 @@ def report(result: CascadeResult, *, rows: int = 5) -> str:
         f"{money(-losses.clip(upper=0).sum())}.",
         f"{s['bystanders']:,.0f} of {s['traders']:,.0f} traders held nothing that the shock touched and lose "
         f"{money(s['bystander_loss'])} all the same.",
-        *_section("Where the loss comes from, over all accounts (below 0: a gain)", _channels(result, s)),
-        *_section("Round by round", _shortened(_as_text(result.rounds), 2 * rows)),
-        *_section(f"The {rows} assets that fell most", _assets(result, rows)),
-        *_section(f"The {rows} traders who lose most", _traders(result.traders.nlargest(rows, "loss"))),
-        *_section(f"The {rows} who lose most without having been touched", _traders(result.bystanders().head(rows))),
     ]
-    return "\n".join(parts)
 
 
 def money(amount: float) -> str:
@@ -74,7 +89,8 @@ def _section(title: str, table: pd.DataFrame) -> list[str]:
     return ["", title, table.to_string() if len(table) else "  (none)"]
 
 
-def _channels(result: CascadeResult, summary: "pd.Series[float]") -> pd.DataFrame:
+def _channels(result: CascadeResult) -> pd.DataFrame:
+    summary = result.summary()
     rounding = ROUNDING * result.graph.rest[1].sum()
     amounts = {meaning: float(summary[name]) for name, meaning in CHANNELS.items()}
     lines = {meaning: money(amount if abs(amount) > rounding else 0.0) for meaning, amount in amounts.items()}

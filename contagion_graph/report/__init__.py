@@ -1,0 +1,1 @@
+"""A cascade as one page that can be sent to a colleague."""

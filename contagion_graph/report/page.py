@@ -1,0 +1,152 @@
+"""A result becomes one HTML page that loads nothing from anywhere."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from contagion_graph.errors import MissingExtraError
+from contagion_graph.io.text import sentences
+from contagion_graph.plot.canvas import amount, check_result
+from contagion_graph.report.facts import facts_of
+from contagion_graph.report.figures import figures_of
+from contagion_graph.report.tables import tables_of
+from contagion_graph.report.view import view_of
+from contagion_graph.results import CascadeResult
+from contagion_graph.tables.files import replacing
+
+SCRIPTS = ("cytoscape.min.js", "dataTables.min.js", "report.js")
+TILES = {
+    "breached": "accounts in breach",
+    "lost": "lost by those who lose",
+    "shortfall": "left unpaid",
+    "fund_used": "paid by insurance funds",
+    "socialised": "paid by other members",
+    "uncovered": "paid by nobody",
+    "bystander_loss": "lost by the untouched",
+}
+NO_FIGURES = "Figures are left out: matplotlib is not installed; pip install 'contagion-graph[plot]' brings it."
+
+
+def write_report(
+    result: CascadeResult,
+    path: str | Path,
+    *,
+    title: str = "Contagion report",
+    facts: Mapping[str, object] | None = None,
+) -> Path:
+    """Write a cascade as one HTML page: a summary, the interactive graph, figures, tables, and how to compute it again.
+
+    The page loads nothing, and forbids itself to; it can be sent, printed, and read on a phone. docs/report.md says
+    what it shows.
+
+    Parameters
+    ----------
+    result : CascadeResult
+        What `MarginCascade.run` returned, or an end of `equilibria`, which has no rounds to play.
+    path : path
+        Of the file; one of the same name is replaced, and no reader ever sees half of it. The same result gives the
+        same bytes.
+    title : str
+        Of the page.
+    facts : mapping of str to object, optional
+        What the result does not know and whoever computes it again has to: the seed, the source of the data, the
+        command, given defaults.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ParameterError
+        Something else than a result.
+
+    Notes
+    -----
+    The graph shows at most 200 traders, and says what share of the loss they bear; tables end at 1,000 rows, and say
+    where the rest is. Without matplotlib the page has no figures, and says so.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], margin_long=0.1, cash=[-850.0])
+    >>> result = cg.MarginCascade().run(graph, {"0": -0.1})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = cg.write_report(result, f"{folder}/report.html", facts={"source": "an example"})
+    ...     page.read_text(encoding="utf-8")[:15]
+    '<!doctype html>'
+    """
+    check_result(result)
+    path = Path(path)
+    page = Template(asset("page.html")).substitute(_parts(result, title, {} if facts is None else facts))
+    with replacing(path) as beside:
+        beside.write_text(page, encoding="utf-8", newline="\n")
+    return path
+
+
+def _parts(result: CascadeResult, title: str, facts: Mapping[str, object]) -> dict[str, str]:
+    """Return what stands in the places of page.html; whatever is not ours is escaped."""
+    view = view_of(result)
+    scripts = [asset(name) for name in SCRIPTS]
+    return {
+        "policy": _policy(scripts),
+        "title": escape(title),
+        "style": asset("report.css"),
+        "tiles": _tiles(result),
+        "sentences": "".join(f"<p>{escape(sentence)}</p>\n" for sentence in sentences(result)),
+        "note": escape(view.pop("note")),
+        "last": str(len(view["steps"]) - 1),
+        "figures": _figures(result),
+        "tables": "".join(line for table in tables_of(result) for line in table.html()),
+        "facts": _facts(result, facts),
+        "data": _json(view),
+        "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
+    }
+
+
+def asset(name: str) -> str:
+    """Return the text of a file that reports carry."""
+    return (files("contagion_graph.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _policy(scripts: list[str]) -> str:
+    """Return what the browser may do: run the scripts of this page, by their hashes, and follow its styles."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
+    own = "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; script-src {allowed}; {own}"
+
+
+def _json(view: dict[str, Any]) -> str:
+    """Return JSON that ends no script and starts no comment, whatever the labels are."""
+    text = json.dumps(view, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
+
+
+def _tiles(result: CascadeResult) -> str:
+    figures = {**result.summary(), "lost": result.traders["loss"].clip(lower=0.0).sum()}
+    return "".join(f"<div><dt>{words}</dt><dd>{amount(figures[name])}</dd></div>" for name, words in TILES.items())
+
+
+def _figures(result: CascadeResult) -> str:
+    try:
+        return figures_of(result)
+    except MissingExtraError:
+        return f'<p class="note">{escape(NO_FIGURES)}</p>\n'
+
+
+def _facts(result: CascadeResult, facts: Mapping[str, object]) -> str:
+    parts = []
+    for heading, rows in facts_of(result, facts).items():
+        cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>\n" for name, value in rows.items())
+        if rows:
+            parts.append(f'<table class="facts"><caption>{escape(heading)}</caption><tbody>{cells}</tbody></table>\n')
+    return "".join(parts)
