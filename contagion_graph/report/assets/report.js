@@ -21,7 +21,10 @@
     });
     const search = table.closest(".dt-container").querySelector("input[type=search]");
     search.setAttribute("aria-label", "filter " + table.caption.textContent);
-    table.parentElement.tabIndex = 0; // arrow keys scroll it
+    const frame = table.parentElement; // arrow keys scroll it
+    frame.tabIndex = 0;
+    frame.setAttribute("role", "region");
+    frame.setAttribute("aria-label", table.caption.textContent);
   }
 
   // --- graph --------------------------------------------------------------------------------------------------------
@@ -165,7 +168,7 @@
   function zoom(factor) {
     graph.zoom({ level: graph.zoom() * factor, renderedPosition: { x: graph.width() / 2, y: graph.height() / 2 } });
   }
-  const fit = () => graph.fit(undefined, 20);
+  const fit = () => graph.fit(undefined, 24);
   byId("closer").addEventListener("click", () => zoom(1.4));
   byId("farther").addEventListener("click", () => zoom(1 / 1.4));
   byId("fit").addEventListener("click", fit);
@@ -196,5 +199,6 @@
   });
 
   show(data.steps.length - 1);
+  fit();
   byId("graph-view").graph = graph; // for whoever wants to look closer from the browser's console
 })();
