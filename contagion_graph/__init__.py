@@ -32,6 +32,8 @@ _HOME = {
     "plot": "plot",
     "write_gexf": "io.gexf",
     "write_report": "report.page",
+    "write_graphml": "io.graphml",
+    "write_gephi_csv": "io.gephi_csv",
     "generate": "generate",
     "named": "margin.named",
     "importance": "importance",

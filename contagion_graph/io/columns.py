@@ -64,9 +64,9 @@ class Column:
             return escaped(values.dictionary).take(values.indices)
         return escaped(values) if self.type == "string" else self.text(rows)
 
-    def with_type(self, type: Type) -> "Column":  # noqa: A002 - the word of GEXF and GraphML
-        """Return the column itself, or its texts where another type is wanted."""
-        return self if type == self.type else Column(self.name, type, self.text(slice(None)))
+    def of_type(self, kind: Type) -> Any:
+        """Return the values, or their texts where another type is declared."""
+        return self.values if kind == self.type != "string" else self.text(slice(None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +206,11 @@ def plain(text: str) -> str:
     True
     """
     return re.sub("_x([0-9A-Fa-f]{4})_", lambda found: chr(int(found[1], 16)), text)
+
+
+def longest(texts: Any) -> int:
+    """Return the bytes of the longest of some texts."""
+    return int(pc.max(pc.binary_length(texts)).as_py() or 0)
 
 
 def blocks(size: int, longest: int) -> Iterator[slice]:

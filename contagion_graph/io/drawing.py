@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph.graph import ExposureGraph
+from contagion_graph.io.columns import Column, columns
 from contagion_graph.io.layout import Layout, layout_of
 from contagion_graph.io.looks import Looks, looks_of
 from contagion_graph.io.network import Network, Nodes, network_of, standing
@@ -73,9 +74,24 @@ class Drawing:
         return f"{sides}, {self.network.weight.size:,} edges"
 
     @property
+    def weight(self) -> FloatArray:
+        """Edge weights with all their digits, but above 0, or Gephi would drop the edge."""
+        return np.maximum(self.network.weight, float(FLOAT32.tiny))
+
+    @property
     def weight32(self) -> Any:
-        """Edge weights as Gephi reads them: above 0, or it would drop the edge, and finite."""
-        return np.clip(self.network.weight, FLOAT32.tiny, FLOAT32.max).astype(np.float32)
+        """Edge weights as Gephi reads them: in 32 bits, and finite there."""
+        return np.minimum(self.weight, float(FLOAT32.max)).astype(np.float32)
+
+    def node_columns(self, number: int) -> list[Column]:
+        """Return everything about the nodes of one side, names as Gephi's importers know them."""
+        side, start = self.network.sides[number], int(self.network.starts[number])
+        rows = slice(start, start + len(side.ids))
+        looks: dict[str, Any] = {"size": self.looks.size[rows]}
+        looks |= dict(zip("rgb", self.looks.node_colour[rows].T.astype(np.int64), strict=True))
+        if self.places is not None:
+            looks |= dict(zip("xy", self.places[rows].T, strict=True))
+        return columns({"label": side.labels, "side": side.kind, **side.attributes, **looks})
 
     def written(self, *paths: Path) -> Written:
         """Return the report of what was written to some files."""

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contagion_graph.io.columns import Column, Pieces, Types, blocks, column, declared, escaped, pieces
+from contagion_graph.io.columns import Column, Pieces, Types, blocks, column, declared, escaped, longest, pieces
 from contagion_graph.io.drawing import Drawing
 from contagion_graph.io.timeline import STATUS, Spans, Timeline
 
@@ -85,7 +85,7 @@ def nodes_of_side(
     """Yield the parts of the nodes of one side, a block at a time."""
     side, start = drawing.network.sides[number], int(drawing.network.starts[number])
     labels = escaped(pa.array(side.labels, pa.string()))
-    for rows in blocks(len(ids), _longest(ids)):
+    for rows in blocks(len(ids), longest(ids)):
         through = slice(start + rows.start, start + rows.stop)
         parts = ['<node id="', ids[rows], '" label="', labels[rows], '">', *_values(columns, types, rows)]
         parts += [rounds.node_values.text(through)] if rounds else []
@@ -99,7 +99,7 @@ def edges(
     """Yield the parts of the edges, a block at a time."""
     network, weight, colour = drawing.network, drawing.weight32, _palette(drawing.looks.edge_colour)
     kind = None if network.kind is None else column("kind", network.kind)
-    for rows in blocks(weight.size, 2 * _longest(ids)):
+    for rows in blocks(weight.size, 2 * longest(ids)):
         number = pa.array(np.arange(rows.start, rows.stop)).cast(pa.string())
         source, target = (ids.take(pa.array(end[rows])) for end in (network.source, network.target))
         parts = ['<edge id="', number, '" source="', source, '" target="', target, '" weight="']
@@ -163,7 +163,3 @@ def meta(description: str) -> str:
     """Return the element that says what the file shows."""
     text = escaped(pa.array([description]))[0].as_py()
     return f"<meta><creator>contagion_graph</creator><description>{text}</description></meta>\n"
-
-
-def _longest(texts: Any) -> int:
-    return int(pc.max(pc.binary_length(texts)).as_py() or 0)
