@@ -60,6 +60,10 @@ class MissingExtraError(ContagionError, ImportError):
     """A part of the library needs a package that is not installed; the message names the extra that brings it."""
 
 
+class EventError(ContagionError, ValueError):
+    """An event that cannot have happened, comes twice, or comes too late; nothing was changed."""
+
+
 class ContagionWarning(UserWarning):
     """Base of every warning of the library."""
 

@@ -67,3 +67,20 @@ class Batch(NamedTuple):
     clock: Array  # T: the largest relative change of a price
     growth: Array  # the largest price, relative to p0
     ahead: Array  # how far beyond T the keys are to be known
+
+
+class Watch(NamedTuple):
+    """Accounts whose rows can grow, and the prices between which nothing about them can change."""
+
+    start: Array  # first cell of each row
+    length: Array  # cells of each row
+    column: Array
+    quantity: Array
+    margin_units: Array
+    low: Array  # look at the row where the price of the cell is here or below
+    high: Array  # ... or here or above
+    cash: Array
+    status: Array  # 0 sound, 1 in breach, 2 in breach and worth nothing
+    price: Array
+    low_top: Array  # the highest low of each asset (rows) in each block of accounts (columns)
+    high_top: Array  # the lowest high
