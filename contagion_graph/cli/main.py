@@ -3,14 +3,14 @@
 import argparse
 import sys
 
-from contagion_graph.cli import check, demo, run
+from contagion_graph.cli import check, demo, monitor, prove, run, verify
 from contagion_graph.errors import ContagionError
 
-COMMANDS = (demo, check, run)
+COMMANDS = (demo, check, run, monitor, prove, verify)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 1 where `check` found faults, 2 for any other error."""
+    """Run the command line and return its exit code: 0, 1 where `check` or `verify` found a fault, else 2."""
     parser = argparse.ArgumentParser(prog="contagion-graph", description="Contagion in pooled collateral.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:

@@ -36,6 +36,10 @@ class _Tree:
     leaf: Ints
     amounts: list[list[int]]
 
+    def __contains__(self, row: int) -> bool:
+        place = int(np.searchsorted(self.rows, row))
+        return place < self.rows.size and bool(self.rows[place] == row)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SumTree:
@@ -173,15 +177,11 @@ class SumTree:
         ParameterError
             A balance that the account does not hold, or that the statement leaves out.
         """
-        faults = Faults()
-        found = row_of("account", account, self.accounts, faults)
-        faults.raise_if_any()
-        name = ACCOUNTS if asset is None else f"{BALANCE}{asset}"
-        tree, row = self._trees.get(name), found[0]
-        place = int(np.searchsorted(tree.rows, row)) if tree is not None else 0
-        if tree is None or place == tree.rows.size or tree.rows[place] != row:
+        row, name = self._row(account), ACCOUNTS if asset is None else f"{BALANCE}{asset}"
+        tree = self._trees.get(name)
+        if tree is None or row not in tree:
             raise ParameterError(f"account {account!r} has no balance of {asset!r} in this statement")
-        owner = list(self.accounts[row])
+        owner, place = list(self.accounts[row]), int(np.searchsorted(tree.rows, row))
         return {
             "tree": name,
             "account": owner,
@@ -189,6 +189,18 @@ class SumTree:
             "amounts": [one[place] for one in tree.amounts],
             "path": tree.levels.path(int(tree.leaf[place])),
         }
+
+    def assets_of(self, account: object) -> list[str]:
+        """Return the assets of which the statement holds a balance of an account."""
+        row = self._row(account)
+        names = [name for name, tree in self._trees.items() if row in tree]
+        return [name.removeprefix(BALANCE) for name in names if name != ACCOUNTS]
+
+    def _row(self, account: object) -> int:
+        faults = Faults()
+        found = row_of("account", account, self.accounts, faults)
+        faults.raise_if_any()
+        return found[0]
 
     def __repr__(self) -> str:
         unit, accounts = 10.0 ** self.statement["decimals"], self._trees[ACCOUNTS]

@@ -1,0 +1,74 @@
+"""contagion-graph prove: a statement of solvency, and the proofs of single accounts."""
+
+import argparse
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+from contagion_graph.cli.arguments import Commands, add_folder
+from contagion_graph.collateral import verify
+from contagion_graph.collateral.proof import SumTree
+from contagion_graph.errors import ParameterError
+from contagion_graph.io.read import read_tables
+from contagion_graph.tables.files import replacing
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
+    prove = commands.add_parser("prove", help="state what is owed, so that every account can check it")
+    prove.set_defaults(command=_prove)
+    add_folder(prove)
+    prove.add_argument("--out", type=Path, required=True, metavar="DIR", help="for statement.json, proofs, verify.py")
+    prove.add_argument("--trader", action="append", default=[], metavar="T", help="write this trader's proofs")
+    prove.add_argument("--secret", type=Path, metavar="FILE", help="keep it: it is read, or made where it is not there")
+    prove.add_argument("--previous", type=Path, metavar="JSON", help="the statement that this one follows")
+    prove.add_argument("--decimals", type=int, default=8, metavar="N", help="of amounts (default: %(default)s)")
+
+
+def _prove(options: argparse.Namespace) -> int:
+    graph = read_tables(options.folder)
+    previous = None if options.previous is None else read_json(options.previous)
+    tree = SumTree.from_graph(graph, decimals=options.decimals, secret=_secret(options.secret), previous=previous)
+    options.out.mkdir(parents=True, exist_ok=True)
+    _write(options.out / "statement.json", json.dumps(tree.statement, indent=1, ensure_ascii=False))
+    _write(options.out / "verify.py", Path(verify.__file__).read_text(encoding="utf-8"))
+    print(f"{tree!r}\nroot {tree.root}\nWritten to {options.out}: statement.json, verify.py")
+    for number, (account, asset) in enumerate(_wanted(tree, options.trader), 1):
+        name = f"proof_{number}.json"
+        _write(options.out / name, json.dumps(tree.proof(account, asset), indent=1, ensure_ascii=False))
+        print(f"{name}: {' / '.join(filter(None, account))}, {asset or 'all that it is owed and owes'}")
+    return 0
+
+
+def _wanted(tree: SumTree, traders: list[str]) -> list[tuple[tuple[str, ...], str | None]]:
+    """Return the accounts of traders, each with None and with the assets that it holds."""
+    wanted: list[tuple[tuple[str, ...], str | None]] = []
+    for trader in traders:
+        accounts = [tuple(map(str, account)) for account in tree.accounts if account[0] == trader]
+        if not accounts:
+            raise ParameterError(f"--trader {trader!r} has no account in these tables")
+        wanted += [(account, asset) for account in accounts for asset in (None, *tree.assets_of(account))]
+    return wanted
+
+
+def _secret(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; refuse what is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ParameterError(f"{path} is no JSON file: {error}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as beside:
+        beside.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,43 @@
+"""contagion-graph verify: check a proof, and that a statement follows another."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from contagion_graph.cli.arguments import Commands
+from contagion_graph.cli.prove import read_json
+from contagion_graph.collateral.verify import root_of, verify, verify_next
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
+    check = commands.add_parser("verify", help="check that an account was counted")
+    check.set_defaults(command=_verify)
+    check.add_argument("statement", type=Path, help="statement.json")
+    check.add_argument("proof", type=Path, nargs="*", help="proof_1.json, ...")
+    check.add_argument("--root", required=True, help="the root that was published")
+    check.add_argument("--previous", type=Path, metavar="JSON", help="the statement before, to check that it follows")
+
+
+def _verify(options: argparse.Namespace) -> int:
+    statement = read_json(options.statement)
+    try:
+        _check_root(statement, options.root)
+        if options.previous is not None:
+            verify_next(read_json(options.previous), statement)
+        for path in options.proof:
+            proof = read_json(path)
+            amounts = [amount / 10 ** statement["decimals"] for amount in verify(statement, proof, options.root)]
+            what = ("owed", "owing") if proof["tree"] == "accounts" else ("long", "short")
+            shown = ", ".join(f"{name} {amount:,.8g}" for name, amount in zip(what, amounts, strict=True))
+            print(f"counted: {' / '.join(filter(None, proof['account']))}, {proof['tree']}: {shown}")
+    except (KeyError, TypeError, ValueError) as error:
+        print(f"does not hold: {error}")
+        return 1
+    print(f"holds: statement {statement['sequence']}")
+    return 0
+
+
+def _check_root(statement: Any, root: str) -> None:
+    if not isinstance(statement, dict) or root_of(statement) != root:
+        raise ValueError("the statement does not have this root")

@@ -1,0 +1,75 @@
+"""A stream of prices from a CSV file, event by event."""
+
+import csv
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from contagion_graph.errors import EventError
+
+
+class Tick(NamedTuple):
+    """One event: prices that come into force together.
+
+    Parameters
+    ----------
+    sequence : int or None
+        Its number; None where the file has no column `sequence`.
+    prices : dict of asset to price
+        Currency per unit.
+    """
+
+    sequence: int | None
+    prices: dict[str, float]
+
+
+def read_ticks(path: str | Path) -> Iterator[Tick]:
+    r"""Read a CSV with columns asset, price and, if wanted, sequence.
+
+    Rows of one number, one after the other, are one event. The file is read as events are asked for: it can be a pipe.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Raises
+    ------
+    EventError
+        A missing column; a row that is no price, or names an asset twice in one event; the line is named.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "stream.csv"
+    ...     _ = path.write_text("sequence,asset,price\n1,ETH,99.5\n2,ETH,99\n2,BTC,20\n")
+    ...     [tick.prices for tick in read_ticks(path)]
+    [{'ETH': 99.5}, {'ETH': 99.0, 'BTC': 20.0}]
+    """
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        missing = [name for name in ("asset", "price") if name not in (rows.fieldnames or ())]
+        if missing:
+            raise EventError(f"{path}: column {missing[0]!r} is missing; it needs asset, price and may have sequence")
+        numbered = "sequence" in (rows.fieldnames or ())
+        parsed = ((rows.line_num, _row(row, rows.line_num)) for row in rows)
+        for number, group in groupby(parsed, key=lambda one: one[1][0] if numbered else one[0]):
+            prices: dict[str, float] = {}
+            for line, (_, asset, price) in group:
+                if asset in prices:
+                    raise EventError(f"line {line}: event {number} names {asset!r} twice")
+                prices[asset] = price
+            yield Tick(number if numbered else None, prices)
+
+
+def _row(row: dict[str, str | None], line: int) -> tuple[int, str, float]:
+    asset = (row.get("asset") or "").strip()
+    try:
+        sequence, price = int(row.get("sequence") or 0), float(row.get("price") or "")
+    except ValueError:
+        asset = ""
+    if not asset:
+        raise EventError(f"line {line}: {list(row.values())} is no price of an asset; write asset, price (, sequence)")
+    return sequence, asset, price
