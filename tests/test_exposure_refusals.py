@@ -104,14 +104,16 @@ def test_models_without_a_derivative_are_refused(model: cg.MarginCascade, words:
 
 
 def test_states_without_a_derivative_are_refused():
-    netted = cg.ExposureGraph.from_arrays(
-        [[1.0, -1.0], [0.0, 1.0]], price=1.0, depth=[np.inf, 25.0], cash=[0.04, -0.97], assets=["X", "Y"]
+    none = cg.ExposureGraph.from_tables(  # more margin than is left: a lower price helps, and no share is consistent
+        positions={"trader": ["A", "A"], "asset": ["X", "X"], "quantity": [10.0, -8.0], "margin": [0.5, 0.5]},
+        assets={"asset": ["X"], "price": [1.0], "depth": [10.0]},
+        accounts={"trader": ["A"], "cash": [6.5]},
     )
-    shock = {"X": -0.10, "Y": -0.05}
-    with pytest.raises(cg.ParameterError, match="held on both sides"):
-        cg.marginal_exposure(netted, cg.MarginCascade(impact=cg.LinearImpact(), sharing=None), shock=shock)
-    model = cg.MarginCascade(impact=cg.LinearImpact())  # nobody is left to share the loss of both
-    assert cg.marginal_exposure(netted, model, shock=shock).to_pandas().to_numpy().tolist() == [[0.0, 0.0]] * 2
+    with pytest.raises(cg.ConvergenceError, match=r"no equilibrium was reached.*held on both sides.*with a size"):
+        cg.marginal_exposure(none, cg.MarginCascade(impact=cg.LinearImpact()))
+    slow = cg.MarginCascade(cg.TargetMargin(), max_rounds=1)
+    with pytest.raises(cg.ConvergenceError, match=r"from nothing closed in 1 steps; raise max_rounds"):
+        cg.marginal_exposure(pair(), slow, shock={"X": -0.13})
     venue = cg.ExposureGraph.from_tables(
         positions={"trader": ["A", "B"], "asset": ["X", "Y"], "quantity": [9.0, 9.0], "entry_price": [10.0, 5.0]},
         assets={"asset": ["X", "Y"], "price": [10.0, 10.0], "margin_long": [0.1, 0.1], "depth": [1e3, 1e3]},

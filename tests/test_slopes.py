@@ -6,12 +6,15 @@ from itertools import count
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import contagion_graph as cg
+from contagion_graph.kernels.products import cross_product
 from contagion_graph.margin.book import book_of
 from contagion_graph.margin.bound import Case
+from contagion_graph.margin.kinks import at_kink
 from contagion_graph.margin.rules import prepared
-from contagion_graph.margin.slopes import State, at_kink, jacobian, price_jacobian, rule_slopes, state_at
+from contagion_graph.margin.slopes import State, jacobians, rule_slopes, state_at
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.shocks import scenario
 from tests.markets import graph_of, model_of
@@ -104,10 +107,9 @@ def test_the_jacobian_is_the_difference_quotient_of_the_oracle(one_sided: bool):
     for _ in range(MARKETS // 2):
         drawn, s, case, state = next(points)
         m, z, unit = len(s.price_before), np.concatenate([state.sold, state.rate]), np.concatenate(scales(s))
-        J, found = jacobian(case, state), differences(lambda at, s=s: small_map(s, at), z, STEP * unit)
+        (J, P), found = jacobians(case, state), differences(lambda at, s=s: small_map(s, at), z, STEP * unit)
         scaled, expected = (matrix * unit / unit[:, None] for matrix in (J, found))
         np.testing.assert_allclose(scaled, expected, rtol=1e-6, atol=1e-6 * np.abs(scaled).max() + 1e-9)
-        P = price_jacobian(case, state)
         found = differences(
             lambda p, s=s, z=z: small_map(replace(s, price_shocked=p), z), s.price_shocked, STEP * s.price_shocked
         )
@@ -185,7 +187,7 @@ def test_the_jacobian_serves_every_rule_and_impact(rule: str, impact: str):
         if at_kink(case, state, tol=1e-4).accounts.any():
             continue
         z, unit = np.concatenate([sold, state.rate]), np.concatenate([graph.depth / graph.price, np.ones(2)])
-        J = jacobian(case, state) * unit / unit[:, None]
+        J = jacobians(case, state).by_state * unit / unit[:, None]
         found = differences(lambda at, case=case: library_map(case, at), z, STEP * unit) * unit / unit[:, None]
         np.testing.assert_allclose(J, found, rtol=1e-6, atol=1e-6 * np.abs(J).max() + 1e-9)
         parts += bool(J[:4, :4].any())
@@ -203,7 +205,7 @@ def test_the_jacobian_of_a_book_cut_by_side_has_both_sides():
     z = np.random.default_rng(1).uniform(0.02, 0.05, 10) * unit * np.repeat([1, -1, 1], [4, 4, 2])
     state = state_at(case, z[:8], z[8:])
     assert not at_kink(case, state, tol=1e-4).accounts.any()
-    J = jacobian(case, state) * unit / unit[:, None]
+    J = jacobians(case, state).by_state * unit / unit[:, None]
     found = differences(lambda at: library_map(case, at), z, STEP * unit) * unit / unit[:, None]
     assert J[:3, 4:7].any()
     np.testing.assert_allclose(J, found, rtol=1e-6, atol=1e-6 * np.abs(J).max())
@@ -217,7 +219,7 @@ def newton(case: Case) -> tuple[State, int]:
     k = len(case.book.price)
     z, step, size = np.zeros(k + len(case.book.pools)), 0, np.inf
     while size > 1e-13 and step < 30:
-        slope = jacobian(case, state_at(case, z[:k], z[k:]))
+        slope = jacobians(case, state_at(case, z[:k], z[k:])).by_state
         move = np.linalg.solve(np.eye(len(z)) - slope, library_map(case, z) - z)
         z, step = z + move, step + 1
         size = np.abs(move).max() / (1 + np.abs(z).max())
@@ -239,7 +241,8 @@ def test_newton_and_a_small_shock_by_the_implicit_function_theorem():
     assert steps <= 8
     assert (state.share < 1).any()
     assert not at_kink(case, state).accounts.any()
-    answer = np.linalg.solve(np.eye(len(z)) - jacobian(case, state), price_jacobian(case, state)[:, 0])
+    J, P = jacobians(case, state)
+    answer = np.linalg.solve(np.eye(len(z)) - J, P[:, 0])
     h = 1e-6
     near = [np.concatenate([at.sold, at.rate]) for _, at, _ in (point(-0.02 + h), point(-0.02 - h))]
     np.testing.assert_allclose((near[0] - near[1]) / (2 * h * graph.price[0]), answer, rtol=1e-5, atol=1e-8)
@@ -283,6 +286,49 @@ def test_kinks_are_told_where_proceeds_are_not_marks(cash: float, kink: bool):
     assert at_kink(case, state_at(case, np.array([100.0]), np.zeros(1))).accounts.tolist() == [kink]
 
 
+@pytest.mark.parametrize(
+    ("rule", "kink"),
+    [
+        (cg.CloseFactor(0.5, full_below=1.0 - 5.0 / 95.0), True),  # E = 5, M = 10, D = 95: just this health
+        (cg.CloseFactor(0.5, full_below=0.94), False),
+        (cg.CloseFactor(1.0, full_below=1.0 - 5.0 / 95.0), False),
+    ],
+)
+def test_the_jump_of_a_close_factor_is_told(rule: cg.CloseFactor, kink: bool):
+    graph = cg.ExposureGraph.from_arrays([[100.0]], price=1.0, margin_long=0.1, cash=[-95.0])
+    case = case_of(graph, cg.MarginCascade(rule))
+    assert at_kink(case, state_at(case, np.zeros(1), np.zeros(1))).accounts.tolist() == [kink]
+
+
+@pytest.mark.parametrize(
+    ("impact", "at"),
+    [
+        ("linear", [1.0]),
+        ("book", [-0.5, 0.03, 0.4, 2.0]),
+        ("root", [1.0 / 0.09]),
+        ("exponential", []),
+        ("floor", []),
+        ("product", []),
+    ],
+)
+def test_kinks_of_impacts_are_told_where_something_is_sold(impact: str, at: list[float]):
+    graph = leveraged(1)
+    case = case_of(graph, cg.MarginCascade(RULES["target"], IMPACTS[impact]))
+    unit = graph.depth / graph.price
+    for x in (*at, 0.1):
+        sold = np.array([x, 0.0, 0.7, 0.0]) * unit
+        told = at_kink(case, state_at(case, sold, np.zeros(2))).columns
+        assert told.tolist() == [x in at, False, False, False]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_product_of_two_matrices_with_the_same_rows(seed: int):
+    rng = np.random.default_rng(seed)
+    left, right = (sparse.random_array((40, m), density=0.2, rng=rng, format="csr") for m in (7, 5))
+    np.testing.assert_allclose(cross_product(left, right), (left.T @ right).toarray(), rtol=1e-14)
+    assert not cross_product(left[:0], right[:0]).any()
+
+
 def test_a_step_has_no_slope_and_other_rules_are_refused():
     assert rule_slopes(cg.FullLiquidation(), 0.1) == rule_slopes(cg.CloseFactor(), 0.1) == (0.0, 0.0, 0.0)
     with pytest.raises(cg.ParameterError, match="the closed share of RepayAndSeize has no derivative here; take Full"):
@@ -294,9 +340,9 @@ def test_an_infinite_slope_is_refused_where_it_counts():
     graph = leveraged(1)
     case = case_of(graph, model, dict.fromkeys(graph.assets, -0.03))
     with pytest.raises(cg.ParameterError, match="SquareRootImpact is infinitely steep where nothing is sold; st"):
-        jacobian(case, state_at(case, np.zeros(4), np.zeros(2)))
+        jacobians(case, state_at(case, np.zeros(4), np.zeros(2)))
     state = state_at(case, np.array([1.0, 1.0, 1.0, 0.0]), np.zeros(2))  # the last is never sold
-    assert np.isfinite(jacobian(case, state)).all()
+    assert np.isfinite(jacobians(case, state).by_state).all()
 
 
 def test_an_impact_without_a_slope_is_refused():
@@ -312,11 +358,11 @@ def test_an_impact_without_a_slope_is_refused():
 
     case = case_of(leveraged(1), cg.MarginCascade(cg.TargetMargin(), Flat()))
     with pytest.raises(cg.ParameterError, match=r"Flat has no slope\(x\) and average_slope\(x\)"):
-        jacobian(case, state_at(case, np.zeros(4), np.zeros(2)))
+        jacobians(case, state_at(case, np.zeros(4), np.zeros(2)))
 
 
 def test_an_infinite_loss_rate_closes_who_bears_it():
     case = alone(-5.0)
     state = state_at(case, np.zeros(1), np.array([np.inf]))
     assert state.share.tolist() == [1.0, 1.0]
-    assert jacobian(case, state).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert jacobians(case, state).by_state.tolist() == [[0.0, 0.0], [0.0, 0.0]]

@@ -20,6 +20,7 @@ from contagion_graph.errors import ConvergenceError
 from contagion_graph.exposure.matrix import Positions
 from contagion_graph.exposure.setting import Traders
 from contagion_graph.graph import ExposureGraph
+from contagion_graph.margin.market import union
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.results import CascadeArrays, CascadeResult
 from contagion_graph.tables.schema import BoolArray, FloatArray
@@ -131,10 +132,10 @@ class Losses:
     def _run(self, result: CascadeResult) -> Run:
         graph, end = self.graph, result.arrays
         moves = (end.price_shocked if self.measure == "indirect" else graph.price) - end.price_after
-        level, uneven = np.zeros(len(graph.pools)), np.zeros(0, dtype=np.int64)
+        level, uneven = np.zeros(len(graph.pools)), graph.all_rows[:0]
         if end.socialised.any():
             level, uneven = self._levels(end)
-        rows = np.union1d(np.flatnonzero(end.breach_round), uneven)
+        rows = union(np.flatnonzero(end.breach_round), uneven, len(graph.accounts))
         rows = rows[self.traders.accounts[rows]]
         values = np.zeros(rows.size)
         if rows.size:

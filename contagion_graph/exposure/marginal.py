@@ -10,19 +10,21 @@ from scipy import sparse
 
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.matrix import ExposureMatrix, Positions, positions_of
-from contagion_graph.exposure.setting import check_inputs, traders_of
+from contagion_graph.exposure.setting import Traders, check_inputs, traders_of
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.bound import Case
-from contagion_graph.margin.equilibrium import case_of
+from contagion_graph.margin.equilibrium import from_rest
+from contagion_graph.margin.kinks import at_kink
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.slopes import (
     State,
-    at_kink,
-    jacobian,
-    price_jacobian,
+    jacobians,
+    price_factors,
     price_slopes,
     rule_slopes,
+    scaled,
     share_slopes,
+    spread,
 )
 from contagion_graph.results import CascadeResult
 from contagion_graph.rules.checks import check_number
@@ -30,7 +32,7 @@ from contagion_graph.rules.sharing import ProRata
 from contagion_graph.shocks import Shock, scenario
 from contagion_graph.tables.schema import FloatArray
 
-FIXED = 1e-6  # closed shares that the static map moves by more than this are no equilibrium
+Term = tuple[sparse.csr_array, FloatArray]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,18 +41,25 @@ class MarginalExposure(ExposureMatrix):
 
     Parameters
     ----------
-    least : CascadeResult
-        The least equilibrium, at which they are taken.
+    equilibrium : CascadeResult
+        The equilibrium at which they are taken.
+    one_sided : bool
+        Whether that is for certain the least one. A netted book may have other equilibria; this is the one that the
+        static map leads to from nothing closed.
     kinks : MultiIndex
-        The accounts at a kink: just in breach, or just closing nothing, everything, or at a value of 0. The derivative
-        is one of several there.
+        The accounts at a kink: just in breach, or just closing nothing, everything, or at a value of 0, or at the
+        health below which a close factor closes everything. The derivative is one of several there.
     kink_pools : Index
         The pools whose insurance fund is just used up.
+    kink_assets : Index
+        The assets of which just as much is sold as brings their price impact to a kink.
     """
 
-    least: CascadeResult
+    equilibrium: CascadeResult
+    one_sided: bool
     kinks: pd.MultiIndex
     kink_pools: "pd.Index[str]"
+    kink_assets: "pd.Index[str]"
 
 
 def marginal_exposure(
@@ -64,7 +73,8 @@ def marginal_exposure(
 ) -> MarginalExposure:
     """Return the derivative of each trader's equity with respect to each price, once everybody has reacted.
 
-    At the least equilibrium z = (S, l) = G(z, p_shocked), by the implicit function theorem,
+    At the least equilibrium z = (S, l) = G(z, p_shocked) (in a netted book: at the one that the static map leads to
+    from nothing closed), by the implicit function theorem,
 
         dz / dp_shocked = (I - dG/dz)^-1 dG/dp_shocked
 
@@ -97,13 +107,12 @@ def marginal_exposure(
     Raises
     ------
     ParameterError
-        A rule without a derivative, as `RepayAndSeize`; a netted book with several equilibria; weights that move with
-        prices (`ProRata("profit")`) where losses are shared; a state whose answer to prices has no bound; a market in
-        which nothing indirect can happen.
+        A rule without a derivative, as `RepayAndSeize`; weights that move with prices (`ProRata("profit")`) where
+        losses are shared; a state whose answer to prices has no bound; a market in which nothing indirect can happen.
     TableError
         An unknown label or shock.
     ConvergenceError
-        As in `MarginCascade.equilibria`.
+        No equilibrium was reached, as it happens in netted books.
 
     References
     ----------
@@ -130,22 +139,29 @@ def marginal_exposure(
     check_inputs(graph, model)
     check_number("marginal_exposure", "tol", tol, low=0)
     columns, chosen = positions_of("assets", assets, graph.assets), traders_of(graph, traders)
-    both = model.equilibria(graph, shock)
-    case = case_of(both.least.graph, scenario(both.least.graph, shock), model, None)
-    state = _state(case, both.least.arrays.closed, certain=both.one_sided)
-    answer = _answer(case, state, columns)
-    terms = [(chosen.add(graph.quantity), answer.terminal)]
-    if answer.rate.any():
-        terms.append((chosen.add(graph.weights_by_channel(case.base)), -answer.rate))
-    if state.rows.size:
-        terms.append((chosen.add(_closing(case, state)), np.vstack(answer)))
-    cells = sparse.csr_array((len(chosen.labels), columns.size))
-    held = terms[0][0] if assets is None else terms[0][0][:, columns]
+    rest = from_rest(graph, scenario(graph, shock), model)
+    case, state = rest.case, rest.state
+    if state.rate.any() and model.sharing == ProRata("profit"):
+        raise ParameterError(
+            "losses are shared by ProRata('profit'), whose weights move with prices, and that has no derivative here; "
+            "take another base, or look_through with a size"
+        )
+    terms = _terms(case, state, _answer(case, state, columns), chosen)
     with np.errstate(invalid="ignore"):  # a loss rate is infinite where nobody is left to share
         kinks = at_kink(case, state, tol)
-    name = "d equity / d price [units]"
-    where = (graph.accounts[kinks.accounts], graph.pools[kinks.channels])
-    return MarginalExposure(chosen.labels, graph.assets[columns], tuple(terms), cells, held, name, both.least, *where)
+    return MarginalExposure(
+        traders=chosen.labels,
+        assets=graph.assets[columns],
+        terms=terms,
+        cells=sparse.csr_array((len(chosen.labels), columns.size)),
+        held=terms[0][0] if assets is None else terms[0][0][:, columns],
+        name="d equity / d price [units]",
+        equilibrium=rest.result,
+        one_sided=rest.one_sided,
+        kinks=graph.accounts[kinks.accounts],
+        kink_pools=graph.pools[kinks.channels],
+        kink_assets=graph.assets[kinks.columns],
+    )
 
 
 class Answer(NamedTuple):
@@ -156,70 +172,63 @@ class Answer(NamedTuple):
     rate: FloatArray
 
 
-def _state(case: Case, share: FloatArray, *, certain: bool) -> State:
-    """Return the small state of closed shares that are an equilibrium."""
-    if not certain and np.abs(case.apply(share) - share).max() > FIXED:
-        raise ParameterError(
-            "assets are held on both sides, and there is no single equilibrium at which to take a derivative; use "
-            "indirect_exposure or look_through with a size"
-        )
-    rows = np.flatnonzero(share)
-    sold = case.sold(share)
-    value = case.value_closed(case.prices(sold, np.zeros_like(sold)), rows)[0]
-    rate = case.loss_rate(share, rows, value)
-    if rate.any() and case.rules.sharing == ProRata("profit"):
-        raise ParameterError(
-            "losses are shared by ProRata('profit'), whose weights move with prices, and that has no derivative here; "
-            "take another base, or look_through with a size"
-        )
-    return State(sold, rate, rows, share[rows])
-
-
 def _answer(case: Case, state: State, columns: Positions) -> Answer:
     """Return how prices and loss rates answer, after all reactions, to the shocked prices of some assets."""
-    size, slopes = case.book.size(state.sold, np.zeros_like(state.sold)), price_slopes(case, state.sold)
-    J, P = jacobian(case, state), price_jacobian(case, state)[:, columns]
+    (J, P), slopes = jacobians(case, state), price_slopes(case, state.sold)
     try:
-        moved = np.asarray(np.linalg.solve(np.eye(len(J)) - J, P), dtype=np.float64)
+        moved = np.asarray(np.linalg.solve(np.eye(len(J)) - J, P[:, columns]), dtype=np.float64)
     except np.linalg.LinAlgError as error:
         raise ParameterError(
             "at this equilibrium prices answer to a shock without bound: it is the edge of a spiral; take a "
             "smaller shock"
         ) from error
-    factors = case.impact.price_factor(size), case.impact.average_factor(np.zeros_like(size), size)
     prices = []
-    for slope, factor in zip(slopes, factors, strict=True):
+    for slope, factor in zip(slopes, price_factors(case, state), strict=True):
         # infinitely steep is only what is not sold, which does not move here
         change = np.where(np.isinf(slope), 0.0, slope)[:, None] * moved[: slope.size]
-        change[columns, np.arange(columns.size)] += factor.ravel()[columns]
+        change[columns, np.arange(columns.size)] += factor[columns]
         prices.append(change)
     return Answer(prices[0], prices[1], moved[state.sold.size :])
 
 
-def _closing(case: Case, state: State) -> sparse.csr_array:
-    """Return by how much accounts that close something answer otherwise to p, w and l than by Q and -b.
+def _terms(case: Case, state: State, answer: Answer, chosen: Traders) -> tuple[Term, ...]:
+    """Return dE of the chosen traders as holdings times moves of p, w and l.
 
-    dE = (1 - gamma) (Q.dp - b dl) + (max(0, V) - cash - Q.p + b l) dgamma + gamma dV where V > 0, shape (n, 2 k + v).
+    dE = Q.dp - b dl, and for accounts that close something, more by
+
+        -gamma (Q.dp - b dl) + (max(0, V) - cash - Q.p + b l) dgamma + gamma dV [V > 0].
     """
-    book, rows, share, k = case.book, state.rows, state.share, len(case.book.price)
-    prices, base = case.prices(state.sold, np.zeros(k)), case.base[state.rows]
-    value, pool = case.value_closed(prices, rows)[0], book.pool_of[state.rows]
-    partly, rate = share < 1.0, np.where(np.isfinite(state.rate), state.rate, 0.0)
+    terms = [(case.book.quantity, answer.terminal)]
+    if answer.rate.any():
+        terms.append((case.book.weights_by_channel(case.base), -answer.rate))
+    if state.rows.size:
+        each = zip(_closing(case, state), answer, strict=True)
+        terms += [(cells, move) for cells, move in each if cells.nnz and move.any()]
+    return tuple((chosen.add(cells), move) for cells, move in terms)
+
+
+def _closing(case: Case, state: State) -> tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array]:
+    """Return how accounts that close something answer to p, w (n, k) and l (n, v) beyond Q and -b."""
+    book, rows, share = case.book, state.rows, state.share
+    prices, base = case.prices(state.sold, np.zeros_like(state.sold)), case.base[rows]
+    value, partly, pool = case.value_closed(prices, rows)[0], share < 1.0, book.pool_of[rows]
+    rate = np.where(np.isfinite(state.rate), state.rate, 0.0)
     open_value = book.cash[rows] - case.scenario.losses[rows] + book.valuation(prices.terminal, rows)[0]
-    gap = np.maximum(value, 0.0) - (open_value - base * rate[pool])
-    rule = rule_slopes(case.rules.liquidation, case.rules.penalty)
-    slopes = share_slopes(case, rule, rows[partly], share[partly], prices.terminal)
-    by_burden = np.zeros(rows.size)
-    by_burden[partly] = slopes.by_burden
-    held = book.quantity[rows]
-    of_row, q, sellable = np.repeat(np.arange(rows.size), np.diff(held.indptr)), held.data, book.sellable[held.indices]
-    by_price = np.zeros(q.size)
-    by_price[partly[of_row]] = slopes.by_price.data
-    kept = (share * (value > 0.0))[of_row]
-    on_terminal = -share[of_row] * q + gap[of_row] * by_price + np.where(sellable, 0.0, kept * q)
-    on_average = np.where(sellable, kept * (q - case.rules.penalty * np.abs(q)), 0.0)
-    on_rate = base * (share + gap * by_burden)
-    data = np.concatenate([on_terminal, on_average, on_rate])
-    row = np.concatenate([rows[of_row], rows[of_row], rows])
-    column = np.concatenate([held.indices, held.indices + k, pool + 2 * k])
-    return sparse.csr_array((data, (row, column)), shape=(len(book.accounts), 2 * k + rate.size))
+    gap = (np.maximum(value, 0.0) - (open_value - base * rate[pool])) * partly
+    slopes = share_slopes(case, rule_slopes(case.rules.liquidation, case.rules.penalty), rows, share, prices.terminal)
+    held, sellable = slopes.held, book.sellable[slopes.held.indices]
+    q, left = held.data, spread(held, share * (value > 0.0))
+    on_terminal = spread(held, gap) * slopes.by_price.data - spread(held, share) * q + np.where(sellable, 0.0, left * q)
+    on_average = np.where(sellable, left * (q - case.rules.penalty * np.abs(q)), 0.0)
+    weights = book.weights_by_channel(case.base, rows)
+    on_rate = scaled(weights, share + gap * slopes.by_burden)
+    n = len(book.accounts)
+    cells = ((on_terminal, held), (on_average, held), (on_rate.data, on_rate))
+    return tuple(_among_all(data, each, rows, n) for data, each in cells)
+
+
+def _among_all(data: FloatArray, cells: sparse.csr_array, rows: Positions, n: int) -> sparse.csr_array:
+    """Return the cells of some rows (ascending) as those of a matrix of n rows."""
+    counts = np.zeros(n + 1, dtype=cells.indptr.dtype)
+    counts[rows + 1] = np.diff(cells.indptr)
+    return sparse.csr_array((data, cells.indices, np.cumsum(counts, dtype=counts.dtype)), shape=(n, cells.shape[1]))

@@ -74,3 +74,19 @@ def block_sums(indptr: Array, indices: Array, data: Array, blocks: Array, sums: 
         sums[blocks[k]] = 0.0
         for cell in range(indptr[first], indptr[last]):
             sums[blocks[k], indices[cell]] += data[cell]
+
+
+@njit(cache=True)
+def meets_both_sides(cells: Cells, column: Array) -> bool:
+    """Say whether one of these columns has a cell above 0, and one that is below 0 or needs more margin than it holds.
+
+    mu_ij > max(0, q_ij) counts as the other side: it gains from a lower price.
+    """
+    above, other = np.zeros(column.size, dtype=np.bool_), np.zeros(column.size, dtype=np.bool_)
+    for cell in range(cells.quantity.size):
+        held, j = cells.quantity[cell], cells.indices[cell]
+        above[j] |= held > 0.0
+        other[j] |= held < 0.0 or cells.margin_units[cell] > max(held, 0.0)
+        if above[j] and other[j] and column[j]:
+            return True
+    return False

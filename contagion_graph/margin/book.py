@@ -1,6 +1,7 @@
 """The book of a graph as the static map sees it: one column an asset, or one for its longs and one for its shorts."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -49,6 +50,11 @@ class Book(GraphPasses):
     pools: "pd.Index[str]"
     insurance_fund: FloatArray
     relief: Relief | None = None
+
+    @cached_property
+    def total(self) -> float:
+        """The gross value of all accounts at rest [currency]."""
+        return float(self.rest[1].sum())
 
     def columns(self, values: FloatArray) -> FloatArray:
         """Return a value of each asset as one of each column."""
@@ -129,9 +135,6 @@ def is_isotone(graph: ExposureGraph) -> bool:
     >>> is_isotone(cg.ExposureGraph.from_arrays([[1.0], [-2.0]], price=[1.0]))
     False
     """
-    held, margin = graph.quantity.data, graph.margin_units.data
-    column, m = graph.quantity.indices, len(graph.assets)
-    longs, shorts, above = (
-        np.bincount(column[which], minlength=m) > 0 for which in (held > 0.0, held < 0.0, margin > np.maximum(held, 0))
-    )
-    return not (longs & graph.sellable & (shorts | above)).any()
+    from contagion_graph.kernels.row_sums import meets_both_sides
+
+    return not meets_both_sides(graph.cells, graph.sellable)

@@ -2,7 +2,8 @@
 
 The static map T of docs/equilibria.md values every account on its whole book, at the prices and loss rates that the
 closed shares gamma imply. Where the shares only rise, prices only fall, and an account that was not in breach at its
-last look is looked at again when it can have come into breach; where they only fall, the mirror image holds.
+last look is looked at again when it can have come into breach; where they only fall, the mirror image holds. In a
+netted book they may turn: then whoever closes something is looked at again each time, and all are if a loss rate falls.
 """
 
 from typing import NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.margin.book import Book
-from contagion_graph.margin.market import Market, Rows
+from contagion_graph.margin.market import Market, Rows, union
 from contagion_graph.margin.rules import CascadeRules
 from contagion_graph.rules.impact import Impact
 from contagion_graph.rules.liquidation import BreachedAccounts, FullLiquidation
@@ -48,13 +49,16 @@ class Case(NamedTuple):
 
     def sold(self, share: FloatArray, rows: Rows | None = None) -> FloatArray:
         """Return S = Q~^T gamma [units], over all accounts or some."""
+        if rows is None:
+            rows = np.flatnonzero(share)
+            share = share[rows]
         return np.where(self.book.sellable, self.book.column_sums(self.book.quantity, share, rows), 0.0)
 
     def distance(self, share: FloatArray, other: FloatArray, rows: Rows | None = None) -> float:
         """Return how far apart closed shares are, of all accounts or some, as a share of the gross value of all."""
         gross = self.book.rest[1]
         apart = np.abs(share - other) @ (gross if rows is None else gross[rows])
-        return float(apart / gross.sum()) if apart > 0.0 else 0.0
+        return float(apart / self.book.total) if apart > 0.0 else 0.0
 
     def value_closed(self, prices: Prices, rows: Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return V = cash + Q~.w - penalty |Q~|.w + (Q-Q~).p, Q~.w and the penalty, of accounts that close whole."""
@@ -84,8 +88,8 @@ class Case(NamedTuple):
         share = np.where(breach, 1.0, 0.0)
         if not isinstance(self.rules.liquidation, FullLiquidation):
             partial = breach & (equity > 0.0)
-            chosen = rows[partial]
-            share[partial] = self._rule(prices, chosen, equity[partial], maintenance[partial])
+            accounts = self.breached(prices, rows[partial], equity[partial], maintenance[partial])
+            share[partial] = self.rules.liquidation.closed_sides(accounts).long
         share[self.scenario.defaults[rows]] = 1.0
         return share
 
@@ -98,18 +102,26 @@ class Case(NamedTuple):
         return self.closed_share(prices, self.book.all_rows, *self.margins(prices, rate))
 
     def margins(self, prices: Prices, rate: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return E = cash + Q.p - b.l and M = mu.p of every account on its whole book [currency]."""
-        value, _, maintenance = self.book.valuation(prices.terminal)
-        borne = self.book.weights_by_channel(self.base) @ rate
-        return self.book.cash - self.scenario.losses + value - borne, maintenance
+        """Return E and M of every account on its whole book [currency]."""
+        equity, _, maintenance = self.marks(prices, rate)
+        return equity, maintenance
 
-    def _rule(self, prices: Prices, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> FloatArray:
+    def marks(self, prices: Prices, rate: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return E = cash + Q.p - b.l, |Q|.p and M = mu.p of every account on its whole book [currency]."""
+        value, gross, maintenance = self.book.valuation(prices.terminal)
+        equity = self.book.cash - self.scenario.losses + value
+        if rate.any():
+            equity -= self.book.weights_by_channel(self.base) @ rate
+        return equity, gross, maintenance
+
+    def breached(self, prices: Prices, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> BreachedAccounts:
+        """Return what the liquidation rule sees of accounts in breach at E and M."""
         book = self.book
         value, gross, margin = book.valuation(np.where(book.sellable, prices.terminal, 0.0), rows)
         kept = np.where(book.sellable, 0.0, prices.terminal)
         kept_value, kept_gross, _ = book.valuation(kept, rows) if kept.any() else (0.0, 0.0, 0.0)
         cash = equity - value - kept_value  # less what is socialised
-        accounts = BreachedAccounts(
+        return BreachedAccounts(
             equity=equity,
             maintenance=maintenance,
             closable_maintenance=margin,
@@ -118,7 +130,6 @@ class Case(NamedTuple):
             penalty=self.rules.penalty,
             closable_long=(gross + value) / 2.0,
         )
-        return self.rules.liquidation.closed_sides(accounts).long
 
 
 class Bound:
@@ -134,19 +145,28 @@ class Bound:
         Closed shares to begin with, from which the map moves no share the other way.
     fixed : ndarray, shape (n,), optional
         Shares that are given and do not move; NaN where free.
+    turning : bool
+        The map is just applied, from 0, and a share may rise and fall: then this is no bound.
     """
 
     def __init__(
-        self, case: Case, *, upper: bool, start: FloatArray | None = None, fixed: FloatArray | None = None
+        self,
+        case: Case,
+        *,
+        upper: bool,
+        start: FloatArray | None = None,
+        fixed: FloatArray | None = None,
+        turning: bool = False,
     ) -> None:
-        self.case, self.upper, self.possible = case, upper, True
+        self.case, self.upper, self.turning, self.possible = case, upper, turning, True
         n = len(case.book.accounts)
         start = np.where(case.scenario.defaults, 1.0, float(upper)) if start is None else start
         self.fixed = np.full(n, np.nan) if fixed is None else fixed
-        self.share = np.where(np.isnan(self.fixed), start, self.fixed)
+        self.share = start.copy() if fixed is None else np.where(np.isnan(fixed), start, fixed)
         self.sold, self.fresh = case.sold(self.share), True
+        self.moved = np.flatnonzero(self.share)  # whose share is above 0, or was
         self.market: Market | None = None
-        self.in_debt = np.arange(n)  # who can leave a shortfall; shrinks while prices rise
+        self.in_debt = case.book.all_rows  # who can leave a shortfall; shrinks while prices rise
         self.rate = np.zeros(len(case.book.pools))
         self.looks = 0
 
@@ -154,13 +174,17 @@ class Bound:
         """Return the accounts that T moves, and their new closed shares, given what the other bound has sold."""
         case = self.case
         self.prices = case.prices(self.sold, sold_other)
-        rows = self.in_debt[self.share[self.in_debt] > 0.0] if self.upper else np.flatnonzero(self.share > 0.0)
+        rows = self.in_debt if self.upper else self.moved
+        rows = rows[self.share[rows] > 0.0]
         value = case.value_closed(self.prices, rows)[0]
         if self.upper:
             self.in_debt = rows[value < 0.0]
         self.rate = case.loss_rate(self.share, rows, value)
         rows, equity, maintenance = self._look()
         share = case.closed_share(self.prices, rows, equity, maintenance)
+        if self.turning:
+            moved = share != self.share[rows]
+            return rows[moved], share[moved]
         free = np.isnan(self.fixed[rows])
         if not free.all():  # the map moves a given share away, and will for good
             over = share > self.share[rows] if not self.upper else share < self.share[rows]
@@ -174,18 +198,23 @@ class Bound:
     def _look(self) -> tuple[Rows, FloatArray, FloatArray]:
         """Return the accounts whose shares can have changed, with E and M on their whole books."""
         case, level = self.case, np.minimum(self.rate, LARGEST)
-        moving = np.flatnonzero((self.share > 0.0) & (self.upper | (self.share < 1.0)))
-        smooth = not isinstance(case.rules.liquidation, FullLiquidation)  # shares move with every price
+        share = self.share[self.moved]
+        moving = self.moved[(share > 0.0) & (self.upper | self.turning | (share < 1.0))]
+        smooth = self.turning or not isinstance(case.rules.liquidation, FullLiquidation)  # they move with every price
         if self.market is None:
             here = Scenario(self.prices.terminal, case.scenario.losses, case.scenario.defaults)
             self.market = Market(case.book, here, case.base.copy(), mirrored=self.upper, level=level)
         else:
             if smooth:
-                self.market.look_again(moving)
+                relieved = self.turning and (level < self.market.channels.level).any()
+                self.market.look_again(case.book.all_rows if relieved else moving)
             self.market.set_levels(level)
             self.market.move_prices(self.prices.terminal)
         self.looks = self.market.looks
         rows, equity = (moving, self.market.equity(moving)) if smooth and self.upper else self.market.due()
+        if self.turning:  # who has recovered is not due
+            rows = union(rows, moving, len(case.book.accounts))
+            equity = self.market.equity(rows)
         equity, maintenance = self.market.sign * equity, self.market.sign * self.market.accounts.maintenance[rows]
         self._check_finite(rows, equity, maintenance)
         return rows, equity, maintenance
@@ -210,3 +239,5 @@ class Bound:
         """Put new closed shares in force."""
         self.sold, self.fresh = self.sold + self.case.sold(share - self.share[rows], rows), False
         self.share[rows] = share
+        if not self.upper:
+            self.moved = union(self.moved, rows, self.share.size)

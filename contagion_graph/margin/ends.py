@@ -15,6 +15,7 @@ from contagion_graph.tables.schema import FloatArray
 
 FEW = 12  # undecided accounts whose every combination may be tried
 PATIENCE = 50  # steps after which Newton's method takes over
+TURNS = 500  # steps in which a netted book comes to rest, or goes round in circles
 DOUBLINGS, ROUNDING = 20, 1e-14
 Move = tuple[np.ndarray[Any, Any], FloatArray]
 
@@ -53,11 +54,23 @@ def settle(*bounds: Bound) -> Solution:
 
     One end sees its own sales only. Two see each other's: (x, y) <- (t(x, y), t(y, x)).
     """
+    solution, sound = come_to_rest(*bounds)
+    return solution if sound is None else _certified(solution, bounds[0], sound)
+
+
+def come_to_rest(*bounds: Bound) -> tuple[Solution, FloatArray | None]:
+    """Do what `settle` does without a certificate; return also up to which shares the map itself has led.
+
+    None where a certificate has nothing to add, or cannot be given.
+    """
     rules = bounds[0].case.rules
+    if bounds[0].turning:
+        solution, sizes = _apply_map(bounds, min(TURNS, rules.max_rounds))
+        return _estimated(solution, sizes), None
     if takes_few_values(rules) or len(bounds) == 2:
         solution, sizes = _apply_map(bounds, rules.max_rounds)
         exact = takes_few_values(rules) and solution.converged
-        return replace(solution, error_bound=0.0) if exact else _estimated(solution, sizes)
+        return replace(solution, error_bound=0.0) if exact else _estimated(solution, sizes), None
     end = bounds[0]
     solution, sizes = _apply_map(bounds, min(PATIENCE, rules.max_rounds))
     sound = end.share.copy()
@@ -66,7 +79,7 @@ def settle(*bounds: Bound) -> Solution:
         more, sizes = _apply_map(bounds, rules.max_rounds - PATIENCE)
         solution = replace(more, steps=solution.steps + more.steps)
         sound = sound if leapt else end.share
-    return _certified(_estimated(solution, sizes), end, sound)
+    return _estimated(solution, sizes), sound
 
 
 def _apply_map(bounds: tuple[Bound, ...], max_steps: int) -> tuple[Solution, list[float]]:

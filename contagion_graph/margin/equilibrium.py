@@ -1,7 +1,7 @@
 """The equilibria of a margin cascade, with their tables."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,10 @@ from contagion_graph.errors import ConvergenceError, ParameterError
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.book import Relief, book_of, is_isotone
 from contagion_graph.margin.bound import Bound, Case
-from contagion_graph.margin.ends import find_ends
+from contagion_graph.margin.ends import come_to_rest, find_ends
 from contagion_graph.margin.newton import search
 from contagion_graph.margin.rules import CascadeRules, prepared
+from contagion_graph.margin.slopes import State
 from contagion_graph.results import CascadeArrays, CascadeResult
 from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LeverageTarget, TargetMargin
 from contagion_graph.shocks import Scenario
@@ -56,6 +57,50 @@ def equilibria(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, tw
     return Equilibria(tables[0], tables[1], case.book.relief != "other", points)
 
 
+class FromRest(NamedTuple):
+    """An equilibrium that the static map leads to from nothing closed.
+
+    Parameters
+    ----------
+    result : CascadeResult
+        Its tables.
+    case, state : Case, State
+        What the map is made of, and where it is at rest.
+    one_sided : bool
+        Whether it is for certain the least; a netted book may have others, and none of them the least.
+    """
+
+    result: CascadeResult
+    case: Case
+    state: State
+    one_sided: bool
+
+
+def from_rest(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> FromRest:
+    """Return the equilibrium that the static map leads to from nothing closed, without the other end or a certificate.
+
+    Raises
+    ------
+    ConvergenceError
+        It does not come to rest; in a netted book that can mean that there is no equilibrium.
+    """
+    _check(rules)
+    graph, _ = prepared(graph, rules)
+    one_sided = is_isotone(graph)
+    end = Bound(case_of(graph, scenario, rules, None), upper=False, turning=not one_sided)
+    solution, _ = come_to_rest(end)
+    if not solution.converged:
+        raise ConvergenceError(
+            f"no equilibrium was reached from nothing closed in {solution.steps:,} steps"
+            + ("" if one_sided else ": assets are held on both sides, and what some close relieves others")
+            + "; raise max_rounds, or use a measure of the path, as indirect_exposure or look_through with a size",
+            solution,
+        )
+    rows = np.flatnonzero(end.share)
+    state = State(end.sold, end.rate, rows, end.share[rows])
+    return FromRest(CascadeResult(graph, rules, arrays_of(end, scenario), solution), end.case, state, one_sided)
+
+
 def nearest(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, closed: FloatArray) -> CascadeResult:
     """Return the equilibrium next to some closed shares; `MarginCascade.equilibrium_near` describes it."""
     _check(rules)
@@ -94,9 +139,11 @@ def arrays_of(bound: Bound, scenario: Scenario) -> CascadeArrays:
     value, fetched, fee = case.value_closed(bound.prices, rows)
     proceeds[rows], penalty[rows] = share[rows] * fetched, share[rows] * fee
     shortfall[rows] = share[rows] * np.maximum(-value, 0.0)
-    rate = np.where(np.isfinite(bound.rate), bound.rate, 0.0)[case.book.pool_of]
-    socialised = (1.0 - share) * case.base * rate
-    due, borne, paid = (case.book.column_sums(case.book.membership, each) for each in (shortfall, socialised, penalty))
+    rate, socialised = np.where(np.isfinite(bound.rate), bound.rate, 0.0), np.zeros(n)
+    due, paid = (case.book.column_sums(case.book.membership, each[rows], rows) for each in (shortfall, penalty))
+    if rate.any():
+        socialised = (1.0 - share) * case.base * rate[case.book.pool_of]
+    borne = case.book.column_sums(case.book.membership, socialised) if rate.any() else np.zeros_like(rate)
     used = np.minimum(due, case.book.insurance_fund)
     price, fetched_each = bound.prices.terminal, bound.sold * bound.prices.average
     return CascadeArrays(

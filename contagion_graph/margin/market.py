@@ -16,6 +16,20 @@ from contagion_graph.tables.schema import FloatArray
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
+def union(rows: Rows, others: Rows, size: int) -> Rows:
+    """Return the rows that are in one of two lists, ascending; np.union1d hashes them, which is slow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> union(np.array([3, 5]), np.array([1, 3]), 6).tolist()
+    [1, 3, 5]
+    """
+    member = np.zeros(size, dtype=bool)
+    member[rows] = member[others] = True
+    return np.flatnonzero(member)
+
+
 class Market:
     """Accounts, channels and prices while a cascade runs.
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from contagion_graph.margin.bound import Bound
-from contagion_graph.margin.slopes import jacobian, state_at
+from contagion_graph.margin.slopes import jacobians, state_at
 from contagion_graph.tables.schema import FloatArray
 
 STEPS, CLOSE = 20, 1e-11
@@ -51,7 +51,7 @@ def search(end: Bound) -> FloatArray | None:
         if (np.abs(gap) <= 1e-14 * np.maximum(np.abs(z), np.abs(image))).all():
             return share
         try:
-            z = z + np.linalg.solve(np.eye(z.size) - jacobian(case, state), gap)
+            z = z + np.linalg.solve(np.eye(z.size) - jacobians(case, state).by_state, gap)
         except np.linalg.LinAlgError:
             return None
     return share

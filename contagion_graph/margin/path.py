@@ -13,7 +13,7 @@ import numpy as np
 
 from contagion_graph.errors import ConvergenceError, ParameterError
 from contagion_graph.graph import ExposureGraph
-from contagion_graph.margin.market import Market, Rows
+from contagion_graph.margin.market import Market, Rows, union
 from contagion_graph.margin.rules import CascadeRules
 from contagion_graph.margin.trades import Trade
 from contagion_graph.margin.waterfall import Shared, share_losses
@@ -127,7 +127,7 @@ class Path:
         rows, equity = rows[below], equity[below]
         if step == 1 and self.scenario.defaults.any():
             given = np.flatnonzero(self.scenario.defaults)
-            rows = given if self.rank is not None else np.union1d(rows, given)
+            rows = given if self.rank is not None else union(rows, given, len(self.graph.accounts))
             return rows, market.equity(rows)
         if self.rank is not None and rows.size:
             first = np.argmin(self.rank[rows])

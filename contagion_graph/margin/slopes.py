@@ -28,7 +28,7 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.margin.bound import Case, Prices
 from contagion_graph.margin.market import Rows
 from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LeverageTarget, TargetMargin
-from contagion_graph.tables.schema import BoolArray, FloatArray
+from contagion_graph.tables.schema import FloatArray
 
 
 class Quotient(NamedTuple):
@@ -123,22 +123,23 @@ class ShareSlopes(NamedTuple):
     """How the closed shares of a accounts move, and their relief; both slopes are 0 where it is not above 0.
 
     By price: d gamma / d p, shape (a, k). By burden: d gamma / d (b.l), what a unit of currency less in equity adds.
-    Relief: by how much closing everything reduces the shortage [currency].
+    Relief: by how much closing everything reduces the shortage [currency]. Held: what they hold [units], (a, k).
     """
 
     by_price: sparse.csr_array
     by_burden: FloatArray
     relief: FloatArray
+    held: sparse.csr_array
 
 
 def share_slopes(case: Case, rule: Quotient, rows: Rows, share: FloatArray, price: FloatArray) -> ShareSlopes:
     """Return the slopes of gamma = N / D at gamma = share: dN / D - gamma dD / D, both linear in prices."""
     held, needed = case.book.quantity[rows], case.book.margin_units[rows].data
     freed = case.book.sellable[held.indices] * (rule.margin * needed - rule.gross * np.abs(held.data))
-    relief = _like(held, freed) @ price
+    relief = like(held, freed) @ price
     unit = np.divide(1.0, relief, out=np.zeros_like(relief), where=relief > 0.0)
-    cells = rule.margin * needed - rule.equity * held.data - _spread(held, share) * freed
-    return ShareSlopes(_like(held, _spread(held, unit) * cells), rule.equity * unit, relief)
+    cells = rule.margin * needed - rule.equity * held.data - spread(held, share) * freed
+    return ShareSlopes(like(held, spread(held, unit) * cells), rule.equity * unit, relief, held)
 
 
 def price_slopes(case: Case, sold: FloatArray) -> Prices:
@@ -152,10 +153,27 @@ def price_slopes(case: Case, sold: FloatArray) -> Prices:
     return Prices(terminal, average)
 
 
-def jacobian(case: Case, state: State) -> FloatArray:
-    """Return J = dG/dz at a state: how units sold and loss rates answer to units sold and loss rates.
+class Jacobians(NamedTuple):
+    """The derivative of G at a state: [units sold, loss rates] by what they answer to.
 
-    Exact wherever G is smooth; `at_kink` says who is too close to where it is not.
+    Parameters
+    ----------
+    by_state : ndarray, shape (k + v, k + v)
+        J = dG/dz: by units sold and loss rates.
+    by_price : ndarray, shape (k + v, k)
+        dG/dp_bar at fixed z: what a shock does before anything answers to it, dp/dp_bar = f(x) and dw/dp_bar = mean f.
+        Base weights count as fixed; those of ProRata("profit") are taken at the shocked prices, and that they move with
+        them is left out.
+    """
+
+    by_state: FloatArray
+    by_price: FloatArray
+
+
+def jacobians(case: Case, state: State) -> Jacobians:
+    """Return how units sold and loss rates answer at a state to each other, and to shocked prices.
+
+    Exact wherever G is smooth; `kinks.at_kink` says who is too close to where it is not.
 
     Parameters
     ----------
@@ -166,8 +184,7 @@ def jacobian(case: Case, state: State) -> FloatArray:
 
     Returns
     -------
-    ndarray, shape (k + v, k + v)
-        [units, loss rates] by [units, loss rates].
+    Jacobians
 
     Raises
     ------
@@ -184,103 +201,82 @@ def jacobian(case: Case, state: State) -> FloatArray:
                 "every asset that is held by an account in breach has been sold or bought"
             )
         moves = Prices(*(np.where(steep, 0.0, move) for move in moves))  # never sold, or answered by nobody
-    return _derivative(case, state, moves, by_rate=True)
+    terminal, average, by_rate = _answers(case, state)
+    by_sold, by_price = (
+        terminal * each.terminal + average * each.average for each in (moves, price_factors(case, state))
+    )
+    return Jacobians(np.hstack([by_sold, by_rate]), by_price)
 
 
-def price_jacobian(case: Case, state: State) -> FloatArray:
-    """Return dG/dp_bar at fixed units sold and loss rates: what a shock does before anything answers to it.
-
-    dp/dp_bar = f(x) and dw/dp_bar = mean f. Base weights count as fixed; those of ProRata("profit") are taken at the
-    shocked prices, and that they move with them is left out.
-
-    Arguments and errors are those of `jacobian`; returns [units, loss rates] by [currency per unit], (k + v, k).
-    """
+def price_factors(case: Case, state: State) -> Prices:
+    """Return dp/dp_bar = f(x) and dw/dp_bar = mean f of each column of the book, at fixed units sold."""
     size = case.book.size(state.sold, np.zeros_like(state.sold))
     factors = case.impact.price_factor(size), case.impact.average_factor(np.zeros_like(size), size)
-    return _derivative(case, state, Prices(*(factor.ravel() for factor in factors)), by_rate=False)
+    return Prices(*(factor.ravel() for factor in factors))
 
 
-def _derivative(case: Case, state: State, moves: Prices, *, by_rate: bool) -> FloatArray:
-    """Return dG for prices that move by dp and dw, and, if asked, for loss rates."""
-    book, rule = case.book, rule_slopes(case.rules.liquidation, case.rules.penalty)
-    prices = case.prices(state.sold, np.zeros_like(state.sold))
+def _answers(case: Case, state: State) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return dG by p (k + v, k), by w (k + v, k) and by l (k + v, v), each as if the others stood still.
+
+    Sums over the accounts that close a part, and over those that leave a shortfall: outer products of what an account
+    adds to S and l, and what its closed share, or what it is worth, answers to.
+    """
+    from contagion_graph.kernels.products import cross_product
+
+    book, prices = case.book, case.prices(state.sold, np.zeros_like(state.sold))
     shortfall = np.maximum(-case.value_closed(prices, state.rows)[0], 0.0)
-    partly = state.share < 1.0
-    rows, share = state.rows[partly], state.share[partly]
-    slopes = share_slopes(case, rule, rows, share, prices.terminal)
-    answer = slopes.by_price @ sparse.diags_array(moves.terminal)
-    weights = book.weights_by_channel(case.base, rows)
-    if by_rate:
-        answer = sparse.hstack([answer, sparse.diags_array(slopes.by_burden) @ weights], format="csr")
-    held = book.quantity[rows]
-    sold = _like(held, book.sellable[held.indices] * held.data).T @ answer
     part, rate = _rate_parts(case, state, shortfall)
+    partly, down = state.share < 1.0, shortfall > 0.0
+    rows, rule = state.rows[partly], rule_slopes(case.rules.liquidation, case.rules.penalty)
+    slopes = share_slopes(case, rule, rows, state.share[partly], prices.terminal)
+    weights, members = book.weights_by_channel(case.base, rows), book.membership[rows]
     # who closes more leaves more of its shortfall, and less of its weight to share what there is
-    left_over = sparse.diags_array(shortfall[partly]) @ book.membership[rows] @ sparse.diags_array(part)
-    unshared = weights @ sparse.diags_array(rate * part)
-    level = ((left_over + unshared).T @ answer).toarray()
-    down = shortfall > 0.0
-    left = sparse.diags_array(state.share[down]) @ book.membership[state.rows[down]] @ sparse.diags_array(part)
-    deeper = left.T @ _value_slopes(case, state.rows[down], moves)
-    level[:, : deeper.shape[1]] -= deeper.toarray()
-    return np.vstack([sold.toarray(), level])
+    level = scaled(members, shortfall[partly], part) + scaled(weights, np.ones(rows.size), rate * part)
+    held, burden = scaled(slopes.held, np.ones(rows.size), book.sellable), scaled(weights, slopes.by_burden)
+    terminal, by_rate = (
+        np.vstack([cross_product(each, right) for each in (held, level.tocsr())]) for right in (slopes.by_price, burden)
+    )
+    left = scaled(book.membership[state.rows[down]], state.share[down], part)
+    average, k = np.zeros_like(terminal), state.sold.size
+    fetched, kept = _value_cells(case, state.rows[down])
+    average[k:] -= cross_product(left, fetched)
+    terminal[k:] -= cross_product(left, kept)
+    return terminal, average, by_rate
 
 
 def _rate_parts(case: Case, state: State, shortfall: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return 1 / sum b (1 - gamma) of each channel whose loss rate is above 0 and finite, else 0, and the rate."""
-    book, left = case.book, case.base.copy()
+    book = case.book
+    excess = book.membership[state.rows].T @ (state.share * shortfall) - book.insurance_fund
+    nothing = np.zeros_like(excess)
+    if case.rules.sharing is None or not (excess > 0.0).any():
+        return nothing, nothing
+    left = case.base.copy()
     left[state.rows] *= 1.0 - state.share
     base = book.column_sums(book.membership, left)
-    excess = book.membership[state.rows].T @ (state.share * shortfall) - book.insurance_fund
-    shared = (excess > 0.0) & (base > 0.0) & (case.rules.sharing is not None)
-    part = np.divide(1.0, base, out=np.zeros_like(base), where=shared)
+    part = np.divide(1.0, base, out=nothing, where=(excess > 0.0) & (base > 0.0))
     return part, np.maximum(excess, 0.0) * part
 
 
-def _value_slopes(case: Case, rows: Rows, moves: Prices) -> sparse.csr_array:
-    """Return dV of accounts that close whole, V = cash + Q~.w - penalty |Q~|.w + (Q - Q~).p."""
+def _value_cells(case: Case, rows: Rows) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Return dV/dw and dV/dp of accounts that close whole, V = cash + Q~.w - penalty |Q~|.w + (Q - Q~).p."""
     held = case.book.quantity[rows]
-    proceeds = (held.data - case.rules.penalty * np.abs(held.data)) * moves.average[held.indices]
-    kept = held.data * moves.terminal[held.indices]
-    return _like(held, np.where(case.book.sellable[held.indices], proceeds, kept))
+    sellable = case.book.sellable[held.indices]
+    fetched = np.where(sellable, held.data - case.rules.penalty * np.abs(held.data), 0.0)
+    return like(held, fetched), like(held, np.where(sellable, 0.0, held.data))
 
 
-class Kinks(NamedTuple):
-    """Which accounts (n,) and channels (v,) sit where the static map is not smooth."""
-
-    accounts: BoolArray
-    channels: BoolArray
-
-
-def at_kink(case: Case, state: State, tol: float = 1e-9) -> Kinks:
-    """Say which accounts and channels are so near to a kink or a jump of the map that its slope means little there.
-
-    An account: E = M; in breach E = 0, or the rule's closed share just 0 or 1; V = 0 where something is closed. A
-    channel: its fund is just used up. Near is within the share `tol` of |cash| + |Q|.p, of 1, and of the fund. The jump
-    of a `CloseFactor` at its `full_below`, and kinks of the price impact, are not looked for.
-    """
-    book, rule = case.book, rule_slopes(case.rules.liquidation, case.rules.penalty)
-    prices = case.prices(state.sold, np.zeros_like(state.sold))
-    equity, maintenance = case.margins(prices, state.rate)
-    scale = tol * (np.abs(book.cash - case.scenario.losses) + book.valuation(prices.terminal)[1])
-    near = (np.abs(equity - maintenance) <= scale) & (scale > 0.0)
-    rows = np.flatnonzero(equity < maintenance)
-    relief = share_slopes(case, rule, rows, np.zeros(rows.size), prices.terminal).relief
-    wanted = rule.margin * maintenance[rows] - rule.equity * equity[rows]
-    edge = np.minimum(np.abs(wanted), np.abs(wanted - relief)) <= tol * np.abs(relief)
-    near[rows] |= (np.abs(equity[rows]) <= scale[rows]) | (edge & (relief > 0.0))
-    near &= ~case.scenario.defaults  # whose share is 1 whatever their margin
-    value = case.value_closed(prices, state.rows)[0]
-    near[state.rows] |= np.abs(value) <= scale[state.rows]
-    lost, fund = book.membership[state.rows].T @ (state.share * np.maximum(-value, 0.0)), book.insurance_fund
-    return Kinks(near, (np.abs(lost - fund) <= tol * (lost + fund)) & (lost > 0.0))
-
-
-def _like(cells: sparse.csr_array, data: FloatArray) -> sparse.csr_array:
+def like(cells: sparse.csr_array, data: FloatArray) -> sparse.csr_array:
     """Return other values in the same cells."""
     return sparse.csr_array((data, cells.indices, cells.indptr), cells.shape)
 
 
-def _spread(cells: sparse.csr_array, values: FloatArray) -> FloatArray:
+def spread(cells: sparse.csr_array, values: FloatArray) -> FloatArray:
     """Return the value of its row for each cell."""
     return np.repeat(values, np.diff(cells.indptr))
+
+
+def scaled(cells: sparse.csr_array, by_row: FloatArray, by_column: Any = None) -> sparse.csr_array:
+    """Return cells times a number of their row, and, if given, one of their column."""
+    data = spread(cells, by_row) * cells.data
+    return like(cells, data if by_column is None else data * by_column[cells.indices])

@@ -47,6 +47,9 @@ class Impact(Protocol):
     def inverse(self, factor: FloatArray) -> FloatArray:
         """Return the x nearest to 0 with f(x) = factor; inf where no sale, -inf where no purchase reaches it."""
 
+    def kinks(self) -> FloatArray:
+        """Return the sizes x at which f has no slope, shape (m, K), or (1, K) where they hold for every asset."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImpactRecord:
@@ -73,6 +76,10 @@ class ImpactRecord:
         away = np.where(near, 1.0, x)
         from_zero = (self.price_factor(x) - self.average_factor(np.zeros_like(x), x)) / away
         return np.where(near, 0.5 * self.slope(x), from_zero)
+
+    def kinks(self) -> FloatArray:
+        """Return the sizes x at which f has no slope: none."""
+        return np.empty((1, 0))
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,10 @@ class LinearImpact(ImpactRecord):
     def inverse(self, factor: FloatArray) -> FloatArray:
         """Return x = 1 - factor, inf below a factor of 0."""
         return np.where(factor < 0.0, np.inf, 1.0 - factor)
+
+    def kinks(self) -> FloatArray:
+        """Return 1, the size from which the price is 0."""
+        return np.ones((1, 1))
 
 
 @dataclass(frozen=True)

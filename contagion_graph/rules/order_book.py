@@ -140,6 +140,10 @@ class OrderBookImpact(ImpactRecord):
         lowest, highest = lines.factors[:, -1], lines.factors[:, 0]
         return np.where(factor < lowest, np.inf, np.where(factor > highest, -np.inf, x))
 
+    def kinks(self) -> FloatArray:
+        """Return the sizes of the levels."""
+        return self._lines.knots
+
     @property
     def _levels(self) -> tuple[str, str, Any]:
         return "OrderBookImpact", "levels", self.levels

@@ -84,6 +84,11 @@ class SquareRootImpact(ImpactRecord):
         root = (1.0 - factor) / self._c
         return np.where(factor < 0.0, np.inf, root * np.abs(root))
 
+    def kinks(self) -> FloatArray:
+        """Return 1 / c^2, the size from which the price is 0."""
+        with np.errstate(over="ignore"):  # a price that no sale can bring to zero
+            return (1.0 / self._c[:, None]) ** 2
+
     @property
     def _coefficient(self) -> tuple[str, str, Any]:
         return "SquareRootImpact", "coefficient", self.coefficient
