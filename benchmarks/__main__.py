@@ -9,16 +9,16 @@ import argparse
 import platform
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from typing import ClassVar
 
 import numpy as np
 
 import contagion_graph as cg
-from benchmarks import loading
+from benchmarks import loading, measures
 from benchmarks.plain_scipy import plain_cascade
+from benchmarks.timing import median
 from contagion_graph.margin.bound import Bound
 from contagion_graph.margin.ends import settle
 from contagion_graph.margin.equilibrium import case_of
@@ -55,16 +55,6 @@ def at_rest(graph: cg.ExposureGraph) -> cg.ExposureGraph:
     for name in ("rest", "sensitivity", "membership", "block_borders", "cells", "all_rows"):
         getattr(graph, name)
     return graph
-
-
-def median(work: Callable[[], object], runs: int = 7) -> tuple[float, float, float]:
-    """Return the median, least and largest of the seconds that runs of `work` take, after one not counted."""
-    seconds = []
-    for _ in range(runs + 1):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds[1:])), min(seconds[1:]), max(seconds[1:])
 
 
 def large(graph: cg.ExposureGraph) -> tuple[cg.ExposureGraph, dict[str, float]]:
@@ -141,6 +131,26 @@ def equilibria() -> Iterator[str]:
     yield line("greatest fixed point", f"{greatest / Reference.unit():.1f} u", "10 u")
 
 
+def exposure() -> Iterator[str]:
+    """Measure what traders are exposed to: the derivative, its equilibrium apart, and all assets moved in turn."""
+    graph, unit = Reference.graph(), Reference.unit()
+    yield from plain(measures.marginal_rows(graph, SMALL, unit, "10 u"))
+    yield from plain(measures.marginal_rows(*large(graph), unit, ""))
+    yield from plain(measures.indirect_rows(graph))
+
+
+def importance() -> Iterator[str]:
+    """Measure importance: spectral measures, indices of contagion, and igraph on a graph of 100,000 nodes."""
+    yield from plain(measures.importance_rows(Reference.graph(), Reference.unit()))
+    yield from plain(measures.beside_igraph())
+
+
+def plain(rows: Iterable[measures.Row]) -> Iterator[str]:
+    """Yield the lines of rows without a spread."""
+    for name, measured, budget, note in rows:
+        yield line(name, measured, budget, "", note)
+
+
 def table() -> Iterator[str]:
     """Measure the accounts table of a result."""
     result = cg.MarginCascade().run(*large(Reference.graph()))
@@ -150,8 +160,7 @@ def table() -> Iterator[str]:
 
 def load() -> Iterator[str]:
     """Measure what it takes to get a graph, each door in a process of its own."""
-    for name, measured, budget, note in loading.rows(Reference.graph()):
-        yield line(name, measured, budget, "", note)
+    yield from plain(loading.rows(Reference.graph()))
 
 
 def memory() -> Iterator[str]:
@@ -184,7 +193,7 @@ def growth(sizes: tuple[int, ...] = (100_000, 1_000_000, 10_000_000)) -> Iterato
                    f"{seconds:.3f} s")  # fmt: skip
 
 
-ROWS = (unit_and_floor, look, cascades, equilibria, table, load, memory, imports, growth)
+ROWS = (unit_and_floor, look, cascades, equilibria, exposure, importance, table, load, memory, imports, growth)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow.parquet
 
 import contagion_graph as cg
+from benchmarks.timing import memory
 
 Row = tuple[str, str, str, str]  # work, measured, budget, note
 TABLES = ("positions", "assets", "pools", "accounts")
@@ -105,15 +106,6 @@ def work_of(door: str, folder: Path) -> Callable[[], object]:
 
     market, shock = large(graph)
     return lambda: cg.MarginCascade().run(market, shock)
-
-
-def memory(entry: str) -> float:
-    """Return what Linux says of the memory of this process [GB]: VmRSS now, VmHWM at the peak.
-
-    Not `getrusage`: there, a child of a large process starts with the peak of its parent.
-    """
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(status.split(f"{entry}:")[1].split()[0]) * 1024 / 1e9
 
 
 def main(door: str, folder: str) -> None:

@@ -252,6 +252,36 @@ def test_a_ranking_is_stable_without_noise_and_moves_with_it():
     pd.testing.assert_frame_equal(moved.nodes, again.nodes, check_exact=True)
 
 
+def test_measures_that_rank_nobody_have_a_tau():
+    graph = graph_of([[1.0, 2.0], [0.0, 5.0], [3.0, 1.0]], traders=["A", "B", "C"])
+    same, flat = (pd.Series(value, index=["A", "B", "C"], name=name) for value, name in ((2.0, "same"), (7.0, "flat")))
+    tau = importance.compare(graph, [importance.strength, same, flat]).kendall
+    assert tau.to_numpy().tolist() == [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
+    assert importance.stability(graph, lambda _: same, draws=2).kendall.tolist() == [1.0, 1.0]
+
+
+def test_who_is_insolvent_in_a_draw_is_left_out_of_it():
+    """C has an equity of 1 on a position of 50: noise of 10 % takes it below 0 now and then, and DebtRank is NaN."""
+    graph = cg.ExposureGraph.from_arrays(
+        [[50.0, 0.0], [50.0, 50.0], [0.0, 50.0]], price=1.0, depth=1000.0, cash=[-20.0, -40.0, -49.0],
+        traders=["A", "B", "C"],
+    )  # fmt: skip
+    found = importance.stability(graph, importance.debtrank_impact, noise=0.1, draws=30, rng=1)
+    assert found.nodes["undefined"].tolist()[:2] == [0, 0]
+    assert 5 < found.nodes.loc["C", "undefined"] < 25
+    assert np.isfinite(found.nodes["mean_change"]).all()
+    assert found.kendall.between(-1.0, 1.0).all()
+    gone = importance.stability(
+        graph,
+        lambda market: importance.strength(market) * (1.0 if market is graph else np.nan),
+        noise=0.1,
+        draws=2,
+        rng=1,
+    )
+    assert gone.nodes["mean_change"].isna().all()
+    assert gone.kendall.tolist() == [1.0, 1.0]  # of no node
+
+
 def test_noise_reaches_the_depth():
     graph = graph_of(connected_values(3), depth=100.0)
     seen = []

@@ -146,7 +146,7 @@ def marginal_exposure(
             "losses are shared by ProRata('profit'), whose weights move with prices, and that has no derivative here; "
             "take another base, or look_through with a size"
         )
-    terms = _terms(case, state, _answer(case, state, columns), chosen)
+    terms = derivative(case, state, columns, chosen)
     with np.errstate(invalid="ignore"):  # a loss rate is infinite where nobody is left to share
         kinks = at_kink(case, state, tol)
     return MarginalExposure(
@@ -162,6 +162,11 @@ def marginal_exposure(
         kink_pools=graph.pools[kinks.channels],
         kink_assets=graph.assets[kinks.columns],
     )
+
+
+def derivative(case: Case, state: State, columns: Positions, chosen: Traders) -> tuple[Term, ...]:
+    """Return d equity of some traders by the prices of some assets at a state at rest, as sums of products."""
+    return _terms(case, state, _answer(case, state, columns), chosen)
 
 
 class Answer(NamedTuple):

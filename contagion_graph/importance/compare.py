@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
 
 from contagion_graph.errors import ParameterError
 from contagion_graph.generate import Seed
@@ -24,7 +26,8 @@ class Comparison:
         For each measure its values, under its name, and its ranks, under its name and "_rank": 1 = the largest, equal
         values share the best of their ranks. One row a node.
     kendall : DataFrame
-        Kendall's tau-b of any two measures; NaN with one that is the same for all nodes.
+        Kendall's tau-b of any two measures. One that is the same for all nodes ranks nobody: 0 with any other, and 1
+        with another one of its kind.
     """
 
     table: pd.DataFrame
@@ -38,9 +41,11 @@ class Stability:
     Parameters
     ----------
     nodes : DataFrame
-        Columns `value` and `rank` without noise, `mean_change` and `worst_change` of the rank over all draws.
+        Columns `value` and `rank` without noise, `mean_change` and `worst_change` of the rank over the draws, and
+        `undefined`: in how many of them it had no value, as `debtrank` has none without positive equity. Such a draw
+        says nothing of the node, and ranks the others among themselves.
     kendall : Series
-        Kendall's tau-b of the values with and without noise, by draw.
+        Kendall's tau-b of the values with and without noise, by draw, as in `Comparison`.
     """
 
     nodes: pd.DataFrame
@@ -96,7 +101,7 @@ def compare(graph: ExposureGraph, measures: "Iterable[pd.Series[float] | Measure
     values = pd.DataFrame(named)
     ranks = {f"{name}_rank": ranking(series) for name, series in named.items()}
     order = [column for name in named for column in (name, f"{name}_rank")]
-    return Comparison(values.assign(**ranks)[order], values.corr(method="kendall"))
+    return Comparison(values.assign(**ranks)[order], values.corr(method=tau))  # type: ignore[arg-type] # the stubs know names only
 
 
 def stability(
@@ -128,35 +133,52 @@ def stability(
     Raises
     ------
     ParameterError
-        A number that cannot be; a measure that returns no Series of the same nodes, or NaN.
+        A number that cannot be; a measure that returns no Series of the same nodes, or NaN without noise.
 
     Examples
     --------
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[4.0, 0.0], [4.0, 3.0]], price=1.0, traders=["A", "B"])
     >>> cg.importance.stability(graph, cg.importance.hits, draws=10, rng=0).nodes.round(4)
-             value  rank  mean_change  worst_change
+             value  rank  mean_change  worst_change  undefined
     trader
-    A       0.6038     2          0.0             0
-    B       0.7971     1          0.0             0
+    A       0.6038     2          0.0             0          0
+    B       0.7971     1          0.0             0          0
     """
     check_number("stability", "noise", noise, low=0)
     check_number("stability", "draws", draws, low=1, whole=True)
     draw = np.random.default_rng(rng)
     value = _values(measure, graph)
-    rank = ranking(value)
-    total, worst, kendall = np.zeros(len(rank)), np.zeros(len(rank), dtype=np.int64), []
+    size, kendall = len(value), []
+    total, worst, known = np.zeros(size), np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
     for _ in range(draws):
         factors = np.exp(noise * draw.standard_normal((2, len(graph.assets))))
-        moved = _aligned(
-            _values(measure, graph.with_(price=graph.price * factors[0], depth=graph.depth * factors[1])), value
-        )
-        change = np.abs((ranking(moved) - rank).to_numpy())
-        total += change
-        worst = np.maximum(worst, change)
-        kendall.append(value.corr(moved, method="kendall"))
-    nodes = pd.DataFrame({"value": value, "rank": rank}).assign(mean_change=total / draws, worst_change=worst)
+        noisy = graph.with_(price=graph.price * factors[0], depth=graph.depth * factors[1])
+        moved = _aligned(_values(measure, noisy, gaps=True), value)
+        there = moved.notna().to_numpy()
+        change = np.abs((ranking(moved[there]) - ranking(value[there])).to_numpy())
+        total[there] += change
+        worst[there] = np.maximum(worst[there], change)
+        known += there
+        kendall.append(tau(value[there], moved[there]))
+    mean = np.divide(total, known, out=np.full(size, np.nan), where=known > 0)
+    nodes = pd.DataFrame({"value": value, "rank": ranking(value)})
+    nodes = nodes.assign(mean_change=mean, worst_change=worst, undefined=draws - known)
     return Stability(nodes, pd.Series(kendall, index=pd.RangeIndex(draws, name="draw"), name="kendall"))
+
+
+def tau(values: ArrayLike, others: ArrayLike) -> float:
+    """Return Kendall's tau-b; values that are all equal rank nobody: 1 if both are such, 0 if one is.
+
+    Examples
+    --------
+    >>> rising, flat = np.array([1.0, 2.0]), np.ones(2)
+    >>> tau(rising, 2.0 * rising), tau(rising, flat), tau(flat, flat)
+    (1.0, 0.0, 1.0)
+    """
+    pair = np.asarray(values), np.asarray(others)
+    equal = [bool((each == each[:1]).all()) for each in pair]
+    return float(all(equal)) if any(equal) else float(stats.kendalltau(*pair).statistic)
 
 
 def ranking(values: "pd.Series[float]") -> "pd.Series[int]":
@@ -170,13 +192,13 @@ def ranking(values: "pd.Series[float]") -> "pd.Series[int]":
     return values.rank(method="min", ascending=False).astype(np.int64)
 
 
-def _values(measure: "pd.Series[float] | Measure", graph: ExposureGraph) -> "pd.Series[float]":
+def _values(measure: "pd.Series[float] | Measure", graph: ExposureGraph, *, gaps: bool = False) -> "pd.Series[float]":
     series = measure(graph) if callable(measure) else measure
     if not isinstance(series, pd.Series) or series.index.has_duplicates:
         raise ParameterError(f"{measure!r:.60} is no Series with one value a label, nor a function that returns one")
-    gaps = series.index[series.isna()]
-    if len(gaps):
-        raise ParameterError(f"measure {series.name!r} is NaN at {gaps[:3].tolist()}; drop or fill these first")
+    missing = series.index[series.isna()]
+    if len(missing) and not gaps:
+        raise ParameterError(f"measure {series.name!r} is NaN at {missing[:3].tolist()}; drop or fill these first")
     return series
 
 
