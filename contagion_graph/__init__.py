@@ -50,6 +50,7 @@ _HOME = {
     "exposure_to_traders": "exposure.pairs",
     "SolvencyMonitor": "collateral.monitor",
     "SumTree": "collateral.proof",
+    "reconstruct": "reconstruct",
     "EisenbergNoe": "clearing.eisenberg_noe",
     "RogersVeraart": "clearing.rogers_veraart",
     "ClearingResult": "clearing.result",

@@ -198,6 +198,11 @@ class ObligationNetwork(NetworkExports):
         """What others in the network owe to each node, sum_j L_ji, shape (n,) [currency]."""
         return _read_only(self.obligations.sum(axis=0))
 
+    @cached_property
+    def debtors(self) -> FloatArray:
+        """How many debtors each node has in the network, each rank counted apart, shape (n,)."""
+        return _read_only(sum(np.bincount(rank.indices, minlength=len(self.nodes)) for rank in self.ranks))
+
     @property
     def equity(self) -> "pd.Series[float]":
         """Equity when everything due is paid, E = external assets + claims - external liabilities - owed [currency].

@@ -14,7 +14,7 @@ NAMES = {
     *("OrderBookImpact", "ParameterError"),
     *("ProRata", "RepayAndSeize", "Solution", "SquareRootImpact", "Status", "TableError", "TargetMargin"),
     "UnusedColumnWarning",
-    *("ClearingEquilibria", "ClearingResult", "EisenbergNoe", "RogersVeraart"),
+    *("ClearingEquilibria", "ClearingResult", "EisenbergNoe", "RogersVeraart", "reconstruct"),
     *("EventError", "SolvencyMonitor", "SumTree"),
     *("blame", "critical_notional", "paths", "spectral_radius"),
     *("direct_exposure", "exposure_curve", "exposure_to_traders"),

@@ -6,9 +6,7 @@ ever go down; within given pieces a payment is max(0, what is left for the tier)
 and only go up; within given pieces a payment is min(what is left, what is due).
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -86,22 +84,17 @@ class Partial:
         among.data *= self.kept[some][among.indices]
         return NonnegativeSystem(among.T)
 
-    @cached_property
-    def noise(self) -> FloatArray:
-        """What rounding may do to the sum of what a node receives, shape (n,)."""
-        payers = sum(np.bincount(tier.indices, minlength=self.system.external.size) for tier in self.system.tiers)
-        return EPS * (payers + 8.0) * self.system.scale
-
     def error(
         self, equations: NonnegativeSystem, some: BoolArray, part: FloatArray, left: FloatArray
     ) -> FloatArray | None:
         """Return bounds on the errors of the assets that these parts lead to; None where none can be proven."""
-        of_part = equations.error_of(part[some], left[some], self.noise[self.rows[some]])
+        of_part = equations.error_of(part[some], left[some], self.system.noise[self.rows[some]])
         if of_part is None:
             return None
         spread = np.zeros(part.size)
         spread[some] = of_part
-        return self.received(spread) + self.noise
+        rounding: FloatArray = self.received(spread + 4.0 * EPS * np.abs(part)) + self.system.noise
+        return rounding
 
 
 class State(NamedTuple):
@@ -126,18 +119,21 @@ def _by_pieces(system: System, *, from_above: bool) -> Clearing:
 
     The error is bounded if no piece was chosen, or kept, by less than the error of the assets that decided it.
     """
-    solve, further = (_down, np.minimum) if from_above else (_up, np.maximum)
+    solve, further, steps = (_down, np.minimum, 2) if from_above else (_up, np.maximum, 1)
     top, n = 2 * len(system.tiers), system.external.size
-    places = partial(_places, system, from_above)
-    place = np.full(n, top) if from_above else places(system.external)
+    place = np.full(n, top) if from_above else system.places(np.arange(n), system.external)
     state = solve(system, place)
     wave, moved, proven = np.zeros(n, dtype=np.int32), place, True
 
     def change(_: int) -> tuple[float, bool]:
         nonlocal moved, proven
-        moved = further(place, places(state.assets))
-        proven = proven and _certain(state, lambda assets: further(place, places(assets)))
-        share = float((moved != place).mean())
+        rows, *variants = _doubtful(system, state)
+        low, now, high = (further(place[rows], system.places(rows, assets)) for assets in variants)
+        moved = place.copy() if from_above else np.full(n, top)
+        moved[rows] = now
+        proven = proven and state.error is not None and np.array_equal(low // steps, high // steps)
+        # from above it makes no difference whether assets reach into a tier
+        share = float(np.count_nonzero(moved // steps != place // steps) / n)
         return share, share == 0.0
 
     def advance(step: int) -> None:
@@ -155,47 +151,61 @@ def _by_pieces(system: System, *, from_above: bool) -> Clearing:
     return Clearing(state.assets, wave, solution)
 
 
-def _places(system: System, from_above: bool, assets: FloatArray) -> Pieces:
-    """Return twice the tier that each node pays in part; from below, one more where assets reach into that tier."""
-    piece, top = system.pieces(assets), len(system.tiers)
-    if from_above:
-        return 2 * piece
-    left = system.available(assets, piece == top) - system.lower[piece, np.arange(piece.size)]
-    place: Pieces = 2 * piece + ((left > TIE * system.scale) & (piece < top))
-    return place
-
-
-def _certain(state: State, choose: Callable[[FloatArray], Pieces]) -> bool:
-    if state.error is None:
-        return False
-    return np.array_equal(choose(state.assets + state.error), choose(state.assets - state.error))
+def _doubtful(system: System, state: State) -> tuple[Pieces, FloatArray, FloatArray, FloatArray]:
+    """Return the nodes that may be unable to pay everything, and their assets: at least, about, and at most."""
+    error = 0.0 if state.error is None else state.error
+    rows = np.flatnonzero(~system.solvent(state.assets - error))
+    about = state.assets[rows]
+    error = np.zeros(rows.size) if state.error is None else state.error[rows]
+    return rows, about - error, about, about + error
 
 
 def _down(system: System, place: Pieces) -> State:
     """Return the assets when every node pays max(0, what is left for the tier) of its piece: they are unique.
 
-    Parts enter the linear system when something is left for them; each solution shows all that have to enter next.
+    That something is left is first guessed from the assets before, which were no lower. Where the guess fails, parts
+    enter the linear system when something is left for them: each solution shows all that have to enter next.
     """
-    piece, top, n = place // 2, len(system.tiers), place.size
-    parts = Partial(system, piece, (piece < top) | (system.holdings is not None))
-    unpaid = parts.received(parts.due)
+    piece, top = place // 2, len(system.tiers)
+    owners = (piece == top) & (system.holdings is not None)
+    parts = Partial(system, piece, owners | (piece < top))
+    if parts.rows.size == 0:
+        return State(system.external + system.claims, system.noise)
+    base = system.claims - parts.received(parts.due)
     for tier in range(1, top):
-        unpaid += system.tiers[tier][piece < tier].sum(axis=0)
-    base = system.claims - unpaid
+        junior = parts.rows[piece[parts.rows] < tier]
+        if junior.size:
+            base -= system.tiers[tier][junior].sum(axis=0)
     left, tie = parts.left(base), TIE * system.scale[parts.rows]
-    part, active = np.zeros(left.size), left > tie
-    inflow = np.zeros(n)
-    error: FloatArray | None = parts.noise
+    guess = (owners | (place % 2 == 1))[parts.rows]
+    part, error = (
+        _entered(parts, guess, left, tie, guessed=True) or _entered(parts, left > tie, left, tie) or _none(parts)
+    )
+    return State(system.external + base + parts.received(part), error)
+
+
+def _none(parts: Partial) -> tuple[FloatArray, FloatArray | None]:
+    return np.zeros(parts.rows.size), parts.system.noise
+
+
+def _entered(
+    parts: Partial, active: BoolArray, left: FloatArray, tie: FloatArray, *, guessed: bool = False
+) -> tuple[FloatArray, FloatArray | None] | None:
+    """Return what the active nodes pay, and all that have to enter; None where nobody does or a guess fails."""
+    part, active = np.zeros(left.size), active.copy()
     while active.any():
         equations = parts.equations(active)
-        part[active] = equations.solve(left[active])
-        inflow = parts.received(part)
-        entering = ~active & (left + parts.kept * inflow[parts.rows] > tie)
+        try:
+            part[active] = equations.solve(left[active])
+        except RuntimeError:  # exactly singular: a group that owes only to itself and has less than nothing
+            return None
+        if guessed and ((part < -tie) | ((part > parts.due + tie) & (parts.due > 0.0))).any():
+            return None
+        entering = ~active & (left + parts.kept * parts.received(part)[parts.rows] > tie)
         if not entering.any():
-            error = parts.error(equations, active, part, left)
-            break
+            return part, parts.error(equations, active, part, left)
         active |= entering
-    return State(system.external + base + inflow, error)
+    return None
 
 
 def _up(system: System, place: Pieces) -> State:

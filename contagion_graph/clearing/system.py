@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from contagion_graph.obligations import ObligationNetwork
+from contagion_graph.solvers.linear import EPS
 from contagion_graph.tables.schema import BoolArray, FloatArray
 
 TIE = 1e-13  # of its balance sheet: a node whose assets fall short by no more counts as solvent
@@ -28,6 +29,8 @@ class System:
         d^t: all that a node owes in this tier, to nodes and outside [currency].
     claims : ndarray, shape (n,)
         What a node receives if everybody pays [currency].
+    noise : ndarray, shape (n,)
+        What rounding may do to the sum of all that a node receives [currency].
     holdings : csr_array, shape (n, n), or None
         Theta: the share of the row's equity that the column holds.
     alpha, beta : float
@@ -38,19 +41,18 @@ class System:
     tiers: tuple[sparse.csr_array, ...]
     due: FloatArray
     claims: FloatArray
+    noise: FloatArray
     holdings: sparse.csr_array | None
     alpha: float
     beta: float
 
     @cached_property
-    def upper(self) -> FloatArray:
-        """What is due in each tier and those before it, shape (T, n)."""
-        return np.cumsum(self.due, axis=0)
-
-    @cached_property
     def lower(self) -> FloatArray:
         """What is due before each tier, the owners' too, shape (T + 1, n)."""
-        return np.concatenate([np.zeros((1, self.external.size)), self.upper])
+        sums = np.zeros((len(self.due) + 1, self.external.size))
+        for tier, due in enumerate(self.due):
+            np.add(sums[tier], due, out=sums[tier + 1])
+        return sums
 
     @property
     def total(self) -> FloatArray:
@@ -67,19 +69,32 @@ class System:
 
     def solvent(self, assets: FloatArray) -> BoolArray:
         """Say which nodes can pay all that is due."""
-        enough: BoolArray = assets >= self.total - TIE * self.scale
+        enough: BoolArray = assets >= self.enough
         return enough
+
+    @cached_property
+    def enough(self) -> FloatArray:
+        """The assets from which on a node counts as solvent, shape (n,)."""
+        return self.total - TIE * self.scale
 
     def available(self, assets: FloatArray, solvent: BoolArray) -> FloatArray:
         """Return what there is to pay with: all assets, or what a default leaves of them."""
         left = self.alpha * self.external + self.beta * (assets - self.external)
         return np.where(solvent, assets, left)
 
-    def pieces(self, assets: FloatArray) -> Pieces:
-        """Return the tier that each node pays in part: T where it can pay everything."""
-        solvent = self.solvent(assets)
-        covered = self.available(assets, solvent) >= self.upper - TIE * self.scale
-        return np.where(solvent, len(self.tiers), np.minimum(covered.sum(axis=0), len(self.tiers) - 1))
+    def places(self, rows: Pieces, assets: FloatArray) -> Pieces:
+        """Return twice the tier that some nodes pay in part, and one more where their assets reach into that tier.
+
+        A node that can pay everything is at 2 T, the place of its owners.
+        """
+        external, tie = self.external[rows], TIE * self.scale[rows]
+        left = self.alpha * external + self.beta * (assets - external)
+        piece = np.zeros(rows.size, dtype=np.int64)
+        for upper in self.lower[1:-1]:
+            piece += left >= upper[rows] - tie
+        reach = left - self.lower[piece, rows] > tie
+        place: Pieces = np.where(assets >= self.enough[rows], 2 * len(self.tiers), 2 * piece + reach)
+        return place
 
     def shares(self, assets: FloatArray) -> FloatArray:
         """Return which share of each tier is paid, shape (T, n); 1 where nothing is due."""
@@ -120,4 +135,5 @@ def system_of(
     elif outside.any():
         tiers, due = (sparse.csr_array(tiers[0].shape), *tiers), [outside, *due]
     external = np.maximum(network.external_assets - losses, 0.0)
-    return System(external, tiers, np.array(due), network.claims, network.equity_holdings, alpha, beta)
+    noise = EPS * (network.debtors + 8.0) * (network.claims + external)
+    return System(external, tiers, np.array(due), network.claims, noise, network.equity_holdings, alpha, beta)

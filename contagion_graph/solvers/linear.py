@@ -11,6 +11,7 @@ from scipy.sparse.linalg import LinearOperator, gmres, splu
 from contagion_graph.tables.schema import FloatArray
 
 DIRECT = 1000  # nodes that branch on cycles, up to which a factorisation is always affordable
+TERMS = 40  # of the series: so many products cost less than one factorisation
 RESTART, CYCLES, REFINEMENTS = 40, 25, 60  # of GMRES
 EPS = float(np.finfo(np.float64).eps)
 
@@ -62,8 +63,14 @@ class NonnegativeSystem:
         return splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
 
     def solve(self, right: FloatArray) -> FloatArray:
-        """Return x as close as rounding allows, whatever the method; `error_of` says how close."""
-        x: FloatArray = self._factors.solve(right) if self.direct else self._krylov(right, np.zeros_like(right), 1e-10)
+        """Return x as close as rounding allows, whatever the method; `error_of` says how close.
+
+        The series f + A f + A^2 f + ... where few terms do, else a factorisation where it stays sparse, else GMRES.
+        """
+        x = self._series(right)
+        if x is not None:
+            return x
+        x = self._factors.solve(right) if self.direct else self._krylov(right, np.zeros_like(right), 1e-10)
         for _ in range(REFINEMENTS):
             left, noise = self._residual(x, right)
             if (np.abs(left) <= 4.0 * noise).all():
@@ -83,14 +90,25 @@ class NonnegativeSystem:
         """
         left, noise = self._residual(x, right)
         target = np.abs(left) + noise + uncertain + np.finfo(np.float64).tiny
-        if self.direct:
+        v = self._series(target)
+        if v is None and self.direct:
             v = self._factors.solve(target)
-        else:
+        if v is None:
             target = np.full_like(target, target.max())
             v = self._krylov(target, np.zeros_like(target), 1e-2)
         image = v - self.transfer @ v
         share = float(np.min(image / target, initial=1.0)) * (1.0 - 1e-6)  # the image itself is rounded
         return v / share if share > 0.0 and (v >= 0.0).all() else None
+
+    def _series(self, right: FloatArray) -> FloatArray | None:
+        """Return the sum of A^k f where it comes to rest within a few terms."""
+        x, term = right.copy(), right
+        for _ in range(TERMS):
+            term = self.transfer @ term
+            x += term
+            if (np.abs(term) <= 0.5 * EPS * np.abs(x)).all():
+                return x
+        return None
 
     def _residual(self, x: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return right - (I - A) x, and a bound on what rounding does to it."""
