@@ -84,3 +84,19 @@ class Watch(NamedTuple):
     price: Array
     low_top: Array  # the highest low of each asset (rows) in each block of accounts (columns)
     high_top: Array  # the lowest high
+
+
+class Links(NamedTuple):
+    """Whose distress reaches whom: the cells of Lambda (creditors x debtors), shares of the creditor's equity."""
+
+    indptr: Array
+    indices: Array
+    share: Array
+
+
+class Passing(NamedTuple):
+    """How much of its stress a node passes on: g(h) = h exp(alpha (h - 1)) up to 1, or 1 from a threshold on."""
+
+    alpha: float
+    threshold: Array  # stress from which a node passes on everything (n); empty: g as above
+    once: bool  # whether a node passes on only what it has lost when distress first reaches it
