@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+GONE = 1.0 - 1e-12  # equity counts as gone when so much of it is lost
 
 
 # numba's cache files on users' disks name these classes: a renamed one could not be loaded there

@@ -17,9 +17,8 @@ import numpy as np
 from numba import njit, prange
 
 from contagion_graph.kernels.compiling import one_or_many
-from contagion_graph.state import Array, Links, Passing
+from contagion_graph.state import GONE, Array, Links, Passing
 
-GONE = 1.0 - 1e-12  # equity counts as gone at this stress
 WORTH_DROPPING = 0.6  # others drop out of the arrays when so few of the rows are still in play
 
 
@@ -72,7 +71,7 @@ def _follow(
     n = level.size
     rise, earlier, done = np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)
     rows, count, packed = np.arange(n), n, False
-    kept = Links(np.empty(0, links.indptr.dtype), np.empty(0, links.indices.dtype), np.empty(0))
+    kept = Links(np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0))
     rounds, compared, climbed = 0, 0, 0.0
     while True:
         ratio = _look(passing, level, share, wave, (rise, earlier, done), rows[:count], rounds + 1)
@@ -81,16 +80,21 @@ def _follow(
             return
         if 2 * rounds >= 3 * compared:
             earlier[:], compared, climbed = rise, rounds, 0.0
-        climbed += _pull(kept if packed else links, rise, level, done, rows[:count])
         rounds += 1
-        alive, cells = _in_play(kept if packed else links, done, rows[:count])
+        if packed:  # `links` cannot be written to and so is of another kind than `kept`
+            climbed += _pull(kept, rise, level, done, rows[:count])
+        else:
+            climbed += _pull(links, rise, level, done, rows[:count])
+        alive = count - int(np.count_nonzero(done[rows[:count]]))
         if alive < WORTH_DROPPING * count:
-            if not packed:
-                kept = Links(
-                    np.empty(alive + 1, links.indptr.dtype), np.empty(cells, links.indices.dtype), np.empty(cells)
-                )
-            _drop(kept if packed else links, kept, rise, done, rows[:count])
-            count, packed = alive, True
+            if packed:
+                _drop(kept, kept, rise, done, rows[:count])
+            else:
+                cells = _cells_in_play(links, done)
+                kept = Links(np.empty(alive + 1, np.int64), np.empty(cells, np.uint32), np.empty(cells))
+                _drop(links, kept, rise, done, rows)
+                packed = True
+            count = alive
 
 
 @njit(cache=True)
@@ -143,22 +147,21 @@ def _pull(links: Links, rise: Array, level: Array, done: Array, rows: Array) -> 
 
 
 @njit(cache=True)
-def _in_play(links: Links, done: Array, rows: Array) -> tuple[int, int]:
-    """Return how many rows are in play, and how many cells they have."""
-    alive, cells = 0, 0
-    for k in range(rows.size):
-        if not done[rows[k]]:
-            alive += 1
-            cells += links.indptr[k + 1] - links.indptr[k]
-    return alive, cells
+def _cells_in_play(links: Links, done: Array) -> int:
+    """Return how many cells the rows in play have."""
+    cells = 0
+    for node in range(done.size):
+        if not done[node]:
+            cells += links.indptr[node + 1] - links.indptr[node]
+    return cells
 
 
 @njit(cache=True)
 def _drop(links: Links, kept: Links, rise: Array, done: Array, rows: Array) -> None:
     """Copy the rows and columns still in play, in order and perhaps in place."""
-    count, cells, first = 0, 0, np.intp(links.indptr[0])
+    count, cells, first = 0, 0, links.indptr[0]
     for k in range(rows.size):
-        node, last = rows[k], np.intp(links.indptr[k + 1])
+        node, last = rows[k], links.indptr[k + 1]
         if done[node]:
             rise[node] = 0.0
         else:

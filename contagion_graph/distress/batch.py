@@ -1,0 +1,302 @@
+"""Many cases of distress in one pass: every default, uniform shocks, any list of shocks; memory stays bounded."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.distress.model import DistressModel, given_losses
+from contagion_graph.distress.result import Ends
+from contagion_graph.errors import ConvergenceError, Faults, ParameterError
+from contagion_graph.obligations import ObligationNetwork
+from contagion_graph.solvers.solution import Solution, Status
+from contagion_graph.tables.schema import FloatArray, IntArray, Number
+from contagion_graph.tables.vectors import row_of, vector
+
+NUMBERS = 2_000_000  # that a block of cases may hold in one array
+COLUMNS = (
+    *("given_stress", "stress", "additional_stress", "given", "limited_loss"),
+    *("loss", "defaults", "additional_defaults", "rounds", "error_bound"),
+)
+
+
+def single_defaults(
+    network: ObligationNetwork, model: DistressModel, *, nodes: Iterable[object] | None = None, weights: Any = None
+) -> pd.DataFrame:
+    """Return what follows when each node in turn loses all its equity, the others nothing.
+
+    All cases are followed in one pass, in blocks; each of them is, to the last bit, the case that `model.run` follows.
+
+    Parameters
+    ----------
+    network : ObligationNetwork
+        The network before the losses.
+    model : DistressModel
+        `DebtRank`, `Furfine`, `ThresholdCascade` or `NetworkValuation`.
+    nodes : iterable of labels, optional
+        Whose defaults to follow; None: every node's.
+    weights : number, mapping or Series by node (others 0), or array_like of shape (n,), optional
+        >= 0: how much the stress of each node counts; None: its positive equity. They are scaled to sum to 1.
+
+    Returns
+    -------
+    DataFrame
+        One row a node that defaults: given_stress = w_i; stress = sum_j w_j min(1, h_j), nodes that take no part left
+        out; additional_stress, what it is above the given stress; given, limited_loss (nobody loses more than its
+        equity), loss (losses beyond equity too) [currency]; defaults (nodes whose equity is gone) and
+        additional_defaults (those among them that were not given); rounds; error_bound of the stress of a node. Where
+        a model has stress without any loss, that is deducted. Rows of nodes without positive equity are NaN.
+
+    Raises
+    ------
+    ParameterError, TableError
+        No network, no model, an unknown node, or weights that are all 0.
+    ConvergenceError
+        A case whose stress is not as exact as the model's `tol` asks.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> network = cg.ObligationNetwork.from_arrays(
+    ...     [[0, 10, 3], [1, 0, 2], [0, 3, 0]], external_assets=[14, 0, 0], external_liabilities=[0, 5, 0],
+    ...     nodes=["a", "b", "c"],
+    ... )
+    >>> table = cg.single_defaults(network, cg.DebtRank(), weights={"a": 10, "b": 100, "c": 30})
+    >>> table[["given_stress", "additional_stress", "additional_defaults"]].round(4)
+       given_stress  additional_stress  additional_defaults
+    node
+    a        0.0714             0.9286                  2.0
+    b        0.7143             0.2500                  1.0
+    c        0.2143             0.7500                  1.0
+    """
+    chosen = chosen_nodes(network, "single_defaults", nodes)
+    equity = _equity(network)
+    blocks = (_defaults(equity, some) for some in _in_blocks(chosen, network))
+    table = _follow_all(network, model, blocks, weights)
+    table.index = network.nodes[chosen].rename("node")
+    table[equity[chosen] <= 0.0] = np.nan
+    return table
+
+
+def uniform_shocks(
+    network: ObligationNetwork, model: DistressModel, sizes: Iterable[float], *, weights: Any = None
+) -> pd.DataFrame:
+    """Return what follows when every node loses the same share of its equity, for several shares.
+
+    Parameters
+    ----------
+    network, model, weights
+        As in `single_defaults`.
+    sizes : iterable of float
+        Shares of positive equity, >= 0.
+
+    Returns
+    -------
+    DataFrame
+        One row a size, columns as in `single_defaults`.
+
+    Raises
+    ------
+    ParameterError, TableError, ConvergenceError
+        As in `single_defaults`.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> network = cg.ObligationNetwork.from_arrays([[0, 6], [0, 0]], external_assets=[9, 4], nodes=["A", "B"])
+    >>> cg.distress.uniform_shocks(network, cg.DebtRank(), [0.1, 0.2])["stress"].round(4).to_dict()
+    {0.1: 0.1462, 0.2: 0.2923}
+    """
+    index = pd.Index(list(sizes), name="size", dtype=np.float64)
+    table = many_shocks(network, model, shocks=index.tolist(), weights=weights)
+    table.index = index
+    return table
+
+
+def many_shocks(
+    network: ObligationNetwork,
+    model: DistressModel,
+    *,
+    shocks: Any = None,
+    losses: Any = None,
+    weights: Any = None,
+) -> pd.DataFrame:
+    """Return what follows from each of several shocks, all followed in one pass.
+
+    Parameters
+    ----------
+    network, model, weights
+        As in `single_defaults`.
+    shocks, losses : mapping name -> shock, or iterable of shocks
+        Each shock as `model.run` takes it: shares of equity (`shocks`) or currency (`losses`); one of the two. A matrix
+        or a DataFrame has a case a row.
+
+    Returns
+    -------
+    DataFrame
+        One row a shock, by name or number, columns as in `single_defaults`.
+
+    Raises
+    ------
+    ParameterError, TableError, ConvergenceError
+        As in `single_defaults`; both or neither of shocks and losses.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> network = cg.ObligationNetwork.from_arrays([[0, 6], [0, 0]], external_assets=[9, 4], nodes=["A", "B"])
+    >>> cases = {"mild": {"A": 1.0}, "severe": {"A": 3.0}}
+    >>> cg.distress.many_shocks(network, cg.Furfine(), losses=cases)[["given", "loss", "defaults"]]
+            given  loss  defaults
+    case
+    mild      1.0   1.0       0.0
+    severe    3.0   9.0       1.0
+    """
+    if (shocks is None) == (losses is None):
+        raise ParameterError("many_shocks: give either shocks (shares of equity) or losses (currency)")
+    named = _named(losses if shocks is None else shocks)
+
+    def given(case: Any) -> FloatArray:
+        return given_losses(
+            network,
+            "many_shocks",
+            shock=None if shocks is None else named[case],
+            losses=None if losses is None else named[case],
+        )
+
+    blocks = (np.stack([given(case) for case in some]) for some in _in_blocks(list(named), network))
+    table = _follow_all(network, model, blocks, weights)
+    table.index = pd.Index(list(named), name="case")
+    return table
+
+
+def stress_blocks(
+    network: ObligationNetwork, model: DistressModel, *, nodes: Iterable[object] | None = None
+) -> Iterator[pd.DataFrame]:
+    """Yield the stress of every node when each node in turn loses all its equity: the impact matrix, block by block.
+
+    Parameters
+    ----------
+    network, model, nodes
+        As in `single_defaults`. Nodes without positive equity have nothing to lose: their rows are NaN.
+
+    Yields
+    ------
+    DataFrame
+        Rows: some of the nodes that default, in order; columns: all nodes; their stress in [0, 1].
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> network = cg.ObligationNetwork.from_arrays([[0, 6], [0, 0]], external_assets=[9, 12], nodes=["A", "B"])
+    >>> [block.round(3).to_numpy().tolist() for block in cg.distress.stress_blocks(network, cg.DebtRank())]
+    [[[1.0, 0.333], [0.0, 1.0]]]
+    """
+    chosen, equity = chosen_nodes(network, "stress_blocks", nodes), _equity(network)
+    for some in _in_blocks(chosen, network):
+        ends = _followed(network, model, _defaults(equity, some))
+        ends.stress[equity[some] <= 0.0] = np.nan
+        yield pd.DataFrame(ends.stress, network.nodes[some].rename("node"), network.nodes)
+
+
+def _follow_all(
+    network: ObligationNetwork, model: DistressModel, blocks: Iterable[FloatArray], weights: Any
+) -> pd.DataFrame:
+    """Follow blocks of cases, and keep the totals of each case."""
+    weight, equity = _weights(network, weights), _equity(network)
+    rest = _followed(network, model, np.zeros((1, equity.size)))
+    base = _totals(rest, np.zeros((1, equity.size)), weight, equity)
+    tables = []
+    for losses in blocks:
+        ends = _followed(network, model, losses)
+        totals = _totals(ends, losses, weight, equity)
+        for name in ("stress", "limited_loss", "loss", "defaults"):
+            totals[name] = totals[name] - base[name][0]
+        totals["additional_stress"] = totals["stress"] - totals["given_stress"]
+        totals["additional_defaults"] = np.count_nonzero((ends.wave > 1) & (rest.wave == 0), axis=1)
+        tables.append(pd.DataFrame(totals, columns=list(COLUMNS), dtype=np.float64))
+    return pd.concat(tables) if tables else pd.DataFrame(columns=list(COLUMNS), dtype=np.float64)
+
+
+def _totals(ends: Ends, losses: FloatArray, weight: FloatArray, equity: FloatArray) -> dict[str, Any]:
+    """Return the sums over all nodes, one number a case; a matrix product would round by the number of cases."""
+    given = np.divide(losses, equity, out=np.zeros_like(losses), where=equity > 0.0)
+    stress = np.nan_to_num(ends.stress)
+    return {
+        "given_stress": (np.minimum(given, 1.0) * weight).sum(axis=1),
+        "stress": (stress * weight).sum(axis=1),
+        "given": losses.sum(axis=1),
+        "limited_loss": (stress * equity).sum(axis=1),
+        "loss": ends.loss.sum(axis=1),
+        "defaults": np.count_nonzero(ends.wave, axis=1),
+        "rounds": ends.rounds,
+        "error_bound": ends.bound,
+    }
+
+
+def _followed(network: ObligationNetwork, model: DistressModel, losses: FloatArray) -> Ends:
+    """Follow a block of cases, all of which have to be as exact as the model asks."""
+    ends = model.follow(network, losses)
+    if not ends.converged.all():
+        case = int(np.argmin(ends.converged))
+        hit = network.nodes[int(np.argmax(losses[case]))]
+        raise ConvergenceError(
+            f"{type(model).__name__}: the case whose largest loss is that of {hit!r} is not shown to be within tol of "
+            "the exact answer (see distress.spectral_radius); raise tol",
+            Solution(Status.STEP_LIMIT, int(ends.rounds[case]), float(ends.bound[case])),
+        )
+    return ends
+
+
+def chosen_nodes(network: Any, name: str, nodes: Iterable[object] | None) -> IntArray:
+    """Return the positions of some nodes, or of all."""
+    if not isinstance(network, ObligationNetwork):
+        raise ParameterError(f"{name}: network is a {type(network).__name__}; build an ObligationNetwork first")
+    if nodes is None:
+        return np.arange(len(network.nodes), dtype=np.int32)
+    if isinstance(nodes, str):
+        raise ParameterError(f"{name}: nodes={nodes!r} is a text; give a list of nodes")
+    faults = Faults()
+    rows = [row for node in nodes for row in row_of("nodes", node, network.nodes, faults)]
+    faults.raise_if_any()
+    return np.array(rows, dtype=np.int32)
+
+
+def _named(cases: Any) -> dict[Any, Any]:
+    """Return shocks by name, or by number."""
+    if isinstance(cases, pd.DataFrame):
+        return dict(cases.iterrows())
+    return dict(cases.items() if isinstance(cases, Mapping) else enumerate(cases))
+
+
+def _in_blocks(cases: Any, network: ObligationNetwork) -> Iterator[Any]:
+    """Yield as many cases at a time as memory is worth."""
+    size = max(1, NUMBERS // max(len(network.nodes), 1))
+    for start in range(0, len(cases), size):
+        yield cases[start : start + size]
+
+
+def _defaults(equity: FloatArray, nodes: IntArray) -> FloatArray:
+    """Return losses that take all equity of one node a case."""
+    losses = np.zeros((nodes.size, equity.size))
+    losses[np.arange(nodes.size), nodes] = equity[nodes]
+    return losses
+
+
+def _equity(network: ObligationNetwork) -> FloatArray:
+    return np.maximum(network.book_equity, 0.0)
+
+
+def _weights(network: ObligationNetwork, weights: Any) -> FloatArray:
+    """Return the weight of every node in the stress of the system; they sum to 1."""
+    if weights is None:
+        weight: FloatArray = _equity(network)
+    else:
+        faults = Faults()
+        weight = vector("weights", weights, network.nodes, Number("weight", low=0.0), faults)
+        faults.raise_if_any()
+    if not weight.any():
+        raise ParameterError("weights: all are 0; give some node a weight above 0, or positive equity")
+    weight /= weight.sum()
+    return weight
