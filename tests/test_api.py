@@ -10,6 +10,7 @@ import contagion_graph as cg
 NAMES = {
     *("CascadeResult", "CloseFactor", "ConstantProductImpact", "ContagionError", "ContagionWarning"),
     *("ConvergenceError", "ConvergenceWarning", "ExponentialImpact", "ExposureGraph", "FloorExponentialImpact"),
+    *("DebtRank", "DistressResult", "Furfine", "NetworkValuation", "ThresholdCascade", "distress", "single_defaults"),
     *("Equilibria", "FullLiquidation", "LeverageTarget", "LinearImpact", "MarginCascade", "ObligationNetwork"),
     *("OrderBookImpact", "ParameterError"),
     *("ProRata", "RepayAndSeize", "Solution", "SquareRootImpact", "Status", "TableError", "TargetMargin"),
