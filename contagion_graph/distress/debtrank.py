@@ -128,7 +128,7 @@ def propagate(
     initial : ndarray, shape (n,) or (n, b)
         h_0 in [0, 1].
     tol : float
-        It stops when no h can be further than this from the exact one; 0: when nothing changes.
+        It stops when no h can be further than this from the exact one, or when no h changes any more.
     max_steps : int
         Steps after which to give up.
 
@@ -160,7 +160,7 @@ def propagate(
     if not ((level >= 0.0) & (level <= 1.0)).all():
         raise ParameterError("propagate: an initial loss is outside [0, 1]; give shares of equity")
     rise, after, to_come = level, level, level
-    earlier, compared, climbed, bound = level, 0, 0.0, np.inf
+    earlier, compared, climbed, bound = level, 0, float(level.max(initial=0.0)), np.inf
 
     def change(_: int) -> tuple[float, bool]:
         nonlocal after, to_come, bound
@@ -169,7 +169,7 @@ def propagate(
             raise ParameterError("propagate: a loss passed on is below 0 or no number; Lambda must be finite and >= 0")
         after, to_come = np.minimum(level + passed_on, 1.0), np.minimum(passed_on, 1.0 - level)
         bound = _still_to_come(to_come, earlier, climbed)
-        return float(to_come.max(initial=0.0)), bound <= tol
+        return float(to_come.max(initial=0.0)), bound <= tol or bool((after == level).all())
 
     def advance(step: int) -> None:
         nonlocal level, rise, earlier, compared, climbed
