@@ -28,8 +28,7 @@ from real_data import data_folder
 
 import contagion_graph as cg
 
-LARGEST, TICKS = 100, [1, 2, 3, 5, 10, 20, 50, 100]
-COLOURS = {"#000000": "o-", "#0072B2": "s--", "#D55E00": "^-.", "#009E73": "D:", "#CC79A7": "v-"}  # Okabe & Ito
+LARGEST = 100
 
 
 def banks() -> cg.importance.Comparison:
@@ -62,18 +61,10 @@ def ranks(comparison: cg.importance.Comparison) -> pd.DataFrame:
 
 def draw(comparisons: dict[str, cg.importance.Comparison], path: str) -> None:
     """Draw ranks by measure, a line a trader: whoever is first in a measure in colour, the first ten in grey."""
-    figure = Figure(figsize=(11.0, 6.0), layout="constrained")
+    figure = Figure(figsize=(13.0, 6.0), layout="constrained")
     for axes, (title, comparison) in zip(figure.subplots(1, len(comparisons)), comparisons.items(), strict=True):
-        table = ranks(comparison).rename(columns=lambda name: name.replace("_", "\n"))
-        first = table.index[(table == 1).any(axis=1)]
-        axes.plot(table.columns, table.head(10).drop(first, errors="ignore").T, color="0.75", linewidth=1.0)
-        for trader, (colour, style) in zip(first, COLOURS.items(), strict=False):
-            axes.plot(table.columns, table.loc[trader], style, color=colour, label=trader)
-        axes.set(title=title, ylabel="rank (1 = most; equal values share the best)", yscale="log", ylim=(120.0, 0.8))
-        axes.set_yticks(TICKS, TICKS)
-        axes.minorticks_off()
-        axes.legend(title="first in a measure", loc="lower left", fontsize=8)
-    figure.savefig(path, dpi=150)
+        cg.plot.importance(comparison, top=5, ax=axes).set_title(title)
+    cg.plot.save(figure, path)
 
 
 def main(path: str = "who_matters.png") -> None:

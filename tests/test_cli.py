@@ -1,17 +1,30 @@
 """The command line, called as a user calls it."""
 
+import io
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import contagion_graph as cg
+from contagion_graph.cli import progress as progress_module
 from contagion_graph.cli.main import main
+from contagion_graph.cli.progress import progress
 from contagion_graph.io.text import report
 
 RESULT_TABLES = {"summary", "traders", "accounts", "assets", "pools", "rounds"}
+PICTURES = {"graph.gexf", "cascade.gexf", "report.html", "figures"}
+FIGURES = {"cascade", "waterfall", "waterfall-losers", "bipartite", "losses"}
+
+
+class Terminal(io.StringIO):
+    """An error stream that says it is a terminal."""
+
+    def isatty(self) -> bool:  # noqa: D102
+        return True
 
 
 @pytest.fixture
@@ -35,7 +48,15 @@ def test_demo_prints_a_report_and_writes_all_tables(tmp_path: Path, capsys: pyte
     shown = capsys.readouterr().out
     for text in ("500 accounts, 40 assets", "Shock: ETH -30%", "accounts breached, ", "Where the loss comes from"):
         assert text in shown
-    assert {path.stem for path in (tmp_path / "demo").glob("*.csv")} == RESULT_TABLES
+    out = tmp_path / "demo"
+    assert {path.stem for path in out.glob("*.csv")} == RESULT_TABLES
+    assert {path.name for path in out.iterdir() if path.suffix != ".csv"} == PICTURES | {"graph"}
+    assert {path.stem for path in (out / "figures").glob("*.svg")} == FIGURES
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "<td>generate.perpetuals(500, 40, rng=3)</td>" in page
+    assert 'mode="dynamic"' in (out / "cascade.gexf").read_text(encoding="utf-8")
+    assert 'mode="static"' in (out / "graph.gexf").read_text(encoding="utf-8")
+    assert f"Open {out / 'report.html'} in a browser." in shown
     graph = cg.read_tables(tmp_path / "demo" / "graph")
     assert len(graph.accounts) == 500
     traders = pd.read_csv(tmp_path / "demo" / "traders.csv")
@@ -65,7 +86,8 @@ def test_run_is_the_library(folder: Path, capsys: pytest.CaptureFixture[str], tm
     result = model.run(cg.read_tables(folder), {"ETH": -0.05, "BTC": -0.02})
     assert report(result) in capsys.readouterr().out
     assert result.summary()["breached"] > 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"{name}.parquet" for name in RESULT_TABLES}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == PICTURES | {f"{t}.parquet" for t in RESULT_TABLES}
+    assert "<td>the tables in tables</td>" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     accounts = pd.read_parquet(tmp_path / "out" / "accounts.parquet").set_index(["trader", "pool", "subaccount"])
     pd.testing.assert_frame_equal(accounts, result.accounts)
 
@@ -99,6 +121,65 @@ def test_a_mistake_is_one_message_and_exit_code_2(
     assert code == 2
     assert expected in message
     assert message.startswith("contagion-graph: ")
+
+
+def test_quiet_is_quiet_and_writes_all_the_same(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    assert main(["run", str(folder), "--shock", "ETH=-5%", "--quiet", "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == PICTURES | {f"{t}.csv" for t in RESULT_TABLES}
+    assert main(["run", str(tmp_path / "nowhere"), "--quiet"]) == 2
+    assert "is not a folder" in capsys.readouterr().err
+
+
+def test_without_matplotlib_a_run_says_what_it_leaves_out(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    assert main(["run", str(folder), "--shock", "ETH=-5%", "--out", str(tmp_path / "out")]) == 0
+    assert "Figures are left out, in the report too: plots need matplotlib" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == PICTURES - {"figures"} | {
+        f"{t}.csv" for t in RESULT_TABLES
+    }
+
+
+def test_a_large_market_goes_to_gephi_as_its_core(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    assert main(["demo", "--accounts", "2100", "--out", str(tmp_path / "demo")]) == 0
+    assert "(2,000 traders with " in capsys.readouterr().out
+    nodes = (tmp_path / "demo" / "graph.gexf").read_text(encoding="utf-8").count('<node id="trader:')
+    assert 1000 < nodes <= 2000
+
+
+def test_an_interrupted_command_leaves_without_a_traceback(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cg.MarginCascade, "run", interrupted)
+    assert main(["run", str(folder)]) == 130
+    assert capsys.readouterr().err == "contagion-graph: interrupted\n"
+
+
+@pytest.mark.parametrize(("patience", "shown"), [(0.05, True), (60.0, False)])
+def test_a_progress_bar_shows_when_patience_is_over(patience: float, shown: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress_module, "PATIENCE", patience)
+    monkeypatch.setattr(sys, "stderr", stream := Terminal())
+    with progress(3, quiet=False) as step:
+        step("reading")
+        time.sleep(0.5)  # a step that is longer than patience shows while it lasts
+        assert ("reading" in stream.getvalue()) is shown
+        step("cascade")
+    assert ("step 1 of 3" in stream.getvalue()) is shown
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_no_progress_bar_for_the_quiet_and_in_files(terminal: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress_module, "PATIENCE", 0.01)
+    monkeypatch.setattr(sys, "stderr", stream := Terminal() if terminal else io.StringIO())
+    with progress(1, quiet=terminal) as step:
+        step("reading")
+        time.sleep(0.1)
+    assert stream.getvalue() == ""
 
 
 def test_a_missing_folder_is_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

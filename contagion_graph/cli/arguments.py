@@ -1,12 +1,8 @@
-"""What several commands ask for and show."""
+"""What several commands ask for."""
 
 import argparse
 from pathlib import Path
 from typing import Any
-
-from contagion_graph.io.text import report
-from contagion_graph.io.write import write_tables
-from contagion_graph.results import CascadeResult
 
 Commands = Any  # what argparse returns from add_subparsers
 
@@ -17,14 +13,7 @@ def add_folder(command: argparse.ArgumentParser) -> None:
 
 
 def add_output(command: argparse.ArgumentParser) -> None:
-    """Add where and how a command writes its tables."""
-    command.add_argument("--out", type=Path, metavar="DIR", help="write all tables into this folder")
-    command.add_argument("--format", choices=["csv", "parquet"], default="csv", help="default: %(default)s")
-
-
-def show(result: CascadeResult, out: Path | None, format: Any) -> None:  # noqa: A002
-    """Print a result, and write its tables where that is wanted."""
-    print(report(result))
-    if out is not None:
-        paths = write_tables(result, out, format=format)
-        print(f"\nWritten to {out}: {', '.join(path.name for path in paths)}")
+    """Add where and how a command writes what it found, and whether it speaks."""
+    command.add_argument("--out", type=Path, metavar="DIR", help="write tables, graphs, figures and a report there")
+    command.add_argument("--format", choices=["csv", "parquet"], default="csv", help="of tables (default: %(default)s)")
+    command.add_argument("--quiet", action="store_true", help="print nothing but errors, and show no progress")

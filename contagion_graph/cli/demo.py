@@ -5,11 +5,13 @@ import time
 from pathlib import Path
 
 from contagion_graph import generate
-from contagion_graph.cli.arguments import Commands, add_output, show
+from contagion_graph.cli.arguments import Commands, add_output
+from contagion_graph.cli.output import STEPS, say, write
+from contagion_graph.cli.progress import progress
 from contagion_graph.io.write import write_tables
 from contagion_graph.margin.model import MarginCascade
 
-SHOCK = {"ETH": -0.30}
+ASSETS, SHOCK = 40, {"ETH": -0.30}
 MODEL = MarginCascade(penalty=0.01, penalty_to_fund=0.5)
 
 
@@ -23,14 +25,20 @@ def add_to(commands: Commands) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    started = time.perf_counter()
-    graph = generate.perpetuals(options.accounts, 40, rng=options.seed)
-    print(f"A generated venue of perpetuals (seed {options.seed}):\n{graph!r}\n")
-    print(f"Shock: {', '.join(f'{asset} {change:+.0%}' for asset, change in SHOCK.items())}")
-    result = MODEL.run(graph, SHOCK)
-    out = options.out or Path("contagion_demo")
-    show(result, out, options.format)
-    paths = write_tables(graph, out / "graph", format=options.format)
-    print(f"The venue itself: {paths[0].parent}. Try: contagion-graph run {paths[0].parent} --shock BTC=-20%")
-    print(f"{time.perf_counter() - started:.1f} s")
+    started, out = time.perf_counter(), options.out or Path("contagion_demo")
+    with progress(3 + len(STEPS), quiet=options.quiet) as step:
+        step("a venue")
+        graph = generate.perpetuals(options.accounts, ASSETS, rng=options.seed)
+        step("cascade")
+        result = MODEL.run(graph, SHOCK)
+        market = f"generate.perpetuals({options.accounts}, {ASSETS}, rng={options.seed})"
+        said = write(result, out, form=options.format, facts={"market": market, "seed": options.seed}, step=step)
+        step("the venue's tables")
+        write_tables(graph, out / "graph", format=options.format)
+    if not options.quiet:
+        print(f"A generated venue of perpetuals (seed {options.seed}):\n{graph!r}\n")
+        print(f"Shock: {', '.join(f'{asset} {change:+.0%}' for asset, change in SHOCK.items())}")
+        say(result, said)
+        print(f"The venue itself: {out / 'graph'}. Try: contagion-graph run {out / 'graph'} --shock BTC=-20%")
+        print(f"{time.perf_counter() - started:.1f} s")
     return 0

@@ -2,7 +2,9 @@
 
 import argparse
 
-from contagion_graph.cli.arguments import Commands, add_folder, add_output, show
+from contagion_graph.cli.arguments import Commands, add_folder, add_output
+from contagion_graph.cli.output import STEPS, say, write
+from contagion_graph.cli.progress import progress
 from contagion_graph.cli.rules import add_rules, model_of, shock_of
 from contagion_graph.io.read import read_tables
 
@@ -19,7 +21,16 @@ def add_to(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     model, shock = model_of(options), shock_of(options.shock)
-    graph = read_tables(options.folder)
-    print(repr(graph))
-    show(model.run(graph, shock), options.out, options.format)
+    said: list[str] = []
+    with progress(2 + (len(STEPS) if options.out else 0), quiet=options.quiet) as step:
+        step("reading")
+        graph = read_tables(options.folder)
+        step("cascade")
+        result = model.run(graph, shock)
+        if options.out:
+            facts = {"market": f"the tables in {options.folder.resolve().name}"}
+            said = write(result, options.out, form=options.format, facts=facts, step=step)
+    if not options.quiet:
+        print(repr(graph))
+        say(result, said)
     return 0

@@ -44,6 +44,11 @@ def axes(ax: "Axes | None", size: tuple[float, float] = (7.0, 4.0)) -> Any:
     return matplotlib("pyplot").subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
+def figure_of(ax: Any) -> Any:
+    """Return the figure of what a plot returned: of axes, of an array of them, or a figure itself."""
+    return ax if hasattr(ax, "savefig") else np.ravel(ax)[0].figure
+
+
 def style(number: int) -> dict[str, Any]:
     """Return colour, marker and dashes of the line with a number, from 0."""
     kinds = {"color": COLOURS, "marker": MARKERS, "linestyle": DASHES}

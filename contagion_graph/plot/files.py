@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from contagion_graph.plot.canvas import matplotlib
+from contagion_graph.plot.canvas import figure_of, matplotlib
 from contagion_graph.rules.checks import check_choice
 from contagion_graph.tables.files import replacing
 
@@ -50,8 +48,7 @@ def save(ax: Any, path: str | Path, *, dpi: float = 150.0) -> Path:
     """
     path = Path(path)
     check_choice("the ending of path", path.suffix, tuple(NO_DATES))
-    first = ax if hasattr(ax, "savefig") else np.ravel(ax)[0].figure
     form = path.suffix.removeprefix(".")
     with matplotlib("pyplot").rc_context(STABLE), replacing(path) as beside:
-        first.savefig(beside, format=form, dpi=dpi, metadata=NO_DATES[path.suffix])
+        figure_of(ax).savefig(beside, format=form, dpi=dpi, metadata=NO_DATES[path.suffix])
     return path

@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 from contagion_graph import plot
-from contagion_graph.plot.canvas import matplotlib
+from contagion_graph.plot.canvas import figure_of, matplotlib
 from contagion_graph.plot.files import NO_DATES, STABLE
 from contagion_graph.results import CascadeResult
 
@@ -72,12 +72,11 @@ def _html(name: str, figure: Figure, result: CascadeResult) -> str:
 
 def inline_svg(ax: Any, name: str) -> str:
     """Return the figure of some axes as SVG for a page: no prologue, no comments, its ids apart from other figures'."""
-    pyplot = matplotlib("pyplot")
-    first = ax if hasattr(ax, "figure") else ax[0]
+    pyplot, figure = matplotlib("pyplot"), figure_of(ax)
     file = BytesIO()
     with pyplot.rc_context(STABLE):
-        first.figure.savefig(file, format="svg", metadata=NO_DATES[".svg"])
-    pyplot.close(first.figure)
+        figure.savefig(file, format="svg", metadata=NO_DATES[".svg"])
+    pyplot.close(figure)
     svg = file.getvalue().decode()
     svg = re.sub(
         r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg ") :], flags=re.DOTALL
