@@ -49,6 +49,9 @@ _HOME = {
     "look_through": "exposure.units",
     "exposure_to_traders": "exposure.pairs",
     "SolvencyMonitor": "collateral.monitor",
+    "scenarios": "scenarios",
+    "sweep": "scenarios.sweep",
+    "SweepResult": "scenarios.sweep_result",
     "SumTree": "collateral.proof",
     "reconstruct": "reconstruct",
     "EisenbergNoe": "clearing.eisenberg_noe",
@@ -70,6 +73,7 @@ _HOME = {
     "EventError": "errors",
     "ContagionWarning": "errors",
     "ConvergenceWarning": "errors",
+    "CovarianceWarning": "errors",
     "UnusedColumnWarning": "errors",
 }
 __all__ = list(_HOME)

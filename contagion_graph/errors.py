@@ -76,6 +76,10 @@ class ConvergenceWarning(ContagionWarning):
     """A computation stopped before it came to rest, and the caller asked for a warning instead of an error."""
 
 
+class CovarianceWarning(ContagionWarning):
+    """A covariance was not positive semi-definite, and the nearest one that is was taken."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing that is wrong: where, what, which rows, and the way out.

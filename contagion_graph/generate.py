@@ -98,7 +98,7 @@ def perpetuals(
     check_number("perpetuals", "tail", tail, low=0.5, high=10)
     check_number("perpetuals", "leverage", leverage, low=0.1, high=100)
     check_number("perpetuals", "fund_share", fund_share, low=0, high=1)
-    draw = _generator("perpetuals", rng)
+    draw = generator_of("perpetuals", rng)
     assets = perpetual_assets(n_assets)
     capital = _capital(n_accounts, tail, draw)
     makers = np.argsort(-capital)[:2]
@@ -177,7 +177,7 @@ def lending(
     check_number("lending", "tail", tail, low=0.5, high=10)
     check_number("lending", "health", health, low=1.01, high=100)
     check_number("lending", "fund_share", fund_share, low=0, high=1)
-    draw = _generator("lending", rng)
+    draw = generator_of("lending", rng)
     assets = lending_assets(n_assets)
     capital = _capital(n_accounts, tail, draw)
     largest = np.argsort(-capital)[:1]
@@ -214,7 +214,8 @@ def _check_count(owner: str, name: str, value: int, *, low: int, high: int | Non
         raise ParameterError(f"{owner}: {name} is {value!r}; it must be a whole number {span}")
 
 
-def _generator(owner: str, rng: Seed) -> np.random.Generator:
+def generator_of(owner: str, rng: Seed) -> np.random.Generator:
+    """Return the generator of a seed, or the generator itself."""
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:

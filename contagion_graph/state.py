@@ -101,3 +101,42 @@ class Passing(NamedTuple):
     alpha: float
     threshold: Array  # stress from which a node passes on everything (n); empty: g as above
     once: bool  # whether a node passes on only what it has lost when distress first reaches it
+
+
+class Members(NamedTuple):
+    """Whose accounts are whose, and what they are at rest: traders (t + 1; the rows of each), accounts (n each)."""
+
+    first: Array
+    rows: Array
+    cash: Array
+    value: Array
+    base: Array
+    channel: Array
+
+
+class Ends(NamedTuple):
+    """Where a batch of scenarios came to: prices before and after the rounds (m x WIDTH), loss levels (c x WIDTH)."""
+
+    shocked: Array
+    after: Array
+    level: Array
+
+
+class Touched(NamedTuple):
+    """Accounts that a scenario closed or left short: first entry of each account (n + 1), scenario, loss, closed."""
+
+    first: Array
+    scenario: Array
+    loss: Array
+    closed: Array
+
+
+class Tally(NamedTuple):
+    """Sums over scenarios of each trader (t), and its largest losses with their scenarios (t x k)."""
+
+    loss: Array
+    square: Array
+    standalone: Array
+    closed: Array  # how often an account of it was closed whole
+    tail: Array
+    which: Array

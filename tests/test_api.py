@@ -17,6 +17,7 @@ NAMES = {
     "UnusedColumnWarning",
     *("ClearingEquilibria", "ClearingResult", "EisenbergNoe", "RogersVeraart", "reconstruct"),
     *("EventError", "SolvencyMonitor", "SumTree"),
+    *("CovarianceWarning", "SweepResult", "scenarios", "sweep"),
     *("blame", "critical_notional", "paths", "spectral_radius"),
     *("direct_exposure", "exposure_curve", "exposure_to_traders"),
     *("indirect_exposure", "look_through", "marginal_exposure"),

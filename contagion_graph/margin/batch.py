@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from contagion_graph.chunks import WIDTH
+from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.market import Market, Rows
 from contagion_graph.margin.near import NearGraph, NearMarket, TooFarError, WholeBase
@@ -28,12 +29,27 @@ FEW = 0.5  # of all rows; more of them are not worth a copy
 
 
 class Ended(NamedTuple):
-    """A scenario that has come to rest: its number, its path, how it ended, and the rows of the graph on its path."""
+    """A scenario that has come to rest.
+
+    Parameters
+    ----------
+    number : int
+        Its place in the batch.
+    path : Path
+        Its rounds.
+    solution : Solution
+        How it ended.
+    rows : ndarray of int
+        The rows of the graph that are rows of the path.
+    base : ndarray, shape (n,)
+        Weights of all accounts in loss sharing.
+    """
 
     number: int
     path: Path
     solution: Solution
     rows: Rows
+    base: FloatArray
 
 
 class Batches:
@@ -52,20 +68,28 @@ class Batches:
         self.rules, self._ahead = rules, FIRST_AHEAD
         sharing = rules.sharing
         self._same = sharing is None or (isinstance(sharing, ProRata) and sharing.base != "profit")
-        self._base = self._whole(graph.price)
+        self._base, self._first = self._whole(graph.price), 0
         quantity, margin_units = self.graph.quantity.data, self.graph.margin_units.data
         self._slopes = self.graph.cells._replace(quantity=quantity - margin_units)
 
-    def run(self, prices: FloatArray, *, fund: FloatArray | None = None) -> Iterator[Ended]:
+    @property
+    def shared_base(self) -> FloatArray | None:
+        """The weights in loss sharing that hold in all scenarios; None where each has its own."""
+        return self._base.at_rest if self._same else None
+
+    def run(self, prices: FloatArray, *, first: int = 0, fund: FloatArray | None = None) -> Iterator[Ended]:
         """Yield the scenarios as they end, not always in order.
 
         Parameters
         ----------
         prices : ndarray, shape (B, m)
             Shocked prices of at most `WIDTH` scenarios.
+        first : int
+            What the first of them is called where one fails.
         fund : ndarray, shape (v,), optional
             Insurance funds in the place of the graph's.
         """
+        self._first = first
         left, travelled = np.arange(len(prices)), np.zeros(len(prices))
         for ahead in (self._ahead, FARTHER * self._ahead):
             too_far = []
@@ -120,27 +144,30 @@ class Batches:
         whole = self._base if self._same else self._whole(price)
         try:
             market = NearMarket(few, scenario, whole, horizon)
-            return self._played(number, Path(few, scenario, self.rules, self.impact, market), near, fund)
+            path = Path(few, scenario, self.rules, self.impact, market)
+            return Ended(number, path, self._played(number, path, fund), near, whole.at_rest)
         except TooFarError:
             return None
 
     def _on_all(self, number: int, price: FloatArray, fund: FloatArray | None) -> Ended:
         scenario = self._scenario(price, len(self.graph.cash))
-        market = Market(self.graph, scenario, weights(self.graph, scenario, self.rules))
-        path = Path(self.graph, scenario, self.rules, self.impact, market)
-        return self._played(number, path, self.graph.all_rows, fund)
+        base = weights(self.graph, scenario, self.rules)
+        path = Path(self.graph, scenario, self.rules, self.impact, Market(self.graph, scenario, base.copy()))
+        return Ended(number, path, self._played(number, path, fund), self.graph.all_rows, base)
 
     @staticmethod
     def _scenario(price: FloatArray, size: int) -> Scenario:
         return Scenario(price, np.zeros(size), np.zeros(size, dtype=bool))
 
-    @staticmethod
-    def _played(number: int, path: Path, rows: Rows, fund: FloatArray | None) -> Ended:
+    def _played(self, number: int, path: Path, fund: FloatArray | None) -> Solution:
         if fund is not None:
             path.fund = fund.copy()
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, at the next look
-            solution = run_path(path)
-        return Ended(number, path, solution, rows)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, at the next look
+                return run_path(path)
+        except ConvergenceError as error:
+            message = f"scenario {self._first + number} (rows count from 0): {error}"
+            raise ConvergenceError(message, error.solution) from error
 
 
 def _travelled(path: Path) -> float:

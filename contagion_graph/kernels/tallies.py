@@ -1,0 +1,119 @@
+"""What each trader loses over many scenarios: sums, counts, and its largest losses, updated a batch at a time.
+
+A trader's row of the tail is a heap whose first entry is the least of the losses kept; of equal losses that of the
+later scenario is the lesser. So the losses kept are the same whatever the order in which the batches come.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from contagion_graph.chunks import WIDTH
+from contagion_graph.kernels.compiling import one_or_many
+from contagion_graph.state import Array, Cells, Ends, Members, Tally, Touched
+
+
+def add_batch(
+    cells: Cells, members: Members, ends: Ends, touched: Touched, span: tuple[int, int], tally: Tally
+) -> None:
+    """Add the losses of a batch of scenarios to the tally.
+
+    loss_i = sum_j q_ij (p0_j - p'_j) + b_i C ;  standalone_i = min(sum_j q_ij (p0_j - p_j), max(E_i, 0)), of accounts
+    that were neither closed nor short of paying; the losses of the others are given.
+
+    Parameters
+    ----------
+    span : (int, int)
+        The number of the batch's first scenario, and how many it has.
+    """
+    borders = np.linspace(0, tally.loss.size, 65).astype(np.int64)
+    _add(tally.loss.size)(cells, members, ends, touched, span, borders, tally)
+
+
+@one_or_many
+def _add(
+    cells: Cells, members: Members, ends: Ends, touched: Touched, span: tuple[int, int], borders: Array, tally: Tally
+) -> None:
+    for chunk in prange(borders.size - 1):
+        loss, alone, closed = np.empty(WIDTH), np.empty(WIDTH), np.empty(WIDTH, dtype=np.bool_)
+        after, shocked = np.empty(WIDTH), np.empty(WIDTH)
+        for trader in range(borders[chunk], borders[chunk + 1]):
+            loss[:] = 0.0
+            alone[:] = 0.0
+            closed[:] = False
+            for k in range(members.first[trader], members.first[trader + 1]):
+                row = members.rows[k]
+                _values(cells, ends, row, after, shocked)
+                _losses(members, ends, row, after, shocked)
+                for entry in range(touched.first[row], touched.first[row + 1]):
+                    after[touched.scenario[entry]] = touched.loss[entry]
+                    closed[touched.scenario[entry]] |= touched.closed[entry]
+                for b in range(WIDTH):
+                    loss[b] += after[b]
+                    alone[b] += shocked[b]
+            _count(tally, trader, span, loss, alone, closed)
+
+
+@njit(inline="always")
+def _values(cells: Cells, ends: Ends, row: int, after: Array, shocked: Array) -> None:
+    after[:] = 0.0
+    shocked[:] = 0.0
+    for cell in range(cells.indptr[row], cells.indptr[row + 1]):
+        q, column = cells.quantity[cell], cells.indices[cell]
+        for b in range(WIDTH):
+            after[b] += q * ends.after[column, b]
+            shocked[b] += q * ends.shocked[column, b]
+
+
+@njit(inline="always")
+def _losses(members: Members, ends: Ends, row: int, after: Array, shocked: Array) -> None:
+    """Turn values into losses: of the whole cascade, and had nobody reacted."""
+    value, base, channel = members.value[row], members.base[row], members.channel[row]
+    most = max(members.cash[row] + value, 0.0)
+    for b in range(WIDTH):
+        after[b] = value - after[b] + base * ends.level[channel, b]
+        shocked[b] = min(value - shocked[b], most)
+
+
+@njit(inline="always")
+def _count(tally: Tally, trader: int, span: tuple[int, int], loss: Array, alone: Array, closed: Array) -> None:
+    total, square, standalone, count = 0.0, 0.0, 0.0, 0
+    for b in range(span[1]):
+        total += loss[b]
+        square += loss[b] * loss[b]
+        standalone += alone[b]
+        count += closed[b]
+        if tally.tail.shape[1]:
+            _keep(tally.tail[trader], tally.which[trader], loss[b], span[0] + b)
+    tally.loss[trader] += total
+    tally.square[trader] += square
+    tally.standalone[trader] += standalone
+    tally.closed[trader] += count
+
+
+@njit(inline="always")
+def _less(loss: float, scenario: int, other: float, other_scenario: int) -> bool:
+    return loss < other or (loss == other and scenario > other_scenario)
+
+
+@njit(cache=True)
+def _keep(tail: Array, which: Array, loss: float, scenario: int) -> None:
+    """Put a loss in the place of the least one kept, if that is less, and let it sink to where it belongs."""
+    if not _less(tail[0], which[0], loss, scenario):
+        return
+    place, child = 0, 1
+    while child < tail.size:
+        if child + 1 < tail.size and _less(tail[child + 1], which[child + 1], tail[child], which[child]):
+            child += 1
+        if not _less(tail[child], which[child], loss, scenario):
+            break
+        tail[place], which[place] = tail[child], which[child]
+        place, child = child, 2 * child + 1
+    tail[place], which[place] = loss, scenario
+
+
+@njit(cache=True)
+def merge_tails(tally: Tally, other: Tally) -> None:
+    """Keep the largest losses of two tallies in the first."""
+    for trader in range(tally.loss.size):
+        for k in range(other.tail.shape[1]):
+            _keep(tally.tail[trader], tally.which[trader], other.tail[trader, k], other.which[trader, k])

@@ -1,0 +1,131 @@
+"""The covariance of log-returns: estimated from prices, or given, and made fit to draw from."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.errors import CovarianceWarning, ParameterError
+from contagion_graph.rules.checks import check_number
+from contagion_graph.tables.schema import FloatArray
+
+ROUNDING = 1e-10  # a negative eigenvalue of this share of the largest one is rounding
+
+
+def log_returns(prices: pd.DataFrame) -> pd.DataFrame:
+    """Return the log-returns of a table of prices: one row a date, in order, one column an asset.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log_returns(pd.DataFrame({"ETH": [100.0, 110.0, 99.0]})).round(4)["ETH"].tolist()
+    [0.0953, -0.1054]
+    """
+    if not isinstance(prices, pd.DataFrame) or len(prices) < 3:
+        raise ParameterError("prices must be a frame with a row a date and a column an asset, of at least 3 rows")
+    values = prices.to_numpy(dtype=np.float64)
+    wrong = np.argwhere(~(np.isfinite(values) & (values > 0.0)))
+    if len(wrong):
+        row, column = wrong[0]
+        raise ParameterError(
+            f"prices: {values[row, column]:g} at {prices.index[row]!r} for asset {str(prices.columns[column])!r}, and "
+            f"{len(wrong) - 1} more like it; give positive numbers: drop the dates that lack one, or the assets"
+        )
+    return pd.DataFrame(np.diff(np.log(values), axis=0), index=prices.index[1:], columns=prices.columns.map(str))
+
+
+def covariance(prices: pd.DataFrame, *, shrink: bool = True, horizon: int = 1) -> pd.DataFrame:
+    """Estimate the covariance of log-returns from a table of prices.
+
+    S = sum_t (r_t - m)(r_t - m)' / T. Shrunk: (1 - d) S + d mu I, mu = tr(S) / n the mean variance, d the share that is
+    optimal in the mean square: d = min(b, c) / c, c = |S - mu I|^2 / n, b = sum_t |r_t r_t' - S|^2 / (n T^2). It is
+    then never singular.
+
+    Parameters
+    ----------
+    prices : DataFrame
+        One row a date, in order, one column an asset.
+    shrink : bool
+        Shrink it.
+    horizon : int
+        Steps that a scenario covers: the covariance is that of one step times this.
+
+    Returns
+    -------
+    DataFrame, asset x asset
+
+    References
+    ----------
+    Ledoit & Wolf (2004), J. Multivariate Analysis 88(2), section 3.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> prices = pd.DataFrame({"BTC": [100.0, 103.0, 99.0, 101.0], "ETH": [10.0, 10.6, 9.7, 10.1]})
+    >>> covariance(prices, shrink=False).round(5).loc["ETH"].tolist()
+    [0.002, 0.00429]
+    """
+    check_number("covariance", "horizon", horizon, low=1, whole=True)
+    returns = log_returns(prices)
+    centred = returns.to_numpy() - returns.to_numpy().mean(axis=0)
+    sample = centred.T @ centred / len(centred)
+    estimate = _shrunk(centred, sample) if shrink else sample
+    return pd.DataFrame(horizon * estimate, index=returns.columns, columns=returns.columns)
+
+
+def _shrunk(centred: FloatArray, sample: FloatArray) -> FloatArray:
+    steps, n = centred.shape
+    mean_variance = np.trace(sample) / n
+    target = mean_variance * np.eye(n)
+    distance = ((sample - target) ** 2).sum() / n
+    noise = (((centred**2).T @ centred**2).sum() / steps - (sample**2).sum()) / (n * steps)
+    share = min(noise, distance) / distance if distance > 0.0 else 0.0
+    shrunk: FloatArray = (1.0 - share) * sample + share * target
+    return shrunk
+
+
+def root_of(covariance: Any) -> tuple[FloatArray, "pd.Index[str]"]:
+    """Return A with A A' = covariance, its columns from the largest principal component down, and the assets.
+
+    A matrix that is not positive semi-definite is replaced by the nearest one that is (its negative eigenvalues become
+    0), with a `CovarianceWarning`.
+
+    References
+    ----------
+    Higham (1988), Linear Algebra and its Applications 103: the nearest one in the Frobenius norm.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> assets = ["BTC", "ETH"]
+    >>> root, _ = root_of(pd.DataFrame([[0.04, 0.02], [0.02, 0.09]], index=assets, columns=assets))
+    >>> (root @ root.T).round(12).tolist()
+    [[0.04, 0.02], [0.02, 0.09]]
+    """
+    values, assets = _checked(covariance)
+    size, vectors = np.linalg.eigh((values + values.T) / 2.0)
+    if size[0] < -ROUNDING * max(size[-1], 0.0):
+        warnings.warn(
+            f"the covariance is not positive semi-definite: its least eigenvalue is {size[0]:.3g}, its largest "
+            f"{size[-1]:.3g}; the nearest one that is, is used. Estimate it on complete data, or shrink it",
+            CovarianceWarning,
+            stacklevel=3,
+        )
+    root: FloatArray = (vectors * np.sqrt(np.maximum(size, 0.0)))[:, ::-1]
+    return root, assets
+
+
+def _checked(covariance: Any) -> tuple[FloatArray, "pd.Index[str]"]:
+    if not isinstance(covariance, pd.DataFrame) or covariance.empty:
+        raise ParameterError("covariance must be a frame, asset x asset, not empty; see scenarios.draw.covariance")
+    rows, columns = covariance.index.map(str), covariance.columns.map(str)
+    if not rows.equals(columns) or columns.has_duplicates:
+        raise ParameterError("covariance: rows and columns must name the same assets in the same order, each once")
+    values = covariance.to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise ParameterError(f"covariance of {rows[row]!r} and {columns[column]!r} is {values[row, column]}")
+    if not np.allclose(values, values.T, rtol=1e-8, atol=1e-12 * np.abs(values).max()):
+        raise ParameterError("covariance is not symmetric; it must be")
+    return values, columns

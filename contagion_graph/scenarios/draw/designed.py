@@ -1,0 +1,54 @@
+"""Scenarios that are laid out, not drawn."""
+
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.errors import ParameterError
+from contagion_graph.scenarios.frame import scenario_frame
+
+
+def single_asset(assets: Iterable[Any], sizes: Iterable[float]) -> pd.DataFrame:
+    """Return scenarios in which one asset changes and no other: every asset at every size.
+
+    Examples
+    --------
+    >>> single_asset(["BTC", "ETH"], [-0.1, -0.2]).to_numpy().tolist()
+    [[-0.1, 0.0], [-0.2, 0.0], [0.0, -0.1], [0.0, -0.2]]
+    """
+    labels, steps = [str(asset) for asset in assets], np.array(list(sizes), dtype=np.float64)
+    changes = np.kron(np.eye(len(labels)), steps[:, None])
+    return scenario_frame(np.asarray(changes + 0.0, dtype=np.float64), labels)  # no -0.0
+
+
+def grid(changes: Mapping[Any, Iterable[float]]) -> pd.DataFrame:
+    """Return every combination of changes of several assets, the last asset's changing fastest.
+
+    Examples
+    --------
+    >>> grid({"BTC": [0.0, -0.1], "ETH": [-0.2, -0.3]}).to_numpy().tolist()
+    [[0.0, -0.2], [0.0, -0.3], [-0.1, -0.2], [-0.1, -0.3]]
+    """
+    rows = list(product(*changes.values()))
+    return scenario_frame(np.array(rows, dtype=np.float64), [str(asset) for asset in changes])
+
+
+def together(*frames: pd.DataFrame) -> pd.DataFrame:
+    """Return scenarios in which several things happen at once: 1 + change is the product of theirs, row by row.
+
+    Examples
+    --------
+    >>> market, failure = grid({"ETH": [-0.1, 0.1]}), grid({"ETH": [0.0, -1.0]})
+    >>> together(market, failure).round(6)["ETH"].tolist()
+    [-0.1, -1.0]
+    """
+    if not frames or len({len(frame) for frame in frames}) > 1:
+        sizes = ", ".join(str(len(frame)) for frame in frames)
+        raise ParameterError(f"together: frames of {sizes or 'no'} scenarios; give some, with as many each")
+    assets = list(dict.fromkeys(str(asset) for frame in frames for asset in frame.columns))
+    factors = [1.0 + frame.rename(columns=str).reindex(columns=assets, fill_value=0.0).to_numpy() for frame in frames]
+    return scenario_frame(reduce(np.multiply, factors) - 1.0, assets)

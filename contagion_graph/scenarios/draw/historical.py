@@ -1,0 +1,58 @@
+"""Scenarios from what has been: blocks of past returns."""
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.errors import ParameterError
+from contagion_graph.generate import Seed, generator_of
+from contagion_graph.rules.checks import check_number
+from contagion_graph.scenarios.draw.covariance import log_returns
+from contagion_graph.scenarios.frame import scenario_frame
+
+
+def historical(prices: pd.DataFrame, count: int, *, horizon: int = 1, block: int = 5, rng: Seed = None) -> pd.DataFrame:
+    """Draw scenarios from history by a block bootstrap: all assets move as they did on the days that are drawn.
+
+    A scenario is the return over `horizon` steps, put together from blocks of `block` consecutive steps with starts
+    drawn at random; the history goes round. Blocks keep what follows what: a fall after a fall.
+
+    Parameters
+    ----------
+    prices : DataFrame
+        One row a date, in order, one column an asset.
+    count : int
+        Scenarios.
+    horizon : int
+        Steps that a scenario covers.
+    block : int
+        Steps of a block, at most those of the history.
+    rng : None, int, SeedSequence or Generator
+
+    Returns
+    -------
+    DataFrame, scenario x asset
+        Relative price changes.
+
+    References
+    ----------
+    Politis & Romano (1992), in Exploring the Limits of Bootstrap: the circular block bootstrap.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> prices = pd.DataFrame({"BTC": [100.0, 110.0, 99.0], "ETH": [10.0, 12.0, 9.0]})
+    >>> historical(prices, 3, rng=0).round(6).to_numpy().tolist()
+    [[-0.1, -0.25], [-0.1, -0.25], [-0.1, -0.25]]
+    """
+    for name, value in (("count", count), ("horizon", horizon), ("block", block)):
+        check_number("historical", name, value, low=1, whole=True)
+    returns = log_returns(prices)
+    values, block = returns.to_numpy(), min(block, horizon)
+    if block > len(values):
+        raise ParameterError(f"historical: block is {block}, the history has {len(values)} steps; give a shorter one")
+    starts = generator_of("historical", rng).integers(0, len(values), (count, -(-horizon // block)))
+    steps = (starts[:, :, None] + np.arange(block)).reshape(count, -1)[:, :horizon] % len(values)
+    total = np.zeros((count, values.shape[1]))
+    for step in steps.T:
+        total += values[step]
+    return scenario_frame(np.expm1(total), returns.columns)

@@ -1,0 +1,45 @@
+"""Standard normal points: drawn, in antithetic pairs, or from a Sobol sequence."""
+
+from typing import Literal, get_args
+
+import numpy as np
+from scipy import special
+from scipy.stats import qmc
+
+from contagion_graph.rules.checks import check_choice, check_number
+from contagion_graph.tables.schema import FloatArray
+
+Points = Literal["random", "antithetic", "sobol"]
+
+
+def check_points(owner: str, count: int, points: Points) -> None:
+    """Refuse a number of scenarios that is none, and points that do not exist."""
+    check_number(owner, "count", count, low=1, whole=True)
+    check_choice(f"{owner}: points", points, get_args(Points))
+
+
+def normal(count: int, size: int, points: Points, generator: np.random.Generator) -> FloatArray:
+    """Return points of the standard normal distribution, shape (count, size).
+
+    Antithetic: point 2k + 1 is point 2k with its sign changed. Sobol: scrambled, so that estimates are unbiased.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> normal(4, 2, "antithetic", np.random.default_rng(0)).sum(axis=0).tolist()
+    [0.0, 0.0]
+    """
+    if points == "random":
+        return generator.standard_normal((count, size))
+    if points == "antithetic":
+        half = generator.standard_normal((-(-count // 2), size))
+        return np.stack([half, -half], axis=1).reshape(-1, size)[:count]
+    return np.asarray(special.ndtri(uniform(count, size, generator)))
+
+
+def uniform(count: int, size: int, generator: np.random.Generator) -> FloatArray:
+    """Return scrambled Sobol points in the open unit cube, shape (count, size)."""
+    sequence = qmc.Sobol(size, scramble=True, seed=generator)
+    points = sequence.random_base2(max(count - 1, 1).bit_length())[:count]
+    inside: FloatArray = np.clip(points, 2.0**-60, 1.0 - 2.0**-53)
+    return inside

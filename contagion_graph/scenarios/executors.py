@@ -1,0 +1,28 @@
+"""Who does the parts of a sweep: anything that maps."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+
+class Executor(Protocol):
+    """What a sweep asks of whoever does its parts; every `concurrent.futures.Executor` fits.
+
+    `shared` yields the same object for every task, for ever, as `itertools.repeat` does: whoever sends work to other
+    machines sends its first item once. Results come in the order of the tasks.
+    """
+
+    def map(self, function: Callable[[Any, Any], Any], shared: Iterable[Any], tasks: Iterable[Any], /) -> Iterator[Any]:
+        """Return an iterator over function(shared, task) for every task, in their order."""
+
+
+class Here:
+    """Does the parts one after the other, in this process.
+
+    Examples
+    --------
+    >>> from itertools import repeat
+    >>> list(Here().map(pow, repeat(2), [1, 2, 3]))
+    [2, 4, 8]
+    """
+
+    map = map

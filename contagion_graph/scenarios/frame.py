@@ -1,0 +1,61 @@
+"""Scenarios as a labelled frame: one row a scenario, one column an asset, relative price changes of at least -1."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.errors import Faults, ParameterError, nearest
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.tables.schema import FloatArray
+from contagion_graph.tables.vectors import label_text, text_index
+
+REMEDY = "Give finite relative changes of at least -1: -0.3 = falls by 30 %."
+
+
+def scenario_frame(changes: FloatArray, assets: Any) -> pd.DataFrame:
+    """Return relative price changes, shape (N, m), as a frame of scenarios."""
+    index = pd.RangeIndex(len(changes), name="scenario")
+    return pd.DataFrame(changes, index=index, columns=pd.Index(assets, name="asset"))
+
+
+def changes_of(scenarios: pd.DataFrame, graph: ExposureGraph) -> pd.DataFrame:
+    """Check scenarios and bring them into the order of a graph's assets; assets that they lack do not change.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[1.0, 1.0]], price=1.0, assets=["BTC", "ETH"])
+    >>> changes_of(pd.DataFrame({"ETH": [-0.3]}), graph).to_numpy().tolist()
+    [[0.0, -0.3]]
+    >>> changes_of(pd.DataFrame({"EHT": [-1.3]}), graph)
+    Traceback (most recent call last):
+    contagion_graph.errors.TableError: 2 faults (rows count from 0):
+      1. scenarios: unknown asset 'EHT' (did you mean 'ETH'?). Use labels of graph.assets.
+      2. scenarios: out of range in 1 row (row 0: asset 'EHT' changes by -1.3). Give finite relative changes of at ...
+    """
+    if not isinstance(scenarios, pd.DataFrame) or scenarios.empty:
+        raise ParameterError("scenarios must be a frame with a row a scenario and a column an asset, not empty")
+    faults, assets, values = Faults(), text_index(scenarios.columns), scenarios.to_numpy(dtype=np.float64)
+    columns = graph.assets.get_indexer(assets)
+    for label in assets[columns < 0]:
+        faults.add("scenarios", f"unknown asset {label!r}{nearest(label, graph.assets)}", "Use labels of graph.assets.")
+    for label in assets[assets.duplicated()]:
+        faults.add("scenarios", f"asset {label!r} has two columns", "Give each asset once.")
+    wrong = np.argwhere(~(np.isfinite(values) & (values >= -1.0)))
+    if len(wrong):
+        examples = [
+            f"{_named(scenarios.index[i], i)}asset {label_text(assets[j])!r} changes by {values[i, j]:g}"
+            for i, j in wrong[:3]
+        ]
+        rows = [int(i) for i, _ in wrong]
+        faults.add_rows("scenarios", "out of range", REMEDY, rows=rows, examples=examples)
+    faults.raise_if_any()
+    changes = np.zeros((len(values), len(graph.assets)))
+    changes[:, columns] = values
+    return pd.DataFrame(changes, index=scenarios.index.rename("scenario"), columns=graph.assets.rename("asset"))
+
+
+def _named(label: Any, row: int) -> str:
+    return "" if label == row else f"scenario {label!r}, "

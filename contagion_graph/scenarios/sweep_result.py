@@ -1,0 +1,277 @@
+"""What a sweep came to: how losses are distributed, over the pool and over its traders."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.errors import ParameterError
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.rules.checks import check_choice, check_number
+from contagion_graph.scenarios.estimates import beyond, mean_interval, share_interval, tail_estimates
+from contagion_graph.scenarios.outcome import COLUMNS
+from contagion_graph.scenarios.running import rerun
+from contagion_graph.scenarios.work import Part, Setting
+from contagion_graph.state import Tally
+from contagion_graph.tables.schema import FloatArray, IntArray
+
+Of = Literal["traders", "assets"]
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SweepResult:
+    """Many scenarios of one graph: the figures of each, and what each trader loses over all of them.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        The positions before the scenarios.
+    model : MarginCascade
+        The model that was run.
+    changes : DataFrame, scenario x asset
+        The scenarios: relative price changes.
+    level : float
+        Of value at risk and expected shortfall.
+    part : Part
+        Numbers in label order.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], margin_long=0.1, cash=[-850.0], assets=["ETH"])
+    >>> shocks = cg.scenarios.draw.single_asset(["ETH"], [-0.01, -0.06, -0.20])
+    >>> result = cg.sweep(cg.MarginCascade(sharing=None), graph, shocks, level=0.5)
+    >>> result
+    <SweepResult: 3 scenarios of 1 trader; expected loss 73.3333, at 50 % VaR 150, ES 150; 2 scenarios close somebody>
+    >>> result.traders[["expected_loss", "closed_share", "expected_shortfall"]].round(4)
+            expected_loss  closed_share  expected_shortfall
+    trader
+    0             73.3333        0.6667               150.0
+    """
+
+    graph: ExposureGraph
+    model: Any
+    changes: pd.DataFrame
+    level: float
+    part: Part
+
+    @cached_property
+    def scenarios(self) -> pd.DataFrame:
+        """One row a scenario.
+
+        loss (over all accounts, net of gains), closed, breached (accounts; closed = wholly), shortfall, fund_used,
+        socialised, uncovered [currency], largest_move (relative change of a price between the shock and the end),
+        rounds, converged.
+        """
+        return pd.DataFrame(self.part.figures, index=self.changes.index, columns=list(COLUMNS))
+
+    @cached_property
+    def price_changes(self) -> pd.DataFrame:
+        """Relative price changes in the end, cascade included: scenario x asset."""
+        changes = self.part.price / self.graph.price - 1.0
+        return pd.DataFrame(changes, index=self.changes.index, columns=self.changes.columns)
+
+    @cached_property
+    def traders(self) -> pd.DataFrame:
+        """One row a trader; every estimate with the ends `_low` and `_high` of its 95 % confidence interval.
+
+        expected_loss, value_at_risk and expected_shortfall at `level` [currency], closed_share (share of the scenarios
+        in which an account of it is closed whole), indirect_share (share of the expected loss that is there only
+        because of the cascade; NaN without a loss).
+        """
+        tally, count = self._tally(), len(self.changes)
+        columns = _interval("expected_loss", *mean_interval(tally.loss, tally.square, count))
+        columns |= _interval("closed_share", *share_interval(tally.closed, count))
+        columns |= tail_estimates(self._largest[0], count, self.level)
+        lost = tally.loss > 0.0
+        share = np.divide(tally.loss - tally.standalone, tally.loss, out=np.full(lost.size, np.nan), where=lost)
+        return pd.DataFrame(columns | {"indirect_share": share}, index=self.graph.traders.rename("trader"))
+
+    def distribution(self, column: str = "loss") -> "pd.Series[float]":
+        """Return mean, value at risk and expected shortfall of a column of `scenarios`, with 95 % intervals.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], assets=["ETH"])
+        >>> shocks = cg.scenarios.draw.single_asset(["ETH"], [-0.1, -0.2, -0.3, -0.4])
+        >>> result = cg.sweep(cg.MarginCascade(), graph, shocks, level=0.75)
+        >>> result.distribution()[["mean", "value_at_risk", "expected_shortfall"]].round(6).to_dict()
+        {'mean': 250.0, 'value_at_risk': 400.0, 'expected_shortfall': 400.0}
+        """
+        values = self._column(column)
+        largest = np.sort(values)[::-1][None]
+        mean = mean_interval(np.array([values.sum()]), np.array([(values**2).sum()]), values.size)
+        estimates = _interval("mean", *mean) | tail_estimates(largest, values.size, self.level)
+        return pd.Series({name: float(each[0]) for name, each in estimates.items()}, name=column)
+
+    def systemic(self, against: str = "loss", *, of: Of = "traders") -> pd.DataFrame:
+        """Return how traders or assets and the pool are bad together.
+
+        With k = N (1 - level), X the losses of one of them (of an asset: by how much its price falls, as a share) and Y
+        a column of `scenarios`: mes = mean of X over the k scenarios with the largest Y; covar = value at risk of Y
+        over the k scenarios with the largest X; delta_covar = covar less the value at risk of Y over all scenarios.
+        covar is NaN where no k scenarios are the worst (the next one is as bad), as for who loses nothing. `mes` of
+        traders runs the k scenarios again.
+
+        Parameters
+        ----------
+        against : str
+            A column of `scenarios`, as loss, shortfall, uncovered.
+        of : {"traders", "assets"}
+            Whose.
+
+        References
+        ----------
+        Acharya, Pedersen, Philippon & Richardson (2017), Review of Financial Studies 30(1): MES. Adrian & Brunnermeier
+        (2016), American Economic Review 106(7): CoVaR, conditional on a loss at the value at risk; here on a loss of at
+        least that, as in Girardi & Ergün (2013), J. Banking & Finance 37(8), less the unconditional value at risk.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[9.0], [-5.0]], price=[10.0], cash=[0.0, 80.0], assets=["ETH"])
+        >>> shocks = cg.scenarios.draw.single_asset(["ETH"], [-0.1, 0.0, 0.1, 0.2])
+        >>> cg.sweep(cg.MarginCascade(), graph, shocks, level=0.75).systemic().round(6)
+                mes  covar  delta_covar
+        trader
+        0       9.0    4.0          0.0
+        1      -5.0   -8.0        -12.0
+        """
+        check_choice("of", of, get_args(Of))
+        pool, count = self._column(against), len(self.changes)
+        k, order = beyond(count, self.level), np.argsort(-self._column(against), kind="stable")
+        if of == "assets":
+            falls = -self.price_changes.to_numpy()
+            mes, index = falls[order[:k]].mean(axis=0), self.graph.assets.rename("asset")
+            which = np.argsort(-falls, axis=0, kind="stable").T[:, : k + 1].astype(np.int32)
+            largest = np.take_along_axis(falls.T, which, axis=1)
+        else:
+            mes, index = self._losses_in(np.sort(order[:k])) / k, self.graph.traders.rename("trader")
+            largest, which = self._largest
+        covar = _conditional(pool, largest, which, k, self.level)
+        columns = {"mes": mes, "covar": covar, "delta_covar": covar - pool[order[k - 1]]}
+        return pd.DataFrame(columns, index=index)
+
+    @cached_property
+    def fund_needed(self) -> pd.DataFrame:
+        """The insurance fund of each pool that suffices in each scenario: scenario x pool [currency].
+
+        The most by which what a pool is asked to pay is ever above what it has received, where every fund pays all.
+        With less, something is socialised or uncovered; with as much, the cascade is that in which the fund pays all.
+        """
+        figures, needed = self.part.figures, self.part.needed.copy()
+        short = np.flatnonzero(figures["socialised"] + figures["uncovered"] > 0.0)
+        if short.size:
+            ample = np.full(len(self.graph.pools), np.inf)
+            needed[short] = rerun(Setting(self.graph, self.model, None, ample), self._price(short)).needed
+        return pd.DataFrame(needed, index=self.changes.index, columns=self.graph.pools.rename("pool"))
+
+    def fund_for(self, probability: float) -> "pd.Series[float]":
+        """Return the least insurance fund of each pool that suffices with a probability, contagion included.
+
+        A larger fund also prevents losses, because less is socialised and fewer members breach. Scenarios in which a
+        fund does not suffice are run again with one that does: what it pays then is what is needed, and any fund of
+        that size gives the same cascade.
+
+        Parameters
+        ----------
+        probability : float
+            In (0, 1]; 1: in all scenarios.
+
+        Returns
+        -------
+        Series by pool [currency]
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[10.0], [1.0]], price=[100.0], margin_long=0.1, cash=[-850.0, 0.0])
+        >>> shocks = cg.scenarios.draw.single_asset(graph.assets, [-0.1, -0.2, -0.3, -0.4])
+        >>> result = cg.sweep(cg.MarginCascade(), graph, shocks)
+        >>> result.fund_for(0.75).round(6).to_dict()
+        {'pool': 150.0}
+        """
+        check_number("fund_for", "probability", probability, low=0, above=True, high=1)
+        ordered = np.sort(self.fund_needed.to_numpy(), axis=0)
+        place = max(math.ceil(probability * len(ordered) - 1e-9), 1) - 1
+        fund = ordered[place] * (1.0 + ROUNDING)  # rounding of its sums shall leave nothing to share
+        return pd.Series(fund, index=self.graph.pools.rename("pool"), name="insurance_fund")
+
+    def worst(self, count: int = 1, *, by: str = "loss") -> pd.DataFrame:
+        """Return the worst scenarios, the worst first: `model.run(graph, result.worst(3).iloc[0])` runs one in full.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], assets=["ETH"])
+        >>> shocks = cg.scenarios.draw.single_asset(["ETH"], [-0.1, -0.3, -0.2])
+        >>> cg.sweep(cg.MarginCascade(), graph, shocks).worst(2)
+        asset     ETH
+        scenario
+        1        -0.3
+        2        -0.2
+        """
+        check_number("worst", "count", count, low=1, whole=True)
+        return self.changes.iloc[np.argsort(-self._column(by), kind="stable")[:count]]
+
+    def to_frames(self) -> dict[str, pd.DataFrame]:
+        """Return all tables with plain columns: scenarios, shocks, distribution, and traders where they were kept."""
+        names = ("loss", "shortfall", "socialised", "uncovered")
+        distribution = pd.DataFrame([self.distribution(name) for name in names]).rename_axis("figure")
+        tables = {"scenarios": self.scenarios, "shocks": self.changes, "distribution": distribution}
+        if self.part.tally is not None:
+            tables["traders"] = self.traders
+        return {name: table.rename_axis(columns=None).reset_index() for name, table in tables.items()}
+
+    def _column(self, name: str) -> FloatArray:
+        check_choice("column", name, COLUMNS)
+        return np.asarray(self.part.figures[name], dtype=np.float64)
+
+    def _price(self, numbers: Any) -> FloatArray:
+        price: FloatArray = self.graph.price * (1.0 + self.changes.to_numpy()[numbers])
+        return price
+
+    def _tally(self) -> Tally:
+        if self.part.tally is None:
+            raise ParameterError("this sweep kept nothing of traders; run it with keep='traders'")
+        return self.part.tally
+
+    def _losses_in(self, numbers: Any) -> FloatArray:
+        """Return the sum of each trader's losses over some scenarios, which are run again."""
+        self._tally()
+        tally = rerun(Setting(self.graph, self.model, 0), self._price(numbers)).tally
+        assert tally is not None
+        return tally.loss
+
+    @cached_property
+    def _largest(self) -> tuple[FloatArray, IntArray]:
+        """The losses kept of each trader, the largest first, and their scenarios, shape (t, K)."""
+        tally = self._tally()
+        order = np.lexsort((tally.which, -tally.tail), axis=1)
+        return np.take_along_axis(tally.tail, order, axis=1), np.take_along_axis(tally.which, order, axis=1)
+
+    def __repr__(self) -> str:
+        s, traders = self.distribution(), len(self.graph.traders)
+        return (
+            f"<SweepResult: {len(self.changes):,} scenarios of {traders:,} trader{'' if traders == 1 else 's'}; "
+            f"expected loss {s['mean']:,.6g}, at {100 * self.level:g} % VaR {s['value_at_risk']:,.6g}, ES "
+            f"{s['expected_shortfall']:,.6g}; {(self.part.figures['closed'] > 0).sum():,} scenarios close somebody>"
+        )
+
+
+def _interval(name: str, value: FloatArray, low: FloatArray, high: FloatArray) -> dict[str, FloatArray]:
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
+
+
+def _conditional(pool: FloatArray, largest: FloatArray, which: IntArray, k: int, level: float) -> FloatArray:
+    """Return the value at risk of Y over the k worst scenarios of each X; NaN where these are not k."""
+    place = k - beyond(k, level)
+    found: FloatArray = np.partition(pool[which[:, :k]], place, axis=1)[:, place]
+    if largest.shape[1] > k:
+        found[largest[:, k - 1] == largest[:, k]] = np.nan
+    return found
