@@ -34,6 +34,7 @@ _HOME = {
     "write_report": "report.page",
     "write_graphml": "io.graphml",
     "write_gephi_csv": "io.gephi_csv",
+    "backbone": "importance.backbone",
     "generate": "generate",
     "named": "margin.named",
     "importance": "importance",

@@ -15,7 +15,7 @@ LAYERS = [
     {"exposure"},
     {"importance"},
     {"scenarios", "collateral", "distributed"},
-    {"io", "backbone", "references"},
+    {"io", "references"},
     {"plot", "report", "cli"},
 ]
 KERNELS = "contagion_graph.kernels."

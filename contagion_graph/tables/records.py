@@ -44,22 +44,25 @@ class PositionRecords:
         np.add.at(sums, self.account, amount)  # np.bincount would first write the rows as 64-bit numbers
         return sums
 
-    def subset(self, rows: Any, columns: Any) -> "PositionRecords":
-        """Return the records of the accounts and assets where these masks hold, renumbered."""
-        keep = rows[self.account] & columns[self.asset]
-        account, asset = (np.cumsum(mask, dtype=np.int32) - 1 for mask in (rows, columns))
+    def of(self, keep: Any) -> "PositionRecords":
+        """Return the records where a mask holds."""
 
         def part(labels: Labels | None) -> Labels | None:
             return None if labels is None else Labels(labels.codes[keep], labels.values)
 
         return replace(
             self,
-            account=account[self.account[keep]],
-            asset=asset[self.asset[keep]],
+            account=self.account[keep],
+            asset=self.asset[keep],
             quantity=self.quantity[keep],
             entry_price=self.entry_price[keep],
             margin=self.margin[keep],
-            own_cash=self.own_cash[rows],
             position=part(self.position),
             kind=part(self.kind),
         )
+
+    def subset(self, rows: Any, columns: Any) -> "PositionRecords":
+        """Return the records of the accounts and assets where these masks hold, renumbered."""
+        kept = self.of(rows[self.account] & columns[self.asset])
+        account, asset = (np.cumsum(mask, dtype=np.int32) - 1 for mask in (rows, columns))
+        return replace(kept, account=account[kept.account], asset=asset[kept.asset], own_cash=self.own_cash[rows])
