@@ -35,6 +35,7 @@ _HOME = {
     "write_graphml": "io.graphml",
     "write_gephi_csv": "io.gephi_csv",
     "backbone": "importance.backbone",
+    "cite": "references",
     "generate": "generate",
     "named": "margin.named",
     "importance": "importance",
