@@ -36,6 +36,7 @@ _HOME = {
     "write_gephi_csv": "io.gephi_csv",
     "backbone": "importance.backbone",
     "cite": "references",
+    "to_latex": "io.latex",
     "generate": "generate",
     "named": "margin.named",
     "importance": "importance",

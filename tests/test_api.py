@@ -24,7 +24,7 @@ NAMES = {
     *("collateral", "generate", "importance", "named", "plot", "read_tables", "write_tables"),
     "MissingExtraError",
     *("write_gexf", "write_report"),
-    *("backbone", "cite", "write_gephi_csv", "write_gexf", "write_graphml"),
+    *("backbone", "cite", "to_latex", "write_gephi_csv", "write_gexf", "write_graphml"),
 }
 
 
