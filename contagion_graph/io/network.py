@@ -100,7 +100,7 @@ def network_of(
     network = _drawn(graph, result, nodes, chosen)
     if top is not None or min_weight is not None:
         least = 0.0 if min_weight is None else min_weight
-        check_number("min_weight", "value", least, low=0)
+        check_number("export", "min_weight", least, low=0)
         network = network.of_edges(network.weight >= least)
     if network.weight.size > LARGEST:
         raise ParameterError(_too_many(network))
@@ -122,7 +122,7 @@ def _chosen(graph: ExposureGraph, result: CascadeResult | None, side: str, top: 
     size = len(graph.assets if side == "assets" else graph.traders)
     if top is None:
         return np.ones(size, dtype=bool)
-    check_number("top", "value", top, low=1, whole=True)
+    check_number("export", "top", top, low=1, whole=True)
     chosen = np.zeros(size, dtype=bool)
     if side == "traders" and result is not None:
         chosen[core_traders(result, top)] = True
@@ -168,7 +168,10 @@ def _projection(graph: ExposureGraph, result: CascadeResult | None, nodes: str, 
     if nodes == "traders":
         side = trader_side(graph, result)
         part = graph if chosen.all() else graph.subset(traders=graph.traders[chosen])
-        cells = sparse.triu(overlap(part, "liquidity"), k=1).tocoo()
+        try:
+            cells = sparse.triu(overlap(part, "liquidity"), k=1).tocoo()
+        except ParameterError as error:
+            raise ParameterError(f"{error}; or keep the core with top=1000") from error
     else:
         side = asset_side(graph, result)
         matrix = overlap(graph, "cosine", of="assets")

@@ -1,0 +1,70 @@
+"""contagion-graph export: the graph in a folder, or a cascade on it, for Gephi and other programs."""
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from contagion_graph.cli.arguments import Commands, add_folder
+from contagion_graph.cli.progress import progress
+from contagion_graph.cli.rules import add_rules, model_of, shock_of
+from contagion_graph.errors import ParameterError
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.io.drawing import Written
+from contagion_graph.io.gephi_csv import write_gephi_csv
+from contagion_graph.io.gexf import Mode, write_gexf
+from contagion_graph.io.graphml import write_graphml
+from contagion_graph.io.layout import Layout
+from contagion_graph.io.network import Nodes
+from contagion_graph.io.read import read_tables
+from contagion_graph.results import CascadeResult
+
+WRITERS = {"gexf": write_gexf, "graphml": write_graphml, "csv": write_gephi_csv}
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
+    export = commands.add_parser("export", help="write the graph in a folder, or a cascade on it, for Gephi")
+    export.set_defaults(command=_export)
+    add_folder(export)
+    export.add_argument("--to", choices=list(WRITERS), default="gexf", help="default: %(default)s")
+    export.add_argument("--out", type=Path, metavar="PATH", help="file, or for csv a folder (default: graph.gexf, ...)")
+    export.add_argument("--nodes", choices=get_args(Nodes), default="bipartite", help="default: %(default)s")
+    export.add_argument("--mode", choices=get_args(Mode), default="static", help="of gexf (default: %(default)s)")
+    export.add_argument("--top", type=int, metavar="N", help="keep so many traders: who close, lose or hold most")
+    export.add_argument("--min-weight", type=float, metavar="W", help="keep edges of at least this weight")
+    export.add_argument("--layout", choices=get_args(Layout), default="rings", help="default: %(default)s")
+    export.add_argument(
+        "--shock", action="append", default=[], metavar="ASSET=CHANGE", help="export the cascade that this sets off"
+    )
+    add_rules(export)
+    export.add_argument("--quiet", action="store_true", help="print nothing but errors, and show no progress")
+
+
+def _export(options: argparse.Namespace) -> int:
+    if options.mode != "static" and (options.to != "gexf" or not options.shock):
+        raise ParameterError(
+            f"--mode {options.mode} shows the rounds of a cascade, in gexf; give --to gexf and a --shock"
+        )
+    model, shock = model_of(options), shock_of(options.shock)
+    with progress(3, quiet=options.quiet) as step:
+        step("reading")
+        graph = read_tables(options.folder)
+        step("cascade" if shock else "graph")
+        source = model.run(graph, shock) if shock else graph
+        step("writing")
+        written = _write(options, source, "cascade" if shock else "graph")
+    if not options.quiet:
+        paths = [str(path) for path in written.paths]
+        listed = ", ".join(paths if len(paths) < 4 else [paths[0], "...", paths[-1]])
+        print(
+            f"{written.nodes:,} nodes, {written.edges:,} edges, {written.share:.1%} of all {written.measure}: {listed}"
+        )
+    return 0
+
+
+def _write(options: argparse.Namespace, source: ExposureGraph | CascadeResult, name: str) -> Written:
+    out = options.out or Path(name if options.to == "csv" else f"{name}.{options.to}")
+    chosen = {key: getattr(options, key) for key in ("nodes", "top", "min_weight", "layout")}
+    if options.to == "gexf":
+        return write_gexf(source, out, mode=options.mode, **chosen)
+    return WRITERS[options.to](source, out, **chosen)
