@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 import contagion_graph as cg
-from benchmarks import loading, measures
+from benchmarks import loading, measures, watching
 from benchmarks.plain_scipy import plain_cascade
 from benchmarks.timing import median
 from contagion_graph.margin.bound import Bound
@@ -158,6 +158,18 @@ def table() -> Iterator[str]:
     yield from in_units("accounts table of a result", "4 u", fresh)
 
 
+def monitor() -> Iterator[str]:
+    """Measure a stream of prices and trades, and the memory that it leaves behind."""
+    for row in (*watching.monitor_rows(Reference.graph(), Reference.unit()), *watching.growth_rows()):
+        yield line(*row)
+
+
+def proof() -> Iterator[str]:
+    """Measure a proof of solvency."""
+    for row in watching.proof_rows():
+        yield line(*row)
+
+
 def load() -> Iterator[str]:
     """Measure what it takes to get a graph, each door in a process of its own."""
     yield from plain(loading.rows(Reference.graph()))
@@ -193,7 +205,21 @@ def growth(sizes: tuple[int, ...] = (100_000, 1_000_000, 10_000_000)) -> Iterato
                    f"{seconds:.3f} s")  # fmt: skip
 
 
-ROWS = (unit_and_floor, look, cascades, equilibria, exposure, importance, table, load, memory, imports, growth)
+ROWS = (
+    unit_and_floor,
+    look,
+    cascades,
+    equilibria,
+    exposure,
+    importance,
+    table,
+    monitor,
+    proof,
+    load,
+    memory,
+    imports,
+    growth,
+)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import tracemalloc
 from typing import Any
 
+import numba
 import numpy as np
 import pandas as pd
 import pytest
@@ -216,7 +217,7 @@ def test_events_take_no_memory():
     tracemalloc.start()
     for k in range(9_000):
         row, column = int(rng.integers(ledger.n)), int(rng.integers(ledger.m))
-        ledger.shift(row, 0.0, column, (1.0, 0.1) if ledger.cell(row, column)[0] == 0.0 else (0.0, 0.0))
+        ledger.put(row, column, (1.0, 0.1) if ledger.cell(row, column)[0] == 0.0 else (0.0, 0.0))
         ledger.look(row)
         if k % 3_000 == 2_999:
             sizes.append((ledger.watch.column.size, tracemalloc.get_traced_memory()[0]))
@@ -407,6 +408,27 @@ def test_looks_are_few():
     looked = np.unique(np.repeat(np.arange(ledger.n), ledger.watch.length)[ledger.watch.low[: low.size] != low]).size
     assert holders > 5_000
     assert looked < holders / 50
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_venue_of_many_blocks(threads: int):
+    """20,000 accounts, where looks at blocks are cut into pieces for threads: every status is that of a full pass."""
+    graph, rng = cg.generate.perpetuals(20_000, 100, n_positions=200_000, rng=0), np.random.default_rng(0)
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(threads, before))
+    ledger, everything = Ledger(graph), np.arange(100)
+    for size in (1e-3, 0.01, 0.05, 0.2, 0.05):
+        crossed = ledger.move(everything, ledger.watch.price * np.exp(size * rng.standard_normal(100)))
+        equity, maintenance = ledger.values()
+        np.testing.assert_array_equal(ledger.in_breach(), equity < maintenance)
+        under = (equity < maintenance) & (equity <= 0.0)
+        assert ledger.under[0] == under.sum()
+        assert ledger.breached[0] == (equity < maintenance).sum()
+        assert ledger.pools()[1][0] == pytest.approx(np.maximum(equity, 0.0).sum(), rel=1e-12)
+        assert crossed.breached.tolist() == sorted(crossed.breached.tolist())
+    numba.set_num_threads(before)
+    assert ledger.breached[0] > 300
+    assert ledger.watch.low.max() < np.inf
 
 
 def test_one_price_and_many_take_the_same_decisions():

@@ -35,8 +35,9 @@ class Directory:
         self._accounts, self._added = accounts, list[Triple]()
         self.pools: list[str] = accounts.levels[1].tolist()
         self._rows: dict[str, int | list[int]] = {}
-        traders = accounts.levels[0].to_numpy(dtype=object)[accounts.codes[0]].tolist()
-        for row, trader in enumerate(traders):
+        self._levels = [(level.tolist(), codes) for level, codes in zip(accounts.levels, accounts.codes, strict=True)]
+        traders, codes = self._levels[0]
+        for row, trader in enumerate(map(traders.__getitem__, codes.tolist())):
             self._note(trader, row)
 
     def __len__(self) -> int:
@@ -87,8 +88,7 @@ class Directory:
         old = len(self._accounts)
         if row >= old:
             return self._added[row - old]
-        levels, codes = self._accounts.levels, self._accounts.codes
-        trader, pool, subaccount = (str(levels[k][codes[k][row]]) for k in range(3))
+        trader, pool, subaccount = (labels[codes[row]] for labels, codes in self._levels)
         return trader, pool, subaccount
 
     def index(self) -> pd.MultiIndex:

@@ -86,18 +86,21 @@ class Ledger:
             return self._settle(self._changed[:count], self._before[:count]) if count else NOBODY
         return self._look_at_blocks(self._kernels.due_blocks(self.watch, self.n, columns))
 
-    def shift(self, row: int, cash: float, column: int | None = None, cell: tuple[float, float] = (0.0, 0.0)) -> None:
-        """Add to the cash of an account, and put a cell (quantity, margin units) in force; `look` then judges it."""
+    def shift(self, row: int, cash: float) -> None:
+        """Add to the cash of an account; `look` then judges it."""
         pool = self.pool_of[row]
-        if self.watch.status[row] == self._kernels.UNDER:
-            self._add(np.array([row]), -np.ones(1))
         self.watch.cash[row] += cash
         self.cash[pool] += cash
-        if column is not None:
-            self.held[pool, column] += cell[0] - self.cell(row, column)[0]
-            self._put(row, column, *cell)
         if self.watch.status[row] == self._kernels.UNDER:
-            self._add(np.array([row]), np.ones(1))
+            self.cash_under[pool] += cash
+
+    def put(self, row: int, column: int, cell: tuple[float, float]) -> None:
+        """Put a cell (quantity, margin units) in force; `look` then judges the account."""
+        pool, gained = self.pool_of[row], cell[0] - self.cell(row, column)[0]
+        self.held[pool, column] += gained
+        if self.watch.status[row] == self._kernels.UNDER:
+            self.held_under[pool, column] += gained
+        self._put(row, column, cell)
 
     def look(self, row: int) -> Crossed:
         """Judge an account after it was changed."""
@@ -138,13 +141,8 @@ class Ledger:
 
     def cell(self, row: int, column: int) -> tuple[float, float]:
         """Return the quantity and the margin units of an account in an asset."""
-        at, there = self._find(row, column)
-        return (float(self.watch.quantity[at]), float(self.watch.margin_units[at])) if there else (0.0, 0.0)
-
-    def cells(self, row: int) -> tuple[Any, FloatArray, FloatArray]:
-        """Return the columns, quantities and margin units of an account."""
-        own = slice(self.watch.start[row], self.watch.start[row] + self.watch.length[row])
-        return self.watch.column[own], self.watch.quantity[own], self.watch.margin_units[own]
+        quantity, margin_units = self._kernels.cell_of(self.watch, row, column)
+        return float(quantity), float(margin_units)
 
     def values(self) -> tuple[FloatArray, FloatArray]:
         """Return equity and maintenance of all accounts [currency]."""
@@ -197,48 +195,16 @@ class Ledger:
         none = self.under == 0
         self.held_under[none], self.cash_under[none] = 0.0, 0.0
 
-    def _find(self, row: int, column: int) -> tuple[int, bool]:
-        """Return the place of a cell, or where it would have to stand, and whether it is there."""
-        first, size = int(self.watch.start[row]), int(self.watch.length[row])
-        at = first + int(np.searchsorted(self.watch.column[first : first + size], column))
-        return at, at < first + size and int(self.watch.column[at]) == column
-
-    def _put(self, row: int, column: int, quantity: float, margin_units: float) -> None:
-        """Put a cell in force; where nothing is left in it, close its place."""
-        at, there = self._find(row, column)
-        if quantity == 0.0 and margin_units == 0.0:
-            if there:
-                self._slide(row, at + 1, -1)
-            return
-        if not there:
-            if self.watch.length[row] == self.room[row]:
-                self._relocate(row)
-                at, _ = self._find(row, column)
-            self._slide(row, at, 1)
-            self.watch.column[at] = column
-        self.watch.quantity[at], self.watch.margin_units[at] = quantity, margin_units
-
-    def _slide(self, row: int, at: int, by: int) -> None:
-        """Move the cells of a row from a place on one place up or down."""
-        end = int(self.watch.start[row] + self.watch.length[row])
-        for array in self._cell_arrays():
-            array[at + by : end + by] = array[at:end].copy()
-        self.watch.length[row] += by
-
-    def _cell_arrays(self) -> list[Any]:
-        return [getattr(self.watch, name) for name in CELLS]
-
-    def _relocate(self, row: int) -> None:
-        """Give a row more room, at the end of the arena."""
-        size = int(self.watch.length[row])
-        need = size + ROOM
-        if self.used + need > self.watch.column.size:
-            self._pack(need)
-        old, new = int(self.watch.start[row]), self.used
-        for array in self._cell_arrays():
-            array[new : new + size] = array[old : old + size]
-        self.watch.start[row], self.room[row] = new, need
-        self.used += need
+    def _put(self, row: int, column: int, cell: tuple[float, float]) -> None:
+        """Put a cell in force; give the row more room first, at the end of the arena, where it has none."""
+        if not self._kernels.put_cell(self.watch, row, column, self.room[row], *cell):
+            need = int(self.watch.length[row]) + ROOM
+            if self.used + need > self.watch.column.size:
+                self._pack(need)
+            self._kernels.move_row(self.watch, row, self.used)
+            self.room[row] = need
+            self.used += need
+            self._kernels.put_cell(self.watch, row, column, need, *cell)
 
     def _pack(self, need: int) -> None:
         """Put all rows side by side into a new arena with places to spare."""

@@ -221,7 +221,8 @@ class SolvencyMonitor(MonitorViews):
 
     def _change(self, row: int, column: int, units: float, cash: float, rates: tuple[float, float]) -> Crossed:
         cell = traded(self._ledger.cell(row, column), units, rates)
-        self._ledger.shift(row, cash, column, cell)
+        self._ledger.shift(row, cash)
+        self._ledger.put(row, column, cell)
         return self._ledger.look(row)
 
     def _transfer(self, row: int, amount: float, asset: object) -> Crossed:

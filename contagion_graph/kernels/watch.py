@@ -26,7 +26,7 @@ FAR = 16.0
 CHUNKS = 16  # pieces in which blocks are looked at, on any number of threads
 
 
-@njit(cache=True)
+@njit(inline="always")
 def _status(equity: float, maintenance: float) -> int:
     if equity - maintenance >= 0.0:
         return SOUND
@@ -40,7 +40,7 @@ def _way(left: float, size: float, sensitivity: float) -> float:
     return max(left - GUARD * size, 0.0) / slope * (1.0 - GUARD) if slope > 0.0 else np.inf
 
 
-@njit(cache=True)
+@njit(inline="always")
 def _look_row(watch: Watch, row: int) -> int:
     """Judge a row at the present prices, set its intervals anew, and return its status."""
     value = maintenance = gross = slope = 0.0
@@ -167,7 +167,7 @@ def _look_at_blocks(
             counts[chunk] = _look_at_block(watch, n, blocks[k], low, high, notes, counts[chunk])
 
 
-@njit(cache=True)
+@njit(cache=True)  # not inlined: numba miscompiles what is, inside a prange
 def _look_at_block(
     watch: Watch, n: int, block: int, low: Array, high: Array, notes: tuple[Array, Array], count: int
 ) -> int:
@@ -186,11 +186,11 @@ def _look_at_block(
 @njit(inline="always")
 def _is_due(watch: Watch, row: int) -> bool:
     """Say whether a price has left an interval of a row; rows without cells always are, which costs next to nothing."""
+    due = watch.length[row] == 0
     for cell in range(watch.start[row], watch.start[row] + watch.length[row]):
         p = watch.price[watch.column[cell]]
-        if p <= watch.low[cell] or p >= watch.high[cell]:
-            return True
-    return bool(watch.length[row] == 0)
+        due |= p <= watch.low[cell] or p >= watch.high[cell]
+    return bool(due)
 
 
 @njit(cache=True)
@@ -229,3 +229,58 @@ def copy_cells(watch: Watch, n: int, start: Array, source: Array, target: Array)
     for row in range(n):
         first, size, to = watch.start[row], watch.length[row], start[row]
         target[to : to + size] = source[first : first + size]
+
+
+@njit(cache=True)
+def cell_of(watch: Watch, row: int, column: int) -> tuple[float, float]:
+    """Return the quantity and the margin units of a row in a column."""
+    for cell in range(watch.start[row], watch.start[row] + watch.length[row]):
+        if watch.column[cell] == column:
+            return watch.quantity[cell], watch.margin_units[cell]
+    return 0.0, 0.0
+
+
+@njit(cache=True)
+def put_cell(watch: Watch, row: int, column: int, room: int, quantity: float, margin_units: float) -> bool:
+    """Put a cell in force, kept in column order, closing its place where nothing is left in it; False: no room."""
+    first, end = watch.start[row], watch.start[row] + watch.length[row]
+    at = first
+    while at < end and watch.column[at] < column:
+        at += 1
+    there = at < end and watch.column[at] == column
+    if quantity == 0.0 and margin_units == 0.0:
+        if there:
+            _move_cells(watch, at + 1, end, -1)
+            watch.length[row] -= 1
+        return True
+    if not there:
+        if end - first == room:
+            return False
+        _move_cells(watch, at, end, 1)
+        watch.length[row] += 1
+        watch.column[at] = column
+    watch.quantity[at], watch.margin_units[at] = quantity, margin_units
+    return True
+
+
+@njit(cache=True)
+def _move_cells(watch: Watch, first: int, end: int, by: int) -> None:
+    cells = np.arange(first, end)
+    for cell in cells if by < 0 else cells[::-1]:
+        move_cell(watch, cell, cell + by)
+
+
+@njit(cache=True)
+def move_cell(watch: Watch, source: int, target: int) -> None:
+    """Copy a cell to another place."""
+    watch.column[target] = watch.column[source]
+    watch.quantity[target], watch.margin_units[target] = watch.quantity[source], watch.margin_units[source]
+    watch.low[target], watch.high[target] = watch.low[source], watch.high[source]
+
+
+@njit(cache=True)
+def move_row(watch: Watch, row: int, start: int) -> None:
+    """Copy the cells of a row to another place, which is its own from then on."""
+    for k in range(watch.length[row]):
+        move_cell(watch, watch.start[row] + k, start + k)
+    watch.start[row] = start
