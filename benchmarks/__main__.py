@@ -18,6 +18,7 @@ import numpy as np
 import contagion_graph as cg
 from benchmarks import loading, measures, watching
 from benchmarks.plain_scipy import plain_cascade
+from benchmarks.scenarios import batch_rows, sweep_rows
 from benchmarks.timing import median
 from contagion_graph.margin.bound import Bound
 from contagion_graph.margin.ends import settle
@@ -205,11 +206,20 @@ def growth(sizes: tuple[int, ...] = (100_000, 1_000_000, 10_000_000)) -> Iterato
                    f"{seconds:.3f} s")  # fmt: skip
 
 
+def scenarios() -> Iterator[str]:
+    """Measure scenarios in batches, and a sweep."""
+    for name, measured, budget, note in batch_rows(large(Reference.graph())[0], Reference.unit()):
+        yield line(name, measured, budget, "", note)
+    for name, measured, budget, note in sweep_rows():
+        yield line(name, measured, budget, "", note)
+
+
 ROWS = (
     unit_and_floor,
     look,
     cascades,
     equilibria,
+    scenarios,
     exposure,
     importance,
     table,

@@ -3,7 +3,7 @@
 Every figure has its source and date beside it, or is called an assumption. Currency is USD.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,9 @@ import pandas as pd
 from contagion_graph.errors import ParameterError
 from contagion_graph.generate_assets import STABLECOINS, lending_assets, perpetual_assets, with_depth
 from contagion_graph.graph import ExposureGraph
-from contagion_graph.rules.checks import check_number
+from contagion_graph.rules.checks import Seed, check_number, generator_of
 from contagion_graph.tables.schema import BoolArray, FloatArray
 
-Seed = int | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 # Account sizes: Pareto, bounded at both ends. Axtell (2001), Science 293:1818-1820: exponent about 1 for firms. Those
@@ -212,14 +211,6 @@ def _check_count(owner: str, name: str, value: int, *, low: int, high: int | Non
     if not is_whole or value < low or (high is not None and value > high):
         span = f"from {low:,} up" if high is None else f"from {low:,} to {high:,}"
         raise ParameterError(f"{owner}: {name} is {value!r}; it must be a whole number {span}")
-
-
-def generator_of(owner: str, rng: Seed) -> np.random.Generator:
-    """Return the generator of a seed, or the generator itself."""
-    try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"{owner}: rng is {rng!r:.60}; it must be what numpy.random.default_rng takes") from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,10 +26,15 @@ class GraphPasses:
     assets: "pd.Index[str]"
     pools: "pd.Index[str]"
 
-    @property
+    @cached_property
     def pool_of(self) -> IntArray:
         """Position of each account's pool in `pools`, shape (n,)."""
         return np.asarray(self.accounts.codes[1])
+
+    @cached_property
+    def members(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Row pointers and columns of `membership`, as the kernels take them."""
+        return self.membership.indptr, unsigned(self.membership.indices)
 
     @cached_property
     def membership(self) -> sparse.csr_array:
@@ -60,7 +65,7 @@ class GraphPasses:
     @cached_property
     def all_rows(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """The numbers of all rows, shape (n,)."""
-        return np.arange(self.quantity.shape[0])
+        return np.arange(self.cash.size)
 
     def valuation(self, price: FloatArray, rows: Any = None) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return Q.p, |Q|.p and mu.p of all accounts, or of some rows (ascending), at a price [currency]."""
@@ -79,7 +84,7 @@ class GraphPasses:
     @cached_property
     def row_borders(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """The rows at which the fixed chunks begin and end."""
-        borders: np.ndarray[Any, np.dtype[np.int64]] = np.minimum(self.block_borders * BLOCK, self.quantity.shape[0])
+        borders: np.ndarray[Any, np.dtype[np.int64]] = np.minimum(self.block_borders * BLOCK, self.cash.size)
         return borders
 
     def _chunked(self, rows: Any) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 import re
 from importlib import import_module
+from inspect import ismodule
 from pathlib import Path
 
 import nbclient
@@ -35,8 +36,14 @@ def test_every_public_name_is_on_a_page_of_the_reference():
     text = "\n".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
     listed = set(re.findall(r"^   ([\w.]+)$", text, re.MULTILINE))
     families = {name for name in cg.__all__ if not callable(getattr(cg, name))}
-    named = {f"{family}.{name}" for family in families for name in public(getattr(cg, family))}
+    named = {name for family in families for name in names_of(getattr(cg, family), family)}
     assert (set(cg.__all__) - families) | named == listed
+
+
+def names_of(family: object, prefix: str) -> list[str]:
+    """Return the dotted names of what a family offers, families within it included."""
+    offered = [(f"{prefix}.{name}", getattr(family, name)) for name in public(family)]
+    return [inner for name, value in offered for inner in (names_of(value, name) if ismodule(value) else [name])]
 
 
 def public(family: object) -> list[str]:

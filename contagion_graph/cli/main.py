@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from contagion_graph.cli import check, demo, export, monitor, prove, run, verify
+from contagion_graph.cli import check, demo, export, monitor, prove, run, sweep, verify
 from contagion_graph.errors import ContagionError
 
-COMMANDS = (demo, check, run, export, monitor, prove, verify)
+COMMANDS = (demo, check, run, sweep, export, monitor, prove, verify)
 
 
 def main(arguments: list[str] | None = None) -> int:

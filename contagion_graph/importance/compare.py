@@ -9,9 +9,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from contagion_graph.errors import ParameterError
-from contagion_graph.generate import Seed
 from contagion_graph.graph import ExposureGraph
-from contagion_graph.rules.checks import check_number
+from contagion_graph.rules.checks import Seed, check_number
 
 Measure = Callable[[ExposureGraph], "pd.Series[float]"]
 

@@ -8,10 +8,9 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from contagion_graph.errors import ParameterError
-from contagion_graph.generate import Seed
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.importance.sides import Of, Sides, Weight, sides
-from contagion_graph.rules.checks import check_number
+from contagion_graph.rules.checks import Seed, check_number
 from contagion_graph.tables.schema import FloatArray
 
 MOST_SEARCHED = 10_000  # nodes from each of which all shortest paths are searched without being asked to

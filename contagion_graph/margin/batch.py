@@ -93,7 +93,7 @@ class Batches:
         left, travelled = np.arange(len(prices)), np.zeros(len(prices))
         for ahead in (self._ahead, FARTHER * self._ahead):
             too_far = []
-            for number, near, horizon in self._near(prices, left, ahead):
+            for number, near, horizon in self.near(prices, left, ahead):
                 ended = self._on_near(number, prices[number], near, horizon, fund)
                 if ended is None:
                     too_far.append(number)
@@ -106,7 +106,7 @@ class Batches:
             yield self._on_all(number, prices[number], fund)
         self._ahead = max(LEAST_AHEAD, SPARE * float(np.quantile(travelled, 0.9)))
 
-    def _near(self, prices: FloatArray, numbers: Rows, ahead: float) -> Iterator[tuple[int, Rows, float]]:
+    def near(self, prices: FloatArray, numbers: Rows, ahead: float) -> Iterator[tuple[int, Rows, float]]:
         """Yield, of each scenario, the rows that can be concerned before T + C reaches a horizon, and that horizon."""
         from contagion_graph.kernels import batch
 

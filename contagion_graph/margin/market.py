@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from contagion_graph import state
-from contagion_graph.chunks import BLOCK, unsigned
+from contagion_graph.chunks import BLOCK
 from contagion_graph.passes import GraphPasses
 from contagion_graph.shocks import Scenario
 from contagion_graph.tables.schema import FloatArray
@@ -63,13 +63,13 @@ class Market:
     ) -> None:
         from contagion_graph.kernels import looks, row_sums
 
-        n, v = graph.quantity.shape[0], len(graph.pools)
+        n, v = graph.cash.size, len(graph.pools)
         self.graph, self.look_at_all, self._passes, self._sums = graph, look_at_all, looks, row_sums
         self.sign = -1.0 if mirrored else 1.0
         self.price, self._number = self.sign * scenario.price_shocked, np.ones(1, dtype=np.int32)
-        members, size = graph.membership, -(-n // BLOCK)
+        size = -(-n // BLOCK)
         self._market = state.Market(self.price, graph.sellable.astype(np.float64), self._number)
-        self.channels = state.Channels(members.indptr, unsigned(members.indices), base, np.zeros(n), np.zeros(v))
+        self.channels = state.Channels(*graph.members, base, np.zeros(n), np.zeros(v))
         self.accounts = state.Accounts(
             money=self.sign * graph.cash,
             closed_long=np.zeros(n),

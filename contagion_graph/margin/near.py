@@ -1,7 +1,6 @@
 """The part of a graph that a scenario can reach, and the market on it: the same sums, bit for bit, of fewer rows."""
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,8 +39,6 @@ class NearGraph(GraphPasses):
         self.cells = Cells(indptr, np.empty(size, dtype=whole.indices.dtype), np.empty(size), np.empty(size))
         batch.gather(whole, rows, self.cells)
         self.graph, self.rows, self.cash = graph, rows, graph.cash[rows]
-        indices = self.cells.indices.view(graph.quantity.indices.dtype)
-        self.quantity = sparse.csr_array((self.cells.quantity, indices, indptr), (rows.size, graph.quantity.shape[1]))
         self.price, self.sellable, self.depth, self.pools = graph.price, graph.sellable, graph.depth, graph.pools
         self.assets, self.insurance_fund = graph.assets, graph.insurance_fund
         value, gross, margin = graph.rest
@@ -49,11 +46,8 @@ class NearGraph(GraphPasses):
         self.sensitivity = graph.sensitivity[rows]
         self.row_borders = np.searchsorted(rows, graph.row_borders)
         self.block_borders = np.array([0, -(-rows.size // BLOCK)])
-
-    @property
-    def pool_of(self) -> Any:
-        """Position of each account's pool in `pools`."""
-        return self.graph.pool_of[self.rows]
+        self.pool_of = graph.pool_of[rows]
+        self.members = np.arange(rows.size + 1, dtype=graph.members[0].dtype), graph.members[1][rows]
 
     @cached_property
     def accounts(self) -> pd.MultiIndex:  # type: ignore[override] # made only where an error names an account
@@ -61,10 +55,17 @@ class NearGraph(GraphPasses):
         return self.graph.accounts[self.rows]
 
     @cached_property
+    def quantity(self) -> sparse.csr_array:
+        """Units held."""
+        indices = self.cells.indices.view(self.graph.quantity.indices.dtype)
+        held = (self.cells.quantity, indices, self.cells.indptr)
+        return sparse.csr_array(held, (self.rows.size, self.price.size))
+
+    @cached_property
     def membership(self) -> sparse.csr_array:
         """Accounts x channels, as the graph's."""
-        n = self.rows.size
-        return sparse.csr_array((np.ones(n), self.pool_of, np.arange(n + 1)), (n, len(self.pools)))
+        cells = (np.ones(self.rows.size), self.pool_of, self.members[0])
+        return sparse.csr_array(cells, (self.rows.size, len(self.pools)))
 
 
 class WholeBase:

@@ -71,7 +71,7 @@ class Path:
         *,
         rank: IntArray | None = None,
     ) -> None:
-        (n, m), v = graph.quantity.shape, len(graph.pools)
+        n, m, v = graph.cash.size, graph.price.size, len(graph.pools)
         self.graph, self.scenario, self.rules, self.impact = graph, scenario, rules, impact
         self.market = market
         self.sold, self.value_sold, self.size = np.zeros(m), np.zeros(m), np.zeros(m)

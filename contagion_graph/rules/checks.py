@@ -1,11 +1,14 @@
 """Checks of a rule's parameters when the record is built."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from contagion_graph.errors import ParameterError
+
+Seed = int | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
 
 
 def check_choice(what: str, value: object, choices: tuple[Any, ...]) -> None:
@@ -56,3 +59,11 @@ def check_number(
     else:
         span += f"{' up' if above else ''} to {'below ' if below else ''}{high:g}"
     raise ParameterError(f"{owner}: {name} is {value!r}; it must be a {'whole ' if whole else ''}number {span}")
+
+
+def generator_of(owner: str, rng: Seed) -> np.random.Generator:
+    """Return the generator of a seed, or the generator itself."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{owner}: rng is {rng!r:.60}; it must be what numpy.random.default_rng takes") from error

@@ -1,8 +1,6 @@
-"""Scenarios: drawn, and run by the thousand."""
+"""Scenarios: frames of relative price changes, drawn or laid out, for `cg.sweep`."""
 
 from contagion_graph.scenarios import draw
 from contagion_graph.scenarios.executors import Executor
-from contagion_graph.scenarios.sweep import sweep
-from contagion_graph.scenarios.sweep_result import SweepResult
 
-__all__ = ["Executor", "SweepResult", "draw", "sweep"]
+__all__ = ["Executor", "draw"]

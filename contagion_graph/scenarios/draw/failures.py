@@ -8,8 +8,7 @@ import pandas as pd
 from scipy import special
 
 from contagion_graph.errors import ParameterError
-from contagion_graph.generate import Seed, generator_of
-from contagion_graph.rules.checks import check_number
+from contagion_graph.rules.checks import Seed, check_number, generator_of
 from contagion_graph.scenarios.frame import REMEDY, scenario_frame
 
 

@@ -1,0 +1,113 @@
+"""contagion-graph sweep: thousands of scenarios on the tables in a folder."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from contagion_graph.cli.arguments import Commands, add_folder, add_output
+from contagion_graph.cli.rules import add_rules, model_of
+from contagion_graph.errors import ParameterError
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.io.read import read_tables
+from contagion_graph.io.text import money
+from contagion_graph.io.write import write_tables
+from contagion_graph.scenarios import draw
+from contagion_graph.scenarios.sweep import sweep
+from contagion_graph.scenarios.sweep_result import SweepResult
+
+LISTED = 5
+MODELS: dict[str, Callable[[pd.DataFrame, argparse.Namespace], pd.DataFrame]] = {
+    "student_t": lambda prices, options: draw.student_t(
+        draw.covariance(prices, horizon=options.horizon), options.scenarios, rng=options.seed
+    ),
+    "gaussian": lambda prices, options: draw.gaussian(
+        draw.covariance(prices, horizon=options.horizon), options.scenarios, rng=options.seed
+    ),
+    "historical": lambda prices, options: draw.historical(
+        prices, options.scenarios, horizon=options.horizon, rng=options.seed
+    ),
+}
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser("sweep", help="run thousands of scenarios on the tables in a folder")
+    command.set_defaults(command=_sweep)
+    add_folder(command)
+    command.add_argument("--scenarios", type=int, default=10_000, metavar="N", help="default: %(default)s")
+    command.add_argument("--model", choices=list(MODELS), default="student_t", help="default: %(default)s")
+    command.add_argument("--history", type=Path, required=True, metavar="FILE",
+                         help="prices, .csv or .parquet: a row a date, the date first, a column an asset")  # fmt: skip
+    command.add_argument("--horizon", type=int, default=1, metavar="STEPS", help="rows that a scenario covers (1)")
+    command.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    command.add_argument("--level", type=float, default=0.99, help="of value at risk (default: %(default)s)")
+    command.add_argument("--checkpoint", type=Path, metavar="DIR", help="holds how far it has come")
+    add_rules(command)
+    add_output(command)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    model = model_of(options)
+    graph = read_tables(options.folder)
+    prices, said = _history(options.history, graph)
+    shocks = MODELS[options.model](prices, options)
+    result = sweep(model, graph, shocks, level=options.level, progress=not options.quiet, checkpoint=options.checkpoint)
+    written = [] if options.out is None else write_tables(result, options.out, format=options.format)
+    if not options.quiet:
+        print("\n".join([repr(graph), *said, "", _report(result)]))
+        if written:
+            print(f"\nWritten to {options.out}: {', '.join(path.name for path in written)}")
+    return 0
+
+
+def _history(path: Path, graph: ExposureGraph) -> tuple[pd.DataFrame, list[str]]:
+    """Return the prices of the graph's assets, and what to say of assets without prices and prices without assets."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise ParameterError(f"--history {str(path)!r} is neither .csv nor .parquet")
+    prices = pd.read_csv(path, index_col=0) if path.suffix == ".csv" else pd.read_parquet(path)
+    prices = prices.rename(columns=str)
+    known = prices.columns.intersection(graph.assets)
+    if known.empty:
+        raise ParameterError(
+            f"--history {str(path)!r} has no column named like an asset; there are {_some(graph.assets)}"
+        )
+    said = [f"History: {len(prices):,} rows, {len(known):,} of {len(graph.assets):,} assets."]
+    for what, labels in (
+        ("without a price, which do not change", graph.assets.difference(known)),
+        ("with a price that nobody holds, left out", prices.columns.difference(known)),
+    ):
+        if len(labels):
+            said.append(f"Assets {what}: {_some(labels)}.")
+    return prices[known], said
+
+
+def _some(labels: "pd.Index[str]") -> str:
+    more = f" and {len(labels) - LISTED:,} more" if len(labels) > LISTED else ""
+    return ", ".join(map(str, labels[:LISTED])) + more
+
+
+def _report(result: SweepResult) -> str:
+    """Return a sweep as a readable page."""
+    percent, figures = f"{100 * result.level:g} %", result.scenarios
+    names = {"mean": "mean", "value_at_risk": f"VaR {percent}", "expected_shortfall": f"ES {percent}"}
+    rows = {name: result.distribution(name)[list(names)] for name in ("loss", "shortfall", "socialised", "uncovered")}
+    table = pd.DataFrame(rows).T.rename(columns=names).map(money)
+    worst = result.traders.nlargest(LISTED, "expected_shortfall")
+    columns = ["expected_loss", "expected_shortfall", "closed_share", "indirect_share"]
+    funds = pd.DataFrame({f"{100 * share:g} %": result.fund_for(share) for share in (0.9, 0.99, 0.999)}).map(money)
+    return "\n".join(
+        [
+            f"{len(figures):,} scenarios: somebody is closed in {(figures['closed'] > 0).mean():.1%}, the funds do not "
+            f"suffice in {(figures['socialised'] + figures['uncovered'] > 0).mean():.1%}.",
+            "",
+            table.to_string(),
+            "",
+            f"Traders with the largest expected shortfall at {percent}:",
+            worst[columns].assign(**{name: worst[name].map(money) for name in columns[:2]}).round(4).to_string(),
+            "",
+            "Insurance fund that suffices with a probability of:",
+            funds.to_string(),
+        ]
+    )
