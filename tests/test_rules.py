@@ -52,6 +52,44 @@ def test_close_factor_closes_all_below_its_health_and_without_debt():
     np.testing.assert_array_equal(cg.CloseFactor(0.3, full_below=0.95).closed_share(accounts), [0.3, 1.0, 1.0, 1.0])
 
 
+ROUNDING = np.array([-2.0, -1.0, 0.0, 1.0, 2.0]) * 1e-13
+
+
+def owing(debt: np.ndarray) -> BreachedAccounts:
+    """Return accounts of 100 that need 1 more than they have, and owe this."""
+    one = np.ones_like(debt)
+    return BreachedAccounts(50 * one, 51 * one, 51 * one, 100 * one, debt, 0.0, closable_long=100 * one)
+
+
+def test_rounding_does_not_decide_where_health_is_just_the_threshold():
+    """All that is held long needs its whole value as margin: weighted collateral is 0, and so is health."""
+    debt = 30.0
+    gap = -debt * (1.0 + ROUNDING)
+    accounts = BreachedAccounts(
+        equity=100.0 + gap,
+        maintenance=np.full(5, 100.0),
+        closable_maintenance=np.full(5, 100.0),
+        closable_gross=np.full(5, 100.0),
+        debt=np.full(5, debt),
+        penalty=0.0,
+        closable_long=np.full(5, 100.0),
+    )
+    assert len(np.unique(np.sign(1.0 + gap / debt))) == 3
+    assert cg.CloseFactor(0.3).closed_share(accounts).tolist() == [0.3] * 5
+    assert cg.RepayAndSeize(0.3).closed_sides(accounts).short.tolist() == [0.3] * 5
+    assert cg.CloseFactor(0.3, full_below=1e-8).closed_share(accounts).tolist() == [1.0] * 5
+
+
+def test_rounding_does_not_decide_where_debt_is_just_nothing():
+    accounts = owing(np.maximum(100.0 * ROUNDING, 0.0))
+    assert len(np.unique(accounts.debt)) == 3
+    for rule in (cg.RepayAndSeize(0.5), cg.RepayAndSeize(0.5, full_below=1.0), cg.CloseFactor(0.5)):
+        sides = rule.closed_sides(accounts)
+        assert sides.long.tolist() == sides.short.tolist() == [1.0] * 5
+    little = cg.RepayAndSeize(0.5, bonus=0.1).closed_sides(owing(np.array([1e-3])))
+    assert little.long.tolist() == pytest.approx([1.1e-5])  # health is below 0: all of the debt, and no more
+
+
 def leveraged(assets: np.ndarray, equity: np.ndarray, closable: np.ndarray, cap: float) -> BreachedAccounts:
     """Return what the cascade shows of accounts with these assets, equity and assets that can be sold."""
     debt = np.maximum(assets - equity, 0.0)
@@ -269,3 +307,26 @@ def test_the_bases_of_loss_sharing(base):
     )
     weights = cg.ProRata(base).weights(graph, np.array([10.0, 4.0]))
     np.testing.assert_allclose(weights, BASES[base])
+
+
+class OwnMargins(cg.LeverageTarget):
+    """A rule that its owner may change: no frozen record."""
+
+    __dataclass_params__ = None
+    scale = 1.0
+
+    def margin_units(self, graph: cg.ExposureGraph):
+        """Return those of the rule, scaled."""
+        return self.scale * super().margin_units(graph)
+
+
+def test_a_graph_keeps_the_margins_of_the_last_rule_that_cannot_change():
+    graph = cg.ExposureGraph.from_arrays([[40.0, 10.0]], price=1.0, cash=[-45.0])
+    runs = [cg.MarginCascade(cg.LeverageTarget(cap, 5)).run(graph).graph for cap in (20, 20, 10, 20)]
+    assert runs[0] is runs[1]
+    assert [run.maintenance.iloc[0] for run in runs] == [2.5, 2.5, 5.0, 2.5]
+    assert cg.MarginCascade().run(graph).graph is graph
+    own = OwnMargins(20, 5)
+    before = cg.MarginCascade(own).run(graph).graph.maintenance.iloc[0]
+    OwnMargins.scale = 2.0
+    assert cg.MarginCascade(own).run(graph).graph.maintenance.iloc[0] == 2 * before == 5.0

@@ -11,6 +11,7 @@ from contagion_graph.rules.liquidation import FullLiquidation, Liquidation, Liqu
 from contagion_graph.rules.sharing import ProRata
 from contagion_graph.tables.schema import FloatArray
 
+KEPT = "with the margins of the last rule"  # where a graph keeps that graph, and so what it knows at rest
 NEEDED = {
     "liquidation": ("margin_units", "closed_sides", "bonus"),
     "impact": ("volume", "for_assets", "price_factor", "average_factor"),
@@ -70,6 +71,8 @@ def _check_rule(name: str, rule: Any) -> None:
 def prepared(graph: ExposureGraph, rules: CascadeRules) -> tuple[ExposureGraph, Impact]:
     """Return the graph with the margin that the liquidation rule goes by, and the impact in the order of its assets.
 
+    A graph keeps what the last frozen rule with margins of its own made of it: the next run finds it at rest.
+
     Examples
     --------
     >>> import contagion_graph as cg
@@ -79,8 +82,17 @@ def prepared(graph: ExposureGraph, rules: CascadeRules) -> tuple[ExposureGraph, 
     >>> rules = cg.MarginCascade(liquidation=cg.LeverageTarget(cap=20, target=15))
     >>> prepared(graph, rules)[0].margin_units.toarray().tolist()
     [[2.0, 0.0]]
+    >>> prepared(graph, rules)[0] is prepared(graph, rules)[0]
+    True
     """
-    margin_units = rules.liquidation.margin_units(graph)
-    if margin_units is not graph.margin_units:
-        graph = replace(graph, margin_units=margin_units)
-    return graph, rules.impact.for_assets(graph.assets)
+    rule, impact = rules.liquidation, rules.impact.for_assets(graph.assets)
+    known, found = vars(graph).get(KEPT, (None, graph))
+    if known != rule:
+        margin_units = rule.margin_units(graph)
+        if margin_units is graph.margin_units:
+            return graph, impact
+        found = replace(graph, margin_units=margin_units)
+        params = getattr(rule, "__dataclass_params__", None)
+        if params is not None and params.frozen:  # it will stay what it is
+            vars(graph)[KEPT] = rule, found
+    return found, impact

@@ -9,7 +9,9 @@ from scipy import sparse
 
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.rules.checks import check_number
-from contagion_graph.tables.schema import FloatArray
+from contagion_graph.tables.schema import BoolArray, FloatArray
+
+TIE = 1e-9  # rounding decides nothing closer to a threshold: of health, and of debt as a share of the account
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,9 @@ class CloseFactor(LiquidationRule):
     """An account in breach closes a fixed share while its health is not too low, and everything below that.
 
     Health is h = 1 + (E - M) / D with D the debt left: collateral weighted by its liquidation threshold, over debt. The
-    account closes `factor` where h >= full_below, everything where h < full_below or where it has no debt.
+    account closes `factor` where h >= full_below, everything where h < full_below or where it has no debt. A health
+    less than 1e-9 below `full_below` counts as there, and a debt of at most 1e-9 of |E| + M + gross value as none: so
+    rounding decides nothing where h is just full_below, or D just 0.
 
     Parameters
     ----------
@@ -172,7 +176,7 @@ class CloseFactor(LiquidationRule):
 
     def closed_share(self, accounts: BreachedAccounts) -> FloatArray:
         """Return `factor` or 1 for every account."""
-        return np.where(_health(accounts) >= self.full_below, self.factor, 1.0)
+        return np.where(_keeps(accounts, self.full_below), self.factor, 1.0)
 
 
 @dataclass(frozen=True)
@@ -237,8 +241,9 @@ class RepayAndSeize(LiquidationRule):
     Of the debt D the share f = `close_factor` is repaid, or all where the health h = 1 + (E - M) / D is lower than
     `full_below`. That buys back f of the shorts, and takes collateral worth (1 + bonus) f D out of the long positions
     that can be sold, worth C: theta_short = f, theta_long = (1 + bonus) f D / C. Where C does not suffice, or there is
-    no debt, the account closes whole, and C / (1 + bonus) counts as repaid: at unchanged prices D - C / (1 + bonus)
-    stays as bad debt. The liquidators' fee is bonus times what they repay. Prices are those before the sale.
+    no debt, the account closes whole, and at most C / (1 + bonus) counts as repaid: at unchanged prices the rest of D
+    stays as bad debt. The liquidators' fee is bonus times what they repay. Prices are those before the sale. When a
+    health counts as `full_below`, and a debt as none, `CloseFactor` says.
 
     Parameters
     ----------
@@ -279,17 +284,25 @@ class RepayAndSeize(LiquidationRule):
     def closed_sides(self, accounts: BreachedAccounts) -> ClosedSides:
         """Return the shares of the long and of the short positions that each account closes, and the debt repaid."""
         collateral = accounts.closable_long
-        factor = np.where(_health(accounts) >= self.full_below, self.close_factor, 1.0)
+        factor = np.where(_keeps(accounts, self.full_below), self.close_factor, 1.0)
         wanted = factor * accounts.debt
         seized = (1.0 + self.bonus) * wanted
-        enough = (seized < collateral) & (accounts.debt > 0)
+        enough = (seized < collateral) & _owes(accounts)
         long = np.divide(seized, collateral, out=np.ones_like(seized), where=enough)
         repaid = np.minimum(wanted, collateral / (1.0 + self.bonus))
         return ClosedSides(long, np.where(enough, factor, 1.0), repaid)
 
 
-def _health(accounts: BreachedAccounts) -> FloatArray:
-    """Return h = 1 + (E - M) / D, -inf where there is no debt."""
+def _keeps(accounts: BreachedAccounts, full_below: float) -> BoolArray:
+    """Say whose health h = 1 + (E - M) / D is not below `full_below`; nobody's without debt."""
     gap = accounts.equity - accounts.maintenance
-    ratio: FloatArray = np.divide(gap, accounts.debt, out=np.full_like(gap, -np.inf), where=accounts.debt > 0)
-    return 1.0 + ratio
+    ratio = np.divide(gap, accounts.debt, out=np.full_like(gap, -np.inf), where=_owes(accounts))
+    keeps: BoolArray = 1.0 + ratio >= full_below - TIE
+    return keeps
+
+
+def _owes(accounts: BreachedAccounts) -> BoolArray:
+    """Say who has debt that is more than rounding."""
+    size = np.abs(accounts.equity) + accounts.maintenance + accounts.closable_gross
+    owes: BoolArray = accounts.debt > TIE * size
+    return owes

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .dense_state import Books, Flags, Floats, Impact, Market, Outcome, Rules, Sharing
+from .dense_state import TIE, Books, Flags, Floats, Impact, Market, Outcome, Rules, Sharing
 
 
 def dense_cascade(market: Market, rules: Rules, shock: Floats, losses: Floats, defaults: Flags) -> Outcome:
@@ -163,13 +163,14 @@ def repay(
 ) -> tuple[float, float, float]:
     """Repay a share of the debt with collateral worth 1 + bonus times it; all there is where that is not enough."""
     _, factor, bonus, full_below = rules.liquidation
-    health, debt = health_of(books, out, i, equity, maintenance), debt_of(books, out, i)
+    debt = debt_of(books, out, i)
+    health = health_of(books, out, i, equity, maintenance)
     collateral = (1 - out.closed_long[i]) * float(np.maximum(0, books.sell[i]) @ out.price_after)
-    share = factor if health >= full_below else 1.0
+    share = factor if health >= full_below - TIE else 1.0
     wanted = share * debt
-    jumps = abs(health - full_below), abs(equity) / (1 + abs(equity) + maintenance)
+    jumps = abs(health - full_below + TIE), abs(equity) / (1 + abs(equity) + maintenance)
     out.closest_jump = min(out.closest_jump, *jumps, abs((1 + bonus) * wanted - collateral) / (1 + collateral))
-    if debt > 0 and (1 + bonus) * wanted < collateral:
+    if np.isfinite(health) and (1 + bonus) * wanted < collateral:
         return (1 + bonus) * wanted / collateral, share, wanted
     return 1.0, 1.0, min(wanted, collateral / (1 + bonus))
 
@@ -184,10 +185,10 @@ def close_share(rules: Rules, books: Books, out: Outcome, i: int, equity: float,
             return float(np.clip(((1 + buffer) * maintenance - equity) / freed, 0, 1)) if freed > 0 else 1.0
         case ("close_factor", factor, full_below):
             health = health_of(books, out, i, equity, maintenance)
-            out.closest_jump = min(out.closest_jump, abs(health - full_below))
-            if health >= full_below:
+            out.closest_jump = min(out.closest_jump, abs(health - full_below + TIE))
+            if health >= full_below - TIE:
                 out.closest_jump = min(out.closest_jump, abs(equity) / (1 + abs(equity) + maintenance))
-            return factor if equity > 0 and health >= full_below else 1.0
+            return factor if equity > 0 and health >= full_below - TIE else 1.0
         case ("leverage", _, target) if equity > 0:
             assets_left = left * (np.maximum(0, books.sell[i]) @ p)
             assets = assets_left + np.maximum(0, books.keep[i]) @ p
@@ -196,9 +197,10 @@ def close_share(rules: Rules, books: Books, out: Outcome, i: int, equity: float,
 
 
 def health_of(books: Books, out: Outcome, i: int, equity: float, maintenance: float) -> float:
-    """Return h = 1 + (E - M) / D; -inf where D = 0."""
-    debt = debt_of(books, out, i)
-    return 1 + (equity - maintenance) / debt if debt > 0 else -np.inf
+    """Return h = 1 + (E - M) / D; -inf where D is no more than rounding of what the account amounts to."""
+    debt, left = debt_of(books, out, i), np.where(books.sell[i] > 0, 1 - out.closed_long[i], 1 - out.closed_short[i])
+    size = abs(equity) + maintenance + (left * np.abs(books.sell[i])) @ out.price_after
+    return 1 + (equity - maintenance) / debt if debt > TIE * size else -np.inf
 
 
 def debt_of(books: Books, out: Outcome, i: int) -> float:

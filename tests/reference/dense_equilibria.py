@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .dense_cascade import Books, Flags, Floats, Rules, make_books, mean_price_factor, price_factor
+from .dense_state import TIE
 from .random_markets import Case
 
 TwoSided = Literal["conservative"] | None
@@ -199,8 +200,9 @@ def close_share(s: Setting, prices: Prices, equity: Floats, maintenance: Floats,
             case ("close_factor", factor, full_below):
                 shorts = prices.p_short @ np.maximum(-(s.books.sell + s.books.keep), 0).T
                 debt = shorts + np.maximum(0, -(s.books.cash - burden))
-                health = np.where(debt > 0, 1 + (equity - maintenance) / debt, -np.inf)
-                share = np.where(health >= full_below, factor, 1.0)
+                size = np.abs(equity) + maintenance + gross(s.books.sell, prices.p_long, prices.p_short)
+                health = np.where(debt > TIE * size, 1 + (equity - maintenance) / debt, -np.inf)
+                share = np.where(health >= full_below - TIE, factor, 1.0)
     return np.where(equity <= 0, 1.0, share)
 
 

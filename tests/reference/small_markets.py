@@ -52,8 +52,8 @@ def draw_positions(
 ) -> list[Position]:
     """Draw a position in about two assets of three, now and then a second one on the same side of the same asset.
 
-    No margin rate is 1: if all that an account holds long needs its whole value, the health of a close factor is 0 but
-    for rounding.
+    A few margin rates are 1: if all that an account holds long needs its whole value, the health of a close factor is 0
+    but for rounding.
     """
     positions: list[Position] = []
     for asset in np.flatnonzero(rng.random(len(price)) < 0.65):
@@ -61,7 +61,7 @@ def draw_positions(
         for _ in range(1 + int(rng.random() < 0.1)):
             units = float(sign * rng.lognormal(9.0, 0.7) / price[asset])
             entry_price = float(price[asset] * rng.lognormal(0.0, 0.15)) if rng.random() < 0.5 else None
-            rate = float(rng.choice([margin_rate[asset], 0.0, 0.99], p=[0.92, 0.05, 0.03]))
+            rate = float(rng.choice([margin_rate[asset], 0.0, 1.0], p=[0.92, 0.05, 0.03]))
             positions.append((account, int(asset), units, entry_price, rate))
     if account == 0 and not positions:  # a market has at least one position
         positions.append((0, 0, float(side[0] * 1000.0 / price[0]), None, float(margin_rate[0])))
