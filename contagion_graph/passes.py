@@ -71,13 +71,13 @@ class GraphPasses:
         """Return Q.p, |Q|.p and mu.p of all accounts, or of some rows (ascending), at a price [currency]."""
         from contagion_graph.kernels import row_sums
 
-        return row_sums.value_rows(self.cells, price, *self._chunked(rows))
+        return row_sums.value_rows(self.cells, price, *self.chunked(rows))
 
     def column_sums(self, matrix: sparse.csr_array, weight: FloatArray, rows: Any = None) -> FloatArray:
         """Return A^T w for a matrix A with one row an account, over all rows or some (ascending), in a fixed order."""
         from contagion_graph.kernels import row_sums
 
-        rows, borders = self._chunked(rows)
+        rows, borders = self.chunked(rows)
         cells = (matrix.indptr, unsigned(matrix.indices), matrix.data)
         return row_sums.column_sums(*cells, rows, weight, borders, matrix.shape[1])
 
@@ -87,7 +87,8 @@ class GraphPasses:
         borders: np.ndarray[Any, np.dtype[np.int64]] = np.minimum(self.block_borders * BLOCK, self.cash.size)
         return borders
 
-    def _chunked(self, rows: Any) -> tuple[Any, Any]:
+    def chunked(self, rows: Any) -> tuple[Any, Any]:
+        """Return the rows of a pass (None: all), and where its chunks begin and end among them."""
         if rows is None:
             return self.all_rows, self.row_borders
         return rows, np.searchsorted(rows, self.row_borders)
@@ -111,6 +112,6 @@ class GraphPasses:
         from contagion_graph.kernels import row_sums
 
         difference = self.cells._replace(quantity=self.quantity.data - self.margin_units.data)
-        sensitivity = row_sums.value_rows(difference, self.price, *self._chunked(None))[1]
+        sensitivity = row_sums.value_rows(difference, self.price, *self.chunked(None))[1]
         sensitivity.flags.writeable = False
         return sensitivity

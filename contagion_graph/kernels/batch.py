@@ -83,7 +83,7 @@ def gather(cells: Cells, rows: Array, out: Cells) -> None:
     """Copy the cells of rows next to each other; `out.indptr` says where each of them goes."""
     for k in range(rows.size):
         if k + AHEAD < rows.size:
-            fetch_row(cells, rows[k + AHEAD])
+            fetch_row(cells.indptr, cells.indices, cells.quantity, cells.margin_units, rows[k + AHEAD])
         here = out.indptr[k]
         for cell in range(cells.indptr[rows[k]], cells.indptr[rows[k] + 1]):
             out.indices[here] = cells.indices[cell]

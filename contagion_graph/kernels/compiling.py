@@ -10,7 +10,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from contagion_graph.state import Cells
+from contagion_graph.state import Array
 
 ROWS_WORTH_THREADS = 10_000
 LINE, AHEAD = 8, 8  # numbers in a cache line; rows to fetch ahead
@@ -42,11 +42,21 @@ fetch: Any = intrinsic(_fetcher)
 
 
 @njit(inline="always")
-def fetch_row(cells: Cells, row: int) -> None:
+def fetch_row(indptr: Array, indices: Array, quantity: Array, margin_units: Array, row: int) -> None:
     """Have the processor fetch the first cells of a row ahead of their use."""
-    first = np.intp(cells.indptr[row])
-    fetch(cells.indices, first)
-    fetch(cells.quantity, first)
-    fetch(cells.quantity, first + LINE)
-    fetch(cells.margin_units, first)
-    fetch(cells.margin_units, first + LINE)
+    first = np.intp(indptr[row])
+    fetch(indices, first)
+    fetch(quantity, first)
+    fetch(quantity, first + LINE)
+    fetch(margin_units, first)
+    fetch(margin_units, first + LINE)
+
+
+@njit(inline="always")
+def fetch_state(a: Array, b: Array, c: Array, d: Array, e: Array, row: int) -> None:
+    """Have the processor fetch what five vectors of the state hold for a row ahead of its use."""
+    fetch(a, row)
+    fetch(b, row)
+    fetch(c, row)
+    fetch(d, row)
+    fetch(e, row)

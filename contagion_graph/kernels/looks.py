@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit, prange
 
 from contagion_graph.chunks import BLOCK
-from contagion_graph.kernels.compiling import fetch_row, one_or_many
+from contagion_graph.kernels.compiling import AHEAD, fetch, fetch_row, fetch_state, one_or_many
 from contagion_graph.state import Accounts, Array, Cells, Channels, Market
 
 GUARD = 1e-12
@@ -52,36 +52,41 @@ def least_keys(key: Array, block_key: Array) -> None:
 @njit(cache=True)
 def levies(channels: Channels, levied: Array, rows: Array) -> Array:
     """Return the socialised losses of rows: L_i = D_i + sum_k b_ik (C_k - C'_ik) ;  i = rows[k]  [currency]."""
+    member, pool, base, since, level = channels
     out = np.empty(rows.size)
     for k in range(rows.size):
-        out[k] = _levy(channels, levied, rows[k])
+        out[k] = _levy(member, pool, base, since, level, levied, rows[k])
     return out
 
 
 @njit(inline="always")
-def _levy(channels: Channels, levied: Array, row: int) -> float:
+def _levy(member: Array, pool: Array, base: Array, since: Array, level: Array, levied: Array, row: int) -> float:
     total = levied[row]
-    for cell in range(channels.indptr[row], channels.indptr[row + 1]):
-        total += channels.base[cell] * (channels.level[channels.indices[cell]] - channels.since[cell])
+    for cell in range(member[row], member[row + 1]):
+        total += base[cell] * (level[pool[cell]] - since[cell])
     return float(total)
 
 
 @njit(inline="always")
-def _reached(channels: Channels, accounts: Accounts, clock: float, reach: Array, block: int, found: Array) -> int:
+def _reached(
+    member: Array, pool: Array, key: Array, block_key: Array, clock: float, reach: Array, block: int, found: Array
+) -> int:
     """Put the rows of a block whose key T + C reaches into `found`, ascending; return how many."""
     last, count = min(clock + reach.max(), LARGEST), 0  # the keys of closed accounts are infinite
-    if accounts.block_key[block] > last:
+    if block_key[block] > last:
         return 0
-    for row in range(block * BLOCK, min((block + 1) * BLOCK, accounts.key.size)):
+    for row in range(block * BLOCK, min((block + 1) * BLOCK, key.size)):
         found[count] = row
-        count += accounts.key[row] <= last
+        count += key[row] <= last
+    if reach.size == 1:
+        return count
     near, count = count, 0
     for k in range(near):
         row, horizon = found[k], clock
-        for cell in range(channels.indptr[row], channels.indptr[row + 1]):
-            horizon += reach[channels.indices[cell]]
+        for cell in range(member[row], member[row + 1]):
+            horizon += reach[pool[cell]]
         found[count] = row
-        count += accounts.key[row] <= horizon
+        count += key[row] <= horizon
     return count
 
 
@@ -114,51 +119,56 @@ def _look(
     counts: Array,
 ) -> None:  # fmt: skip
     for chunk in prange(borders.size - 1):
-        found = np.empty(BLOCK, dtype=np.int64)
-        for block in range(borders[chunk], borders[chunk + 1]):
-            counts[chunk] += _look_block(cells, market, channels, accounts, time, block, found)
+        counts[chunk] = _look_blocks(cells, market, channels, accounts, time, borders[chunk], borders[chunk + 1])
 
 
 @njit(cache=True)
-def _look_block(
-    cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], block: int,
-    found: Array,
+def _look_blocks(
+    cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], first: int,
+    last: int,
 ) -> int:  # fmt: skip
-    reached, count = _reached(channels, accounts, time[0], time[1], block, found), 0
-    for k in range(reached):
-        found[count] = found[k]
-        if accounts.seen[found[k]] != market.number[0]:
-            fetch_row(cells, found[k])
-            count += 1
-    for k in range(count):
-        _look_row(cells, market, channels, accounts, time[0], found[k])
-    if count:
-        accounts.block_key[block] = accounts.key[block * BLOCK : (block + 1) * BLOCK].min()
-    return count
-
-
-@njit(inline="always")
-def _look_row(cells: Cells, market: Market, channels: Channels, accounts: Accounts, clock: float, row: int) -> None:
-    e, m, size = accounts.money[row], 0.0, abs(accounts.money[row])
-    longs, shorts = accounts.closed_long[row], accounts.closed_short[row]
-    for cell in range(cells.indptr[row], cells.indptr[row + 1]):
-        column = cells.indices[cell]
-        closed = shorts if cells.quantity[cell] < 0.0 else longs
-        p = (1.0 - closed * market.sellable[column]) * market.price[column]
-        e += cells.quantity[cell] * p
-        m += cells.margin_units[cell] * p
-        size += abs(cells.quantity[cell] * p)
-    accounts.worth[row], accounts.maintenance[row], accounts.seen[row] = e, m, market.number[0]
-    levy, weight, now = _levy(channels, accounts.levied, row), 0.0, clock
-    for cell in range(channels.indptr[row], channels.indptr[row + 1]):
-        weight = max(weight, channels.base[cell])
-        now += channels.level[channels.indices[cell]]
-    if not np.isfinite(e - levy - m):
-        accounts.key[row] = -np.inf  # broken: to be judged, and named
-    elif longs == 1.0 and shorts == 1.0:
-        accounts.key[row] = np.inf
-    else:
-        accounts.key[row] = now + _span(e - levy - m, size + levy, accounts.sensitivity[row], weight)
+    # fields are taken out here, not in the loops: numba counts a reference each time
+    (clock, reach), found, looks = time, np.empty(BLOCK, dtype=np.int64), 0
+    indptr, indices, quantity, margin_units = cells
+    price, sellable, number = market
+    member, pool, base, since, level = channels
+    money, closed_long, closed_short, levied, sensitivity, worth, maintenance, key, seen, block_key = accounts
+    for block in range(first, last):
+        reached, count = _reached(member, pool, key, block_key, clock, reach, block, found), 0
+        for k in range(reached):
+            found[count] = found[k]
+            if seen[found[k]] != number[0]:
+                fetch_row(indptr, indices, quantity, margin_units, found[k])
+                fetch_state(member, pool, base, since, levied, found[k])
+                fetch_state(money, closed_long, closed_short, sensitivity, worth, found[k])
+                fetch(maintenance, found[k])
+                count += 1
+        for k in range(count):
+            row = found[k]
+            e, m, size = money[row], 0.0, abs(money[row])
+            longs, shorts = closed_long[row], closed_short[row]
+            for cell in range(indptr[row], indptr[row + 1]):
+                column = indices[cell]
+                closed = shorts if quantity[cell] < 0.0 else longs
+                p = (1.0 - closed * sellable[column]) * price[column]
+                e += quantity[cell] * p
+                m += margin_units[cell] * p
+                size += abs(quantity[cell] * p)
+            worth[row], maintenance[row], seen[row] = e, m, number[0]
+            levy, weight, now = _levy(member, pool, base, since, level, levied, row), 0.0, clock
+            for cell in range(member[row], member[row + 1]):
+                weight = max(weight, base[cell])
+                now += level[pool[cell]]
+            if not np.isfinite(e - levy - m):
+                key[row] = -np.inf  # broken: to be judged, and named
+            elif longs == 1.0 and shorts == 1.0:
+                key[row] = np.inf
+            else:
+                key[row] = now + _span(e - levy - m, size + levy, sensitivity[row], weight)
+        if count:
+            block_key[block] = key[block * BLOCK : (block + 1) * BLOCK].min()
+        looks += count
+    return looks
 
 
 @njit(cache=True)
@@ -169,13 +179,19 @@ def due_rows(
 
     E_i = worth_i - L_i  [currency]
     """
+    member, pool, base, since, level = channels
+    key, block_key, seen = accounts.key, accounts.block_key, accounts.seen
+    worth, levied = accounts.worth, accounts.levied
     count = 0
-    for block in range(accounts.block_key.size):
+    for block in range(block_key.size):
         reached = found[count:]
-        for row in reached[: _reached(channels, accounts, clock, reach, block, reached)]:
+        for row in reached[: _reached(member, pool, key, block_key, clock, reach, block, reached)]:
             found[count] = row
-            count += accounts.seen[row] == number
+            count += seen[row] == number
     rows, equity = found[:count].copy(), np.empty(count)
     for k in range(count):
-        equity[k] = accounts.worth[rows[k]] - _levy(channels, accounts.levied, rows[k])
+        if k + AHEAD < count:
+            fetch_state(member, pool, base, since, levied, rows[k + AHEAD])
+            fetch(worth, rows[k + AHEAD])
+        equity[k] = worth[rows[k]] - _levy(member, pool, base, since, level, levied, rows[k])
     return rows, equity

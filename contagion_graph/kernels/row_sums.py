@@ -23,7 +23,7 @@ def _value(cells: Cells, price: Array, rows: Array, borders: Array, out: Array) 
     for chunk in prange(borders.size - 1):
         for k in range(borders[chunk], borders[chunk + 1]):
             if k + AHEAD < rows.size:
-                fetch_row(cells, rows[k + AHEAD])
+                fetch_row(cells.indptr, cells.indices, cells.quantity, cells.margin_units, rows[k + AHEAD])
             v = g = m = 0.0
             for cell in range(cells.indptr[rows[k]], cells.indptr[rows[k] + 1]):
                 p = price[cells.indices[cell]]
@@ -33,6 +33,33 @@ def _value(cells: Cells, price: Array, rows: Array, borders: Array, out: Array) 
             out[0, k] = v
             out[1, k] = g
             out[2, k] = m
+
+
+def mark_rows(cells: Cells, price: Array, closed: Array, fee: Array, rows: Array, borders: Array) -> Array:
+    """Return what rows are worth if they stay open and if they close, by one pass, shape (4, len(rows)) [currency].
+
+    value_k = sum_j q_ij p_j ;  margin_k = sum_j mu_ij p_j ;  closed_k = sum_j q_ij c_j ;  fee_k = sum_j |q_ij| f_j
+    """
+    out = np.empty((4, rows.size))
+    _mark(rows.size)(cells, price, closed, fee, rows, borders, out)
+    return out
+
+
+@one_or_many
+def _mark(cells: Cells, price: Array, closed: Array, fee: Array, rows: Array, borders: Array, out: Array) -> None:
+    for chunk in prange(borders.size - 1):
+        for k in range(borders[chunk], borders[chunk + 1]):
+            v = m = c = f = 0.0
+            for cell in range(cells.indptr[rows[k]], cells.indptr[rows[k] + 1]):
+                column, q = cells.indices[cell], cells.quantity[cell]
+                v += q * price[column]
+                m += cells.margin_units[cell] * price[column]
+                c += q * closed[column]
+                f += abs(q) * fee[column]
+            out[0, k] = v
+            out[1, k] = m
+            out[2, k] = c
+            out[3, k] = f
 
 
 def column_sums(

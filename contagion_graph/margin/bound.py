@@ -79,7 +79,8 @@ class Case(NamedTuple):
         excess = np.maximum(lost - book.insurance_fund, 0.0)
         if self.rules.sharing is None or not excess.any():
             return np.zeros_like(excess)
-        open_base = book.column_sums(book.membership, self.base * (1.0 - share))
+        left = np.flatnonzero(share < 1.0)
+        open_base = book.column_sums(book.membership, self.base[left] * (1.0 - share[left]), left)
         return np.divide(excess, open_base, out=np.where(excess > 0.0, np.inf, 0.0), where=open_base > 0.0)
 
     def closed_share(self, prices: Prices, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> FloatArray:
@@ -106,13 +107,31 @@ class Case(NamedTuple):
         equity, _, maintenance = self.marks(prices, rate)
         return equity, maintenance
 
+    def borne(self, rate: FloatArray) -> FloatArray | float:
+        """Return b.l of every account [currency]; whoever bears nothing bears nothing of an infinite rate either."""
+        if not rate.any():
+            return 0.0
+        with np.errstate(invalid="ignore"):
+            return np.where(self.base > 0.0, self.base * rate[self.book.pool_of], 0.0)
+
+    def open_and_closed(self, prices: Prices) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return cash + Q.p and mu.p, and V, of every account [currency]."""
+        from contagion_graph.kernels import row_sums
+
+        book, money = self.book, self.book.cash - self.scenario.losses
+        closed = np.where(book.sellable, prices.average, prices.terminal)
+        fee = np.where(book.sellable, self.rules.penalty * prices.average, 0.0)
+        rows, borders = book.chunked(None)
+        value, margin, fetched, penalty = row_sums.mark_rows(book.cells, prices.terminal, closed, fee, rows, borders)
+        fetched += money
+        fetched -= penalty
+        value += money
+        return value, margin, fetched
+
     def marks(self, prices: Prices, rate: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return E = cash + Q.p - b.l, |Q|.p and M = mu.p of every account on its whole book [currency]."""
         value, gross, maintenance = self.book.valuation(prices.terminal)
-        equity = self.book.cash - self.scenario.losses + value
-        if rate.any():
-            equity -= self.book.weights_by_channel(self.base) @ rate
-        return equity, gross, maintenance
+        return self.book.cash - self.scenario.losses + value - self.borne(rate), gross, maintenance
 
     def breached(self, prices: Prices, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> BreachedAccounts:
         """Return what the liquidation rule sees of accounts in breach at E and M."""
@@ -158,10 +177,8 @@ class Bound:
         fixed: FloatArray | None = None,
         turning: bool = False,
     ) -> None:
-        self.case, self.upper, self.turning, self.possible = case, upper, turning, True
-        n = len(case.book.accounts)
+        self.case, self.upper, self.turning, self.possible, self.fixed = case, upper, turning, True, fixed
         start = np.where(case.scenario.defaults, 1.0, float(upper)) if start is None else start
-        self.fixed = np.full(n, np.nan) if fixed is None else fixed
         self.share = start.copy() if fixed is None else np.where(np.isnan(fixed), start, fixed)
         self.sold, self.fresh = case.sold(self.share), True
         self.moved = np.flatnonzero(self.share)  # whose share is above 0, or was
@@ -174,30 +191,38 @@ class Bound:
         """Return the accounts that T moves, and their new closed shares, given what the other bound has sold."""
         case = self.case
         self.prices = case.prices(self.sold, sold_other)
-        rows = self.in_debt if self.upper else self.moved
+        rows, equity, maintenance = self._look_at_all() if self.upper and not self.looks else self._look()
+        self._check_finite(rows, equity, maintenance)
+        share, before = case.closed_share(self.prices, rows, equity, maintenance), self.share[rows]
+        if not self.turning:  # rounding must not turn the shares around
+            share = np.minimum(share, before) if self.upper else np.maximum(share, before)
+        if self.fixed is not None:  # the map moves a given share away, and will for good
+            given = ~np.isnan(self.fixed[rows])
+            self.possible &= not (given & (share != before)).any()
+            share = np.where(given, before, share)
+        if self.market is not None and not self.turning:
+            self.market.forget(rows[share == (0.0 if self.upper else 1.0)])
+        moved = share != before
+        return rows[moved], share[moved]
+
+    def _look_at_all(self) -> tuple[Rows, FloatArray, FloatArray]:
+        """Return all accounts with E and M on their whole books: what may be the only look costs one pass."""
+        case = self.case
+        equity, maintenance, value = case.open_and_closed(self.prices)
+        self.in_debt = np.flatnonzero((value < 0.0) & (self.share > 0.0))
+        self.rate = case.loss_rate(self.share, self.in_debt, value[self.in_debt])
+        self.looks = equity.size
+        return case.book.all_rows, equity - case.borne(self.rate), maintenance
+
+    def _look(self) -> tuple[Rows, FloatArray, FloatArray]:
+        """Return the accounts whose shares can have changed, with E and M on their whole books."""
+        case, rows = self.case, self.in_debt if self.upper else self.moved
         rows = rows[self.share[rows] > 0.0]
         value = case.value_closed(self.prices, rows)[0]
         if self.upper:
             self.in_debt = rows[value < 0.0]
         self.rate = case.loss_rate(self.share, rows, value)
-        rows, equity, maintenance = self._look()
-        share = case.closed_share(self.prices, rows, equity, maintenance)
-        if self.turning:
-            moved = share != self.share[rows]
-            return rows[moved], share[moved]
-        free = np.isnan(self.fixed[rows])
-        if not free.all():  # the map moves a given share away, and will for good
-            over = share > self.share[rows] if not self.upper else share < self.share[rows]
-            self.possible &= not (over & ~free).any()
-        self.market.forget(rows[free & (share == (0.0 if self.upper else 1.0))])  # type: ignore[union-attr]
-        limit = np.minimum if self.upper else np.maximum  # rounding must not turn the shares around
-        share = np.where(free, limit(share, self.share[rows]), self.share[rows])
-        moved = share != self.share[rows]
-        return rows[moved], share[moved]
-
-    def _look(self) -> tuple[Rows, FloatArray, FloatArray]:
-        """Return the accounts whose shares can have changed, with E and M on their whole books."""
-        case, level = self.case, np.minimum(self.rate, LARGEST)
+        level = np.minimum(self.rate, LARGEST)
         share = self.share[self.moved]
         moving = self.moved[(share > 0.0) & (self.upper | self.turning | (share < 1.0))]
         smooth = self.turning or not isinstance(case.rules.liquidation, FullLiquidation)  # they move with every price
@@ -216,10 +241,11 @@ class Bound:
             rows = union(rows, moving, len(case.book.accounts))
             equity = self.market.equity(rows)
         equity, maintenance = self.market.sign * equity, self.market.sign * self.market.accounts.maintenance[rows]
-        self._check_finite(rows, equity, maintenance)
         return rows, equity, maintenance
 
     def _check_finite(self, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> None:
+        if equity.max(initial=-np.inf) < np.inf and np.isfinite(maintenance.max(initial=0.0)):
+            return  # no NaN either
         wrong = np.flatnonzero(np.isnan(equity) | (equity == np.inf) | ~np.isfinite(maintenance))
         if wrong.size:
             label = label_text(self.case.book.accounts[rows[wrong[0]]])
