@@ -59,6 +59,8 @@ _HOME = {
     "reconstruct": "reconstruct",
     "EisenbergNoe": "clearing.eisenberg_noe",
     "RogersVeraart": "clearing.rogers_veraart",
+    "CommonAssetClearing": "clearing.common_assets",
+    "CommonAssetResult": "clearing.common_assets",
     "ClearingResult": "clearing.result",
     "ClearingEquilibria": "clearing.result",
     "DebtRank": "distress.debtrank",

@@ -15,6 +15,7 @@ NAMES = {
     *("OrderBookImpact", "ParameterError"),
     *("ProRata", "RepayAndSeize", "Solution", "SquareRootImpact", "Status", "TableError", "TargetMargin"),
     "UnusedColumnWarning",
+    *("CommonAssetClearing", "CommonAssetResult"),
     *("ClearingEquilibria", "ClearingResult", "EisenbergNoe", "RogersVeraart", "reconstruct"),
     *("EventError", "SolvencyMonitor", "SumTree"),
     *("CovarianceWarning", "SweepResult", "scenarios", "sweep"),
