@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 import contagion_graph as cg
-from benchmarks import loading, measures, watching
+from benchmarks import clearing, loading, measures, watching
 from benchmarks.plain_scipy import plain_cascade
 from benchmarks.scenarios import batch_rows, sweep_rows
 from benchmarks.timing import median
@@ -152,6 +152,11 @@ def plain(rows: Iterable[measures.Row]) -> Iterator[str]:
         yield line(name, measured, budget, "", note)
 
 
+def interbank() -> Iterator[str]:
+    """Measure clearing on random interbank networks."""
+    yield from plain(clearing.rows())
+
+
 def table() -> Iterator[str]:
     """Measure the accounts table of a result."""
     result = cg.MarginCascade().run(*large(Reference.graph()))
@@ -222,6 +227,7 @@ ROWS = (
     scenarios,
     exposure,
     importance,
+    interbank,
     table,
     monitor,
     proof,
