@@ -130,8 +130,10 @@ class Case(NamedTuple):
 
     def marks(self, prices: Prices, rate: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return E = cash + Q.p - b.l, |Q|.p and M = mu.p of every account on its whole book [currency]."""
-        value, gross, maintenance = self.book.valuation(prices.terminal)
-        return self.book.cash - self.scenario.losses + value - self.borne(rate), gross, maintenance
+        equity, gross, maintenance = self.book.valuation(prices.terminal)
+        equity += self.book.cash - self.scenario.losses
+        equity -= self.borne(rate)
+        return equity, gross, maintenance
 
     def breached(self, prices: Prices, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> BreachedAccounts:
         """Return what the liquidation rule sees of accounts in breach at E and M."""

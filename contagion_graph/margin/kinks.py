@@ -53,12 +53,15 @@ def at_kink(case: Case, state: State, tol: float = 1e-9) -> Kinks:
     the share `tol` of |cash| + |Q|.p, of 1, of the fund, and of the size sold.
     """
     book, prices = case.book, case.prices(state.sold, np.zeros_like(state.sold))
-    equity, gross, maintenance = case.marks(prices, state.rate)
-    scale = tol * (np.abs(book.cash - case.scenario.losses) + gross)
-    near = (np.abs(equity - maintenance) <= scale) & (scale > 0.0)
-    rows = np.flatnonzero(equity < maintenance)
+    equity, scale, maintenance = case.marks(prices, state.rate)
+    scale += np.abs(book.cash - case.scenario.losses)
+    scale *= tol
+    slack = equity - maintenance
+    rows, edge = np.flatnonzero(slack < 0.0), np.flatnonzero(np.abs(slack) <= scale)
+    near = np.zeros(slack.size, dtype=bool)
+    near[edge] = scale[edge] > 0.0
     near[rows] |= _at_edge(case, case.breached(prices, rows, equity[rows], maintenance[rows]), scale[rows], tol)
-    near &= ~case.scenario.defaults  # whose share is 1 whatever their margin
+    near[case.scenario.defaults] = False  # whose share is 1 whatever their margin
     value = case.value_closed(prices, state.rows)[0]
     near[state.rows] |= np.abs(value) <= scale[state.rows]
     lost, fund = book.membership[state.rows].T @ (state.share * np.maximum(-value, 0.0)), book.insurance_fund
