@@ -76,6 +76,7 @@ _HOME = {
     "ConvergenceError": "errors",
     "MissingExtraError": "errors",
     "EventError": "errors",
+    "InfeasibleError": "errors",
     "ContagionWarning": "errors",
     "ConvergenceWarning": "errors",
     "CovarianceWarning": "errors",

@@ -1,6 +1,6 @@
 """Every error and warning of the library, and the collector that lets a check report all faults at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -62,6 +62,25 @@ class MissingExtraError(ContagionError, ImportError):
 
 class EventError(ContagionError, ValueError):
     """An event that cannot have happened, comes twice, or comes too late; nothing was changed."""
+
+
+class InfeasibleError(ContagionError, ValueError):
+    """Nothing that is allowed reaches the target.
+
+    Parameters
+    ----------
+    message : str
+        Which account, how much is missing, which limits bind.
+    missing : mapping of account label to float
+        What each account lacks at best [currency].
+    """
+
+    def __init__(self, message: str, missing: "Mapping[object, float]") -> None:
+        self.missing = dict(missing)
+        super().__init__(message, self.missing)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ContagionWarning(UserWarning):

@@ -19,7 +19,7 @@ LAYERS = [
     {"plot", "report", "cli"},
 ]
 KERNELS = "contagion_graph.kernels."
-LATE_IMPORTS = {"igraph", "networkx", "matplotlib", "dask", "distributed"}
+LATE_IMPORTS = {"igraph", "networkx", "matplotlib", "dask", "distributed", "clarabel"}
 
 
 def modules() -> dict[str, ast.Module]:

@@ -1,7 +1,22 @@
-"""Collateral at work: whether it is all there, what it is made of, and how that can be proven."""
+"""Collateral at work: is it all there, what is it made of, can that be proven, and how is it kept sufficient."""
 
 from contagion_graph.collateral.aggregate import Backing
 from contagion_graph.collateral.failures import FailureCost, Revaluation
 from contagion_graph.collateral.haircuts import haircuts
+from contagion_graph.collateral.plans import Plan
+from contagion_graph.collateral.rebalance import deleverage, top_up
+from contagion_graph.collateral.stabilise import Stabilisation, stabilise
+from contagion_graph.collateral.transfer import transfer
 
-__all__ = ["Backing", "FailureCost", "Revaluation", "haircuts"]
+__all__ = [
+    "Backing",
+    "FailureCost",
+    "Plan",
+    "Revaluation",
+    "Stabilisation",
+    "deleverage",
+    "haircuts",
+    "stabilise",
+    "top_up",
+    "transfer",
+]

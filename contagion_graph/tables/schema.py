@@ -13,6 +13,7 @@ BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 POOL = "pool"
 CROSS_MARGIN = ""
+CASH = ""
 ACCOUNT_LEVELS = ("trader", "pool", "subaccount")
 REQUIRED = object()
 BLANKS = ("", "na", "n/a", "nan", "null", "none")
@@ -147,6 +148,28 @@ SCHEMAS: dict[str, TableSchema] = {
             "seniority": Number("rank; the lowest is paid first", low=0, default=0.0),
         },
         shown=("debtor", "creditor"),
+    ),
+    "eligible": TableSchema(
+        {
+            "asset": Label(default=CASH),
+            "cost": Number("share of the value that is added", low=0, default=0.0),
+            "available": Number("currency, to all accounts together", low=0, infinite=True, default=np.inf),
+            "limit": Number("share of an account's collateral", low=0, high=1, default=1.0),
+            "lot": Number("units; blank = any amount", low=0, above=True, default=np.nan),
+        },
+        shown=("asset",),
+        unique=("asset",),
+    ),
+    "routes": TableSchema(
+        {
+            "from_pool": Label(),
+            "to_pool": Label(),
+            "capacity": Number("currency sent, by all traders together", low=0, infinite=True, default=np.inf),
+            "fee": Number("share of what is sent", low=0, high=1, default=0.0),
+            "delay": Number("days", low=0, default=0.0),
+        },
+        shown=("from_pool", "to_pool"),
+        unique=("from_pool", "to_pool"),
     ),
     "nodes": TableSchema(
         {
