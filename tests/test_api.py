@@ -23,7 +23,7 @@ NAMES = {
     *("direct_exposure", "exposure_curve", "exposure_to_traders"),
     *("indirect_exposure", "look_through", "marginal_exposure"),
     *("collateral", "generate", "importance", "named", "plot", "read_tables", "write_tables"),
-    "MissingExtraError",
+    *("InfeasibleError", "MissingExtraError"),
     *("write_gexf", "write_report"),
     *("backbone", "cite", "to_latex", "write_gephi_csv", "write_gexf", "write_graphml"),
 }
