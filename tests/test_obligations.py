@@ -1,8 +1,10 @@
 """The network of obligations: doors, views at rest, ways out, faults."""
 
 import pickle
+from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 from scipy import sparse
@@ -90,6 +92,13 @@ def test_igraph_and_networkx_carry_the_same_edges():
     edges = {(names[edge.source], names[edge.target], edge["amount"], edge["seniority"]) for edge in graph.es}
     assert edges == {(a, b, data["amount"], data["seniority"]) for a, b, data in mirror.edges(data=True)}
     assert mirror.nodes["trader:=B"]["external_assets"] == 11.0
+
+
+def test_gephi_reads_what_networkx_writes(tmp_path: Path):
+    nx.write_gexf(rich().to_networkx(), tmp_path / "network.gexf")
+    back = nx.read_gexf(tmp_path / "network.gexf")
+    assert back.is_directed()
+    assert sorted(data["amount"] for _, _, data in back.edges(data=True)) == [5, 10, 10, 10, 15, 20, 24, 24]
 
 
 def test_elements_are_what_exports_are_made_of():
