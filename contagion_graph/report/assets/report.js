@@ -1,6 +1,7 @@
 "use strict";
 // The page's own script. Labels come from tables that others wrote: they go into the page by textContent only.
 (() => {
+  const MOST_LABELS = 30; // of neighbours: more would lie upon each other
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const amount = (value) => value.toLocaleString("en", { maximumSignificantDigits: 4, useGrouping: true });
@@ -28,7 +29,8 @@
   }
 
   // --- graph --------------------------------------------------------------------------------------------------------
-  const traders = data.traders.map((trader, k) => ({ ...trader, id: "t" + k, side: "trader" }));
+  const outwards = (one) => (one.x < 0 ? { beside: "left", off: -3 } : { beside: "right", off: 3 });
+  const traders = data.traders.map((trader, k) => ({ ...trader, ...outwards(trader), id: "t" + k, side: "trader" }));
   const assets = data.assets.map((asset, k) => ({ ...asset, id: "a" + k, side: "asset" }));
   const node = (one) => ({ data: { ...one, shown: one.label }, position: { x: one.x, y: one.y }, classes: one.side });
   const edges = data.edges.map(([trader, asset, value, width]) => ({
@@ -47,6 +49,7 @@
       { selector: "node", style: { "font-size": 12, "text-wrap": "ellipsis", "text-max-width": 110, "border-width": 1 } },
       { selector: "node", style: { "border-color": "#333", "text-outline-color": "#fff", "text-outline-width": 2 } },
       { selector: ".trader", style: { width: "data(size)", height: "data(size)", "background-color": "#fff" } },
+      { selector: ".trader", style: { "text-valign": "center", "text-halign": "data(beside)", "text-margin-x": "data(off)" } },
       { selector: ".trader.named", style: { label: "data(label)" } },
       { selector: ".trader.closed", style: { "background-color": "#333" } },
       { selector: ".trader.now", style: { "background-color": "#d55e00", "border-width": 4, "border-color": "#000" } },
@@ -60,7 +63,7 @@
       { selector: ".faded", style: { opacity: 0.08, "text-opacity": 0 } },
       { selector: "edge.near", style: { "line-color": "#0072b2", opacity: 0.9 } },
       { selector: ".chosen", style: { "border-width": 5, "border-color": "#0072b2" } },
-      { selector: ".near.trader, .chosen.trader", style: { label: "data(label)" } },
+      { selector: ".trader.labelled", style: { label: "data(label)" } },
     ],
   });
   graph.nodes(".trader").slice(0, data.named).addClass("named");
@@ -121,7 +124,7 @@
   }
 
   function clear(words = "") {
-    graph.elements().removeClass("faded near chosen");
+    graph.elements().removeClass("faded near chosen labelled");
     byId("who").replaceChildren();
     byId("found").textContent = words;
   }
@@ -131,7 +134,8 @@
     const near = one.closedNeighborhood();
     graph.elements().not(near).addClass("faded");
     near.not(one).addClass("near");
-    one.addClass("chosen");
+    one.addClass("chosen labelled");
+    if (near.nodes().length <= MOST_LABELS) near.addClass("labelled");
     const who = byId("who");
     const holdings = one.connectedEdges().sort((a, b) => Math.abs(b.data("value")) - Math.abs(a.data("value")));
     make("h3", one.data("label"), who);
