@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 import contagion_graph as cg
-from benchmarks import clearing, loading, measures, watching
+from benchmarks import clearing, loading, measures, pages, watching
 from benchmarks.plain_scipy import plain_cascade
 from benchmarks.scenarios import batch_rows, sweep_rows
 from benchmarks.timing import median
@@ -176,6 +176,11 @@ def proof() -> Iterator[str]:
         yield line(*row)
 
 
+def report() -> Iterator[str]:
+    """Measure the report of a cascade of 20,000 accounts."""
+    yield from plain(pages.rows())
+
+
 def load() -> Iterator[str]:
     """Measure what it takes to get a graph, each door in a process of its own."""
     yield from plain(loading.rows(Reference.graph()))
@@ -229,6 +234,7 @@ ROWS = (
     importance,
     interbank,
     table,
+    report,
     monitor,
     proof,
     load,
