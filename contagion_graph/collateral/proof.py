@@ -4,7 +4,7 @@ import json
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import shake_256
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from contagion_graph.tables.vectors import row_of
 FORMAT = "solvency statement 1"
 ACCOUNTS, BALANCE = "accounts", "balance:"
 SECRET = (16, 64)  # bytes, at least and at most
+SALT = 32  # bytes
 NOTHING = "0" * 64  # what stands for the root before the first
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -87,6 +88,7 @@ class SumTree:
     secret: bytes
     accounts: pd.MultiIndex
     _trees: Mapping[str, _Tree]
+    _salts: bytes
 
     @classmethod
     def from_graph(
@@ -126,17 +128,19 @@ class SumTree:
         if not isinstance(secret, bytes) or not SECRET[0] <= len(secret) <= SECRET[1]:
             raise ParameterError("secret must be 16 to 64 bytes that nobody can guess; None draws 32")
         sequence, follows = _place(previous)
-        owners = _owners(graph.accounts, secret, sequence)
+        salts = _salts(secret, sequence, len(graph.accounts))
+        owners = _owners(graph.accounts, salts)
         columns = _columns(graph, assets)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
             totals = [_owed(graph), _owing(graph)]
-        trees = {ACCOUNTS: _tree(ACCOUNTS, np.arange(len(owners)), totals, owners, decimals)}
+        rank = np.frombuffer(salts, dtype=">u8")[:: SALT // 8]
+        trees = {ACCOUNTS: _tree(ACCOUNTS, np.arange(len(owners)), totals, owners, rank, decimals)}
         by_asset = graph.quantity.tocsc()
         for column in columns:
             name, (rows, units) = f"{BALANCE}{graph.assets[column]}", _holders(by_asset, column)
             if rows.size:
                 sides = [np.maximum(units, 0.0), np.maximum(-units, 0.0)]
-                trees[name] = _tree(name, rows, sides, owners, decimals)
+                trees[name] = _tree(name, rows, sides, owners, rank, decimals)
         statement = {
             "format": FORMAT,
             "sequence": sequence,
@@ -148,7 +152,7 @@ class SumTree:
                 for name, tree in trees.items()
             },
         }
-        return cls(statement, secret, graph.accounts, trees)
+        return cls(statement, secret, graph.accounts, trees, salts)
 
     @property
     def root(self) -> str:
@@ -185,7 +189,7 @@ class SumTree:
         return {
             "tree": name,
             "account": owner,
-            "salt": _salt(self.secret, self.statement["sequence"], _joined(*map(_encode, owner))),
+            "salt": self._salts[SALT * row : SALT * (row + 1)].hex(),
             "amounts": [one[place] for one in tree.amounts],
             "path": tree.levels.path(int(tree.leaf[place])),
         }
@@ -251,29 +255,25 @@ def _holders(by_asset: sparse.csc_array, column: int) -> tuple[Ints, FloatArray]
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def _owners(accounts: pd.MultiIndex, secret: bytes, sequence: int) -> list[str]:
+def _owners(accounts: pd.MultiIndex, salts: bytes) -> list[bytes]:
     """Return for each account its salt and its label, as they stand in a leaf."""
     encoded = [np.array([_encode(label) for label in level], dtype=object) for level in accounts.levels]
     columns = [labels[codes].tolist() for labels, codes in zip(encoded, accounts.codes, strict=True)]
-    return [f'"{_salt(secret, sequence, label)}",{label}' for label in map(_joined, *columns)]
+    labels, text, size = map(",".join, zip(*columns, strict=True)), salts.hex(), 2 * SALT
+    return [f'"{text[row * size : (row + 1) * size]}",{label}'.encode() for row, label in enumerate(labels)]
 
 
-def _joined(*encoded: str) -> str:
-    return ",".join(encoded)
+def _salts(secret: bytes, sequence: int, size: int) -> bytes:
+    """Return the salts of all accounts, one after the other: what SHAKE-256 makes of the number and the secret."""
+    return shake_256(b"%d %b" % (sequence, secret)).digest(SALT * size)
 
 
-def _salt(secret: bytes, sequence: int, label: str) -> str:
-    return blake2b(b"%d " % sequence + label.encode(), key=secret, digest_size=32).hexdigest()
-
-
-def _tree(name: str, rows: Ints, amounts: list[FloatArray], owners: list[str], decimals: int) -> _Tree:
+def _tree(name: str, rows: Ints, amounts: list[FloatArray], owners: list[bytes], rank: Ints, decimals: int) -> _Tree:
     """Build the tree of some accounts, its leaves in an order that says nothing of theirs: that of their salts."""
     exact = [_exact(name, one, decimals) for one in amounts]
-    own = [owners[row] for row in rows]
-    order = sorted(range(rows.size), key=own.__getitem__)
-    start = f"[{_encode(name)},"
-    names = [f"{start}{own[k]}]".encode() for k in order]
-    levels = SumLevels.build(names, [[one[k] for k in order] for one in exact])
+    order, start = np.argsort(rank[rows], kind="stable"), f"[{_encode(name)},".encode()
+    names = [start + owners[row] + b"]" for row in rows[order].tolist()]
+    levels = SumLevels.build(names, [[one[k] for k in order.tolist()] for one in exact])
     leaf = np.empty(rows.size, dtype=np.int64)
     leaf[order] = np.arange(rows.size)
     return _Tree(levels, rows, leaf, exact)
