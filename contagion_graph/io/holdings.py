@@ -71,7 +71,8 @@ class Holdings:
         """Return the mean of a share of each position, weighted by units; exact where a holding is one position."""
         units = np.abs(positions.quantity)
         total, part = (
-            np.bincount(self.number, weights=amount, minlength=self.trader.size) for amount in (units, units * share)
+            np.bincount(self.number, weights=amount, minlength=self.trader.size).astype(np.float64)
+            for amount in (units, units * share)
         )
         return np.divide(part, total, out=np.zeros_like(total), where=total > 0.0)
 

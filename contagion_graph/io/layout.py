@@ -1,5 +1,6 @@
 """Where nodes stand, so that a file opens as a picture: rings, or a force layout that starts from them."""
 
+import random
 from typing import Literal, get_args
 
 import numpy as np
@@ -24,7 +25,10 @@ def layout_of(network: Network, radius: FloatArray, layout: Layout) -> FloatArra
 
 
 def force(network: Network, places: FloatArray) -> FloatArray:
-    """Return a Fruchterman-Reingold layout; it starts from given places and draws no random numbers."""
+    """Return a Fruchterman-Reingold layout that starts from given places; it is the same each time.
+
+    igraph shakes nodes a little, by numbers from Python's `random`: these are fixed, and `random` is left as it was.
+    """
     import igraph
 
     size = len(places)
@@ -32,7 +36,12 @@ def force(network: Network, places: FloatArray) -> FloatArray:
     heaviest = network.weight.max(initial=0.0)
     weights = np.sqrt(network.weight / heaviest) + 1e-3 if heaviest > 0.0 else np.ones(network.weight.size)
     spread = np.sqrt(size) / max(np.abs(places).max(initial=0.0), 1.0)
-    found = graph.layout_fruchterman_reingold(weights=weights, niter=STEPS, seed=(places * spread).tolist())
+    state = random.getstate()
+    try:
+        random.seed(0)
+        found = graph.layout_fruchterman_reingold(weights=weights, niter=STEPS, seed=(places * spread).tolist())
+    finally:
+        random.setstate(state)
     return np.asarray(np.array(found.coords).reshape(size, 2) / spread)
 
 
