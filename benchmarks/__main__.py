@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 import contagion_graph as cg
-from benchmarks import clearing, loading, measures, pages, watching
+from benchmarks import clearing, exporting, loading, measures, pages, watching
 from benchmarks.plain_scipy import plain_cascade
 from benchmarks.scenarios import batch_rows, sweep_rows
 from benchmarks.timing import median
@@ -186,6 +186,11 @@ def load() -> Iterator[str]:
     yield from plain(loading.rows(Reference.graph()))
 
 
+def export() -> Iterator[str]:
+    """Measure what it takes to write a graph for Gephi and others."""
+    yield from plain(exporting.rows())
+
+
 def memory() -> Iterator[str]:
     """Count the bytes of a graph for each position, from tables and from arrays."""
     graph = Reference.graph()
@@ -238,6 +243,7 @@ ROWS = (
     monitor,
     proof,
     load,
+    export,
     memory,
     imports,
     growth,

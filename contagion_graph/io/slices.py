@@ -13,7 +13,7 @@ from contagion_graph.io.timeline import CLOSED, STATUS, Timeline
 # light grey, red, orange, almost black: apart in lightness too
 STATUS_COLOUR = np.array([(200, 205, 210), (227, 26, 28), (253, 141, 60), (50, 50, 50)], dtype=np.uint8)
 TRADED = (227, 26, 28)
-STILL, FALLEN = (198, 219, 239), (8, 48, 107)
+STILL, FALLEN = (107, 174, 214), (8, 29, 88)
 TIMES = (
     "Time 0 is before the shock, round t is from t to t + 1, the last time is the end; prices are those at the start. "
     f'Edges of a kind that begins with "closing" are what is traded in the round, {rgb(TRADED)}.'
