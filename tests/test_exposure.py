@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
+from contagion_graph.margin.equilibrium import from_rest
+from contagion_graph.shocks import scenario
 from tests.markets import graph_of, model_of
 from tests.reference import dense_equilibria as oracle
 from tests.reference.dense_cascade import dense_cascade
@@ -296,6 +298,26 @@ def test_marginal_exposure_is_the_difference_quotient_of_the_equilibrium(one_sid
     assert all(met[name] >= markets // 10 for name in ("partial", "whole", "untouched")), met
     assert met["socialised"] >= markets // 10 or not one_sided
     assert met["one side"] == markets if one_sided else met["one side"] < markets // 2
+
+
+@pytest.mark.parametrize("rule", [cg.TargetMargin(0.1), cg.FullLiquidation()])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_equilibrium_of_a_netted_venue_is_one(rule: object, seed: int):
+    """Only due rows are looked at, while shares and loss rates rise and fall: a look at all must find nothing to do."""
+    graph = cg.generate.perpetuals(3_000, 20, n_positions=20_000, rng=seed, n_pools=3)
+    graph = graph.with_(depth=6.0 * graph.depth, insurance_fund=0.0)
+    shock = dict.fromkeys(graph.assets, -0.15)
+    try:
+        found = from_rest(graph, scenario(graph, shock), cg.MarginCascade(rule, penalty=0.01))
+    except cg.ConvergenceError:
+        assert rule == cg.FullLiquidation()
+        return
+    share = found.result.arrays.closed
+    assert not found.one_sided
+    assert found.state.rate.any()
+    assert np.count_nonzero(share) > 100
+    assert found.result.solution.looks < found.result.solution.steps * share.size
+    np.testing.assert_allclose(found.case.apply(share), share, rtol=0, atol=1e-9)
 
 
 def test_at_rest_the_marginal_exposure_is_what_is_held(venue: cg.ExposureGraph):

@@ -3,7 +3,7 @@
 The static map T of docs/equilibria.md values every account on its whole book, at the prices and loss rates that the
 closed shares gamma imply. Where the shares only rise, prices only fall, and an account that was not in breach at its
 last look is looked at again when it can have come into breach; where they only fall, the mirror image holds. In a
-netted book they may turn: then whoever closes something is looked at again each time, and all are if a loss rate falls.
+netted book they may turn: then whoever closes something is looked at again each time.
 """
 
 from typing import NamedTuple
@@ -233,8 +233,9 @@ class Bound:
             self.market = Market(case.book, here, case.base.copy(), mirrored=self.upper, level=level)
         else:
             if smooth:
-                relieved = self.turning and (level < self.market.channels.level).any()
-                self.market.look_again(case.book.all_rows if relieved else moving)
+                self.market.look_again(moving)
+                if self.turning:
+                    self._allow_for_relief(float((self.market.channels.level - level).max(initial=0.0)))
             self.market.set_levels(level)
             self.market.move_prices(self.prices.terminal)
         self.looks = self.market.looks
@@ -244,6 +245,13 @@ class Bound:
             equity = self.market.equity(rows)
         equity, maintenance = self.market.sign * equity, self.market.sign * self.market.accounts.maintenance[rows]
         return rows, equity, maintenance
+
+    def _allow_for_relief(self, fall: float) -> None:
+        """Keep keys sound where loss levels fall by so much: T makes up for C, since T + C alone is looked at."""
+        if fall < 1.0:
+            self.market.clock += fall  # type: ignore[union-attr]
+        else:
+            self.market.look_again(self.case.book.all_rows)  # type: ignore[union-attr]
 
     def _check_finite(self, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> None:
         if equity.max(initial=-np.inf) < np.inf and np.isfinite(maintenance.max(initial=0.0)):
