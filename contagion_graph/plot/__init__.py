@@ -7,6 +7,7 @@ readers, and lines, hatches and numbers say the same again in black and white. L
 from contagion_graph.plot.channels import waterfall
 from contagion_graph.plot.exposures import exposure, exposure_curve
 from contagion_graph.plot.files import save
+from contagion_graph.plot.frontier import frontier
 from contagion_graph.plot.losses import loss_distribution
 from contagion_graph.plot.measures import importance
 from contagion_graph.plot.network import bipartite
@@ -19,6 +20,7 @@ __all__ = [
     "closed",
     "exposure",
     "exposure_curve",
+    "frontier",
     "fund",
     "importance",
     "loss_distribution",
