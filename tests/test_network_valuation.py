@@ -70,6 +70,18 @@ def test_losses_of_debtrank_and_furfine_bound_those_of_clearing(seed: int):
         assert (bound >= cleared - 1e-7 * (1.0 + cleared)).all()
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_clearing_is_a_valuation_and_distress_bounds_its_losses(seed: int):
+    network = random_network(seed)
+    losses = np.minimum(random_losses(seed, network), network.external_assets)
+    recovery = cg.EisenbergNoe().run(network, losses=losses).recovery.to_numpy()
+    valued = cg.NetworkValuation(distress.EisenbergNoeValue()).run(network, losses=losses)
+    np.testing.assert_allclose(1.0 - valued.nodes["marked_down"], recovery, atol=1e-7)
+    for model in (cg.DebtRank(), cg.DebtRank("exponential", alpha=3.0), cg.Furfine()):
+        result = model.run(network, losses=losses)
+        assert (result.nodes["marked_down"] >= 1.0 - recovery - 1e-7).all()
+
+
 def single(owed: float, assets: float, external: float = 0.0) -> Debtors:
     """Return a debtor with these assets and debts, and its creditor."""
     network = cg.ObligationNetwork.from_arrays(

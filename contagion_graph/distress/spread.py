@@ -76,7 +76,8 @@ def spread(coupling: sparse.csr_array, passing: Passing, given: FloatArray, *, t
 
 def links_of(coupling: sparse.csr_array) -> Links:
     """Return a matrix as the passes take it, always of the same kinds, so that they are compiled once."""
-    arrays = coupling.indptr.astype(np.int64), coupling.indices.astype(np.uint32), coupling.data.view()
+    indices = coupling.indices.astype(np.int32, copy=False).view(np.uint32)
+    arrays = coupling.indptr.astype(np.int64), indices, coupling.data.view()
     for array in arrays:
         array.flags.writeable = False
     return Links(*arrays)

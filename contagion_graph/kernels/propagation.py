@@ -13,6 +13,8 @@ will come: slopes m rounds apart differ by no more over all rounds together. Tha
 most twice what came.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
 
@@ -55,7 +57,7 @@ def _spread(
 
 
 @njit(cache=True)
-def _passed_on(passing: Passing, node: int, level: float) -> float:
+def _passed_on(passing: Passing, node: Any, level: float) -> float:
     """Return g(h)."""
     if passing.threshold.size:
         return 1.0 if level >= passing.threshold[node] * GONE else 0.0
@@ -105,8 +107,8 @@ def _look(
     """Set how much more each node passes on; return the largest ratio to an earlier round, -1 where nobody does."""
     rise, earlier, done = work
     ratio = -1.0
-    for k in range(rows.size):
-        node = rows[k]
+    for k in range(np.uintp(rows.size)):
+        node = np.uintp(rows[k])
         grown = 0.0
         if not done[node]:
             passes = _passed_on(passing, node, level[node])
@@ -114,7 +116,8 @@ def _look(
                 wave[node] = number
             if passes > share[node] and not (passing.once and share[node] > 0.0):
                 grown = passes - share[node]
-                ratio = max(ratio, grown / earlier[node] if earlier[node] > 0.0 else np.inf)
+                if grown > ratio * earlier[node]:  # a product is cheaper than a quotient, and seldom is one larger
+                    ratio = grown / earlier[node] if earlier[node] > 0.0 else np.inf
                 share[node] = passes
             done[node] = wave[node] > 0 if passing.once else share[node] == 1.0
         rise[node] = grown
@@ -136,12 +139,13 @@ def _bound(ratio: float, climbed: float, steepness: float) -> float:
 def _pull(links: Links, rise: Array, level: Array, done: Array, rows: Array) -> float:
     """Add what each row's debtors pass on to its stress; return the largest climb."""
     climb = 0.0
-    for k in range(rows.size):
-        if not done[rows[k]]:
+    for k in range(np.uintp(rows.size)):  # unsigned numbers need no test for negative ones
+        node = np.uintp(rows[k])
+        if not done[node]:
             total = 0.0
-            for cell in range(links.indptr[k], links.indptr[k + 1]):
+            for cell in range(np.uintp(links.indptr[k]), np.uintp(links.indptr[k + np.uintp(1)])):
                 total += links.share[cell] * rise[links.indices[cell]]
-            level[rows[k]] += total
+            level[node] += total
             climb = max(climb, total)
     return climb
 
@@ -177,8 +181,8 @@ def _drop(links: Links, kept: Links, rise: Array, done: Array, rows: Array) -> N
 @njit(cache=True)
 def _pull_all(links: Links, given: Array, share: Array, level: Array) -> None:
     """Set h = given + Lambda g."""
-    for node in range(level.size):
+    for node in range(np.uintp(level.size)):
         total = 0.0
-        for cell in range(links.indptr[node], links.indptr[node + 1]):
+        for cell in range(np.uintp(links.indptr[node]), np.uintp(links.indptr[node + np.uintp(1)])):
             total += links.share[cell] * share[links.indices[cell]]
         level[node] = given[node] + total
