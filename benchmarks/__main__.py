@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 import contagion_graph as cg
-from benchmarks import clearing, exporting, loading, measures, pages, watching
+from benchmarks import clearing, distress, exporting, loading, measures, pages, watching
 from benchmarks.plain_scipy import plain_cascade
 from benchmarks.scenarios import batch_rows, sweep_rows
 from benchmarks.timing import median
@@ -153,8 +153,10 @@ def plain(rows: Iterable[measures.Row]) -> Iterator[str]:
 
 
 def interbank() -> Iterator[str]:
-    """Measure clearing on random interbank networks."""
+    """Measure clearing and distress on random interbank networks."""
     yield from plain(clearing.rows())
+    yield from plain(distress.one_shock_rows())
+    yield from plain(distress.single_default_rows())
 
 
 def table() -> Iterator[str]:
