@@ -20,6 +20,18 @@ CITED: dict[str, tuple[str, ...]] = {
     "RegulatedBanks": ("farmer2020", "cont2017"),
     "EisenbergNoe": ("eisenberg2001", "elsinger2009"),
     "RogersVeraart": ("rogers2013",),
+    "CommonAssetClearing": ("cifuentes2005", "amini2016"),
+    "DebtRank": ("bardoscia2015", "bardoscia2016", "battiston2012"),
+    "Furfine": ("furfine2003",),
+    "ThresholdCascade": ("gai2010", "watts2002"),
+    "NetworkValuation": ("barucca2020",),
+    "RecoveryValue": ("furfine2003",),
+    "EisenbergNoeValue": ("eisenberg2001",),
+    "RogersVeraartValue": ("rogers2013",),
+    "DebtRankValue": ("bardoscia2015",),
+    "MertonValue": ("merton1974",),
+    "BlackCoxValue": ("black1976",),
+    "RecoveryMertonValue": ("merton1974",),
     "FailureCost": ("elliott2014",),
     "LinearImpact": ("kyle1985", "greenwood2015"),
     "ExponentialImpact": ("cifuentes2005",),
@@ -91,7 +103,7 @@ def cite(*used: object) -> str:
     Raises
     ------
     ParameterError
-        A name that is not known.
+        A name that is not known; a result that does not hold its model.
 
     Examples
     --------
@@ -102,7 +114,12 @@ def cite(*used: object) -> str:
     >>> re.findall("@.*{(.*),", cg.cite(result, cg.importance.hits), re.MULTILINE)
     ['contagion_graph', 'breuer2023', 'kleinberg1999']
     """
-    keys = dict.fromkeys(key for thing in used for name in _names(thing) for key in CITED.get(name, ()))
+    keys: dict[str, None] = {}
+    for thing in used:
+        names = list(_names(thing))
+        if type(thing).__module__.startswith("contagion_graph.") and not CITED.keys() & names:
+            raise ParameterError(f"a {type(thing).__name__} does not say which model it came from; cite the model")
+        keys |= dict.fromkeys(key for name in names for key in CITED.get(name, ()))
     return "\n".join([_software(), *(entries()[key] for key in keys)])
 
 

@@ -78,6 +78,17 @@ def test_a_rule_of_ones_own_has_no_reference():
     assert keys(cg.cite(cg.MarginCascade(liquidation=Mine()))) == ["contagion_graph", "cifuentes2005"]
 
 
+def test_models_of_obligations():
+    network = cg.ObligationNetwork.from_arrays([[0.0, 1.0], [1.0, 0.0]], external_assets=[1.0, 1.0])
+    result = cg.DebtRank().run(network, losses={"0": 0.5})
+    assert keys(cg.cite(result)) == ["contagion_graph", "bardoscia2015", "bardoscia2016", "battiston2012"]
+    assert keys(cg.cite(cg.EisenbergNoe())) == ["contagion_graph", "eisenberg2001", "elsinger2009"]
+    with pytest.raises(
+        cg.ParameterError, match="a ClearingResult does not say which model it came from; cite the model"
+    ):
+        cg.cite(cg.EisenbergNoe().run(network))
+
+
 def test_what_is_not_known_is_refused():
     with pytest.raises(cg.ParameterError, match=r"no reference is known of 'pagernk' \(did you mean 'pagerank'\?\)"):
         cg.cite("pagernk")
