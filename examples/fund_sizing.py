@@ -1,4 +1,6 @@
-"""How large must an insurance fund be, once contagion counts?
+"""
+How large must an insurance fund be, once contagion counts?
+===========================================================
 
 A generated venue of perpetual futures, 4,000 scenarios of a day with fat tails. The naive answer adds up what accounts
 that the shock itself drives below zero would owe. The other one runs the cascade: liquidations move prices, which makes

@@ -1,4 +1,6 @@
-"""A live monitor: who is in breach, and how long the runway is, while prices stream in.
+"""
+A live monitor: who is in breach, and how long the runway is, while prices stream in
+====================================================================================
 
 A generated venue of perpetuals, 20,000 accounts in 40 assets. One price moves at each event, as a random walk; two
 thirds on, all prices fall by 12 % within 40 events, and half of it comes back. Each event is judged when it comes: the

@@ -1,4 +1,6 @@
-"""How the failure of one asset depletes the pool, as the correlation of the others with it rises.
+"""
+How the failure of one asset depletes the pool, as the correlation of the others with it rises
+==============================================================================================
 
 One asset of a generated venue falls by 20 %. The others follow as far as their correlation with it says: at their
 conditional mean, and drawn around it. With no correlation the pool loses what the holders of that asset owe; with a

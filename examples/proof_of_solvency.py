@@ -1,4 +1,6 @@
-"""A proof of solvency: a venue states what it owes, members check that they were counted, and cheating is caught.
+"""
+A proof of solvency: a venue states what it owes, members check that they were counted, and cheating is caught
+==============================================================================================================
 
 A generated lending protocol of 5,000 accounts publishes two statements, one before and one after a fall of prices. Some
 members check their proofs with `verify.py`, a file without any import of this library. Then the venue cheats in three
