@@ -24,7 +24,7 @@ from contagion_graph.solvers.solution import Solution
 from contagion_graph.state import Batch, Rest
 from contagion_graph.tables.schema import FloatArray
 
-FIRST_AHEAD, LEAST_AHEAD, FARTHER, SPARE = 0.02, 1e-3, 8.0, 1.25
+FIRST_AHEAD, LEAST_AHEAD, FARTHER, SPARE = 0.02, 1e-3, 3.0, 1.25
 FEW = 0.5  # of all rows; more of them are not worth a copy
 
 
@@ -104,7 +104,7 @@ class Batches:
             left = np.array(too_far, dtype=np.int64)
         for number in left.tolist():
             yield self._on_all(number, prices[number], fund)
-        self._ahead = max(LEAST_AHEAD, SPARE * float(np.quantile(travelled, 0.9)))
+        self._ahead = max(LEAST_AHEAD, SPARE * float(np.quantile(travelled, 0.75)))
 
     def near(self, prices: FloatArray, numbers: Rows, ahead: float) -> Iterator[tuple[int, Rows, float]]:
         """Yield, of each scenario, the rows that can be concerned before T + C reaches a horizon, and that horizon."""
