@@ -55,6 +55,8 @@ _HOME = {
     "scenarios": "scenarios",
     "sweep": "scenarios.sweep",
     "SweepResult": "scenarios.sweep_result",
+    "tipping_point": "scenarios.tipping",
+    "reverse_stress": "scenarios.reverse",
     "SumTree": "collateral.proof",
     "reconstruct": "reconstruct",
     "EisenbergNoe": "clearing.eisenberg_noe",

@@ -19,6 +19,7 @@ NAMES = {
     *("ClearingEquilibria", "ClearingResult", "EisenbergNoe", "RogersVeraart", "reconstruct"),
     *("EventError", "SolvencyMonitor", "SumTree"),
     *("CovarianceWarning", "SweepResult", "scenarios", "sweep"),
+    *("reverse_stress", "tipping_point"),
     *("blame", "critical_notional", "paths", "spectral_radius"),
     *("direct_exposure", "exposure_curve", "exposure_to_traders"),
     *("indirect_exposure", "look_through", "marginal_exposure"),

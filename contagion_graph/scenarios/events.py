@@ -1,0 +1,123 @@
+"""Events that a shock may bring about: each compares a cascade with the same model run with no shock, the baseline."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from contagion_graph.errors import ParameterError, nearest
+from contagion_graph.results import CascadeResult
+from contagion_graph.rules.checks import check_number
+from contagion_graph.tables.schema import BoolArray
+
+ROUNDING = 1e-12  # of the gross value: less is no loss
+
+
+class Event(Protocol):
+    """What the search for a shock asks of an event; a function of two results is one."""
+
+    def __call__(self, result: CascadeResult, baseline: CascadeResult) -> bool:
+        """Say whether it happened in a cascade, and not in the one without a shock."""
+
+
+class Known:
+    """An event of the library; whether more closings can only bring it on."""
+
+    follows_closures: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class FundEmpty(Known):
+    """The insurance fund of a pool is used up, which it is not without a shock."""
+
+    def __call__(self, result: CascadeResult, baseline: CascadeResult) -> bool:
+        """Say whether a fund is empty that was not."""
+        return bool((_has_fund(baseline) & ~_has_fund(result)).any())
+
+    def check(self, baseline: CascadeResult) -> None:
+        """Refuse a graph without a fund."""
+        if not _has_fund(baseline).any():
+            raise ParameterError("FundEmpty: no pool has an insurance fund left without a shock; use Uncovered")
+
+
+@dataclass(frozen=True)
+class Uncovered(Known):
+    """More stays uncovered than without a shock, by more than an amount [currency]."""
+
+    above: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number("Uncovered", "above", self.above, low=0)
+
+    def __call__(self, result: CascadeResult, baseline: CascadeResult) -> bool:
+        """Say whether more than that is uncovered."""
+        more = result.arrays.uncovered.sum() - baseline.arrays.uncovered.sum()
+        return bool(more > self.above + _rounding(baseline))
+
+
+@dataclass(frozen=True)
+class ShareClosed(Known):
+    """At least this share of all accounts is closed whole, not counting those closed without a shock."""
+
+    follows_closures: ClassVar[bool] = True
+    share: float
+
+    def __post_init__(self) -> None:
+        check_number("ShareClosed", "share", self.share, low=0, above=True, high=1)
+
+    def __call__(self, result: CascadeResult, baseline: CascadeResult) -> bool:
+        """Say whether as many are closed."""
+        closed = _closed(result, baseline)
+        return bool(closed.sum() >= self.share * closed.size * (1.0 - ROUNDING))
+
+
+@dataclass(frozen=True)
+class TraderClosed(Known):
+    """An account of this trader is closed whole that is not without a shock."""
+
+    follows_closures: ClassVar[bool] = True
+    trader: str
+
+    def __call__(self, result: CascadeResult, baseline: CascadeResult) -> bool:
+        """Say whether one is closed."""
+        graph = result.graph
+        return bool(_closed(result, baseline)[graph.trader_of == graph.traders.get_loc(str(self.trader))].any())
+
+    def check(self, baseline: CascadeResult) -> None:
+        """Refuse a trader that the graph does not have, or that has nothing left to be closed."""
+        graph, name = baseline.graph, str(self.trader)
+        if name not in graph.traders:
+            raise ParameterError(f"TraderClosed: unknown trader {name!r}{nearest(name, graph.traders)}")
+        mine = graph.trader_of == graph.traders.get_loc(name)
+        if baseline.arrays.closed_whole[mine].all():
+            raise ParameterError(f"TraderClosed: all accounts of {name!r} are closed even without a shock")
+
+
+@dataclass(frozen=True)
+class LossAbove(Known):
+    """All accounts together lose more than without a shock, by more than an amount [currency]."""
+
+    amount: float
+
+    def __post_init__(self) -> None:
+        check_number("LossAbove", "amount", self.amount, low=0)
+
+    def __call__(self, result: CascadeResult, baseline: CascadeResult) -> bool:
+        """Say whether they lose more than that."""
+        more = result.accounts["loss"].sum() - baseline.accounts["loss"].sum()
+        return bool(more > self.amount + _rounding(baseline))
+
+
+def _closed(result: CascadeResult, baseline: CascadeResult) -> BoolArray:
+    closed: BoolArray = result.arrays.closed_whole & ~baseline.arrays.closed_whole
+    return closed
+
+
+def _has_fund(result: CascadeResult) -> BoolArray:
+    end, fund = result.arrays, result.graph.insurance_fund
+    left: BoolArray = fund - end.fund_used + end.fund_received > ROUNDING * np.maximum(fund, 1.0)
+    return left
+
+
+def _rounding(baseline: CascadeResult) -> float:
+    return ROUNDING * float(baseline.graph.rest[1].sum())

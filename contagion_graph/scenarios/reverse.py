@@ -1,0 +1,252 @@
+"""The most likely shock that brings an event about: the nearest point, in standard deviations, at which it happens."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.errors import ParameterError
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.margin.model import MarginCascade
+from contagion_graph.results import CascadeResult
+from contagion_graph.rules.checks import Seed, check_number, generator_of
+from contagion_graph.scenarios.draw.covariance import root_of
+from contagion_graph.scenarios.events import Event
+from contagion_graph.scenarios.frame import changes_of
+from contagion_graph.scenarios.trials import Trials, figures_of, first_size, narrowed
+from contagion_graph.tables.schema import FloatArray
+
+GAIN = 1e-4  # a direction is better if it needs a norm smaller by this share
+WORTHWHILE = 0.99  # a pass that makes the norm this much smaller is repeated with the same step
+LARGEST_STEP, MIDDLE_STEP, SMALLEST_STEP = 0.5, 0.12, 0.01  # of a change of direction [radians]
+NULL = 1e-12  # a principal component with this share of the largest variance has none; a return with it of the largest
+
+
+@dataclass(frozen=True, eq=False)
+class ReverseStress:
+    """The most likely shock found that brings an event about, beside the best simple ones.
+
+    Parameters
+    ----------
+    shocks : DataFrame, kind x asset
+        Relative price changes: "most likely", and "single asset" and "principal component" where such a shock does it.
+    norm : Series by kind
+        sqrt(x' C^-1 x), x = log(1 + shock): standard deviations from no change at all.
+    results : dict of kind to CascadeResult
+        The cascade that each of them sets off; "baseline" is the one without a shock.
+    runs : int
+        Cascades run in the search.
+    """
+
+    shocks: pd.DataFrame
+    norm: "pd.Series[float]"
+    results: dict[str, CascadeResult]
+    runs: int
+
+    @property
+    def shock(self) -> "pd.Series[float]":
+        """The most likely shock, ready for `model.run`."""
+        return pd.Series(self.shocks.loc["most likely"], name="shock")
+
+    @cached_property
+    def figures(self) -> pd.DataFrame:
+        """Breached and closed accounts, loss, shortfall, fund_used, uncovered: baseline and each kind of shock."""
+        return figures_of(self.results)
+
+
+def reverse_stress(
+    model: MarginCascade,
+    graph: ExposureGraph,
+    covariance: pd.DataFrame,
+    *,
+    event: Event,
+    limit: float = 20.0,
+    steps: int = 16,
+    directions: int = 16,
+    rng: Seed = 0,
+) -> ReverseStress | None:
+    """Find the most likely shock that brings an event about: the one of smallest Mahalanobis norm.
+
+    min sqrt(x' C^-1 x) over log-returns x = log(1 + shock) after which the event happens. With C = A A' and x = A z the
+    norm is |z|. Along rays (single assets, single assets with the others at their conditional mean, principal
+    components, random directions) the least norm is found by a scan and bisection. From the best ray of each of these
+    the direction is turned, along the axes of random frames, by steps that shrink when turns no longer help; the best
+    of them is turned on by small steps. Every norm has been verified by running its shock; that no smaller one exists
+    is not proven.
+
+    Parameters
+    ----------
+    model : MarginCascade
+        The rules.
+    graph : ExposureGraph
+        The positions before the shock.
+    covariance : DataFrame, asset x asset
+        Of log-returns, as in `scenarios.draw`; assets that it lacks do not change.
+    event : FundEmpty, Uncovered, ShareClosed, TraderClosed, LossAbove, or function (result, baseline) -> bool
+        What must happen, and does not without a shock.
+    limit : float
+        Largest norm tried, above 0.
+    steps : int
+        Sizes of the scan along a ray; one where larger shocks can only bring the event on (see `tipping_point`).
+    directions : int
+        Random rays to start from.
+    rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
+        As in `numpy.random.default_rng`; the same seed finds the same shock.
+
+    Returns
+    -------
+    ReverseStress or None
+        None: no ray brings the event about up to the limit.
+
+    Raises
+    ------
+    ParameterError
+        A covariance that is none or is zero; an event that happens without a shock or cannot happen on this graph.
+    TableError
+        A covariance with assets that the graph does not have.
+
+    References
+    ----------
+    Breuer, Jandacka, Rheinberger & Summer (2009), International J. of Central Banking 5(3): plausibility of a scenario
+    by its Mahalanobis distance.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[10.0, 10.0]], price=[100.0, 100.0], margin_long=0.0, cash=[-1800.0], assets=["BTC", "ETH"]
+    ... )
+    >>> matrix = pd.DataFrame([[0.01, 0.0], [0.0, 0.01]], index=graph.assets, columns=graph.assets)
+    >>> found = cg.reverse_stress(cg.MarginCascade(), graph, matrix, event=cg.scenarios.ShareClosed(1.0))
+    >>> found.shock.round(2).tolist()
+    [-0.1, -0.1]
+    >>> found.norm.round(2).to_dict()
+    {'most likely': 1.49, 'single asset': 2.23, 'principal component': 2.23}
+    """
+    check_number("reverse_stress", "limit", limit, low=0, above=True)
+    check_number("reverse_stress", "steps", steps, low=1, whole=True)
+    check_number("reverse_stress", "directions", directions, low=0, whole=True)
+    generator = generator_of("reverse_stress", rng)
+    root = _root_on(graph, covariance)
+    trials = Trials("reverse_stress", model, graph, event)
+    rays = _Rays(trials, root, int(steps), float(limit))
+    starts = dict(rays.best_of_each(_starts(root, int(directions), generator)))
+    if not starts:
+        return None
+    turned = [rays.turned(point, generator, largest=LARGEST_STEP, smallest=MIDDLE_STEP) for point in starts.values()]
+    nearest = rays.turned(min(turned, key=_norm), generator, largest=MIDDLE_STEP, smallest=SMALLEST_STEP)
+    best = {"most likely": nearest}
+    best |= {kind: starts[kind] for kind in ("single asset", "principal component") if kind in starts}
+    shocks = pd.DataFrame({kind: rays.change(z) for kind, z in best.items()}, index=graph.assets).T
+    results = {"baseline": trials.baseline, **{kind: trials.run(rays.change(z)) for kind, z in best.items()}}
+    norm = pd.Series({kind: _norm(z) for kind, z in best.items()}, name="norm")
+    return ReverseStress(shocks, norm, results, trials.runs)
+
+
+class _Rays:
+    """Rays in the space of uncorrelated returns z of variance 1, x = A z."""
+
+    def __init__(self, trials: Trials, root: FloatArray, steps: int, limit: float) -> None:
+        self.trials, self.root, self.steps, self.limit = trials, root, steps, limit
+
+    def change(self, z: FloatArray) -> FloatArray:
+        """Return the relative price changes exp(A z) - 1."""
+        return np.asarray(np.expm1(self.returns(z)))
+
+    def returns(self, z: FloatArray) -> FloatArray:
+        """Return A z; what is rounding beside the largest is 0, so that a single asset moves alone."""
+        x: FloatArray = self.root @ z
+        return np.where(np.abs(x) > NULL * np.abs(x).max(), x, 0.0)
+
+    def happens(self, z: FloatArray) -> bool:
+        """Say whether they bring the event about."""
+        return self.trials.happens(self.change(z))
+
+    def nearest(self, ray: FloatArray, limit: float) -> FloatArray | None:
+        """Return the first point of a ray, up to a norm, at which the event happens."""
+        steps = 1 if self.trials.certain(self.returns(ray)) else self.steps
+        found = first_size(lambda size: self.happens(size * ray), limit, steps=steps, tol=GAIN * limit)
+        return None if found is None else found[1] * ray
+
+    def best_of_each(self, starts: Iterator[tuple[str, FloatArray]]) -> dict[str, FloatArray]:
+        """Return the nearest point of each kind of ray: a ray is tried as far as the best one of its kind so far."""
+        best: dict[str, FloatArray] = {}
+        for kind, ray in starts:
+            point = self.nearest(ray, _norm(best[kind]) if kind in best else self.limit)
+            if point is not None:
+                best[kind] = point
+        return best
+
+    def turned(
+        self, point: FloatArray, generator: np.random.Generator, *, largest: float, smallest: float
+    ) -> FloatArray:
+        """Turn the direction of a point as long as the event happens at a smaller norm, by steps that shrink."""
+        step = largest if point.size > 1 else 0.0
+        while step >= smallest:
+            better = self._pass(point, step, generator)
+            step = step if _norm(better) < WORTHWHILE * _norm(point) else step / 2.0
+            point = better
+        return point
+
+    def _pass(self, point: FloatArray, step: float, generator: np.random.Generator) -> FloatArray:
+        """Try a turn one way, else the other, along each axis of a random frame."""
+        frame, _ = np.linalg.qr(generator.standard_normal((point.size, point.size)))
+        for axis in frame.T:
+            radius = _norm(point)
+            for turn in (step * axis, -step * axis):
+                ray = point / radius + turn
+                nearer = self._nearer(ray / _norm(ray), radius * (1.0 - GAIN))
+                if nearer is not None:
+                    point = nearer
+                    break
+        return point
+
+    def _nearer(self, ray: FloatArray, high: float) -> FloatArray | None:
+        """Return where the event begins on a ray, if it happens at this norm: steps that double, then bisection."""
+        if not self.happens(high * ray):
+            return None
+        tol = gap = GAIN * high
+        low = high - gap
+        while low > 0.0 and self.happens(low * ray):
+            gap *= 2.0
+            high, low = low, max(low - gap, 0.0)
+        return narrowed(lambda size: self.happens(size * ray), low, high, tol)[1] * ray
+
+
+def _starts(root: FloatArray, directions: int, generator: np.random.Generator) -> Iterator[tuple[str, FloatArray]]:
+    """Yield unit rays and their kind; of the two signs of a ray the one by which more prices fall comes first."""
+    k = root.shape[1]
+    inverse = np.linalg.pinv(root)
+    rays: list[tuple[str, FloatArray]] = [("principal component", ray) for ray in np.eye(k)]
+    for asset in np.flatnonzero(root.any(axis=1)):
+        rays.append(("conditional", root[asset]))
+        alone: FloatArray = np.asarray(inverse[:, asset], dtype=np.float64)
+        if np.allclose(root @ alone, np.eye(len(root))[asset], atol=1e-9):  # else others must move with it
+            rays.append(("single asset", alone))
+    rays += [("random", ray) for ray in generator.standard_normal((directions, k))]
+    for kind, ray in rays:
+        unit = ray / _norm(ray)
+        falls = -unit if (root @ unit).sum() > 0.0 else unit
+        yield kind, falls
+        yield kind, -falls
+
+
+def _root_on(graph: ExposureGraph, covariance: Any) -> FloatArray:
+    """Return A, C = A A', on the assets of a graph, without components that have no variance."""
+    some, assets = root_of(covariance)
+    changes_of(pd.DataFrame(0.0, index=[0], columns=assets), graph)  # refuses assets that the graph does not have
+    variance = (some**2).sum(axis=0)
+    kept = variance > NULL * variance.max()
+    if not kept.any():
+        raise ParameterError("reverse_stress: the covariance is zero; no shock is possible")
+    root = np.zeros((len(graph.assets), int(kept.sum())))
+    root[graph.assets.get_indexer(assets)] = some[:, kept]
+    return root
+
+
+def _norm(z: FloatArray) -> float:
+    return float(np.linalg.norm(z))
