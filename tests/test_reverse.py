@@ -142,16 +142,23 @@ def test_no_direction_of_a_fine_grid_needs_a_norm_over_one_percent_smaller(seed:
 
 def test_50_assets_no_shock_near_the_optimum_at_99_percent_of_its_norm_does_it():
     rng = np.random.default_rng(1)
-    held = rng.lognormal(1.0, 1.0, (8, 50)) * (rng.random((8, 50)) < 0.5)
+    held = rng.lognormal(1.0, 1.0, (8, 50)) * (rng.random((8, 50)) < 0.3)
     cash = held.sum(axis=1) * (-0.9 + 0.15 * rng.random(8) + 0.02)
-    graph = cg.ExposureGraph.from_arrays(held, price=1.0, depth=4.0 * held.sum(axis=0), margin_long=0.1, cash=cash)
-    matrix, event = covariance(1, graph, factors=3), ShareClosed(0.25)
+    graph = cg.ExposureGraph.from_arrays(
+        held, price=1.0, depth=1.0 + 4.0 * held.sum(axis=0), margin_long=0.1, cash=cash
+    )
+    own = pd.DataFrame(0.01 * np.eye(50), index=graph.assets, columns=graph.assets)  # no asset, no component is close
+    matrix, event = own + 0.1 * covariance(1, graph, factors=3), ShareClosed(0.25)
     found = cg.reverse_stress(CALM, graph, matrix, event=event, steps=1, directions=2)
     assert event(CALM.run(graph, found.shock), CALM.run(graph))
     root = np.linalg.cholesky(matrix.to_numpy())
     z = np.linalg.solve(root, np.log1p(found.shock.to_numpy()))
-    width = np.repeat([0.003, 0.01, 0.03, 0.1], 500)[:, None]
-    near = z / np.linalg.norm(z) + width * rng.standard_normal((2_000, 50))
+    width = np.repeat([0.003, 0.01, 0.03, 0.1], 250)[:, None]
+    anywhere = width * rng.standard_normal((1_000, 50))
+    axes = np.vstack([root / np.linalg.norm(root, axis=1, keepdims=True), np.eye(50)])
+    towards_assets = np.vstack([turn * axes for angle in (0.02, 0.05, 0.1, 0.2, 0.4) for turn in (angle, -angle)])
+    near = z / np.linalg.norm(z) + np.vstack([anywhere, towards_assets])
+    assert near.shape == (2_000, 50)
     near *= 0.99 * np.linalg.norm(z) / np.linalg.norm(near, axis=1, keepdims=True)
     assert (swept(CALM, graph, np.expm1(near @ root.T))["closed"] < 2).all()
 

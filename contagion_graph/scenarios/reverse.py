@@ -79,14 +79,10 @@ def reverse_stress(
 
     Parameters
     ----------
-    model : MarginCascade
-        The rules.
-    graph : ExposureGraph
-        The positions before the shock.
+    model, graph, event
+        As in `tipping_point`.
     covariance : DataFrame, asset x asset
         Of log-returns, as in `scenarios.draw`; assets that it lacks do not change.
-    event : FundEmpty, Uncovered, ShareClosed, TraderClosed, LossAbove, or function (result, baseline) -> bool
-        What must happen, and does not without a shock.
     limit : float
         Largest norm tried, above 0.
     steps : int
