@@ -150,7 +150,7 @@ def _words(result: CascadeResult, number: int) -> str:
     row: Any = result.rounds.loc[number]
     return (
         f"Round {number} of {len(result.rounds)}: {row['breached']:,.0f} account{'' if row['breached'] == 1 else 's'} "
-        f"in breach, {money(row['closed_value'])} closed, shortfall {money(row['shortfall'])}."
+        f"in breach, {money(row['closed_value'])} worth of positions closed, shortfall {money(row['shortfall'])}."
     )
 
 
