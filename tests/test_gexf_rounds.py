@@ -1,5 +1,6 @@
 """Cascades over time in GEXF: a dynamic file tells what the rounds of the result tell, and so do the slices."""
 
+import gzip
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,9 @@ def test_hostile_cascades_are_valid_over_time(seed: int, tmp_path: Path):
         assert_valid(tmp_path / f"{nodes}.gexf")
     for path in cg.write_gexf(result, tmp_path / "slice.gexf.gz", mode="slices").paths:
         assert path.suffixes == [".gexf", ".gz"]
+        plain = tmp_path / "plain.gexf"
+        plain.write_bytes(gzip.decompress(path.read_bytes()))
+        assert_valid(plain)
     closing = [int(node.at("accounts_closing", 1) or 0) for node in elements(tmp_path / "bipartite.gexf", "node")]
     assert sum(closing) == (result.rounds["breached"].iloc[0] if len(result.rounds) else 0)
 
