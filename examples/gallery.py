@@ -72,6 +72,13 @@ def curve() -> Any:
     return cg.plot.exposure_curve(cg.exposure_curve(venue(), MODEL, "ETH", SIZES, traders=worst))
 
 
+def frontier() -> Any:
+    """Draw the capital that three designs of margining need against what they socialise, with ETH up and down."""
+    graph = cg.generate.perpetuals(200, 6, rng=0)
+    scenarios = cg.scenarios.draw.grid({"ETH": [-0.3, -0.15, 0.15, 0.3]})
+    return cg.plot.frontier(cg.collateral.compare_pooling(graph, MODEL, scenarios, ["isolated", "pool", "unified"]))
+
+
 PLOTS: dict[str, Callable[[], Any]] = {
     "cascade": lambda: cg.plot.cascade(result()),
     "waterfall": lambda: cg.plot.waterfall(result(), of="losers"),
@@ -80,6 +87,7 @@ PLOTS: dict[str, Callable[[], Any]] = {
     "exposure-curve": curve,
     "tipping": tipping,
     "importance": importance,
+    "frontier": frontier,
     "loss-distribution": lambda: cg.plot.loss_distribution(result().traders["loss"]),
 }
 
