@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 
 Type = Literal["boolean", "long", "double", "string"]
 Types = dict[str, Type]
-BLOCK_BYTES = 1 << 25
-BLOCK_ROWS = 1 << 14
+BLOCK_BYTES = 1 << 23
+BLOCK_ROWS = 1 << 13
 ENTITIES = (
     *(("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")),
     *(("\t", "&#9;"), ("\n", "&#10;"), ("\r", "&#13;")),
