@@ -127,3 +127,24 @@ def test_what_is_sold_into_a_constant_product_pool_pays_what_the_pool_pays():
     sold = units.sum()
     assert result.assets["value_sold"].iloc[0] == pytest.approx(reserve * 100.0 * sold / (reserve + sold), rel=1e-12)
     assert result.assets["price_after"].iloc[0] == pytest.approx(100.0 * (reserve / (reserve + sold)) ** 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("policy", ["pro_rata", "water_filling"])
+def test_a_deficit_is_shared_as_exchanges_share_it(policy: str):
+    """Auto-deleveraging as a haircut of profits: pro rata of them, or the same for all, up to each profit."""
+    reference = case("adl_policies_toy")
+    profit, deficit = reference["inputs"]["pnl"], reference["inputs"]["deficit"]
+    members = np.append(np.zeros(len(profit)), 1.0)
+    graph = cg.ExposureGraph.from_arrays(
+        members[:, None],
+        price=deficit,
+        margin_long=0.5,
+        cash=[*profit, -deficit],
+        share=1.0,
+        traders=[*"ABCD", "bankrupt"],
+    )
+    sharing = cg.ProRata("equity" if policy == "pro_rata" else "share")  # the profits are all the equity there is
+    result = cg.MarginCascade(sharing=sharing).run(graph, {"0": -1.0})
+    paid = result.traders["socialised"].loc[list("ABCD")].to_numpy()
+    assert paid == pytest.approx(reference["expected"][policy], abs=reference["tolerance"])
+    assert result.pools["uncovered"].sum() == 0.0
