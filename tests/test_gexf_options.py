@@ -11,7 +11,7 @@ import pytest
 from lxml import etree
 
 import contagion_graph as cg
-from contagion_graph.io import network
+from contagion_graph.io import sources
 from contagion_graph.io.core import core_traders
 from tests.test_gexf import assert_valid, read
 
@@ -70,7 +70,7 @@ def test_positions_follow_a_filter_over_time(nodes: Any, tmp_path: Path):
 
 
 def test_the_guard_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(network, "LARGEST", 100)
+    monkeypatch.setattr(sources, "LARGEST", 100)
     with pytest.raises(cg.ParameterError) as told:
         cg.write_gexf(GRAPH, tmp_path / "a.gexf")
     assert "edges are more than the 100 that Gephi can draw; keep the core with top=1000" in str(told.value)
@@ -120,7 +120,7 @@ def test_a_layout_may_be_left_out_and_must_be_known(tmp_path: Path):
     for name in ("layout", "nodes", "mode"):
         with pytest.raises(cg.ParameterError, match=f"{name} is 'circles'; it must be one of"):
             cg.write_gexf(GRAPH, tmp_path / "b.gexf", **{name: "circles"})
-    with pytest.raises(cg.ParameterError, match="a dict is neither an ExposureGraph nor a CascadeResult"):
+    with pytest.raises(cg.ParameterError, match="a dict cannot be drawn; give ExposureGraph, CascadeResult, "):
         cg.write_gexf({}, tmp_path / "b.gexf")
     assert not (tmp_path / "b.gexf").exists()
 

@@ -10,6 +10,7 @@ import contagion_graph as cg
 from contagion_graph.references import CITED, entries
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import LiquidationRule
+from contagion_graph.solvers.solution import Solution, Status
 
 WHERE = {"article": "journal", "book": "publisher", "inproceedings": "booktitle", "incollection": "booktitle"}
 WHERE |= {"techreport": "institution", "misc": "howpublished|eprint"}
@@ -83,10 +84,21 @@ def test_models_of_obligations():
     result = cg.DebtRank().run(network, losses={"0": 0.5})
     assert keys(cg.cite(result)) == ["contagion_graph", "bardoscia2015", "bardoscia2016", "battiston2012"]
     assert keys(cg.cite(cg.EisenbergNoe())) == ["contagion_graph", "eisenberg2001", "elsinger2009"]
-    with pytest.raises(
-        cg.ParameterError, match="a ClearingResult does not say which model it came from; cite the model"
-    ):
-        cg.cite(cg.EisenbergNoe().run(network))
+    assert cg.cite(cg.EisenbergNoe().run(network)) == cg.cite(cg.EisenbergNoe())
+    costly = cg.RogersVeraart(alpha=0.5, beta=0.5)
+    assert keys(cg.cite(costly.run(network))) == ["contagion_graph", "rogers2013"]
+    assert cg.cite(costly.equilibria(network)) == cg.cite(costly)
+
+
+def test_a_result_that_does_not_say_its_model_is_refused():
+    with pytest.raises(cg.ParameterError, match="a Solution does not say which model it came from; cite the model"):
+        cg.cite(Solution(Status.CONVERGED, 1, 0.0))
+
+
+def test_common_assets():
+    graph = cg.ExposureGraph.from_arrays([[1.0]], price=[10.0], depth=100.0)
+    result = cg.CommonAssetClearing().run(graph)
+    assert keys(cg.cite(result)) == ["contagion_graph", "cifuentes2005", "amini2016"]
 
 
 def test_what_is_not_known_is_refused():

@@ -181,7 +181,8 @@ class CommonAssetClearing:
                 solution,
             )
         system, cleared, share = state(price)
-        return CommonAssetResult(graph, books, ClearingResult(books.network, system, *cleared), share, price, solution)
+        clearing = ClearingResult(self, books.network, system, *cleared)
+        return CommonAssetResult(graph, books, clearing, share, price, solution)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -209,6 +210,12 @@ class CommonAssetResult:
     sold_share: FloatArray
     price: FloatArray
     solution: Solution
+
+    @property
+    def model(self) -> CommonAssetClearing:
+        """The model that was run."""
+        model: CommonAssetClearing = self.clearing.model
+        return model
 
     @cached_property
     def banks(self) -> pd.DataFrame:

@@ -87,7 +87,7 @@ class ClearingModel:
         {'payments': {'A': 4.0, 'B': 0.0}, 'equity': {'A': -4.0, 'B': 14.0}}
         """
         system = self._system(network, losses)
-        return ClearingResult(network, system, *self._end(system, from_above=True))
+        return ClearingResult(self, network, system, *self._end(system, from_above=True))
 
     def equilibria(self, network: ObligationNetwork, *, losses: Losses = None) -> ClearingEquilibria:
         """Find the least and the greatest clearing vector.
@@ -112,7 +112,7 @@ class ClearingModel:
         high, low = (self._end(system, from_above=above) for above in (True, False))
         later = np.where(high.wave > 0, high.wave, high.wave.max(initial=0) + 1).astype(np.int32)
         low = low._replace(wave=np.where(low.wave > 0, later, 0).astype(np.int32))
-        return ClearingEquilibria(*(ClearingResult(network, system, *end) for end in (low, high)))
+        return ClearingEquilibria(*(ClearingResult(self, network, system, *end) for end in (low, high)))
 
     def _system(self, network: ObligationNetwork, losses: Losses) -> System:
         if not isinstance(network, ObligationNetwork):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,8 @@ class ClearingResult:
 
     Parameters
     ----------
+    model : record
+        The model that was run.
     network : ObligationNetwork
         The network that was cleared.
     system : System
@@ -46,6 +49,7 @@ class ClearingResult:
     {'A': 1, 'B': 2, 'C': 0}
     """
 
+    model: Any
     network: ObligationNetwork
     system: System
     assets: FloatArray
@@ -88,6 +92,13 @@ class ClearingResult:
         return pd.Series(self.wave, index=self.network.nodes, name="default_wave")
 
     @cached_property
+    def losses(self) -> "pd.Series[float]":
+        """What each node loses of its external assets and of its claims on others in the network [currency]."""
+        lent = self.network.claims - self.flows().sum(axis=0)
+        lost = self.network.external_assets - self.system.external + lent
+        return pd.Series(lost, index=self.network.nodes, name="losses")
+
+    @cached_property
     def nodes(self) -> pd.DataFrame:
         """One row a node.
 
@@ -115,12 +126,20 @@ class ClearingResult:
 
     def flows(self) -> sparse.csr_array:
         """Return what each node pays to each other, debtor x creditor, sparse [currency]."""
-        total = sparse.csr_array(self.network.obligations.shape)
+        ranks = self.flows_by_rank()
+        total = ranks[0]
+        for paid in ranks[1:]:
+            total = total + paid
+        return total
+
+    def flows_by_rank(self) -> tuple[sparse.csr_array, ...]:
+        """Return what each node pays to each other in each rank of seniority, debtor x creditor, sparse [currency]."""
+        flows = []
         for rank, share in zip(self.network.ranks, self._shares[-len(self.network.ranks) :], strict=True):
             paid = rank.copy()
             paid.data *= np.repeat(share, np.diff(rank.indptr))
-            total = total + paid
-        return total
+            flows.append(paid)
+        return tuple(flows)
 
     def summary(self) -> "pd.Series[float]":
         """Return nodes, defaults, fundamental (wave 1), waves, and due, paid, shortfall, default_costs [currency]."""
@@ -179,6 +198,11 @@ class ClearingEquilibria:
 
     least: ClearingResult
     greatest: ClearingResult
+
+    @property
+    def model(self) -> Any:
+        """The model that was run."""
+        return self.greatest.model
 
     @cached_property
     def gap(self) -> "pd.Series[float]":

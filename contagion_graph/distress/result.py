@@ -159,6 +159,12 @@ class DistressResult:
             dtype=np.float64,
         )
 
+    def to_frames(self) -> dict[str, pd.DataFrame]:
+        """Return the tables summary, nodes and rounds with plain columns."""
+        figures = self.summary()
+        summary = pd.DataFrame({"figure": figures.index, "value": figures.to_numpy()})
+        return {"summary": summary, "nodes": self.nodes.reset_index(), "rounds": self.rounds.reset_index()}
+
     def __repr__(self) -> str:
         figures = self.summary()
         return (

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph.graph import ExposureGraph
 from contagion_graph.io.columns import Column, columns
+from contagion_graph.io.exposures import Nodes
 from contagion_graph.io.layout import Layout, layout_of
 from contagion_graph.io.looks import Looks, looks_of
-from contagion_graph.io.network import Network, Nodes, network_of, standing
-from contagion_graph.results import CascadeResult
+from contagion_graph.io.network import Network
+from contagion_graph.io.sources import Source, network_of, standing
 from contagion_graph.tables.schema import FloatArray
 
 FLOAT32 = np.finfo(np.float32)
@@ -31,7 +31,7 @@ class Written:
     share : float
         How much of `measure` the nodes that were kept stand for, 0 to 1.
     measure : str
-        "losses", "gross value" or "open interest", over all traders (or assets).
+        "losses", "gross value" or "open interest", over all traders (or assets); of a network of obligations "assets".
     """
 
     paths: tuple[Path, ...]
@@ -99,15 +99,15 @@ class Drawing:
 
 
 def drawing_of(
-    source: ExposureGraph | CascadeResult,
-    nodes: Nodes,
+    source: Source,
+    nodes: Nodes | None,
     *,
     top: int | None,
     min_weight: float | None,
     layout: Layout,
     size: "pd.Series[float] | None" = None,
 ) -> Drawing:
-    """Return a graph or a result as it is drawn; a size is importance by trader or asset."""
+    """Return a graph, a network or a result as it is drawn; a size is importance by trader or asset."""
     network = network_of(source, nodes, top=top, min_weight=min_weight)
     looks = looks_of(network, source, size)
     measure, amount = standing(source, network.sides[0].name)

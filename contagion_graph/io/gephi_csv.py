@@ -7,26 +7,25 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from contagion_graph.graph import ExposureGraph
 from contagion_graph.io.columns import Column, columns, declared
 from contagion_graph.io.drawing import Written, drawing_of
+from contagion_graph.io.exposures import Nodes
 from contagion_graph.io.layout import Layout
-from contagion_graph.io.network import Nodes
-from contagion_graph.results import CascadeResult
+from contagion_graph.io.sources import Source
 from contagion_graph.tables.convert import write_file
 
 
 def write_gephi_csv(
-    source: ExposureGraph | CascadeResult,
+    source: Source,
     folder: str | Path,
     *,
-    nodes: Nodes = "bipartite",
+    nodes: Nodes | None = None,
     top: int | None = None,
     min_weight: float | None = None,
     layout: Layout = "rings",
     size: "pd.Series[float] | None" = None,
 ) -> Written:
-    """Write a graph, or a cascade as it ends, as nodes.csv and edges.csv.
+    """Write a graph, a network of obligations, or a result as it ends, as nodes.csv and edges.csv.
 
     Parameters
     ----------
@@ -69,7 +68,8 @@ def write_gephi_csv(
     write_file({"Id": ids, "Label": listed.pop("label"), **listed}, paths[0])
     ends = {name: ids.take(pa.array(end)) for name, end in (("Source", network.source), ("Target", network.target))}
     kind = {} if network.kind is None else {"Kind": network.kind}
-    further = columns({"Type": ["Undirected"] * drawing.weight.size, "Weight": drawing.weight, **kind})
+    kind_of_edge = "Directed" if network.directed else "Undirected"
+    further = columns({"Type": [kind_of_edge] * drawing.weight.size, "Weight": drawing.weight, **kind})
     write_file({**ends, **_stacked([[*further, *columns(network.attributes)]])}, paths[1])
     return drawing.written(*paths)
 

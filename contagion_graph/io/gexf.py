@@ -10,15 +10,14 @@ from typing import IO, Literal, get_args
 import pandas as pd
 import pyarrow as pa
 
-from contagion_graph.graph import ExposureGraph
 from contagion_graph.io.columns import columns, declared, escaped, joined
 from contagion_graph.io.drawing import Drawing, Written, drawing_of
+from contagion_graph.io.exposures import Nodes
 from contagion_graph.io.gexf_parts import Moving, attributes, edges, meta, moving, nodes_of_side
 from contagion_graph.io.layout import Layout
-from contagion_graph.io.network import Nodes
 from contagion_graph.io.slices import at_time, over_time
+from contagion_graph.io.sources import Source
 from contagion_graph.io.timeline import timeline_of
-from contagion_graph.results import CascadeResult
 from contagion_graph.rules.checks import check_choice
 from contagion_graph.tables.files import replacing_file
 
@@ -31,27 +30,30 @@ STATIC = 'mode="static"'
 
 
 def write_gexf(
-    source: ExposureGraph | CascadeResult,
+    source: Source,
     path: str | Path,
     *,
-    nodes: Nodes = "bipartite",
+    nodes: Nodes | None = None,
     mode: Mode = "static",
     top: int | None = None,
     min_weight: float | None = None,
     layout: Layout = "rings",
     size: "pd.Series[float] | None" = None,
 ) -> Written:
-    """Write a graph, or a cascade, for Gephi: GEXF 1.3.
+    """Write a graph, a network of obligations, or a result on one of them, for Gephi: GEXF 1.3.
 
     Parameters
     ----------
-    source : ExposureGraph or CascadeResult
-        What to draw. Of a result traders are as large as their losses and coloured by the round of their first breach;
-        of a graph they are as large as what they hold. A legend stands in the file's description.
+    source : ExposureGraph, CascadeResult, ObligationNetwork, ClearingResult or DistressResult
+        What to draw. Of a result traders are as large as their losses and coloured by the round of their first breach,
+        or the wave of their default; without a result they are as large as what they hold. A legend stands in the
+        file's description.
     path : path
         Ends in .gexf, or in .gexf.gz for a packed file. A file of the same name is replaced.
-    nodes : {"bipartite", "positions", "traders", "assets"}
-        "bipartite": traders and assets, an edge for each kind of position that a trader has in an asset, its weight the
+    nodes : {"bipartite", "positions", "traders", "assets"}, optional
+        Obligations join traders: a directed edge from debtor to creditor for each rank of seniority, its weight the
+        amount due; nothing else can be asked for. Of an exposure graph, and of a cascade on it, None is "bipartite":
+        traders and assets, an edge for each kind of position that a trader has in an asset, its weight the
         value held. "positions": positions are nodes too. "traders": traders joined by what the sale of one costs the
         other, to first order (`importance.overlap`, "liquidity"). "assets": assets joined by the cosine of who holds
         them.
@@ -60,15 +62,15 @@ def write_gexf(
         go when they are closed whole, holdings when the last is sold, and what is traded in a round is an edge of that
         round. "slices": a file for each time, cascade-0.gexf before the shock and so on, with colours of that time.
     top : int, optional
-        Keep so many traders: of a cascade half who close most and the others who lose most, of a graph who hold most
-        (of nodes="assets": the assets with the largest open interest).
+        Keep so many traders: of a cascade half who close most and the others who lose most, of other results who lose
+        most, else who hold most (of nodes="assets": the assets with the largest open interest).
     min_weight : float, optional
         Keep edges of at least this weight. Where anything is filtered, nodes without an edge are left out.
     layout : {"rings", "force", "none"}
-        "rings": assets in the middle, traders around them, the first to breach nearest. "force": Fruchterman-Reingold
-        from there, by igraph; minutes for more than some ten thousand edges. "none": no positions.
+        "rings": assets in the middle, traders around them, the first to breach or default nearest. "force":
+        Fruchterman-Reingold from there, by igraph; minutes for more than some ten thousand edges. "none": no positions.
     size : Series by trader or by asset, optional
-        An importance measure for the size of nodes; its index is named "trader" or "asset".
+        An importance measure for the size of nodes; its index is named "trader" (or "node") or "asset".
 
     Returns
     -------
@@ -132,7 +134,8 @@ def _write_graph(file: IO[bytes], drawing: Drawing, rounds: Moving | None) -> No
     of_edges = columns(network.attributes)
     node_types, edge_types = declared(of_nodes), declared([of_edges])
     ids = [escaped(pa.array(side.ids, pa.string())) for side in network.sides]
-    opening = f'<graph defaultedgetype="undirected" {rounds.opening if rounds else STATIC}>'
+    kind = "directed" if network.directed else "undirected"
+    opening = f'<graph defaultedgetype="{kind}" {rounds.opening if rounds else STATIC}>'
     file.write(f"{HEAD}{meta(drawing.description)}{opening}\n".encode())
     file.write(attributes("node", node_types, rounds.node_types if rounds else None).encode())
     file.write(attributes("edge", edge_types, rounds.edge_types if rounds else None).encode())

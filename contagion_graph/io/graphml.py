@@ -10,12 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contagion_graph.graph import ExposureGraph
 from contagion_graph.io.columns import Column, Types, blocks, columns, declared, escaped, joined, longest
 from contagion_graph.io.drawing import Drawing, Written, drawing_of
+from contagion_graph.io.exposures import Nodes
 from contagion_graph.io.layout import Layout
-from contagion_graph.io.network import Nodes
-from contagion_graph.results import CascadeResult
+from contagion_graph.io.sources import Source
 from contagion_graph.tables.files import replacing_file
 
 SMALLEST = float(np.finfo(np.float64).tiny)
@@ -23,16 +22,16 @@ HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<graphml xmlns="http://graphml.g
 
 
 def write_graphml(
-    source: ExposureGraph | CascadeResult,
+    source: Source,
     path: str | Path,
     *,
-    nodes: Nodes = "bipartite",
+    nodes: Nodes | None = None,
     top: int | None = None,
     min_weight: float | None = None,
     layout: Layout = "rings",
     size: "pd.Series[float] | None" = None,
 ) -> Written:
-    """Write a graph, or a cascade as it ends, as GraphML.
+    """Write a graph, a network of obligations, or a result as it ends, as GraphML.
 
     Parameters
     ----------
@@ -84,7 +83,8 @@ def _document(drawing: Drawing) -> Iterator[Any]:
     node_types, edge_types = declared(of_nodes), declared([of_edges])
     ids = [escaped(pa.array(side.ids, pa.string())) for side in network.sides]
     yield HEAD + _keys("node", node_types) + _keys("edge", edge_types)
-    yield f'<graph edgedefault="undirected"><desc>{escaped(pa.array([drawing.description]))[0]}</desc>\n'
+    kind = "directed" if network.directed else "undirected"
+    yield f'<graph edgedefault="{kind}"><desc>{escaped(pa.array([drawing.description]))[0]}</desc>\n'
     for own, found in zip(ids, of_nodes, strict=True):
         for rows in blocks(len(own), longest(own)):
             yield ['<node id="', own[rows], '">', *_data("node", found, node_types, rows), "</node>\n"]

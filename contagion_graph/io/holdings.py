@@ -77,6 +77,12 @@ class Holdings:
         return np.divide(part, total, out=np.zeros_like(total), where=total > 0.0)
 
 
+def no_positions() -> Positions:
+    """Return the positions of a network that has none."""
+    none = np.zeros(0, dtype=np.int64)
+    return Positions(none, none, none, none, np.zeros(0), np.zeros(0), none, pd.Index([], dtype=object))
+
+
 def positions_of(graph: ExposureGraph) -> Positions:
     """Return the single positions of a graph; a cell is one where it came from arrays."""
     q, records = graph.quantity, graph.records

@@ -91,10 +91,10 @@ def _main_asset(network: Network, side: Side, angle: FloatArray) -> FloatArray:
 
 
 def _around(side: Side, radius: FloatArray, angle: FloatArray, inner: float) -> FloatArray:
-    """Return places on full rings from a radius on: the first to breach come first, and of these the largest."""
+    """Return places on full rings from a radius on: the first to be reached come first, and of these the largest."""
     places = np.zeros((len(radius), 2))
-    breach = np.asarray(side.attributes.get("breach_round", np.zeros(len(radius))))
-    late = np.where(breach > 0, breach, breach.max(initial=0) + 1)
+    reached = side.reached
+    late = np.where(reached > 0, reached, reached.max(initial=0) + 1)
     order = np.lexsort([-radius, late])
     while order.size:
         # a ring on which each has the room of the largest

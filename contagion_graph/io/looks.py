@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph import ExposureGraph
 from contagion_graph.io.holdings import Array
-from contagion_graph.io.network import Network, standing
+from contagion_graph.io.network import Network
 from contagion_graph.io.sides import Side
-from contagion_graph.results import CascadeResult
+from contagion_graph.io.sources import Source, standing
 from contagion_graph.tables.schema import FloatArray
 
+EVENTS = {"breach_round": ("round", "first breach"), "default_wave": ("wave", "default")}
+OF_TRADERS = (None, "trader", "node")  # names of an index; the nodes of a network of obligations are traders
 RADII = {"trader": (3.0, 20.0), "asset": (10.0, 30.0), "position": (1.5, 6.0)}
 # Okabe and Ito's blue and sky blue for sides, ColorBrewer's YlOrRd for rounds: dark is early; light edges below both
 ASSET, TRADER, CALM = (0, 114, 178), (86, 180, 233), (200, 205, 210)
@@ -53,32 +54,36 @@ def heat(share: FloatArray) -> Array:
     return np.stack([np.interp(share, stops, channel) for channel in HEAT.T], axis=-1).round().astype(np.uint8)
 
 
-def looks_of(
-    network: Network, source: ExposureGraph | CascadeResult, importance: "pd.Series[float] | None" = None
-) -> Looks:
+def looks_of(network: Network, source: Source, importance: "pd.Series[float] | None" = None) -> Looks:
     """Return sizes and colours of a network: sizes by importance where it is given, else by what is lost or held."""
     by_side = [_amounts(side, source, importance) for side in network.sides]
     sizes = [_radii(side.name, amount) for side, (_, amount) in zip(network.sides, by_side, strict=True)]
     colours, meanings = zip(*(_colours(side) for side in network.sides), strict=True)
-    edge_colour = np.array([LONG, SHORT], dtype=np.uint8)[(_signed(network) < 0.0).astype(np.intp)]
+    marked, edges = _marked_edges(network)
+    edge_colour = np.array([LONG, SHORT], dtype=np.uint8)[marked.astype(np.intp)]
     legend = [
         *(f"Size of {side.name} nodes: {what}." for side, (what, _) in zip(network.sides, by_side, strict=True)),
         *meanings,
-        f"Edges: long, or of like sign, {rgb(LONG)}; short, or of opposite sign, {rgb(SHORT)}.",
+        edges,
     ]
     return Looks(np.concatenate(sizes), np.concatenate(colours), edge_colour, " ".join(legend))
 
 
-def _signed(network: Network) -> Any:
-    return np.asarray(network.attributes["value" if "value" in network.attributes else "overlap"])
+def _marked_edges(network: Network) -> tuple[Any, str]:
+    """Return which edges have the second colour, and what the two mean."""
+    if not network.directed:
+        signed = np.asarray(network.attributes["value" if "value" in network.attributes else "overlap"])
+        return signed < 0.0, f"Edges: long, or of like sign, {rgb(LONG)}; short, or of opposite sign, {rgb(SHORT)}."
+    meaning = f"Edges run from debtor to creditor: {rgb(LONG)}"
+    if "lost" not in network.attributes:
+        return np.zeros(network.weight.size, dtype=bool), f"{meaning}."
+    return np.asarray(network.attributes["lost"]) > 0.0, f"{meaning}; where the creditor loses, {rgb(SHORT)}."
 
 
-def _amounts(
-    side: Side, source: ExposureGraph | CascadeResult, importance: "pd.Series[float] | None"
-) -> tuple[str, FloatArray]:
+def _amounts(side: Side, source: Source, importance: "pd.Series[float] | None") -> tuple[str, FloatArray]:
     if side.name == "position":
         return "value held", np.abs(np.asarray(side.attributes["value"]))
-    if importance is not None and side.name == (importance.index.name or "trader"):
+    if importance is not None and side.name == ("trader" if importance.index.name in OF_TRADERS else "asset"):
         unknown = side.labels.difference(importance.index)
         if len(unknown) or not importance.index.is_unique:
             raise ParameterError(f"size must have one value for each {side.name}; look at {unknown[:3].tolist()}")
@@ -99,13 +104,14 @@ def _radii(side: str, amount: FloatArray) -> FloatArray:
 def _colours(side: Side) -> tuple[Array, str]:
     if side.name == "asset":
         return one_colour(ASSET, len(side.ids)), f"Assets: {rgb(ASSET)}."
-    if "breach_round" not in side.attributes:
+    if not side.event:
         return one_colour(TRADER, len(side.ids)), f"{side.name.capitalize()}s: {rgb(TRADER)}."
-    breach = np.asarray(side.attributes["breach_round"])
-    last = max(int(breach.max(initial=0)), 2)
-    colour = np.where((breach > 0)[:, None], heat((breach - 1) / (last - 1)), np.array(CALM, dtype=np.uint8))
-    ends = f"{rgb(HEAT[0])} in round 1, over red and orange, to {rgb(HEAT[-1])} in round {last}"
-    return colour, f"{side.name.capitalize()}s by the round of their first breach: {ends}; never: {rgb(CALM)}."
+    reached = side.reached
+    last = max(int(reached.max(initial=0)), 2)
+    colour = np.where((reached > 0)[:, None], heat((reached - 1) / (last - 1)), np.array(CALM, dtype=np.uint8))
+    step, what = EVENTS[side.event]
+    ends = f"{rgb(HEAT[0])} in {step} 1, over red and orange, to {rgb(HEAT[-1])} in {step} {last}"
+    return colour, f"{side.name.capitalize()}s by the {step} of their {what}: {ends}; never: {rgb(CALM)}."
 
 
 def one_colour(colour: tuple[int, int, int], size: int) -> Array:

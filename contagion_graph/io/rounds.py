@@ -11,8 +11,12 @@ import pandas as pd
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.io.holdings import Array, Positions
+from contagion_graph.io.sources import Source
+from contagion_graph.obligations import ObligationNetwork
 from contagion_graph.results import CascadeResult
 from contagion_graph.tables.schema import FloatArray
+
+NO_CASCADE = {ExposureGraph: "a graph", ObligationNetwork: "a network"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,16 +80,16 @@ class Moves:
     gone: Array
 
 
-def rounds_of(source: ExposureGraph | CascadeResult, mode: str) -> tuple[ExposureGraph, Rounds]:
+def rounds_of(source: Source, mode: str) -> tuple[ExposureGraph, Rounds]:
     """Return the graph and the rounds of a cascade.
 
     Raises
     ------
     ParameterError
-        A graph, or an equilibrium, which has no rounds.
+        What is no cascade, or an equilibrium, which has no rounds.
     """
     if not isinstance(source, CascadeResult) or source.arrays.trades is None:
-        what = "an equilibrium" if isinstance(source, CascadeResult) else "a graph"
+        what = "an equilibrium" if isinstance(source, CascadeResult) else NO_CASCADE.get(type(source), "this result")
         raise ParameterError(
             f"mode={mode!r} shows rounds and {what} has none; give the result of a run, or mode='static'"
         )

@@ -1,4 +1,4 @@
-"""The nodes of each side of an exposure graph, with everything that is known of them."""
+"""The nodes of each side, and those of an exposure graph with everything that is known of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from contagion_graph.tables.schema import BoolArray
 TAKEN = {"id", "label", "side", "viz", "start", "end", "spells", "parents", "pid", "x", "y", "size", "r", "g", "b"}
 TAKEN |= {"status", "accounts_closing", "price_now", "change_now", "held"}
 
+BREACH = "breach_round"
+
 
 @dataclass(frozen=True, eq=False)
 class Side:
@@ -32,6 +34,8 @@ class Side:
         One value a node.
     rows : ndarray of int
         The number of each in the graph.
+    event : str
+        The attribute that says in which round something befell them, 0 = never; empty where nothing did.
     """
 
     name: str
@@ -39,6 +43,12 @@ class Side:
     labels: "pd.Index[str]"
     attributes: Mapping[str, Any]
     rows: Array
+    event: str = ""
+
+    @property
+    def reached(self) -> Array:
+        """The round in which it befell each of the nodes; 0 = never."""
+        return np.asarray(self.attributes[self.event]) if self.event else np.zeros(len(self.ids), dtype=np.int64)
 
     @property
     def kind(self) -> Any:
@@ -48,7 +58,7 @@ class Side:
     def of(self, kept: BoolArray) -> "Side":
         """Return some of the nodes."""
         attributes = {name: pd.Series(values)[kept] for name, values in self.attributes.items()}
-        return Side(self.name, self.ids[kept], self.labels[kept], attributes, self.rows[kept])
+        return Side(self.name, self.ids[kept], self.labels[kept], attributes, self.rows[kept], self.event)
 
 
 def trader_side(graph: ExposureGraph, result: CascadeResult | None) -> Side:
@@ -61,7 +71,7 @@ def trader_side(graph: ExposureGraph, result: CascadeResult | None) -> Side:
         known["maintenance"] = graph.per_trader(graph.rest[2])
     else:
         known |= {str(name): values.to_numpy() for name, values in result.traders.items()}
-    return _side("trader", graph.traders, table, known)
+    return _side("trader", graph.traders, table, known, "" if result is None else BREACH)
 
 
 def asset_side(graph: ExposureGraph, result: CascadeResult | None) -> Side:
@@ -89,19 +99,19 @@ def position_side(graph: ExposureGraph, result: CascadeResult | None, positions:
         known |= {"entry_price": records.entry_price[positions.row], "margin": records.margin[positions.row]}
     if result is not None:
         known["closed"] = closed_shares(result, positions)
-        known["breach_round"] = result.arrays.breach_round[account]
+        known[BREACH] = result.arrays.breach_round[account]
     numbers = pd.Index(positions.row.astype(str))
     labels = numbers
     if records is not None and records.position is not None:
         codes = records.position.codes[positions.row]
         labels = pd.Index(np.where(codes >= 0, records.position.values.to_numpy(dtype=object)[codes], numbers))
     ids = "position:" + (labels if labels.is_unique else numbers)
-    return Side("position", ids, labels, known, positions.row)
+    return Side("position", ids, labels, known, positions.row, "" if result is None else BREACH)
 
 
-def _side(name: str, labels: "pd.Index[str]", given: pd.DataFrame, known: Mapping[str, Any]) -> Side:
+def _side(name: str, labels: "pd.Index[str]", given: pd.DataFrame, known: Mapping[str, Any], event: str = "") -> Side:
     """Put what was given before what is known; a given column whose name is taken is called given_..."""
     taken = TAKEN | known.keys()
     renamed = {column: f"given_{column}" if column.lower() in taken else column for column in map(str, given.columns)}
     attributes = {renamed[str(column)]: given[column].to_numpy() for column in given.columns}
-    return Side(name, name + ":" + labels, labels, {**attributes, **known}, np.arange(len(labels)))
+    return Side(name, name + ":" + labels, labels, {**attributes, **known}, np.arange(len(labels)), event)

@@ -14,7 +14,7 @@ from contagion_graph.graph import ExposureGraph
 from contagion_graph.io.holdings import Array
 from contagion_graph.io.network import Network
 from contagion_graph.io.rounds import Moves, Rounds, moves_of, rounds_of
-from contagion_graph.results import CascadeResult
+from contagion_graph.io.sources import Source
 
 OPEN, CLOSING, REDUCED, CLOSED = range(4)
 STATUS = ("open", "closing", "reduced", "closed")
@@ -142,8 +142,8 @@ class Timeline:
         return _lasting(points)
 
 
-def timeline_of(network: Network, source: ExposureGraph | CascadeResult, mode: str) -> Timeline:
-    """Return a network over the rounds of a cascade; a graph, or an equilibrium, has none and is refused."""
+def timeline_of(network: Network, source: Source, mode: str) -> Timeline:
+    """Return a network over the rounds of a cascade; what has none is refused."""
     graph, rounds = rounds_of(source, mode)
     starts = {side.name: int(start) for side, start in zip(network.sides, network.starts, strict=False)}
     bipartite = network.kind is not None

@@ -10,7 +10,7 @@ from contagion_graph.tables.convert import write_file
 
 
 class HasTables(Protocol):
-    """A graph or a result."""
+    """A graph, a network or a result."""
 
     def to_frames(self) -> dict[str, pd.DataFrame]:
         """Return tables by name."""
@@ -26,7 +26,7 @@ def write_tables(
 
     Parameters
     ----------
-    source : ExposureGraph or CascadeResult
+    source : ExposureGraph, ObligationNetwork or result
         Anything with `to_frames`.
     folder : path
         Made where it does not exist. Files of the same name are replaced.
