@@ -53,6 +53,7 @@ _HOME = {
     "exposure_to_traders": "exposure.pairs",
     "SolvencyMonitor": "collateral.monitor",
     "scenarios": "scenarios",
+    "distributed": "distributed",
     "sweep": "scenarios.sweep",
     "SweepResult": "scenarios.sweep_result",
     "tipping_point": "scenarios.tipping",

@@ -120,8 +120,9 @@ class ExposureGraph(GraphPasses, GraphExports):
         Parameters
         ----------
         positions, assets, pools, accounts, backing, obligations : table
-            A pandas, polars, Arrow or DuckDB table, a mapping of columns, or the path of a .csv or .parquet file. Their
-            columns and units are listed in docs/notation.md. Labels are text; integers are written as their digits.
+            A pandas, polars, Arrow or DuckDB table, a mapping of columns, the path of a .csv or .parquet file, or a
+            folder of Parquet files, whose rows follow each other in the order of the files' names. Columns and units
+            are listed in docs/notation.md. Labels are text; integers are written as their digits.
 
         Returns
         -------

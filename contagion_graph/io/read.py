@@ -4,9 +4,8 @@ from pathlib import Path
 
 from contagion_graph.errors import Faults
 from contagion_graph.graph import ExposureGraph
+from contagion_graph.tables.files import table_files
 from contagion_graph.tables.schema import GRAPH_TABLES
-
-SUFFIXES = (".csv", ".parquet")
 
 
 def read_tables(folder: str | Path) -> ExposureGraph:
@@ -37,17 +36,6 @@ def read_tables(folder: str | Path) -> ExposureGraph:
     <ExposureGraph: 1 trader, 1 account, 1 asset, 1 position, 1 pool; gross value 20, equity 20>
     """
     faults = Faults()
-    folder = Path(folder)
-    if not folder.is_dir():
-        faults.add("folder", f"{str(folder)!r} is not a folder", "Give one that holds positions.csv and assets.csv.")
-        faults.raise_if_any()
-    found = {
-        name: [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").exists()] for name in GRAPH_TABLES
-    }
-    for name, paths in found.items():
-        if not paths and name in ("positions", "assets"):
-            faults.add(name, f"no {name}.csv or {name}.parquet in {str(folder)!r}", "Add it.")
-        if len(paths) > 1:
-            faults.add(name, f"there is a {paths[0].name} and a {paths[1].name}", "Keep one of them.")
+    found = table_files(Path(folder), GRAPH_TABLES, faults)
     faults.raise_if_any()
-    return ExposureGraph.from_tables(**{name: paths[0] for name, paths in found.items() if paths})
+    return ExposureGraph.from_tables(**found)

@@ -1,7 +1,7 @@
 """From checked tables to the arrays of a graph: cross-references, accounts as rows, assets as columns, sparse sums."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,16 @@ FLAGGED = 4  # possible accounts a row
 KEPT = {"backing": "backing", "obligation_table": "obligations"}  # fields of a graph that are tables
 
 
-def read_tables(sources: Mapping[str, object]) -> dict[str, Table]:
-    """Read and check tables by name, each on its own and against the others; raise one error with all faults."""
+def read_tables(sources: Mapping[str, object], *, empty: bool = False) -> dict[str, Table]:
+    """Read and check tables by name, each on its own and against the others; raise one error with all faults.
+
+    `empty` says that there may be no positions.
+    """
     faults = Faults()
     tables = {
         name: table
         for name, source in sources.items()
-        if source is not None and (table := read_table(name, source, faults)) is not None
+        if source is not None and (table := read_table(name, source, faults, empty=empty)) is not None
     }
     check_references(tables, faults)
     faults.raise_if_any()
@@ -97,20 +100,32 @@ def account_rows(tables: Mapping[str, Table]) -> tuple[pd.MultiIndex, dict[str, 
 
 def _account_keys(sources: list[Table], pools: Table | None) -> tuple[list["pd.Index[str]"], Any]:
     """Return the labels of each level, and of each row the place of its account among all combinations of them."""
-    columns = [[table.labels.pop(name) for table in sources] for name in ACCOUNT_LEVELS]
-    unions = [union([labels.values for labels in column]) for column in columns]
-    if pools is not None:
-        order = pools.labels["pool"].values
-        unions[1] = order, [order.get_indexer(labels.values).astype(np.int32) for labels in columns[1]]
-    levels = [level for level, _ in unions]
+    levels, places = account_levels(sources, pools)
     small = math.prod(len(level) for level in levels) <= np.iinfo(np.int32).max
     keys: Any = np.zeros(sum(table.size for table in sources), dtype=np.int32 if small else np.int64)
-    for column, (level, places) in zip(columns, unions, strict=True):
+    for rows, table, own in zip(_split(keys, sources), sources, places, strict=True):
+        write_keys(rows, [table.labels.pop(name).codes for name in ACCOUNT_LEVELS], levels, own)
+    return levels, keys
+
+
+def account_levels(
+    sources: list[Table], pools: Table | None
+) -> tuple[list["pd.Index[str]"], list[tuple[IntArray, ...]]]:
+    """Return the labels of each level, and where those of each table stand among them, level by level."""
+    columns = [[table.labels[name].values for table in sources] for name in ACCOUNT_LEVELS]
+    unions = [union(column) for column in columns]
+    if pools is not None:
+        order = pools.labels["pool"].values
+        unions[1] = order, [order.get_indexer(values).astype(np.int32) for values in columns[1]]
+    return [level for level, _ in unions], list(zip(*(places for _, places in unions), strict=True))
+
+
+def write_keys(keys: Any, codes: Sequence[IntArray], levels: Sequence[Any], places: Sequence[IntArray]) -> None:
+    """Write the place of each row's account among all combinations of the levels into `keys`, which is 0."""
+    for level, code, place in zip(levels, codes, places, strict=True):
         if len(level) > 1:
             keys *= len(level)
-            for rows, labels, place in zip(_split(keys, sources), column, places, strict=True):
-                np.add(rows, take(place, labels.codes), out=rows)
-    return levels, keys
+            np.add(keys, take(place, code), out=keys)
 
 
 def _split(rows: Any, sources: list[Table]) -> list[Any]:

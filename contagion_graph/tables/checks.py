@@ -31,7 +31,7 @@ from contagion_graph.tables.schema import (
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def read_table(name: str, source: object, faults: Faults) -> Table | None:
+def read_table(name: str, source: object, faults: Faults, *, empty: bool = False) -> Table | None:
     """Read and check one table on its own; None where not even its columns could be found."""
     schema = SCHEMAS[name]
     columns = columns_of(
@@ -39,17 +39,24 @@ def read_table(name: str, source: object, faults: Faults) -> Table | None:
     )
     if columns is None:
         return None
+    warn_unused(name, columns, stacklevel=5)
+    return check_table(name, columns, faults, empty=empty)
+
+
+def warn_unused(name: str, columns: Columns, *, stacklevel: int) -> None:
+    """Warn of the columns that nothing reads."""
+    schema = SCHEMAS[name]
     unused = [column for column in columns if column not in schema.columns and not schema.attributes]
     if unused:
         hints = ", ".join(f"{column!r}{nearest(column, set(schema.columns) - set(columns))}" for column in unused)
-        warnings.warn(f"table {name}: nothing reads column {hints}", UnusedColumnWarning, stacklevel=4)
-    return check_table(name, columns, faults)
+        warnings.warn(f"table {name}: nothing reads column {hints}", UnusedColumnWarning, stacklevel=stacklevel)
 
 
-def check_table(name: str, columns: Columns, faults: Faults) -> Table | None:
+def check_table(name: str, columns: Columns, faults: Faults, *, empty: bool = False, fill: bool = True) -> Table | None:
     """Check the columns of one table on their own: presence, types, blanks, ranges, repetitions.
 
-    Each column leaves `columns` when it is read, so that its memory is free for the next.
+    Each column leaves `columns` when it is read, so that its memory is free for the next. `empty` says that there
+    may be no positions; without `fill` blank labels stay blank, for the rows are a piece of a table.
     """
     schema = SCHEMAS[name]
     missing = [column for column, kind in schema.columns.items() if _is_required(kind) and column not in columns]
@@ -57,14 +64,14 @@ def check_table(name: str, columns: Columns, faults: Faults) -> Table | None:
         hint = nearest(column, set(columns) - set(schema.columns))
         faults.add(f"{name}.{column}", f"the column is missing{hint}", f"Add it; the table has {list(columns)}.")
     size = len(next(iter(columns.values()))) if columns else 0
-    if size == 0 and name in ("positions", "assets"):
+    if size == 0 and name in (("assets",) if empty else ("positions", "assets")):
         faults.add(name, "the table has no rows", f"Give at least one of the {name}.")
     if missing or (size == 0 and name == "assets"):
         return None
     table = Table(name, size, frozenset(columns) & frozenset(schema.columns))
     # labels first, so that every fault can name its rows
     for column, kind in sorted(schema.columns.items(), key=lambda item: not isinstance(item[1], Label)):
-        _read_column(table, column, kind, columns.pop(column, None), faults)
+        _read_column(table, column, kind, columns.pop(column, None), faults, fill)
     for column, labels in table.labels.items():
         if _is_required(schema.columns[column]):
             blank = np.flatnonzero(labels.codes < 0)
@@ -82,11 +89,11 @@ def _is_required(kind: Label | Number | Flag) -> bool:
 
 
 def _read_column(
-    table: Table, column: str, kind: Label | Number | Flag, values: pa.ChunkedArray | None, faults: Faults
+    table: Table, column: str, kind: Label | Number | Flag, values: pa.ChunkedArray | None, faults: Faults, fill: bool
 ) -> None:
     if isinstance(kind, Label):
         if values is not None or kind.default is not None:
-            table.labels[column] = _labels(table, column, kind, values, faults)
+            table.labels[column] = _labels(table, column, kind, values, faults, fill)
     elif values is None:
         filled = np.full(table.size, kind.default)
         (table.flags if isinstance(kind, Flag) else table.numbers)[column] = filled
@@ -96,7 +103,9 @@ def _read_column(
         table.numbers[column] = _numbers(table, column, kind, values, faults)
 
 
-def _labels(table: Table, column: str, kind: Label, values: pa.ChunkedArray | None, faults: Faults) -> Labels:
+def _labels(
+    table: Table, column: str, kind: Label, values: pa.ChunkedArray | None, faults: Faults, fill: bool
+) -> Labels:
     if values is None:
         return Labels(np.zeros(table.size, np.int32), pd.Index([kind.default], dtype="str"))
     plain = plain_type(values.type)
@@ -105,7 +114,7 @@ def _labels(table: Table, column: str, kind: Label, values: pa.ChunkedArray | No
         return Labels(np.full(table.size, -1, np.int32), pd.Index([], dtype="str"))
     codes, distinct = encode(values)
     labels = Labels(codes, label_index(distinct))
-    return _fill_blank(labels, kind.default) if isinstance(kind.default, str) else labels
+    return _fill_blank(labels, kind.default) if fill and isinstance(kind.default, str) else labels
 
 
 def _fill_blank(labels: Labels, default: str) -> Labels:

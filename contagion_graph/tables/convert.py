@@ -4,9 +4,9 @@ Nothing behind this module knows pandas, polars or DuckDB types. A label is data
 formula is written to CSV behind an apostrophe, and the apostrophe is taken off again when the file is read.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,12 @@ from contagion_graph.tables.files import replacing
 Columns = dict[str, pa.ChunkedArray]
 CSV_BLOCK = 1 << 23  # bytes; larger than pyarrow's own, so that the labels of few blocks have to be matched
 FORMULA = r"('*[=+\-@\t\r])"
-ACCEPTED = "Give a pandas, polars, Arrow or DuckDB table, a mapping of columns, or the path of a .csv or .parquet file."
+UNREADABLE = (OSError, TypeError, ValueError, pa.ArrowException)
+PIECE = 1 << 20  # rows of a table that are handed on together
+ACCEPTED = (
+    "Give a pandas, polars, Arrow or DuckDB table, a mapping of columns, the path of a .csv or .parquet file, or a "
+    "folder of .parquet files."
+)
 
 
 def columns_of(
@@ -37,7 +42,8 @@ def columns_of(
     Parameters
     ----------
     table : object
-        Anything with ``__arrow_c_stream__``, a mapping of columns, or a path to a CSV or Parquet file.
+        Anything with ``__arrow_c_stream__``, a mapping of columns, or the path of a CSV or Parquet file, or of a folder
+        of Parquet files.
     where : str
         Name of the table, for messages.
     faults : Faults
@@ -53,7 +59,7 @@ def columns_of(
     """
     try:
         arrow = _arrow_table(table, text_columns, number_columns)
-    except (OSError, TypeError, ValueError, pa.ArrowException) as error:
+    except UNREADABLE as error:
         faults.add(where, f"cannot be read ({_first_line(error)})", ACCEPTED)
         return None
     names = [str(name) for name in arrow.column_names]
@@ -63,6 +69,63 @@ def columns_of(
         return None
     # pandas hands its unnamed index over under such a name; it is no column of the table
     return {name: arrow.column(k) for k, name in enumerate(names) if not name.startswith("__index_level_")}
+
+
+def pieces_of(
+    table: object,
+    where: str,
+    faults: Faults,
+    *,
+    text_columns: Collection[str] = (),
+    number_columns: Collection[str] = (),
+) -> Iterator[Columns]:
+    """Yield the columns of a table some rows at a time: of Parquet, no more than a group of rows is in memory.
+
+    The parameters are those of `columns_of`.
+    """
+    groups: Iterable[object] = [table]
+    if is_parquet(table):
+        groups = _guarded(_parquet_groups(Path(table), text_columns), where, faults)
+    for group in groups:
+        columns = columns_of(group, where, faults, text_columns=text_columns, number_columns=number_columns)
+        if columns is None:
+            return
+        for start in range(0, max(map(len, columns.values()), default=0) or 1, PIECE):
+            yield {name: values.slice(start, PIECE) for name, values in columns.items()}
+
+
+def is_parquet(table: object) -> TypeGuard[str | Path]:
+    """Say whether a table is a Parquet file or a folder of such files."""
+    return isinstance(table, str | Path) and (Path(table).suffix == ".parquet" or Path(table).is_dir())
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """Return the Parquet file that a path names, or those of the folder that it names, in the order of their names."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob("*.parquet"))
+    if not files:
+        raise ValueError(f"{path.name}: no .parquet files in this folder")
+    return files
+
+
+def _parquet_groups(path: Path, text_columns: Collection[str]) -> Iterator[pa.Table]:
+    """Yield the groups of rows of one Parquet file or several: what decoding needs besides is then small."""
+    for one in parquet_files(path):
+        schema = pyarrow.parquet.read_schema(one)
+        encoded = [field.name for field in schema if field.name in text_columns and is_text(field.type)]
+        with pyarrow.parquet.ParquetFile(one, read_dictionary=encoded) as file:
+            for k in range(file.num_row_groups):
+                yield file.read_row_group(k)
+            if file.num_row_groups == 0:
+                yield file.read()
+
+
+def _guarded(groups: Iterator[pa.Table], where: str, faults: Faults) -> Iterator[pa.Table]:
+    try:
+        yield from groups
+    except UNREADABLE as error:
+        faults.add(where, f"cannot be read ({_first_line(error)})", ACCEPTED)
 
 
 def _first_line(error: BaseException) -> str:
@@ -98,13 +161,8 @@ def _is_missing(value: object) -> bool:
 
 
 def _read_file(path: Path, text_columns: Collection[str], number_columns: Collection[str]) -> pa.Table:
-    if path.suffix == ".parquet":
-        schema = pyarrow.parquet.read_schema(path)
-        encoded = [field.name for field in schema if field.name in text_columns and is_text(field.type)]
-        with pyarrow.parquet.ParquetFile(path, read_dictionary=encoded) as file:
-            # a group at a time: what decoding needs besides is then small, and the same memory each time
-            groups = [file.read_row_group(k) for k in range(file.num_row_groups)]
-            return pa.concat_tables(groups) if groups else file.read()
+    if is_parquet(path):
+        return pa.concat_tables(_parquet_groups(path, text_columns))
     if path.suffix != ".csv":
         raise ValueError(f"{path.name}: the ending says neither .csv nor .parquet")
     labels = dict.fromkeys(text_columns, pa.dictionary(pa.int32(), pa.string()))
