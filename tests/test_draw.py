@@ -150,6 +150,19 @@ def test_a_covariance_that_is_none_is_repaired_with_a_warning():
     assert np.ptp(draw.gaussian(singular, 5, rng=0).to_numpy(), axis=1).max() < 1e-7
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_draws_do_not_depend_on_the_eigenvectors_that_a_machine_finds(seed: int):
+    """Where eigenvalues are equal any basis will do, and rounding chooses one: draws must not follow it."""
+    rng = np.random.default_rng(seed)
+    labels, matrix = [f"A{k}" for k in range(7)], np.full((7, 7), 0.0012) + np.diag([0.0013] * 5 + [0.0029] * 2)
+    noise = rng.normal(size=(7, 7)) * 1e-16
+    draws = [
+        cg.scenarios.draw.gaussian(pd.DataFrame(each, index=labels, columns=labels), 4, rng=0).to_numpy()
+        for each in (matrix, matrix + noise + noise.T)
+    ]
+    np.testing.assert_allclose(*draws, rtol=1e-7)
+
+
 def test_failures_come_with_their_probabilities_and_together():
     failures = {"bridge": {"X": -1.0}, "issuer": {"Y": -0.5, "X": -0.5}, "oracle": {"Z": 0.2}}
     chances = {"bridge": 0.05, "issuer": 0.1, "oracle": 0.0}

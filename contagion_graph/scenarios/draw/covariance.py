@@ -10,6 +10,7 @@ from contagion_graph.errors import CovarianceWarning, ParameterError
 from contagion_graph.rules.checks import check_number
 from contagion_graph.tables.schema import FloatArray
 
+SAME = 1e-9  # eigenvalues that differ by less of the largest are equal
 ROUNDING = 1e-10  # a negative eigenvalue of this share of the largest one is rounding
 
 
@@ -112,8 +113,27 @@ def root_of(covariance: Any) -> tuple[FloatArray, "pd.Index[str]"]:
             CovarianceWarning,
             stacklevel=3,
         )
-    root: FloatArray = (vectors * np.sqrt(np.maximum(size, 0.0)))[:, ::-1]
+    root: FloatArray = (_settled(size, vectors) * np.sqrt(np.maximum(size, 0.0)))[:, ::-1]
     return root, assets
+
+
+def _settled(size: FloatArray, vectors: FloatArray) -> FloatArray:
+    """Choose the eigenvectors that the eigenvalues leave open: otherwise seeded draws would differ between machines.
+
+    These are the signs, and whole bases where eigenvalues are equal. A basis is made of the projections of the assets
+    onto its space, in their order, each less those before it; one that adds next to nothing is passed over.
+    """
+    apart = np.flatnonzero(np.diff(size) > SAME * np.abs(size).max()) + 1
+    return np.hstack([_basis(space) for space in np.split(vectors, apart, axis=1)])
+
+
+def _basis(space: FloatArray) -> FloatArray:
+    chosen = np.zeros((len(space), 0))
+    for projection in space @ space.T:
+        rest = projection - chosen @ (chosen.T @ projection)
+        if rest @ rest > 0.5 / len(space):
+            chosen = np.column_stack([chosen, rest / np.sqrt(rest @ rest)])
+    return chosen
 
 
 def _checked(covariance: Any) -> tuple[FloatArray, "pd.Index[str]"]:
