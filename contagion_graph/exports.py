@@ -9,7 +9,7 @@ from scipy import sparse
 from contagion_graph import elements
 from contagion_graph.errors import ParameterError
 from contagion_graph.tables import frames, networks
-from contagion_graph.tables.schema import FloatArray, IntArray
+from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
 
 Nodes = Literal["positions", "bipartite"]
 
@@ -35,6 +35,18 @@ class GraphExports:
         """Add up an amount of each account over the accounts of each trader, shape (traders,)."""
         sums = np.bincount(self.trader_of, weights=amount, minlength=len(self.traders))
         return sums.astype(np.float64)
+
+    def least_per_trader(self, amount: IntArray) -> IntArray:
+        """Return the least of the whole numbers above 0 over the accounts of each trader; 0 where none is."""
+        never = np.iinfo(np.int32).max
+        least = np.full(len(self.traders), never, dtype=np.int32)
+        np.minimum.at(least, self.trader_of, np.where(amount > 0, amount, never))
+        return np.where(least == never, 0, least)
+
+    @property
+    def counted_traders(self) -> BoolArray:
+        """Which of `traders` count here: all, unless some of their accounts are elsewhere."""
+        return np.ones(len(self.traders), dtype=bool)
 
     def trader_rows(self, matrix: sparse.csr_array) -> sparse.csr_array:
         """Add up the rows of a matrix with one row an account; itself where account i is all that trader i has."""

@@ -8,6 +8,7 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
+from contagion_graph.collectives import WHOLE, Collectives
 from contagion_graph.state import Cells
 from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
 
@@ -25,6 +26,7 @@ class GraphPasses:
     accounts: pd.MultiIndex
     assets: "pd.Index[str]"
     pools: "pd.Index[str]"
+    group: Collectives = WHOLE
 
     @cached_property
     def pool_of(self) -> IntArray:
@@ -75,11 +77,39 @@ class GraphPasses:
 
     def column_sums(self, matrix: sparse.csr_array, weight: FloatArray, rows: Any = None) -> FloatArray:
         """Return A^T w for a matrix A with one row an account, over all rows or some (ascending), in a fixed order."""
+        return self.group.total(self.chunk_sums(matrix, weight, rows))
+
+    def chunk_sums(self, matrix: sparse.csr_array, weight: FloatArray, rows: Any = None) -> FloatArray:
+        """Return A^T w within each chunk, shape (chunks, columns); a matrix may have `rows` for its only rows."""
         from contagion_graph.kernels import row_sums
 
         rows, borders = self.chunked(rows)
+        if matrix.shape[0] == rows.size:
+            rows = self.all_rows[: rows.size]
         cells = (matrix.indptr, unsigned(matrix.indices), matrix.data)
         return row_sums.column_sums(*cells, rows, weight, borders, matrix.shape[1])
+
+    def cross_sums(self, left: sparse.csr_array, right: sparse.csr_array, rows: Any) -> FloatArray:
+        """Return A^T B of two matrices that have `rows` (ascending) for their only rows, in a fixed order; dense."""
+        from contagion_graph.kernels.products import cross_products
+
+        parts = cross_products(left, right, self.chunked(rows)[1])
+        return self.group.total(parts.reshape(len(parts), -1)).reshape(parts.shape[1:])
+
+    def total(self, amount: FloatArray, rows: Any = None) -> float:
+        """Return the sum of an amount over all accounts, or some rows (ascending), in a fixed order."""
+        return float(self.column_sums(self.membership, amount, rows).sum())
+
+    def count(self, counts: Any) -> IntArray:
+        """Return the sums of whole numbers, or of truth values, that were counted over the rows that are here."""
+        return self.group.total(np.empty((1, 0)), counts).astype(np.int64)
+
+    def first(self, flags: BoolArray) -> Any:
+        """Return the first account that something is true of as an array of its row; empty if its row is not here."""
+        rows = np.flatnonzero(flags)[:1]
+        chunk = np.searchsorted(self.row_borders, rows, side="right") - 1
+        having = np.flatnonzero(self.count(np.bincount(chunk, minlength=self.row_borders.size - 1)))
+        return rows if np.array_equal(having[:1], chunk) else rows[:0]
 
     @cached_property
     def row_borders(self) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -96,7 +126,7 @@ class GraphPasses:
     @cached_property
     def gross_total(self) -> float:
         """The gross value of all accounts at `price` [currency]."""
-        return float(self.rest[1].sum())
+        return self.total(self.rest[1])
 
     @cached_property
     def rest(self) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -191,17 +191,12 @@ class CascadeResult:
         breach_round is the first of its accounts.
         """
         graph, accounts = self.graph, self.accounts
-        trader, size = graph.trader_of, len(graph.traders)
-
-        total = graph.per_trader
+        trader, total = graph.trader_of, graph.per_trader
         columns: dict[str, Any] = {name: total(accounts[name]) for name in SUMMED}
         gross = graph.rest[1]
         weight = np.where((total(gross) > 0.0)[trader], gross, 1.0)
         columns["closed"] = total(weight * self._closed) / total(weight)
-        never = np.iinfo(np.int32).max
-        first = np.full(size, never, dtype=np.int32)
-        np.minimum.at(first, trader, np.where(self.arrays.breach_round > 0, self.arrays.breach_round, never))
-        columns["breach_round"] = np.where(first == never, 0, first)
+        columns["breach_round"] = graph.least_per_trader(self.arrays.breach_round)
         return pd.DataFrame(columns, index=graph.traders.rename("trader"))
 
     @cached_property
@@ -293,11 +288,17 @@ class CascadeResult:
         >>> cg.MarginCascade().run(graph, {"0": -0.2}).bystanders().index.tolist()
         ['1']
         """
+        hit: pd.DataFrame = self.traders[self._hit_by_others]
+        return hit.sort_values("loss", ascending=False, kind="stable")
+
+    @cached_property
+    def _hit_by_others(self) -> BoolArray:
+        """Which traders the shock itself did not touch and lose all the same."""
         traders = self.traders
         gross = self.graph.per_trader(self.graph.rest[1])
         lost = traders["loss"] > ROUNDING * (gross + traders["equity_before"].abs())
-        hit: pd.DataFrame = traders[(traders["direct"] == 0.0) & lost]
-        return hit.sort_values("loss", ascending=False, kind="stable")
+        hit: BoolArray = ((traders["direct"] == 0.0) & lost).to_numpy()
+        return hit
 
     def to_frames(self) -> dict[str, pd.DataFrame]:
         """Return all tables as pandas frames with plain columns: summary, traders, accounts, assets, pools, rounds."""
@@ -320,26 +321,26 @@ class CascadeResult:
             shock to the end); bystanders (traders whom the shock did not touch and who lose) and bystander_loss
             (currency).
         """
-        totals = self.accounts[list(SUMMED[2:])].sum()
+        graph, end = self.graph, self.arrays
+        totals = {name: graph.total(self.accounts[name].to_numpy()) for name in SUMMED[2:]}
         pools = self.pools[["fund_used", "fund_received", "uncovered"]].sum()
-        bystanders = self.bystanders()
-        fall = 1.0 - self.arrays.price_after / self.graph.price
-        return pd.Series(
-            {
-                "rounds": len(self.arrays.rounds),
-                "traders": len(self.graph.traders),
-                "accounts": len(self.graph.accounts),
-                "breached": int((self.arrays.breach_round > 0).sum()),
-                "closed": int(self.arrays.closed_whole.sum()),
-                **totals.to_dict(),
-                **pools.to_dict(),
-                "largest_fall": float(fall.max()),
-                "bystanders": len(bystanders),
-                "bystander_loss": float(bystanders["loss"].sum()),
-            },
-            name="cascade",
-            dtype=np.float64,
-        )
+        hit, mine = self._hit_by_others, graph.counted_traders
+        counts = mine, mine & hit, np.ones(len(graph.accounts)), end.breach_round > 0, end.closed_whole
+        traders, bystanders, accounts, breached, closed = graph.count([np.count_nonzero(each) for each in counts])
+        fall = 1.0 - end.price_after / graph.price
+        figures: dict[str, float] = {
+            "rounds": len(end.rounds),
+            "traders": traders,
+            "accounts": accounts,
+            "breached": breached,
+            "closed": closed,
+            **totals,
+            **{str(name): float(amount) for name, amount in pools.items()},
+            "largest_fall": float(fall.max()),
+            "bystanders": bystanders,
+            "bystander_loss": graph.total(self.accounts["loss"].to_numpy() * hit[graph.trader_of]),
+        }
+        return pd.Series(figures, name="cascade", dtype=np.float64)
 
     def __repr__(self) -> str:
         s = self.summary()

@@ -146,21 +146,25 @@ def _given_losses(graph: ExposureGraph, losses: Mapping[AccountKey, float], faul
     """Spread each trader's loss over its accounts in proportion to positive equity at p0, else on its first."""
     total = np.zeros(len(graph.accounts))
     for key, loss in losses.items():
-        rows = _rows("losses", graph, key, faults)
+        rows = np.array(_rows("losses", graph, key, faults), dtype=np.int64)
         if not _is_finite(loss) or loss < 0:
             faults.add(
                 "losses", f"{label_text(key)!r} loses {loss!r}", "Give a finite loss of at least 0, in currency."
             )
-        elif rows:
-            positive = np.maximum(graph.cash[rows] + graph.rest[0][rows], 0.0)
-            parts = positive / positive.sum() if positive.any() else np.eye(len(rows))[0]
-            total[rows] += loss * parts
+            continue
+        positive = np.maximum(graph.cash[rows] + graph.rest[0][rows], 0.0)
+        whole, named = graph.total(positive, rows), np.zeros(total.size, dtype=bool)
+        named[rows] = True
+        if whole > 0.0:
+            total[rows] += loss * (positive / whole)
+        else:
+            total[graph.first(named)] += loss
     return total
 
 
 def _rows(where: str, graph: ExposureGraph, key: AccountKey, faults: Faults) -> list[int]:
     rows = account_rows_of(key, graph.accounts)
-    if not rows:
+    if not graph.count([len(rows)]).any():
         hint = nearest(str(key), graph.traders)
         faults.add(
             where, f"unknown account {label_text(key)!r}{hint}", "Name a trader or a (trader, pool, subaccount)."

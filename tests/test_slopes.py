@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 import contagion_graph as cg
-from contagion_graph.kernels.products import cross_product
+from contagion_graph.kernels.products import cross_products
 from contagion_graph.margin.book import book_of
 from contagion_graph.margin.bound import Case
 from contagion_graph.margin.kinks import at_kink
@@ -325,8 +325,10 @@ def test_kinks_of_impacts_are_told_where_something_is_sold(impact: str, at: list
 def test_the_product_of_two_matrices_with_the_same_rows(seed: int):
     rng = np.random.default_rng(seed)
     left, right = (sparse.random_array((40, m), density=0.2, rng=rng, format="csr") for m in (7, 5))
-    np.testing.assert_allclose(cross_product(left, right), (left.T @ right).toarray(), rtol=1e-14)
-    assert not cross_product(left[:0], right[:0]).any()
+    parts = cross_products(left, right, np.array([0, 0, 25, 40, 40]))
+    np.testing.assert_allclose(parts.sum(axis=0), (left.T @ right).toarray(), rtol=1e-14)
+    np.testing.assert_allclose(parts[2], (left[25:].T @ right[25:]).toarray(), rtol=1e-14)
+    assert not cross_products(left[:0], right[:0], np.zeros(3, dtype=np.int64)).any()
 
 
 def test_a_step_has_no_slope_and_other_rules_are_refused():

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
@@ -22,6 +23,11 @@ def one_or_many(function: Callable[..., None]) -> Callable[[int], Callable[..., 
     threaded.__qualname__ = threaded.__name__
     one, many = njit(cache=True)(function), njit(parallel=True, cache=True)(threaded)
     return lambda n_rows: many if n_rows > ROWS_WORTH_THREADS else one
+
+
+def use_threads(number: int) -> None:
+    """Let the passes that are called from this thread use so many threads, if there are as many."""
+    numba.set_num_threads(min(number, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 def _fetcher(typing: Any, array: Any, position: Any) -> Any:

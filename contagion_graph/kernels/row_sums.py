@@ -65,10 +65,11 @@ def _mark(cells: Cells, price: Array, closed: Array, fee: Array, rows: Array, bo
 def column_sums(
     indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, borders: Array, n_columns: int
 ) -> Array:
-    """Return the weighted sum of rows, a number for each column: y_j = sum_k weight_k a_ij ;  i = rows[k]."""
+    """Return the weighted sums of the rows of each chunk, one a column: y_cj = sum_k weight_k a_ij ;  i = rows[k]."""
     parts = np.zeros((borders.size - 1, n_columns))
-    _sums(rows.size)(indptr, indices, data, rows, weight, borders, parts)
-    return ordered_sum(parts)
+    if rows.size:
+        _sums(rows.size)(indptr, indices, data, rows, weight, borders, parts)
+    return parts
 
 
 @one_or_many
@@ -95,7 +96,7 @@ def ordered_sum(parts: Array) -> Array:
 
 @njit(cache=True)
 def block_sums(indptr: Array, indices: Array, data: Array, blocks: Array, sums: Array) -> None:
-    """Set the column sums of some blocks of rows of a matrix: the parts of an ordered sum over all rows."""
+    """Set the column sums of some blocks of rows of a matrix."""
     for k in range(blocks.size):
         first, last = blocks[k] * BLOCK, min((blocks[k] + 1) * BLOCK, indptr.size - 1)
         sums[blocks[k]] = 0.0
@@ -104,10 +105,21 @@ def block_sums(indptr: Array, indices: Array, data: Array, blocks: Array, sums: 
 
 
 @njit(cache=True)
-def meets_both_sides(cells: Cells, column: Array) -> bool:
-    """Say whether one of these columns has a cell above 0, and one that is below 0 or needs more margin than it holds.
+def chunk_sums(sums: Array, borders: Array) -> Array:
+    """Add up the sums of blocks, those of each chunk by themselves."""
+    parts = np.zeros((borders.size - 1, sums.shape[1]))
+    for chunk in range(borders.size - 1):
+        for block in range(borders[chunk], borders[chunk + 1]):
+            parts[chunk] += sums[block]
+    return parts
 
-    mu_ij > max(0, q_ij) counts as the other side: it gains from a lower price.
+
+@njit(cache=True)
+def sides_met(cells: Cells, column: Array) -> tuple[Array, Array]:
+    """Say of each column whether it has a cell above 0, and one that is below 0 or needs more margin than it holds.
+
+    mu_ij > max(0, q_ij) counts as the other side: it gains from a lower price. Once one of the columns asked about has
+    both, the search ends.
     """
     above, other = np.zeros(column.size, dtype=np.bool_), np.zeros(column.size, dtype=np.bool_)
     for cell in range(cells.quantity.size):
@@ -115,5 +127,5 @@ def meets_both_sides(cells: Cells, column: Array) -> bool:
         above[j] |= held > 0.0
         other[j] |= held < 0.0 or cells.margin_units[cell] > max(held, 0.0)
         if above[j] and other[j] and column[j]:
-            return True
-    return False
+            break
+    return above, other

@@ -1,7 +1,6 @@
 """The book of a graph as the static map sees it: one column an asset, or one for its longs and one for its shorts."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -51,11 +50,6 @@ class Book(GraphPasses):
     insurance_fund: FloatArray
     relief: Relief | None = None
 
-    @cached_property
-    def total(self) -> float:
-        """The gross value of all accounts at rest [currency]."""
-        return float(self.rest[1].sum())
-
     def columns(self, values: FloatArray) -> FloatArray:
         """Return a value of each asset as one of each column."""
         return values if self.relief is None else np.concatenate([values, values])
@@ -93,9 +87,9 @@ def book_of(graph: ExposureGraph, relief: Relief | None = None) -> Book:
         insurance_fund=graph.insurance_fund,
         relief=relief,
     )
-    kept = ["rest", "membership", "all_rows"]
+    kept = ["rest", "membership", "all_rows", "block_borders", "gross_total", "group"]
     if quantity.indptr is graph.quantity.indptr:  # no cell was added
-        kept += ["sensitivity", "block_borders"]
+        kept += ["sensitivity"]
     vars(book).update({name: getattr(graph, name) for name in kept})  # what the graph knows at rest holds here too
     return book
 
@@ -135,6 +129,7 @@ def is_isotone(graph: ExposureGraph) -> bool:
     >>> is_isotone(cg.ExposureGraph.from_arrays([[1.0], [-2.0]], price=[1.0]))
     False
     """
-    from contagion_graph.kernels.row_sums import meets_both_sides
+    from contagion_graph.kernels.row_sums import sides_met
 
-    return not meets_both_sides(graph.cells, graph.sellable)
+    above, other = np.split(graph.count(np.concatenate(sides_met(graph.cells, graph.sellable))), 2)
+    return not ((above > 0) & (other > 0) & graph.sellable).any()

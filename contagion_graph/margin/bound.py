@@ -57,8 +57,8 @@ class Case(NamedTuple):
     def distance(self, share: FloatArray, other: FloatArray, rows: Rows | None = None) -> float:
         """Return how far apart closed shares are, of all accounts or some, as a share of the gross value of all."""
         gross = self.book.rest[1]
-        apart = np.abs(share - other) @ (gross if rows is None else gross[rows])
-        return float(apart / self.book.total) if apart > 0.0 else 0.0
+        apart = self.book.total(np.abs(share - other) * (gross if rows is None else gross[rows]), rows)
+        return apart / self.book.gross_total if apart > 0.0 else 0.0
 
     def value_closed(self, prices: Prices, rows: Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return V = cash + Q~.w - penalty |Q~|.w + (Q-Q~).p, Q~.w and the penalty, of accounts that close whole."""
@@ -200,7 +200,7 @@ class Bound:
             share = np.minimum(share, before) if self.upper else np.maximum(share, before)
         if self.fixed is not None:  # the map moves a given share away, and will for good
             given = ~np.isnan(self.fixed[rows])
-            self.possible &= not (given & (share != before)).any()
+            self.possible &= not self.case.book.count([np.count_nonzero(given & (share != before))]).any()
             share = np.where(given, before, share)
         if self.market is not None and not self.turning:
             self.market.forget(rows[share == (0.0 if self.upper else 1.0)])

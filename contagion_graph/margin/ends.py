@@ -37,7 +37,7 @@ def find_ends(case: Case) -> Ends:
         return Ends(lower, upper, (settle(lower), settle(upper)), None)
     solution = settle(lower, upper)
     points = None
-    if takes_few_values(rules) and np.count_nonzero(lower.share < upper.share) <= FEW:
+    if takes_few_values(rules) and case.book.count([np.count_nonzero(lower.share < upper.share)]) <= FEW:
         points = all_fixed_points(lower, upper)
         if len(points):
             lower, upper = _hull(case, points)
@@ -88,14 +88,15 @@ def _apply_map(bounds: tuple[Bound, ...], max_steps: int) -> tuple[Solution, lis
 
     def change(step: int) -> tuple[float, bool]:
         moves[:] = _moves(bounds)
-        if not any(rows.size for rows, _ in moves):
-            refreshed = [bound.refresh() for bound in bounds]
-            moves[:] = _moves(bounds) if any(refreshed) else moves
-        size, whole = 0.0, False
+        moving, whole = _counts(case, moves)
+        refreshed = [False] if moving else [bound.refresh() for bound in bounds]
+        if any(refreshed):
+            moves[:] = _moves(bounds)
+            moving, whole = _counts(case, moves)
+        size = 0.0
         for bound, (rows, share) in zip(bounds, moves, strict=True):
             size += case.distance(share, bound.share[rows], rows)
-            whole |= bool(((share == 0.0) | (share == 1.0)).any())
-        still = not any(rows.size for rows, _ in moves) or not all(bound.possible for bound in bounds)
+        still = not moving or not all(bound.possible for bound in bounds)
         smooth = not takes_few_values(case.rules)
         return size, still or (smooth and not whole and size <= case.rules.tol)
 
@@ -104,7 +105,8 @@ def _apply_map(bounds: tuple[Bound, ...], max_steps: int) -> tuple[Solution, lis
             bound.move(rows, share)
 
     solution, sizes = iterate(change, advance, max_steps=max_steps)
-    return replace(solution, looks=sum(bound.looks for bound in bounds)), sizes
+    (looks,) = case.book.count([sum(bound.looks for bound in bounds)])
+    return replace(solution, looks=int(looks)), sizes
 
 
 def _estimated(solution: Solution, sizes: list[float]) -> Solution:
@@ -130,7 +132,8 @@ def _certified(solution: Solution, end: Bound, sound: FloatArray) -> Solution:
     factor = 2.0 / (1.0 - ratio) if ratio < 1.0 else 2.0
     for _ in range(DOUBLINGS):
         y = np.clip(x + sign * factor * step, 0.0, 1.0)
-        if (sign * (y - case.apply(y, nothing)) >= 0.0).all():
+        outside = np.count_nonzero(~(sign * (y - case.apply(y, nothing)) >= 0.0))
+        if not case.book.count([outside]).any():
             return replace(solution, error_bound=case.distance(y, sound), error_estimate=None)
         factor *= 2.0
     return solution
@@ -141,6 +144,17 @@ def _moves(bounds: tuple[Bound, ...]) -> list[Move]:
     return [bound.follow(other) for bound, other in zip(bounds, others, strict=True)]
 
 
+def _counts(case: Case, moves: list[Move]) -> tuple[int, int]:
+    """Return how many accounts move, and how many of them to an end of [0, 1]."""
+    moving, whole = case.book.count(
+        [
+            sum(rows.size for rows, _ in moves),
+            sum(np.count_nonzero((share == 0.0) | (share == 1.0)) for _, share in moves),
+        ]
+    )
+    return int(moving), int(whole)
+
+
 def all_fixed_points(lower: Bound, upper: Bound) -> FloatArray:
     """Return every fixed point between two bounds, shape (k, n): try each value of an undecided account, then go on."""
     case, found = lower.case, []
@@ -148,13 +162,14 @@ def all_fixed_points(lower: Bound, upper: Bound) -> FloatArray:
     values = (0.0, liquidation.factor, 1.0) if isinstance(liquidation, CloseFactor) else (0.0, 1.0)
 
     def branch(low: Bound, high: Bound, fixed: FloatArray) -> None:
-        undecided = np.flatnonzero(low.share < high.share)
-        if undecided.size == 0:
+        undecided = low.share < high.share
+        if not case.book.count([np.count_nonzero(undecided)]).any():
             found.append(low.share)
             return
+        first = case.book.first(undecided)
         for value in values:
             given = fixed.copy()
-            given[undecided[0]] = value
+            given[first] = value
             lower = Bound(case, upper=False, start=low.share, fixed=given)
             upper = Bound(case, upper=True, start=high.share, fixed=given)
             settle(lower, upper)

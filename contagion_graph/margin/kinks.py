@@ -64,7 +64,8 @@ def at_kink(case: Case, state: State, tol: float = 1e-9) -> Kinks:
     near[case.scenario.defaults] = False  # whose share is 1 whatever their margin
     value = case.value_closed(prices, state.rows)[0]
     near[state.rows] |= np.abs(value) <= scale[state.rows]
-    lost, fund = book.membership[state.rows].T @ (state.share * np.maximum(-value, 0.0)), book.insurance_fund
+    lost = book.column_sums(book.membership, state.share * np.maximum(-value, 0.0), state.rows)
+    fund = book.insurance_fund
     channels = (np.abs(lost - fund) <= tol * (lost + fund)) & (lost > 0.0)
     return Kinks(near, channels, _impact_kinks(case, state, tol))
 

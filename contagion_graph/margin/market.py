@@ -163,4 +163,4 @@ class Market:
         members = (self.channels.indptr, self.channels.indices, self.channels.base)
         self._sums.block_sums(*members, np.flatnonzero(self._stale), self._block_base)
         self._stale[:] = False
-        return self._sums.ordered_sum(self._block_base)
+        return self.graph.group.total(self._sums.chunk_sums(self._block_base, self.graph.block_borders))

@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
+from contagion_graph.collectives import Spread
 from contagion_graph.equilibria import Equilibria
-from contagion_graph.errors import ConvergenceError, ConvergenceWarning
+from contagion_graph.errors import ConvergenceError, ConvergenceWarning, ParameterError
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.equilibrium import TwoSided, equilibria, nearest
 from contagion_graph.margin.market import Market
@@ -66,7 +67,7 @@ class MarginCascade(CascadeRules):
 
     def run(
         self,
-        graph: ExposureGraph,
+        graph: ExposureGraph | Spread,
         shock: Shock | None = None,
         *,
         losses: Mapping[AccountKey, float] | None = None,
@@ -79,7 +80,7 @@ class MarginCascade(CascadeRules):
 
         Parameters
         ----------
-        graph : ExposureGraph
+        graph : ExposureGraph or DistributedGraph
             The positions before the shock.
         shock : mapping or Series asset -> relative price change
             -0.30 = falls by 30 %; None or empty: no shock.
@@ -91,7 +92,7 @@ class MarginCascade(CascadeRules):
         order : iterable of traders or (trader, pool, subaccount), or numpy Generator, optional
             Close one account at a time: in each round the first of this ranking that is in breach, unnamed ones last;
             a Generator draws the ranking. None: all that are in breach close together. How much the results of several
-            orders differ shows how much the order matters.
+            orders differ shows how much the order matters. Not on a DistributedGraph.
         looks : {"due", "all"}
             Look in each round at the accounts that can have changed, or at all; the result is the same to the last bit.
         on_failure : {"raise", "warn", "ignore"}
@@ -118,7 +119,14 @@ class MarginCascade(CascadeRules):
         >>> cg.MarginCascade().run(graph, {"0": -0.10}).rounds["breached"].tolist()
         [1]
         """
-        _check_inputs(graph, looks=(looks, Looks), on_failure=(on_failure, OnFailure))
+        _check_choices(looks=(looks, Looks), on_failure=(on_failure, OnFailure))
+        if isinstance(graph, Spread):
+            if order is not None:
+                raise ParameterError("order= needs all accounts in one process; build the graph with from_tables")
+            result: CascadeResult = graph.play(self, "run", shock=shock, losses=losses, defaults=defaults, looks=looks)
+            _report(result.solution, on_failure)
+            return result
+        check_graph(graph)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, at the next look
             case = scenario(graph, shock, losses, defaults)
             graph, impact = prepared(graph, self)
@@ -132,7 +140,7 @@ class MarginCascade(CascadeRules):
 
     def equilibria(
         self,
-        graph: ExposureGraph,
+        graph: ExposureGraph | Spread,
         shock: Shock | None = None,
         *,
         losses: Mapping[AccountKey, float] | None = None,
@@ -148,7 +156,7 @@ class MarginCascade(CascadeRules):
 
         Parameters
         ----------
-        graph : ExposureGraph
+        graph : ExposureGraph or DistributedGraph
             The positions before the shock.
         shock, losses, defaults
             As in `run`.
@@ -184,9 +192,14 @@ class MarginCascade(CascadeRules):
         >>> cg.MarginCascade(sharing=None).equilibria(graph, {"0": -0.10})
         <Equilibria: ends close 1 and 1 of 2 accounts; one equilibrium>
         """
-        _check_inputs(graph, two_sided=(two_sided, TwoSided), on_failure=(on_failure, OnFailure))
-        with np.errstate(over="ignore", invalid="ignore"):
-            both = equilibria(graph, scenario(graph, shock, losses, defaults), self, two_sided)
+        _check_choices(two_sided=(two_sided, TwoSided), on_failure=(on_failure, OnFailure))
+        if isinstance(graph, Spread):
+            given = {"shock": shock, "losses": losses, "defaults": defaults}
+            both: Equilibria = graph.play(self, "equilibria", **given, two_sided=two_sided)
+        else:
+            check_graph(graph)
+            with np.errstate(over="ignore", invalid="ignore"):
+                both = equilibria(graph, scenario(graph, shock, losses, defaults), self, two_sided)
         for end in (both.least, both.greatest):
             _report(end.solution, on_failure)
         return both
@@ -226,16 +239,15 @@ class MarginCascade(CascadeRules):
         >>> near.accounts["closed"].tolist()
         [0.0]
         """
-        _check_inputs(graph)
+        check_graph(graph)
         shares = closed_shares(graph, closed)
         with np.errstate(over="ignore", invalid="ignore"):
             return nearest(graph, scenario(graph, shock), self, shares)
 
 
-def _check_inputs(graph: ExposureGraph, **choices: tuple[str, Any]) -> None:
+def _check_choices(**choices: tuple[str, Any]) -> None:
     for name, (value, known) in choices.items():
         check_choice(name, value, get_args(known))
-    check_graph(graph)
 
 
 def _report(solution: Solution, on_failure: OnFailure) -> None:

@@ -82,7 +82,7 @@ class WholeBase:
     def __init__(self, graph: ExposureGraph, base: FloatArray) -> None:
         from contagion_graph.kernels import row_sums
 
-        members, self._kernels, self.at_rest = graph.membership, row_sums, base
+        members, self._kernels, self._graph, self.at_rest = graph.membership, row_sums, graph, base
         self._cells = (members.indptr, members.indices, base.copy())
         self._blocks = np.zeros((-(-base.size // BLOCK), len(graph.pools)))
         self._sum(np.arange(len(self._blocks)))
@@ -95,7 +95,7 @@ class WholeBase:
         blocks = np.unique(rows // BLOCK)
         self._cells[2][rows] = base
         self._sum(blocks)
-        total: FloatArray = self._kernels.ordered_sum(self._blocks)
+        total = self._graph.group.total(self._kernels.chunk_sums(self._blocks, self._graph.block_borders))
         self._cells[2][rows] = self.at_rest[rows]
         self._sum(blocks)
         return total

@@ -22,17 +22,14 @@ def leap(end: Bound) -> bool:
     if share is None:
         return False
     sign = -1.0 if end.upper else 1.0
-    same_whole = np.array_equal(share == 1.0, end.share == 1.0)
-    if (
-        not same_whole
-        or (sign * (share - end.share) < 0.0).any()
-        or np.abs(end.case.apply(share) - share).max() > CLOSE
-    ):
+    other_whole, back = (share == 1.0) != (end.share == 1.0), sign * (share - end.share) < 0.0
+    off, rows = np.abs(end.case.apply(share) - share) > CLOSE, np.flatnonzero(share != end.share)
+    wrong, moved = end.case.book.count([np.count_nonzero(other_whole | back | off), rows.size])
+    if wrong or not moved:
         return False
-    rows = np.flatnonzero(share != end.share)
     end.move(rows, share[rows])
     end.refresh()
-    return rows.size > 0
+    return True
 
 
 def search(end: Bound) -> FloatArray | None:

@@ -29,10 +29,15 @@ from contagion_graph.tables.vectors import label_text
 
 
 class Closing(NamedTuple):
-    """What accounts close in a round: their rows, what of each side they have left, and its value at p [currency]."""
+    """What accounts close in a round: their rows, what of each side they have left, what of each they held, its value.
+
+    The value is that at the prices before the round [currency].
+    """
 
     rows: Rows
     sides: ClosedSides
+    longs: FloatArray
+    shorts: FloatArray
     value: FloatArray
 
     @property
@@ -85,13 +90,13 @@ class Path:
 
     def change(self, step: int) -> tuple[float, bool]:
         """Return the value that the round to come closes, as a share of gross value, and whether it is not worth it."""
-        rows, equity = self.breached(step)
-        if rows.size == 0:
-            return 0.0, True
-        self.next = self.closing(rows, equity)
-        _check_sides(self.next, self.graph)
-        value = float(self.next.value.sum())
-        negligible = value <= self.rules.tol * self.gross_value and not self.next.whole.any()
+        graph, closing = self.graph, self.closing(*self.breached(step))
+        _check_sides(closing, graph)
+        parts = self._units(closing), graph.chunk_sums(graph.membership, closing.value, closing.rows)
+        sums = graph.group.total(np.hstack(parts), [closing.rows.size, np.count_nonzero(closing.whole)])
+        value, self.next, self.units = float(sums[graph.price.size : -2].sum()), closing, sums[: graph.price.size]
+        self.first = {"breached": int(sums[-2]), "closed_value": value}
+        negligible = value <= self.rules.tol * self.gross_value and not sums[-1]
         return value / self.gross_value if self.gross_value else 0.0, negligible
 
     def advance(self, step: int) -> None:
@@ -102,14 +107,9 @@ class Path:
         average, penalty = self.trade(self.next)
         after = self.market.price.copy()
         moved = np.divide(after, before, out=np.ones_like(before), where=before > 0)
-        first = {
-            "breached": rows.size,
-            "closed_value": float(self.next.value.sum()),
-            "largest_move": float(np.abs(moved - 1).max()),
-        }
         left, shortfall = self.shortfalls(rows)
         totals, shared = self.settle(left, shortfall)
-        self.rounds.append(first | totals)
+        self.rounds.append(self.first | {"largest_move": float(np.abs(moved - 1).max())} | totals)
         closed, prices = (rows, sides.long, sides.short, penalty), (before, average, after)
         self.trades.append(Trade(*closed, *prices, left, shortfall, shared.rise, shared.capped, shared.paid))
 
@@ -142,10 +142,13 @@ class Path:
 
     def closing(self, rows: Rows, equity: FloatArray) -> Closing:
         """Return the shares theta of what they have left that accounts in breach close (step 3)."""
+        if rows.size == 0:
+            return Closing(rows, ClosedSides(equity, equity, equity), equity, equity, equity)
         graph, price, state = self.graph, self.market.price, self.market.accounts
         long, short = _sides(*graph.valuation(np.where(graph.sellable, price, 0.0), rows)[:2])
-        long *= 1.0 - state.closed_long[rows]
-        short *= 1.0 - state.closed_short[rows]
+        open_long, open_short = 1.0 - state.closed_long[rows], 1.0 - state.closed_short[rows]
+        long *= open_long
+        short *= open_short
         maintenance, debt = state.maintenance[rows], short
         kept = np.zeros(rows.size)
         if not graph.sellable.all():
@@ -165,23 +168,24 @@ class Path:
         longs = np.where(whole, 1.0, sides.long)
         shorts = longs if sides.short is sides.long else np.where(whole, 1.0, sides.short)
         sides = ClosedSides(longs, shorts, sides.repaid)
-        return Closing(rows, sides, sides.long * long + sides.short * short)
+        held = sides.long * open_long, sides.short * open_short
+        return Closing(rows, sides, *held, sides.long * long + sides.short * short)
 
     def trade(self, closing: Closing) -> tuple[FloatArray, FloatArray]:
-        """Sell, move the prices, settle at the round's price, charge penalty and bonus (steps 4 to 6); return both."""
+        """Sell, move the prices, settle at the round's price, charge penalty and bonus (steps 4 to 6).
+
+        Return the average price of the round, and the penalty of each account.
+        """
         graph, rules, market, state = self.graph, self.rules, self.market, self.market.accounts
-        rows, sides = closing.rows, closing.sides
-        longs, shorts = sides.long * (1.0 - state.closed_long[rows]), sides.short * (1.0 - state.closed_short[rows])
-        units = self._units(rows, longs, shorts)
+        rows, sides, longs, shorts, _ = closing
+        units = np.where(graph.sellable, self.units, 0.0)
         price, average = self._move(units)
         self.sold += units
         self.value_sold += units * average
         long, short = _sides(*graph.valuation(np.where(graph.sellable, average, 0.0), rows)[:2])
         proceeds, penalty = longs * long - shorts * short, rules.penalty * (longs * long + shorts * short)
-        received = rules.penalty_to_fund * graph.column_sums(graph.membership, penalty, rows)
+        self.penalties = graph.chunk_sums(graph.membership, penalty, rows)
         penalty += rules.liquidation.bonus * sides.repaid
-        self.fund += received
-        self.fund_received += received
         self.proceeds[rows] += proceeds
         self.penalty[rows] += penalty
         state.money[rows] += proceeds - penalty
@@ -192,13 +196,13 @@ class Path:
         market.move_prices(price)
         return average, penalty
 
-    def _units(self, rows: Rows, longs: FloatArray, shorts: FloatArray) -> FloatArray:
-        """Return the net units sold where accounts close these shares of their longs and of their shorts."""
-        graph, tilt = self.graph, (longs - shorts) / 2.0
-        units = graph.column_sums(graph.quantity, (longs + shorts) / 2.0, rows)
+    def _units(self, closing: Closing) -> FloatArray:
+        """Return the net units that accounts close, within each chunk."""
+        graph, (rows, _, longs, shorts, _) = self.graph, closing
+        units, tilt = graph.chunk_sums(graph.quantity, (longs + shorts) / 2.0, rows), (longs - shorts) / 2.0
         if tilt.any():  # a q = (a + b)/2 q + (a - b)/2 |q| where q > 0, and b q likewise where q < 0
-            units += abs(graph.quantity[rows]).T @ tilt
-        return np.where(graph.sellable, units, 0.0)
+            units += graph.chunk_sums(abs(graph.quantity[rows]), tilt, rows)
+        return units
 
     def _move(self, units: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the price after a sale, and the price at which it trades."""
@@ -221,9 +225,13 @@ class Path:
         return rows, shortfall
 
     def settle(self, rows: Rows, shortfall: FloatArray) -> tuple[dict[str, float], Shared]:
-        """Settle shortfalls: the fund pays, open members share the rest (step 8)."""
+        """Settle shortfalls: the fund, with its part of the penalties, pays; open members share the rest (step 8)."""
         graph = self.graph
-        due = graph.column_sums(graph.membership, shortfall, rows)
+        left = graph.chunk_sums(graph.membership, shortfall, rows)
+        due, penalties = np.split(graph.group.total(np.hstack([left, self.penalties])), 2)
+        received = self.rules.penalty_to_fund * penalties
+        self.fund += received
+        self.fund_received += received
         used = np.minimum(due, self.fund)
         shared = share_losses(self.market, due - used)
         uncovered = shared.uncovered
@@ -246,7 +254,7 @@ class Path:
     def arrays(self) -> CascadeArrays:
         """Return what the path has come to."""
         state = self.market.accounts
-        one_share = np.array_equal(state.closed_long, state.closed_short)
+        (two_shares,) = self.graph.count([not np.array_equal(state.closed_long, state.closed_short)])
         return CascadeArrays(
             price_shocked=self.scenario.price_shocked,
             price_after=self.market.price,
@@ -254,7 +262,7 @@ class Path:
             value_sold=self.value_sold,
             losses=self.scenario.losses,
             closed=state.closed_long,
-            closed_short=None if one_share else state.closed_short,
+            closed_short=state.closed_short if two_shares else None,
             breach_round=self.breach_round,
             proceeds=self.proceeds,
             penalty=self.penalty,
@@ -279,7 +287,8 @@ def weights(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> Fl
 def run_path(path: Path) -> Solution:
     """Carry out rounds until nobody is in breach, or what is left to close is negligible."""
     solution, _ = iterate(path.change, path.advance, max_steps=path.rules.max_rounds)
-    return replace(solution, looks=path.market.looks)
+    (looks,) = path.graph.count([path.market.looks])
+    return replace(solution, looks=int(looks))
 
 
 def _sides(value: FloatArray, gross: FloatArray) -> tuple[FloatArray, FloatArray]:

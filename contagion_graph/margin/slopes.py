@@ -194,7 +194,7 @@ def jacobians(case: Case, state: State) -> Jacobians:
     moves = price_slopes(case, state.sold)
     steep = np.isinf(moves.terminal)
     if steep.any():
-        held = np.bincount(case.book.quantity[state.rows].indices, minlength=steep.size) > 0
+        held = case.book.count(np.bincount(case.book.quantity[state.rows].indices, minlength=steep.size)) > 0
         if (steep & held & case.book.sellable).any():
             raise ParameterError(
                 f"{type(case.impact).__name__} is infinitely steep where nothing is sold; start from a state in which "
@@ -221,8 +221,6 @@ def _answers(case: Case, state: State) -> tuple[FloatArray, FloatArray, FloatArr
     Sums over the accounts that close a part, and over those that leave a shortfall: outer products of what an account
     adds to S and l, and what its closed share, or what it is worth, answers to.
     """
-    from contagion_graph.kernels.products import cross_product
-
     book, prices = case.book, case.prices(state.sold, np.zeros_like(state.sold))
     shortfall = np.maximum(-case.value_closed(prices, state.rows)[0], 0.0)
     part, rate = _rate_parts(case, state, shortfall)
@@ -234,20 +232,21 @@ def _answers(case: Case, state: State) -> tuple[FloatArray, FloatArray, FloatArr
     level = scaled(members, shortfall[partly], part) + scaled(weights, np.ones(rows.size), rate * part)
     held, burden = scaled(slopes.held, np.ones(rows.size), book.sellable), scaled(weights, slopes.by_burden)
     terminal, by_rate = (
-        np.vstack([cross_product(each, right) for each in (held, level.tocsr())]) for right in (slopes.by_price, burden)
+        np.vstack([book.cross_sums(each, right, rows) for each in (held, level.tocsr())])
+        for right in (slopes.by_price, burden)
     )
     left = scaled(book.membership[state.rows[down]], state.share[down], part)
     average, k = np.zeros_like(terminal), state.sold.size
     fetched, kept = _value_cells(case, state.rows[down])
-    average[k:] -= cross_product(left, fetched)
-    terminal[k:] -= cross_product(left, kept)
+    average[k:] -= book.cross_sums(left, fetched, state.rows[down])
+    terminal[k:] -= book.cross_sums(left, kept, state.rows[down])
     return terminal, average, by_rate
 
 
 def _rate_parts(case: Case, state: State, shortfall: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return 1 / sum b (1 - gamma) of each channel whose loss rate is above 0 and finite, else 0, and the rate."""
     book = case.book
-    excess = book.membership[state.rows].T @ (state.share * shortfall) - book.insurance_fund
+    excess = book.column_sums(book.membership, state.share * shortfall, state.rows) - book.insurance_fund
     nothing = np.zeros_like(excess)
     if case.rules.sharing is None or not (excess > 0.0).any():
         return nothing, nothing

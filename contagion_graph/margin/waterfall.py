@@ -50,7 +50,7 @@ def share_losses(market: Market, due: FloatArray) -> Shared:
     """
     if not due.any():
         return Shared(np.zeros_like(due), np.zeros_like(due), np.empty(0, dtype=np.int64), np.empty(0))
-    channels, accounts = market.channels, market.accounts
+    graph, channels, accounts = market.graph, market.channels, market.accounts
     market.socialised = True
     rows, equity = market.due()
     rows = rows[(channels.base[rows] > 0.0) & (equity <= 0.0)]
@@ -63,10 +63,11 @@ def share_losses(market: Market, due: FloatArray) -> Shared:
         rows, equity = market.due(rise)
         weight = channels.base[rows]
         short = (weight > 0.0) & (rise[channels.indices[rows]] * weight >= equity)
-        if not short.any():
-            break
         rows = rows[short]
-        left = left - market.graph.column_sums(market.graph.membership, equity[short], rows)
+        *pay, who_cannot = graph.group.total(graph.chunk_sums(graph.membership, equity[short], rows), [rows.size])
+        if not who_cannot:
+            break
+        left = left - pay
         exempt.append((rows, market.exempt(rows)))
         paid.append(equity[short])
         # who pays all it has is left with exactly nothing: rounding must not decide whether it breaches
