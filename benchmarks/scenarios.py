@@ -10,6 +10,7 @@ import contagion_graph as cg
 from benchmarks.timing import median, peak_over
 from contagion_graph.chunks import WIDTH
 from contagion_graph.margin.batch import Batches
+from contagion_graph.margin.reach import Box
 
 Row = tuple[str, str, str, str]  # work, measured, budget, note
 FALL = 0.075  # of every price: more than 1 % of the accounts close
@@ -22,7 +23,8 @@ def batch_rows(market: cg.ExposureGraph, unit: float) -> Iterator[Row]:
     changes = -FALL * np.random.default_rng(0).uniform(0.98, 1.02, (WIDTH, 1)) * np.ones(m)
     prices, batches = market.price * (1.0 + changes), Batches(market, model)
     ended = list(batches.run(prices))
-    seconds = median(lambda: list(batches.near(prices, np.arange(WIDTH), 0.02)), runs=3)[0]
+    reach, rest = batches.reach, batches.reach.rest(np.zeros(n))
+    seconds = median(lambda: reach.near(Box(0.98 * prices, 1.02 * prices, np.zeros(WIDTH)), rest), runs=3)[0]
     yield "one look at every account for 64 scenarios together", f"{seconds / unit:.1f} u", "16 u", ""
     closed = np.array([np.count_nonzero(one.path.breach_round) for one in ended]) / n
     rounds = np.mean([len(one.path.rounds) for one in ended])

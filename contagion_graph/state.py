@@ -56,18 +56,18 @@ class Rest(NamedTuple):
 
     cash: Array
     extent: Array  # sum_j (|q_j| + |q_j - mu_j|) p0_j: rounding is measured by it
-    sensitivity: Array  # g
     base: Array  # b
     key: Array  # s / max(g, b) at p0
 
 
 class Batch(NamedTuple):
-    """Scenarios that are looked at together, one a column."""
+    """Scenarios that are looked at together, one a column: the box of prices and the loss level of each."""
 
-    price: Array  # m x WIDTH, shocked
-    clock: Array  # T: the largest relative change of a price
+    low: Array  # m x WIDTH
+    high: Array  # m x WIDTH
     growth: Array  # the largest price, relative to p0
-    ahead: Array  # how far beyond T the keys are to be known
+    level: Array  # the highest loss level C that counts
+    farthest: float  # up to which key a row can be near any of them
 
 
 class Watch(NamedTuple):

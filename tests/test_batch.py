@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.margin import batch
+from contagion_graph.margin import batch, reach
 from contagion_graph.margin.batch import Batches, Ended
+from contagion_graph.margin.reach import Box, Reach
 from tests.markets import graph_of, model_of
 from tests.reference.dense_cascade import dense_cascade
 from tests.reference.random_markets import mix, random_case, random_shock
@@ -42,7 +43,6 @@ def assert_same_bits(ended: Ended, expected: cg.CascadeResult) -> None:
 def test_random_markets(monkeypatch):
     """300 markets and scenarios with the mix of the cascade's own tests, from a copy of few rows, of all, or on all."""
     monkeypatch.setattr(batch, "FEW", 0.9)
-    monkeypatch.setattr(batch, "LEAST_AHEAD", 1e-6)
     some, copied, whole, socialised = [], 0, 0, 0
     for seed in range(PAIRS // EACH):
         case, rng = random_case(seed), np.random.default_rng(seed + 1_000)
@@ -86,11 +86,48 @@ def test_a_venue(rule):
     assert any(len(result.rounds) > 3 for result in expected)
 
 
-def test_the_pass_finds_a_few_rows():
+def test_few_rows_are_copied_that_close_nothing():
     graph = cg.generate.perpetuals(20_000, 40, rng=1)
-    prices = graph.price * (1.0 - np.linspace(0.001, 0.005, 64)[:, None] * np.ones(40))
+    prices = graph.price * (1.0 - np.linspace(0.01, 0.05, 64)[:, None] * np.ones(40))
     ended = list(Batches(graph, cg.MarginCascade()).run(prices))
-    assert np.mean([one.rows.size for one in ended]) < 0.1 * len(graph.accounts)
+    closed = np.mean([np.count_nonzero(one.path.breach_round) for one in ended])
+    assert np.mean([one.rows.size for one in ended]) < 2.0 * closed < 0.1 * len(graph.accounts)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_near_is_who_can_be_in_breach_in_the_box(seed):
+    """At the worst corner of its box for each account, by the definition; and at random prices in it."""
+    rng = np.random.default_rng(seed)
+    graph = graph_of(random_case(seed).market)
+    low = graph.price * rng.uniform(0.5, 1.1, (3, len(graph.assets)))
+    high, level = low * rng.uniform(1.0, 1.5, low.shape), rng.uniform(0.0, 0.3, 3)
+    base = rng.uniform(0.0, 1.0, len(graph.accounts)) * graph.rest[1]
+    ahead = Reach(graph, cg.ExponentialImpact())
+    found = ahead.near(Box(low, high, level), ahead.rest(base))
+    slope = (graph.quantity - graph.margin_units).toarray()
+    for k, rows in enumerate(found):
+        worst = graph.cash + np.where(slope > 0.0, slope * low[k], slope * high[k]).sum(axis=1) - base * level[k]
+        rounding = 1e-9 * (np.abs(graph.cash) + graph.rest[1])
+        near = np.isin(graph.all_rows, rows)
+        assert near[worst < -rounding].all()
+        assert not near[worst > rounding].any()
+        inside = graph.cash + slope @ rng.uniform(low[k], high[k]) - base * level[k]
+        assert near[inside < 0.0].all()
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_what_is_foreseen_badly_costs_work_only(rounds, monkeypatch):
+    monkeypatch.setattr(reach, "ROUNDS", rounds)
+    monkeypatch.setattr(batch, "SPARE", 1e-5)
+    monkeypatch.setattr(batch, "LEAST_LEVEL", 1e-5)
+    graph, model = cg.generate.perpetuals(3_000, 8, rng=2), cg.MarginCascade(penalty=0.01)
+    graph = graph.with_(insurance_fund=0.0 * graph.insurance_fund)
+    shocks = np.random.default_rng(3).normal(-0.05, 0.03, (12, 8))
+    sizes = set()
+    for ended in Batches(graph, model).run(graph.price * (1.0 + shocks)):
+        assert_same_bits(ended, model.run(graph, dict(zip(graph.assets, shocks[ended.number], strict=True))))
+        sizes.add(ended.rows.size == len(graph.accounts))
+    assert True in sizes  # some leave both boxes
 
 
 def test_a_price_that_overflows_is_named():

@@ -1,12 +1,11 @@
-"""Many scenarios in one pass over the rows: who can be in breach at the shocked prices, or soon after.
+"""Many scenarios in one pass over the rows: who can be in breach while prices stay in a box, and what it would sell.
 
-A row is read once, and its slack at the prices of `WIDTH` scenarios taken together:
+A row is read once, and its least slack in the boxes of `WIDTH` scenarios taken together:
 
-    s_b = cash + sum_j (q_j - mu_j) p_jb ,   b = 1 ... WIDTH
+    s_b = cash + sum_j min over [low_jb, high_jb] of (q_j - mu_j) p ,   b = 1 ... WIDTH
 
-A row is near a scenario where its key, T + s / max(g, b) (see looks.py), lies at most `ahead` beyond the clock T of
-that scenario; nothing can happen to the others before the clock has gone so far. All that is kept of a row is a bit for
-each scenario.
+A row is near a scenario where s_b <= b C, C the highest loss level that counts: nothing can happen to the others while
+prices stay in the box and levels below C. All that is kept of a row is a bit for each scenario.
 """
 
 import numpy as np
@@ -17,43 +16,42 @@ from contagion_graph.kernels.compiling import AHEAD, fetch_row, one_or_many
 from contagion_graph.kernels.looks import GUARD
 from contagion_graph.state import Array, Batch, Cells, Rest
 
-SLACKER = 1.0 + 1e-9  # a row that is not near is farther away than `ahead`, whatever the rounding of this comparison
+PARTS = 8  # of the sum of what is sold; each is m x WIDTH
+SAFE = 1.0 + 1e-9  # a row that is not near has slack left, whatever the rounding of this comparison
 
 
-def near_rows(slopes: Cells, rest: Rest, batch: Batch, borders: Array) -> Array:
+def near_rows(cells: Cells, rest: Rest, batch: Batch, borders: Array) -> Array:
     """Return for every row a mask: bit b is set where the row is near scenario b.
 
     Parameters
     ----------
-    slopes : Cells
-        The graph's, with q - mu in the place of q.
     borders : array
         Blocks at which the chunks begin and end.
     """
     marks = np.zeros(rest.cash.size, dtype=np.uint64)
-    _near(rest.cash.size)(slopes, rest, batch, borders, marks)
+    _near(rest.cash.size)(cells, rest, batch, borders, marks)
     return marks
 
 
 @one_or_many
-def _near(slopes: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array) -> None:
+def _near(cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array) -> None:
     for chunk in prange(borders.size - 1):
-        slack = np.empty(WIDTH)
-        farthest = (batch.clock + batch.ahead).max()
+        slack, farthest = np.empty(WIDTH), batch.farthest
         for row in range(borders[chunk] * BLOCK, min(borders[chunk + 1] * BLOCK, marks.size)):
             if rest.key[row] <= farthest:
-                _slacks(slopes, rest.cash[row], batch.price, row, slack)
+                _least_slack(cells, rest.cash[row], batch, row, slack)
                 marks[row] = _mask(rest, batch, row, slack)
 
 
 @njit(inline="always")
-def _slacks(slopes: Cells, cash: float, price: Array, row: int, slack: Array) -> None:
+def _least_slack(cells: Cells, cash: float, batch: Batch, row: int, slack: Array) -> None:
     for b in range(WIDTH):
         slack[b] = cash
-    for cell in range(slopes.indptr[row], slopes.indptr[row + 1]):
-        d, column = slopes.quantity[cell], slopes.indices[cell]
+    for cell in range(cells.indptr[row], cells.indptr[row + 1]):
+        d, column = cells.quantity[cell] - cells.margin_units[cell], cells.indices[cell]
+        price = batch.low[column] if d > 0.0 else batch.high[column]
         for b in range(WIDTH):
-            slack[b] += d * price[column, b]
+            slack[b] += d * price[b]
 
 
 @njit(inline="always")
@@ -61,24 +59,70 @@ def _mask(rest: Rest, batch: Batch, row: int, slack: Array) -> np.uint64:
     mask = np.uint64(0)
     for b in range(WIDTH):
         size = abs(rest.cash[row]) + rest.extent[row] * batch.growth[b]
-        slope = max(rest.sensitivity[row] + GUARD * size, rest.base[row] * (1.0 + GUARD))
-        far = slack[b] - GUARD * size > batch.ahead[b] * slope * SLACKER
+        far = slack[b] - GUARD * size > rest.base[row] * batch.level[b] * SAFE
         mask |= np.uint64(not far) << np.uint64(b)
     return mask
 
 
+def units_sold(cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array) -> Array:
+    """Add to `marks` who is in breach, and return the units of each asset that all who are marked hold (m x WIDTH)."""
+    parts = np.zeros((PARTS, *batch.low.shape))
+    _sold(rest.cash.size)(cells, rest, batch, borders[np.linspace(0, borders.size - 1, PARTS + 1).astype(np.int64)],
+                          marks, parts)  # fmt: skip
+    units: Array = parts.sum(axis=0)
+    return units
+
+
+@one_or_many
+def _sold(cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array, parts: Array) -> None:
+    for chunk in prange(borders.size - 1):
+        slack, closed, farthest = np.empty(WIDTH), np.empty(WIDTH), batch.farthest
+        for row in range(borders[chunk] * BLOCK, min(borders[chunk + 1] * BLOCK, marks.size)):
+            if rest.key[row] <= farthest:
+                _least_slack(cells, rest.cash[row], batch, row, slack)
+                marks[row] = _closed(marks[row], slack, closed)
+                if marks[row]:
+                    _sell(cells, row, closed, parts[chunk])
+
+
+@njit(inline="always")
+def _closed(mask: np.uint64, slack: Array, closed: Array) -> np.uint64:
+    """Return a mask with those in breach added; `closed` is 1 where the bit is set."""
+    for b in range(WIDTH):
+        bit = (mask >> np.uint64(b)) & np.uint64(1) | np.uint64(slack[b] < 0.0)
+        mask |= bit << np.uint64(b)
+        closed[b] = bit
+    return mask
+
+
+@njit(inline="always")
+def _sell(cells: Cells, row: int, closed: Array, units: Array) -> None:
+    for cell in range(cells.indptr[row], cells.indptr[row + 1]):
+        q, column = cells.quantity[cell], cells.indices[cell]
+        for b in range(WIDTH):
+            units[column, b] += q * closed[b]
+
+
 @njit(cache=True)
-def marked(marks: Array, scenario: int) -> Array:
-    """Return the rows that are near a scenario, ascending."""
-    bit, count = np.uint64(1) << np.uint64(scenario), 0
-    rows = np.empty(marks.size, dtype=np.int64)
+def rows_by_scenario(marks: Array) -> tuple[Array, Array]:
+    """Return where the rows of each scenario begin (WIDTH + 1), and all of them, ascending within a scenario."""
+    first = np.zeros(WIDTH + 1, dtype=np.int64)
     for row in range(marks.size):
-        rows[count] = row
-        count += (marks[row] & bit) != 0
-    return rows[:count].copy()
+        if marks[row]:
+            for b in range(WIDTH):
+                first[b + 1] += (marks[row] >> np.uint64(b)) & np.uint64(1)
+    first = np.cumsum(first)
+    rows, place = np.empty(first[WIDTH], dtype=np.int64), first.copy()
+    for row in range(marks.size):
+        if marks[row]:
+            for b in range(WIDTH):
+                if (marks[row] >> np.uint64(b)) & np.uint64(1):
+                    rows[place[b]] = row
+                    place[b] += 1
+    return first, rows
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def gather(cells: Cells, rows: Array, out: Cells) -> None:
     """Copy the cells of rows next to each other; `out.indptr` says where each of them goes."""
     for k in range(rows.size):

@@ -1,6 +1,7 @@
 """How the passes are compiled: for one thread and for many, and with rows fetched ahead of their turn."""
 
 from collections.abc import Callable
+from threading import local
 from types import FunctionType
 from typing import Any
 
@@ -17,12 +18,25 @@ ROWS_WORTH_THREADS = 10_000
 LINE, AHEAD = 8, 8  # numbers in a cache line; rows to fetch ahead
 
 
+class _Alone(local):
+    """Whether this thread has to leave the many threads of a pass to others."""
+
+    here = False
+
+    def enter(self) -> None:
+        """Run every pass of this thread, from now on, on this thread alone."""
+        self.here = True
+
+
+alone = _Alone()
+
+
 def one_or_many(function: Callable[..., None]) -> Callable[[int], Callable[..., None]]:
     """Compile a pass over chunks for one thread, and, under another name for numba's cache, for many; rows choose."""
     threaded = FunctionType(function.__code__, function.__globals__, f"{function.__name__}_threads")
     threaded.__qualname__ = threaded.__name__
-    one, many = njit(cache=True)(function), njit(parallel=True, cache=True)(threaded)
-    return lambda n_rows: many if n_rows > ROWS_WORTH_THREADS else one
+    one, many = njit(cache=True, nogil=True)(function), njit(parallel=True, cache=True)(threaded)
+    return lambda n_rows: many if n_rows > ROWS_WORTH_THREADS and not alone.here else one
 
 
 def use_threads(number: int) -> None:

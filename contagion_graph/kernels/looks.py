@@ -22,7 +22,7 @@ GUARD = 1e-12
 LARGEST = np.finfo(np.float64).max
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def first_keys(
     cash: Array, value: Array, gross: Array, margin: Array, sensitivity: Array, base: Array, key: Array
 ) -> None:
@@ -42,14 +42,14 @@ def _span(slack: float, size: float, sensitivity: float, base: float) -> float:
     return float(max(left, 0.0) / slope * (1.0 - GUARD))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def least_keys(key: Array, block_key: Array) -> None:
     """Set the least key of each block of rows."""
     for block in range(block_key.size):
         block_key[block] = key[block * BLOCK : (block + 1) * BLOCK].min()
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def levies(channels: Channels, levied: Array, rows: Array) -> Array:
     """Return the socialised losses of rows: L_i = D_i + sum_k b_ik (C_k - C'_ik) ;  i = rows[k]  [currency]."""
     member, pool, base, since, level = channels
@@ -171,7 +171,7 @@ def _look_blocks(
     return looks
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def due_rows(
     channels: Channels, accounts: Accounts, clock: float, reach: Array, number: int, found: Array
 ) -> tuple[Array, Array]:

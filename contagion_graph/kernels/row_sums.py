@@ -85,7 +85,7 @@ def _sums(indptr: Array, indices: Array, data: Array, rows: Array, weight: Array
                 parts[chunk, indices[cell]] += weight[k] * data[cell]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def ordered_sum(parts: Array) -> Array:
     """Add up the parts of a sum, one after the other."""
     total = np.zeros(parts.shape[1])
@@ -94,7 +94,7 @@ def ordered_sum(parts: Array) -> Array:
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def block_sums(indptr: Array, indices: Array, data: Array, blocks: Array, sums: Array) -> None:
     """Set the column sums of some blocks of rows of a matrix."""
     for k in range(blocks.size):

@@ -1,7 +1,7 @@
 """What each trader loses over many scenarios: sums, counts, and its largest losses, updated a batch at a time.
 
-A trader's row of the tail is a heap whose first entry is the least of the losses kept; of equal losses that of the
-later scenario is the lesser. So the losses kept are the same whatever the order in which the batches come.
+A trader's row of the tail ascends; of equal losses that of the later scenario is the lesser. So the losses kept are the
+same, and in the same places, whatever the order in which the batches come.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from contagion_graph.state import Array, Cells, Ends, Members, Tally, Touched
 
 
 def add_batch(
-    cells: Cells, members: Members, ends: Ends, touched: Touched, span: tuple[int, int], tally: Tally
+    cells: Cells, members: Members, ends: Ends, touched: Touched, span: tuple[int, int], floor: Array, tally: Tally
 ) -> None:
     """Add the losses of a batch of scenarios to the tally.
 
@@ -24,15 +24,18 @@ def add_batch(
     ----------
     span : (int, int)
         The number of the batch's first scenario, and how many it has.
+    floor : array
+        Losses of each trader up to which none is among its largest.
     """
     borders = np.linspace(0, tally.loss.size, 65).astype(np.int64)
-    _add(tally.loss.size)(cells, members, ends, touched, span, borders, tally)
+    _add(tally.loss.size)(cells, members, ends, touched, span, floor, borders, tally)
 
 
 @one_or_many
 def _add(
-    cells: Cells, members: Members, ends: Ends, touched: Touched, span: tuple[int, int], borders: Array, tally: Tally
-) -> None:
+    cells: Cells, members: Members, ends: Ends, touched: Touched, span: tuple[int, int], floor: Array, borders: Array,
+    tally: Tally,
+) -> None:  # fmt: skip
     for chunk in prange(borders.size - 1):
         loss, alone, closed = np.empty(WIDTH), np.empty(WIDTH), np.empty(WIDTH, dtype=np.bool_)
         after, shocked = np.empty(WIDTH), np.empty(WIDTH)
@@ -50,7 +53,7 @@ def _add(
                 for b in range(WIDTH):
                     loss[b] += after[b]
                     alone[b] += shocked[b]
-            _count(tally, trader, span, loss, alone, closed)
+            _count(tally, trader, span, floor[trader], loss, alone, closed)
 
 
 @njit(inline="always")
@@ -75,15 +78,19 @@ def _losses(members: Members, ends: Ends, row: int, after: Array, shocked: Array
 
 
 @njit(inline="always")
-def _count(tally: Tally, trader: int, span: tuple[int, int], loss: Array, alone: Array, closed: Array) -> None:
+def _count(
+    tally: Tally, trader: int, span: tuple[int, int], floor: float, loss: Array, alone: Array, closed: Array
+) -> None:
     total, square, standalone, count = 0.0, 0.0, 0.0, 0
     for b in range(span[1]):
         total += loss[b]
         square += loss[b] * loss[b]
         standalone += alone[b]
         count += closed[b]
-        if tally.tail.shape[1]:
-            _keep(tally.tail[trader], tally.which[trader], loss[b], span[0] + b)
+    if tally.tail.shape[1]:
+        for b in range(span[1]):
+            if loss[b] > floor and loss[b] >= tally.tail[trader, 0]:  # a view of a row costs more than most comparisons
+                _keep(tally.tail[trader], tally.which[trader], loss[b], span[0] + b)
     tally.loss[trader] += total
     tally.square[trader] += square
     tally.standalone[trader] += standalone
@@ -97,18 +104,18 @@ def _less(loss: float, scenario: int, other: float, other_scenario: int) -> bool
 
 @njit(cache=True)
 def _keep(tail: Array, which: Array, loss: float, scenario: int) -> None:
-    """Put a loss in the place of the least one kept, if that is less, and let it sink to where it belongs."""
-    if not _less(tail[0], which[0], loss, scenario):
-        return
-    place, child = 0, 1
-    while child < tail.size:
-        if child + 1 < tail.size and _less(tail[child + 1], which[child + 1], tail[child], which[child]):
-            child += 1
-        if not _less(tail[child], which[child], loss, scenario):
-            break
-        tail[place], which[place] = tail[child], which[child]
-        place, child = child, 2 * child + 1
-    tail[place], which[place] = loss, scenario
+    """Put a loss in its place and drop the least one kept, if that is less."""
+    low, high = 0, tail.size  # so many are less
+    while low < high:
+        middle = (low + high) // 2
+        if _less(tail[middle], which[middle], loss, scenario):
+            low = middle + 1
+        else:
+            high = middle
+    for place in range(1, low):
+        tail[place - 1], which[place - 1] = tail[place], which[place]
+    if low:
+        tail[low - 1], which[low - 1] = loss, scenario
 
 
 @njit(cache=True)
@@ -116,4 +123,5 @@ def merge_tails(tally: Tally, other: Tally) -> None:
     """Keep the largest losses of two tallies in the first."""
     for trader in range(tally.loss.size):
         for k in range(other.tail.shape[1]):
-            _keep(tally.tail[trader], tally.which[trader], other.tail[trader, k], other.which[trader, k])
+            if other.tail[trader, k] >= tally.tail[trader, 0]:
+                _keep(tally.tail[trader], tally.which[trader], other.tail[trader, k], other.which[trader, k])

@@ -1,30 +1,33 @@
-"""Many scenarios on one graph: one pass over the rows for up to `WIDTH` of them, then the rounds of each on few rows.
+"""Many scenarios on one graph: passes over the rows for up to `WIDTH` of them, then the rounds of each on few rows.
 
-The pass finds, for each scenario, which accounts can be in breach at the shocked prices or soon after
-(kernels/batch.py). These are copied next to each other, and the rounds of `MarginCascade.run` go on among them, until
-prices or loss levels have gone so far that others can be concerned: then a second pass looks farther ahead, and last
-the scenario runs on all rows. How far a pass looks ahead decides the work, never the answer.
+The passes foresee roughly how far each scenario takes prices, and find which accounts can be in breach before they have
+gone farther (reach.py). These are copied next to each other, and the rounds of `MarginCascade.run` go on among them,
+until prices or loss levels leave what was foreseen: then a second pass allows for more, and last the scenario runs on
+all rows. What is foreseen decides the work, never the answer.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from contagion_graph.chunks import WIDTH
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.market import Market, Rows
 from contagion_graph.margin.near import NearGraph, NearMarket, TooFarError, WholeBase
 from contagion_graph.margin.path import Path, run_path, weights
+from contagion_graph.margin.reach import Box, Reach
 from contagion_graph.margin.rules import CascadeRules, prepared
 from contagion_graph.rules.sharing import ProRata
 from contagion_graph.shocks import Scenario
 from contagion_graph.solvers.solution import Solution
-from contagion_graph.state import Batch, Rest
+from contagion_graph.state import Rest
 from contagion_graph.tables.schema import FloatArray
 
-FIRST_AHEAD, LEAST_AHEAD, FARTHER, SPARE = 0.02, 1e-3, 3.0, 1.25
+MORE, SPARE = 1.25, 2e-3  # a box goes so many times as far as foreseen, and a small move beyond that
+FARTHER = 3.0  # ... the second box
+LEAST_LEVEL, LEAST_SHARE = 0.02, 0.1
+Outcome = TypeVar("Outcome")
 FEW = 0.5  # of all rows; more of them are not worth a copy
 
 
@@ -52,6 +55,15 @@ class Ended(NamedTuple):
     base: FloatArray
 
 
+class Case(NamedTuple):
+    """A scenario to follow: its place in the batch, its shocked prices, the rows near it, and how far it may go."""
+
+    number: int
+    price: FloatArray
+    near: Rows
+    box: Box
+
+
 class Batches:
     """Runs the scenarios of price changes of one graph and one model, in batches.
 
@@ -65,85 +77,94 @@ class Batches:
 
     def __init__(self, graph: ExposureGraph, rules: CascadeRules) -> None:
         self.graph, self.impact = prepared(graph, rules)
-        self.rules, self._ahead = rules, FIRST_AHEAD
+        self.rules, self.reach = rules, Reach(self.graph, self.impact)
+        self._share, self._level = 1.0, LEAST_LEVEL
         sharing = rules.sharing
         self._same = sharing is None or (isinstance(sharing, ProRata) and sharing.base != "profit")
         self._base, self._first = self._whole(graph.price), 0
-        quantity, margin_units = self.graph.quantity.data, self.graph.margin_units.data
-        self._slopes = self.graph.cells._replace(quantity=quantity - margin_units)
 
     @property
     def shared_base(self) -> FloatArray | None:
         """The weights in loss sharing that hold in all scenarios; None where each has its own."""
         return self._base.at_rest if self._same else None
 
-    def run(self, prices: FloatArray, *, first: int = 0, fund: FloatArray | None = None) -> Iterator[Ended]:
-        """Yield the scenarios as they end, not always in order.
+    def run(
+        self,
+        prices: FloatArray,
+        finish: Callable[[Ended], Outcome] = lambda ended: ended,  # type: ignore[assignment,return-value]
+        *,
+        first: int = 0,
+        fund: FloatArray | None = None,
+    ) -> Iterator[Outcome]:
+        """Yield what comes of the scenarios as they end, not always in order.
 
         Parameters
         ----------
         prices : ndarray, shape (B, m)
             Shocked prices of at most `WIDTH` scenarios.
+        finish : callable
+            Takes what has ended, on the thread that ran it, and returns what is to be yielded of it.
         first : int
             What the first of them is called where one fails.
         fund : ndarray, shape (v,), optional
             Insurance funds in the place of the graph's.
         """
-        self._first = first
-        left, travelled = np.arange(len(prices)), np.zeros(len(prices))
-        for ahead in (self._ahead, FARTHER * self._ahead):
-            too_far = []
-            for number, near, horizon in self.near(prices, left, ahead):
-                ended = self._on_near(number, prices[number], near, horizon, fund)
-                if ended is None:
-                    too_far.append(number)
-                    travelled[number] = FARTHER * self._ahead
+        from contagion_graph.kernels import threads
+
+        def follow(case: Case) -> tuple[tuple[float, float], Outcome] | None:
+            ended = self._on_near(case, fund)
+            return None if ended is None else (_gone(ended.path), finish(ended))
+
+        self._first, rest = first, self._rest(prices)
+        moves, gone, left = self.reach.moves(prices, rest), np.zeros((len(prices), 2)), list(range(len(prices)))
+        for box in self._boxes(prices, moves):
+            near = self.reach.near(box.of(left), rest) if left else []
+            cases = [Case(k, prices[k], rows, box.of(k)) for k, rows in zip(left, near, strict=True)]
+            left = []
+            for case, found in zip(cases, threads.each(follow, cases), strict=True):
+                if found is None:
+                    left.append(case.number)
                 else:
-                    travelled[number] = _travelled(ended.path)
-                    yield ended
-            left = np.array(too_far, dtype=np.int64)
-        for number in left.tolist():
-            yield self._on_all(number, prices[number], fund)
-        self._ahead = max(LEAST_AHEAD, SPARE * float(np.quantile(travelled, 0.75)))
+                    gone[case.number], outcome = found
+                    yield outcome
+        for number in left:
+            ended = self._on_all(number, prices[number], fund)
+            gone[number] = _gone(ended.path)
+            yield finish(ended)
+        self._learn(_largest(np.maximum(*moves), prices), *gone.T)
 
-    def near(self, prices: FloatArray, numbers: Rows, ahead: float) -> Iterator[tuple[int, Rows, float]]:
-        """Yield, of each scenario, the rows that can be concerned before T + C reaches a horizon, and that horizon."""
-        from contagion_graph.kernels import batch
+    def _learn(self, foreseen: FloatArray, gone: FloatArray, level: FloatArray) -> None:
+        """Look as far ahead from now on as these scenarios would have needed."""
+        moved = (foreseen > SPARE) & (foreseen < np.inf)
+        if moved.any():
+            self._share = min(max(MORE * float((gone[moved] / foreseen[moved]).max()), LEAST_SHARE), 1.0)
+        self._level = max(LEAST_LEVEL, MORE * float(np.quantile(level, 0.9)))
 
-        if numbers.size == 0:
-            return
-        padded = prices[numbers[np.minimum(np.arange(WIDTH), numbers.size - 1)]]
-        relative = padded / self.graph.price
-        clock, growth = np.abs(relative - 1.0).max(axis=1), np.maximum(relative.max(axis=1), 1.0)
-        case = Batch(np.ascontiguousarray(padded.T), clock, growth, np.full(WIDTH, ahead))
-        marks = batch.near_rows(self._slopes, self._rest(prices[numbers]), case, self.graph.block_borders)
-        for bit, number in enumerate(numbers.tolist()):
-            yield number, batch.marked(marks, bit), float(clock[bit]) + ahead
+    def _boxes(self, prices: FloatArray, moves: tuple[FloatArray, FloatArray]) -> Iterator[Box]:
+        """Yield a box around each scenario, then a wider one."""
+        for more, times in ((MORE * self._share, 1.0), (FARTHER, 10.0)):
+            fall, rise = (more * move + times * SPARE * prices for move in moves)
+            yield Box(np.maximum(prices - fall, 0.0), prices + rise, np.full(len(prices), times * self._level))
 
     def _rest(self, prices: FloatArray) -> Rest:
         """Return what is known of the accounts at rest; weights are the largest in any of the scenarios."""
-        from contagion_graph.kernels import looks
-
-        graph, base = self.graph, self._base.at_rest
+        base = self._base.at_rest
         if not self._same:
             base = np.max([self._whole(price).at_rest for price in prices], axis=0)
-        rest = Rest(graph.cash, graph.rest[1] + graph.sensitivity, graph.sensitivity, base, np.empty(base.size))
-        looks.first_keys(graph.cash, *graph.rest, graph.sensitivity, base, rest.key)
-        return rest
+        return self.reach.rest(base)
 
     def _whole(self, price: FloatArray) -> WholeBase:
         return WholeBase(self.graph, weights(self.graph, self._scenario(price, len(self.graph.cash)), self.rules))
 
-    def _on_near(
-        self, number: int, price: FloatArray, near: Rows, horizon: float, fund: FloatArray | None
-    ) -> Ended | None:
+    def _on_near(self, case: Case, fund: FloatArray | None) -> Ended | None:
         """Run a scenario among the rows near it; None where others can be concerned."""
+        number, price, near, box = case
         if near.size > FEW * len(self.graph.cash):
             return None
         few, scenario = NearGraph(self.graph, near), self._scenario(price, near.size)
         whole = self._base if self._same else self._whole(price)
         try:
-            market = NearMarket(few, scenario, whole, horizon)
+            market = NearMarket(few, scenario, whole, box)
             path = Path(few, scenario, self.rules, self.impact, market)
             return Ended(number, path, self._played(number, path, fund), near, whole.at_rest)
         except TooFarError:
@@ -170,8 +191,13 @@ class Batches:
             raise ConvergenceError(message, error.solution) from error
 
 
-def _travelled(path: Path) -> float:
-    """Return how far clock and loss levels have gone since the shocked prices."""
-    market, shocked = path.market, path.scenario.price_shocked
-    start = np.abs(shocked / path.graph.price - 1.0).max()
-    return float(market.clock - start + market.channels.level.max())
+def _gone(path: Path) -> tuple[float, float]:
+    """Return the largest relative move of a price since the shock, and the highest loss level."""
+    shocked = path.scenario.price_shocked
+    return float(_largest(np.abs(path.market.price - shocked), shocked)), float(path.market.channels.level.max())
+
+
+def _largest(move: FloatArray, price: FloatArray) -> FloatArray:
+    """Return the largest relative move, of each scenario or of one."""
+    largest: FloatArray = np.divide(move, price, out=np.zeros_like(price), where=price > 0.0).max(axis=-1)
+    return largest

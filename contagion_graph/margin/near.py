@@ -1,6 +1,7 @@
 """The part of a graph that a scenario can reach, and the market on it: the same sums, bit for bit, of fewer rows."""
 
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from scipy import sparse
 from contagion_graph.chunks import BLOCK
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.market import Market, Rows
+from contagion_graph.margin.reach import Box
 from contagion_graph.passes import GraphPasses
 from contagion_graph.shocks import Scenario
 from contagion_graph.state import Cells
@@ -83,6 +85,7 @@ class WholeBase:
         from contagion_graph.kernels import row_sums
 
         members, self._kernels, self._graph, self.at_rest = graph.membership, row_sums, graph, base
+        self._lock = Lock()
         self._cells = (members.indptr, members.indices, base.copy())
         self._blocks = np.zeros((-(-base.size // BLOCK), len(graph.pools)))
         self._sum(np.arange(len(self._blocks)))
@@ -93,11 +96,12 @@ class WholeBase:
     def total(self, rows: Rows, base: FloatArray) -> FloatArray:
         """Return the sum of the weights of each channel where some rows have others than at rest."""
         blocks = np.unique(rows // BLOCK)
-        self._cells[2][rows] = base
-        self._sum(blocks)
-        total = self._graph.group.total(self._kernels.chunk_sums(self._blocks, self._graph.block_borders))
-        self._cells[2][rows] = self.at_rest[rows]
-        self._sum(blocks)
+        with self._lock:
+            self._cells[2][rows] = base
+            self._sum(blocks)
+            total = self._graph.group.total(self._kernels.chunk_sums(self._blocks, self._graph.block_borders))
+            self._cells[2][rows] = self.at_rest[rows]
+            self._sum(blocks)
         return total
 
 
@@ -112,17 +116,18 @@ class NearMarket(Market):
         Shocked prices.
     whole : WholeBase
         The weights of all accounts.
-    horizon : float
-        Up to which T + C nothing can happen to the others.
+    box : Box
+        In which nothing can happen to the others.
     """
 
-    def __init__(self, graph: NearGraph, scenario: Scenario, whole: WholeBase, horizon: float) -> None:
-        self.horizon, self._whole, self._global = horizon, whole, graph.rows
+    def __init__(self, graph: NearGraph, scenario: Scenario, whole: WholeBase, box: Box) -> None:
+        self.box, self._whole, self._global = box, whole, graph.rows
         super().__init__(graph, scenario, whole.at_rest[graph.rows])
 
     def look(self, rise: FloatArray | float = 0.0) -> None:
         """Mark the accounts that can be in breach; give up where others could be."""
-        if not self.clock + float((self.channels.level + rise).max()) <= self.horizon:
+        inside = ((self.box.low <= self.price) & (self.price <= self.box.high)).all()
+        if not (inside and float((self.channels.level + rise).max()) <= self.box.level):
             raise TooFarError
         super().look(rise)
 

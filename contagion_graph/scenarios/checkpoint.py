@@ -19,6 +19,7 @@ from contagion_graph.tables.schema import FloatArray
 
 NAME = "sweep-{:010d}.parquet"
 PIECE = 1 << 26  # bytes of a value in Parquet, of at most 2 GB
+LAYOUT = 2  # of what is kept: a state of another one is not taken up
 SPARE = 3  # a state is written beside the one before it, and a disk is not filled to the brim
 
 
@@ -120,7 +121,7 @@ def _unpacked(table: pa.Table, meta: dict[str, Any]) -> Part:
 def mark_of(setting: Setting, price: FloatArray) -> str:
     """Return a text that differs for another graph, model, set of scenarios, or choice of what is kept."""
     graph, mark = setting.graph, hashlib.blake2b(digest_size=16)
-    mark.update(repr((setting.rules, setting.kept)).encode())
+    mark.update(repr((LAYOUT, setting.rules, setting.kept)).encode())
     for matrix in (graph.quantity, graph.margin_units):
         for array in (matrix.indptr, matrix.indices, matrix.data):
             mark.update(array.tobytes())

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from contagion_graph.scenarios.checkpoint import Checkpoint, Reached
 from contagion_graph.scenarios.estimates import beyond
 from contagion_graph.scenarios.executors import Executor, Here
-from contagion_graph.scenarios.work import SIZE, Part, Setting, Task, add_tally, work
+from contagion_graph.scenarios.work import SIZE, Part, Setting, Task, add_tally, least_kept, work
 from contagion_graph.tables.schema import FloatArray
 
 SECONDS = 2.0  # a progress bar that would be gone sooner is not shown
@@ -24,18 +24,20 @@ def kept_losses(count: int, level: float) -> int:
     return min(count, math.ceil(tail + 3.0 * math.sqrt(count * (1.0 - level) * level)) + 1)
 
 
-def _tasks(price: FloatArray, done: int) -> Iterator[Task]:
-    for first in range(done, len(price), SIZE):
-        yield Task(first, price[first : first + SIZE])
-
-
 def run_all(
     setting: Setting, price: FloatArray, *, store: Checkpoint | None, executor: Executor, progress: bool
 ) -> Part:
     """Do the tasks that are left, and put their parts together in their order."""
     done, total = Reached(0, None) if store is None else store.load()
     written = time.monotonic()
-    parts = executor.map(work, repeat(setting), _tasks(price, done)) if done < len(price) else ()
+
+    def tasks() -> Iterator[Task]:
+        for first in range(done, len(price), SIZE):
+            yield Task(
+                first, price[first : first + SIZE], least_kept(total)
+            )  # total: of what is done when one is asked
+
+    parts = executor.map(work, repeat(setting), tasks()) if done < len(price) else ()
     with tqdm(total=len(price), initial=done, disable=not progress, delay=SECONDS, unit="scenario") as bar:
         for part in parts:
             total = part if total is None else _together(total, part)

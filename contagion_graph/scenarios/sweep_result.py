@@ -252,8 +252,7 @@ class SweepResult:
     def _largest(self) -> tuple[FloatArray, IntArray]:
         """The losses kept of each trader, the largest first, and their scenarios, shape (t, K)."""
         tally = self._tally()
-        order = np.lexsort((tally.which, -tally.tail), axis=1)
-        return np.take_along_axis(tally.tail, order, axis=1), np.take_along_axis(tally.which, order, axis=1)
+        return tally.tail[:, ::-1], tally.which[:, ::-1]
 
     def __repr__(self) -> str:
         s, traders = self.distribution(), len(self.graph.traders)

@@ -40,10 +40,15 @@ class Setting:
 
 
 class Task(NamedTuple):
-    """Some scenarios: the number of the first of them, and their shocked prices (S x m)."""
+    """Some scenarios: the number of the first of them, their shocked prices (S x m), and what earlier ones tell.
+
+    Where the largest losses of earlier scenarios are known, losses up to `floor` (one for each trader) are not among
+    the largest of all, and need not be kept; None: nothing is known. The outcome is the same.
+    """
 
     first: int
     price: FloatArray
+    floor: FloatArray | None = None
 
 
 class Part(NamedTuple):
@@ -64,6 +69,13 @@ def new_tally(traders: int, kept: int) -> Tally:
     return Tally(*sums, np.full((traders, kept), -np.inf), np.full((traders, kept), LATEST, dtype=np.int32))
 
 
+def least_kept(total: Part | None) -> FloatArray | None:
+    """Return the least loss kept of each trader, -inf where there is room for more; None where nothing is kept."""
+    if total is None or total.tally is None or total.tally.tail.shape[1] == 0:
+        return None
+    return total.tally.tail[:, 0].copy()
+
+
 def add_tally(total: Tally, part: Tally) -> None:
     """Add the tally of later scenarios to one of earlier ones."""
     from contagion_graph.kernels import tallies
@@ -75,10 +87,21 @@ def add_tally(total: Tally, part: Tally) -> None:
 
 def work(setting: Setting, task: Task) -> Part:
     """Run the scenarios of a task, a batch at a time."""
-    worker = Worker(setting)
+    worker = Worker(setting, task.floor)
     for start in range(0, len(task.price), WIDTH):
         worker.add(task.first + start, task.price[start : start + WIDTH])
     return worker.part()
+
+
+class Came(NamedTuple):
+    """What came of one scenario of a batch: losses of who was touched, its row in the table, and where it ended."""
+
+    number: int
+    found: Losses
+    row: dict[str, Any]
+    needed: FloatArray
+    price: FloatArray
+    level: FloatArray
 
 
 class Worker:
@@ -88,9 +111,11 @@ class Worker:
     ----------
     setting : Setting
         What all parts share.
+    floor : ndarray, shape (t,), optional
+        Losses of each trader that need not be kept.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, floor: FloatArray | None = None) -> None:
         self.setting, self.batches = setting, Batches(setting.graph, setting.rules)
         graph = self.batches.graph
         self.graph, self.units = graph, graph.column_sums(graph.quantity, np.ones(len(graph.cash)))
@@ -98,6 +123,7 @@ class Worker:
         self.prices: list[FloatArray] = []
         self.needed: list[FloatArray] = []
         self.tally = None if setting.kept is None else new_tally(len(graph.traders), setting.kept)
+        self.floor = np.full(len(graph.traders), -np.inf) if floor is None else floor
         self.members = _members(graph, self.batches.shared_base)
 
     def add(self, first: int, price: FloatArray) -> None:
@@ -106,12 +132,9 @@ class Worker:
         rows: list[Any] = [None] * size
         needed, after, level = np.zeros((size, v)), np.zeros((size, m)), np.zeros((size, v))
         found: list[Any] = [None] * size
-        for ended in self.batches.run(price, first=first, fund=self.setting.fund):
-            number, path = ended.number, ended.path
-            found[number] = losses(self.graph, ended, everybody=self._apart(ended))
-            rows[number] = figures(self.graph, ended, found[number], self.units)
-            needed[number], after[number] = path.fund_needed, path.market.price
-            level[number] = path.market.channels.level
+        for one in self.batches.run(price, self._what_came, first=first, fund=self.setting.fund):
+            found[one.number], rows[one.number] = one.found, one.row
+            needed[one.number], after[one.number], level[one.number] = one.needed, one.price, one.level
         self.rows += rows
         self.prices.append(after)
         self.needed.append(needed)
@@ -119,9 +142,14 @@ class Worker:
             from contagion_graph.kernels import tallies
 
             ends = Ends(*(_columns(values) for values in (price, after, level)))
-            span = (first, size)
-            tallies.add_batch(self.graph.cells, self.members, ends, _touched(found, len(self.graph.cash)), span,
-                              self.tally)  # fmt: skip
+            touched = _touched(found, len(self.graph.cash))
+            tallies.add_batch(self.graph.cells, self.members, ends, touched, (first, size), self.floor, self.tally)
+
+    def _what_came(self, ended: Ended) -> Came:
+        path = ended.path
+        found = losses(self.graph, ended, everybody=self._apart(ended))
+        row = figures(self.graph, ended, found, self.units)
+        return Came(ended.number, found, row, path.fund_needed, path.market.price, path.market.channels.level)
 
     def _apart(self, ended: Ended) -> bool:
         """Say whether losses were shared by weights that hold in this scenario only."""

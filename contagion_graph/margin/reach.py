@@ -1,0 +1,98 @@
+"""How far scenarios will take prices and loss levels, roughly, and who can be concerned before they have gone so far.
+
+Whoever is in breach at the shocked prices sells all that it has, at the prices which that makes others are in breach
+and sell too, and so on: a pass over the rows a round, for all scenarios together. That is the cascade of full
+liquidation without loss sharing, in rough sums. Its prices, and some more, are the box in which a scenario is followed.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from contagion_graph.chunks import WIDTH
+from contagion_graph.graph import ExposureGraph
+from contagion_graph.margin.market import Rows
+from contagion_graph.rules.impact import Impact
+from contagion_graph.state import Batch, Rest
+from contagion_graph.tables.schema import FloatArray
+
+ROUNDS = 32  # look ahead no further
+SMALL, FEW = 1e-3, 1 / 16  # ... nor where prices still move by more than that in so few of the scenarios
+MISSED = 2.0  # how many times the move of the last round is still to come
+MORE = 1.0 + 1e-9  # than any rounding of how far the clock goes
+
+
+class Box(NamedTuple):
+    """Where scenarios are followed: between two prices of every asset (B x m each), up to loss levels (B)."""
+
+    low: FloatArray
+    high: FloatArray
+    level: FloatArray
+
+    def of(self, scenario: int | list[int]) -> "Box":
+        """Return the box of one scenario, or of some."""
+        return Box(*(values[scenario] for values in self))
+
+
+class Reach:
+    """Looks ahead for scenarios of one graph.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        With the margins of the liquidation rule.
+    impact : Impact
+        In the order of its assets.
+    """
+
+    def __init__(self, graph: ExposureGraph, impact: Impact) -> None:
+        self.graph, self.impact = graph, impact
+
+    def rest(self, base: FloatArray) -> Rest:
+        """Return what is known of the accounts at rest, given their weights in loss sharing."""
+        from contagion_graph.kernels import looks
+
+        graph = self.graph
+        rest = Rest(graph.cash, graph.rest[1] + graph.sensitivity, base, np.empty(base.size))
+        looks.first_keys(graph.cash, *graph.rest, graph.sensitivity, base, rest.key)
+        return rest
+
+    def moves(self, prices: FloatArray, rest: Rest) -> tuple[FloatArray, FloatArray]:
+        """Return how far prices will fall below, and rise above, the shocked prices of scenarios (B x m each)."""
+        from contagion_graph.kernels import batch
+
+        graph, marks = self.graph, np.zeros(rest.cash.size, dtype=np.uint64)
+        low, high, now = prices, prices, prices
+        with np.errstate(all="ignore"):
+            for _ in range(ROUNDS):
+                case = self._case(Box(now, now, np.zeros(len(prices))))
+                units = batch.units_sold(graph.cells, rest, case, graph.block_borders, marks)
+                after = prices * self._factors(units.T[: len(prices)])
+                lower, higher = np.fmin(after - low, 0.0), np.fmax(after - high, 0.0)
+                low, high = low + lower, high + higher
+                moving, now = ~(np.abs(after - now) <= SMALL * prices).all(axis=1), after
+                if moving.sum() <= FEW * len(prices):
+                    break
+            return prices - low - MISSED * lower, high - prices + MISSED * higher
+
+    def _factors(self, units: FloatArray) -> FloatArray:
+        graph = self.graph
+        size = np.where(graph.sellable, units, 0.0) * graph.price / graph.depth
+        return np.array([self.impact.price_factor(each) for each in size])
+
+    def near(self, box: Box, rest: Rest) -> list[Rows]:
+        """Return, of each scenario, the rows that can be in breach somewhere in its box."""
+        from contagion_graph.kernels import batch
+
+        marks = batch.near_rows(self.graph.cells, rest, self._case(box), self.graph.block_borders)
+        first, rows = batch.rows_by_scenario(marks)
+        return np.split(rows, first[1:-1])[: len(box.level)]
+
+    def _case(self, box: Box) -> Batch:
+        """Return boxes as columns, the last one repeated up to the width of a batch."""
+        low, high, level = (values[np.minimum(np.arange(WIDTH), len(values) - 1)] for values in box)
+        price = self.graph.price
+        clock = np.maximum(np.abs(low / price - 1.0), np.abs(high / price - 1.0)).max(axis=1)
+        growth = np.maximum((high / price).max(axis=1), 1.0)
+        columns = np.ascontiguousarray(low.T), np.ascontiguousarray(high.T)
+        return Batch(*columns, growth, level, float((clock + level).max()) * MORE)
