@@ -103,6 +103,16 @@ class Passing(NamedTuple):
     once: bool  # whether a node passes on only what it has lost when distress first reaches it
 
 
+class Cases(NamedTuple):
+    """What cases that are followed in step have come to, a case a column (n x lanes)."""
+
+    level: Array  # h
+    share: Array  # g
+    wave: Array  # the round in which a node's equity was gone, 0 = never
+    rise: Array  # by how much g rose in the last look
+    earlier: Array  # ... and in the look with which it is compared
+
+
 class Members(NamedTuple):
     """Whose accounts are whose, and what they are at rest: traders (t + 1; the rows of each), accounts (n each)."""
 

@@ -7,18 +7,13 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph.distress.model import DistressModel, given_losses
-from contagion_graph.distress.result import Ends
-from contagion_graph.errors import ConvergenceError, Faults, ParameterError
+from contagion_graph.distress.totals import follow_all, followed, positive_equity
+from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.obligations import ObligationNetwork
-from contagion_graph.solvers.solution import Solution, Status
-from contagion_graph.tables.schema import FloatArray, IntArray, Number
-from contagion_graph.tables.vectors import row_of, vector
+from contagion_graph.tables.schema import FloatArray, IntArray
+from contagion_graph.tables.vectors import row_of
 
 NUMBERS = 2_000_000  # that a block of cases may hold in one array
-COLUMNS = (
-    *("given_stress", "stress", "additional_stress", "given", "limited_loss"),
-    *("loss", "defaults", "additional_defaults", "rounds", "error_bound"),
-)
 
 
 def single_defaults(
@@ -71,9 +66,9 @@ def single_defaults(
     c        0.2143             0.7500                  1.0
     """
     chosen = chosen_nodes(network, "single_defaults", nodes)
-    equity = _equity(network)
+    equity = positive_equity(network)
     blocks = (_defaults(equity, some) for some in _in_blocks(chosen, network))
-    table = _follow_all(network, model, blocks, weights)
+    table = follow_all(network, model, blocks, weights)
     table.index = network.nodes[chosen].rename("node")
     table[equity[chosen] <= 0.0] = np.nan
     return table
@@ -166,7 +161,7 @@ def many_shocks(
         )
 
     blocks = (np.stack([given(case) for case in some]) for some in _in_blocks(list(named), network))
-    table = _follow_all(network, model, blocks, weights)
+    table = follow_all(network, model, blocks, weights)
     table.index = pd.Index(list(named), name="case")
     return table
 
@@ -193,60 +188,11 @@ def stress_blocks(
     >>> [block.round(3).to_numpy().tolist() for block in cg.distress.stress_blocks(network, cg.DebtRank())]
     [[[1.0, 0.333], [0.0, 1.0]]]
     """
-    chosen, equity = chosen_nodes(network, "stress_blocks", nodes), _equity(network)
+    chosen, equity = chosen_nodes(network, "stress_blocks", nodes), positive_equity(network)
     for some in _in_blocks(chosen, network):
-        ends = _followed(network, model, _defaults(equity, some))
+        ends = followed(network, model, _defaults(equity, some))
         ends.stress[equity[some] <= 0.0] = np.nan
         yield pd.DataFrame(ends.stress, network.nodes[some].rename("node"), network.nodes)
-
-
-def _follow_all(
-    network: ObligationNetwork, model: DistressModel, blocks: Iterable[FloatArray], weights: Any
-) -> pd.DataFrame:
-    """Follow blocks of cases, and keep the totals of each case."""
-    weight, equity = _weights(network, weights), _equity(network)
-    rest = _followed(network, model, np.zeros((1, equity.size)))
-    base = _totals(rest, np.zeros((1, equity.size)), weight, equity)
-    tables = []
-    for losses in blocks:
-        ends = _followed(network, model, losses)
-        totals = _totals(ends, losses, weight, equity)
-        for name in ("stress", "limited_loss", "loss", "defaults"):
-            totals[name] = totals[name] - base[name][0]
-        totals["additional_stress"] = totals["stress"] - totals["given_stress"]
-        totals["additional_defaults"] = np.count_nonzero((ends.wave > 1) & (rest.wave == 0), axis=1)
-        tables.append(pd.DataFrame(totals, columns=list(COLUMNS), dtype=np.float64))
-    return pd.concat(tables) if tables else pd.DataFrame(columns=list(COLUMNS), dtype=np.float64)
-
-
-def _totals(ends: Ends, losses: FloatArray, weight: FloatArray, equity: FloatArray) -> dict[str, Any]:
-    """Return the sums over all nodes, one number a case; a matrix product would round by the number of cases."""
-    given = np.divide(losses, equity, out=np.zeros_like(losses), where=equity > 0.0)
-    stress = np.nan_to_num(ends.stress)
-    return {
-        "given_stress": (np.minimum(given, 1.0) * weight).sum(axis=1),
-        "stress": (stress * weight).sum(axis=1),
-        "given": losses.sum(axis=1),
-        "limited_loss": (stress * equity).sum(axis=1),
-        "loss": ends.loss.sum(axis=1),
-        "defaults": np.count_nonzero(ends.wave, axis=1),
-        "rounds": ends.rounds,
-        "error_bound": ends.bound,
-    }
-
-
-def _followed(network: ObligationNetwork, model: DistressModel, losses: FloatArray) -> Ends:
-    """Follow a block of cases, all of which have to be as exact as the model asks."""
-    ends = model.follow(network, losses)
-    if not ends.converged.all():
-        case = int(np.argmin(ends.converged))
-        hit = network.nodes[int(np.argmax(losses[case]))]
-        raise ConvergenceError(
-            f"{type(model).__name__}: the case whose largest loss is that of {hit!r} is not shown to be within tol of "
-            "the exact answer (see distress.spectral_radius); raise tol",
-            Solution(Status.STEP_LIMIT, int(ends.rounds[case]), float(ends.bound[case])),
-        )
-    return ends
 
 
 def chosen_nodes(network: Any, name: str, nodes: Iterable[object] | None) -> IntArray:
@@ -282,21 +228,3 @@ def _defaults(equity: FloatArray, nodes: IntArray) -> FloatArray:
     losses = np.zeros((nodes.size, equity.size))
     losses[np.arange(nodes.size), nodes] = equity[nodes]
     return losses
-
-
-def _equity(network: ObligationNetwork) -> FloatArray:
-    return np.maximum(network.book_equity, 0.0)
-
-
-def _weights(network: ObligationNetwork, weights: Any) -> FloatArray:
-    """Return the weight of every node in the stress of the system; they sum to 1."""
-    if weights is None:
-        weight: FloatArray = _equity(network)
-    else:
-        faults = Faults()
-        weight = vector("weights", weights, network.nodes, Number("weight", low=0.0), faults)
-        faults.raise_if_any()
-    if not weight.any():
-        raise ParameterError("weights: all are 0; give some node a weight above 0, or positive equity")
-    weight /= weight.sum()
-    return weight

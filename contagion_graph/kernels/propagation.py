@@ -2,8 +2,8 @@
 
 At the stress h_j, what it has lost over its equity, node j passes on the share g(h_j) of what it owes, and its
 creditor i so suffers h_i <- h_i + sum_j Lambda_ij (g_now - g_before)_j. A node that has passed on everything drops out,
-as a row and as a column: its own stress is worked out once, at the end. Every case is followed alone, so that its bits
-depend on no other case.
+as a row and as a column: its own stress is worked out once, at the end. Several cases go in step, one a lane: a cell is
+read once for all of them. What a lane does not need adds 0 to it, so that its bits depend on no other case.
 
 **When to stop.** Let d be the rises of g in a round and d' those of an earlier one, m rounds ago. If d <= theta d' in
 every node, and g is linear, then every later rise is at most theta times the one m rounds before it, and all the stress
@@ -19,8 +19,11 @@ import numpy as np
 from numba import njit, prange
 
 from contagion_graph.kernels.compiling import one_or_many
-from contagion_graph.state import GONE, Array, Links, Passing
+from contagion_graph.kernels.lanes import choose, every, exp, fill, lanes_of, load, store
+from contagion_graph.state import GONE, Array, Cases, Links, Passing
 
+LANES = 8  # cases that are followed in step
+GOING, RATIO, CLIMBED = range(3)  # what is known of each: whether it goes on, and what bounds all that is to come
 WORTH_DROPPING = 0.6  # others drop out of the arrays when so few of the rows are still in play
 
 
@@ -39,89 +42,143 @@ def spread(links: Links, passing: Passing, given: Array, tol: float, max_rounds:
         0 = never, shape (b, n); and shape (b, 2): the rounds, and the bound on what is still to come, infinite where
         nothing is known.
     """
-    level, share, wave = given.copy(), np.zeros_like(given), np.zeros(given.shape, dtype=np.int32)
+    level, share, wave = np.empty_like(given), np.empty_like(given), np.empty(given.shape, dtype=np.int32)
     ends = np.empty((given.shape[0], 2))
-    many = given.size if given.shape[0] > 1 else 0
-    _spread(many)(links, passing, given, (tol, max_rounds), level, share, wave, ends)
-    return level, share, wave, ends
+    alone = given.shape[0] == 1
+    lanes = lanes_of(1 if alone else LANES)
+    found = level, share, wave, ends
+    _spread(0 if alone else given.size)(links, passing, given, (tol, max_rounds), lanes, found)
+    return found
 
 
 @one_or_many
 def _spread(
-    links: Links, passing: Passing, given: Array, limits: tuple[float, int], level: Array, share: Array, wave: Array,
-    ends: Array,
-) -> None:  # fmt: skip
-    for case in prange(given.shape[0]):
-        _follow(links, passing, limits, level[case], share[case], wave[case], ends[case])
-        _pull_all(links, given[case], share[case], level[case])
-
-
-@njit(cache=True)
-def _passed_on(passing: Passing, node: Any, level: float) -> float:
-    """Return g(h)."""
-    if passing.threshold.size:
-        return 1.0 if level >= passing.threshold[node] * GONE else 0.0
-    if level >= 1.0:
-        return 1.0
-    return float(level * np.exp(passing.alpha * (level - 1.0))) if passing.alpha else level
-
-
-@njit(cache=True)
-def _follow(
-    links: Links, passing: Passing, limits: tuple[float, int], level: Array, share: Array, wave: Array, end: Array
+    links: Links, passing: Passing, given: Array, limits: tuple[float, int], lanes: Any, found: tuple[Array, ...]
 ) -> None:
-    n = level.size
-    rise, earlier, done = np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)
-    rows, count, packed = np.arange(n), n, False
+    level, share, wave, ends = found
+    width = len(lanes)
+    for block in prange((given.shape[0] + width - 1) // width):
+        own = slice(block * width, min((block + 1) * width, given.shape[0]))
+        cases = _side_by_side(given[own], lanes)
+        _follow(links, passing, limits, lanes, cases, ends[own])
+        _pull_all(links, given[own], lanes, cases)
+        _apart(cases, level[own], share[own], wave[own])
+
+
+@njit(cache=True)
+def _side_by_side(given: Array, lanes: Any) -> Cases:
+    """Return the start of some cases."""
+    b, n = given.shape
+    shape = n, len(lanes)
+    cases = Cases(np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape))
+    for node in range(n):
+        for case in range(b):
+            cases.level[node, case] = given[case, node]
+    return cases
+
+
+@njit(cache=True)
+def _apart(cases: Cases, level: Array, share: Array, wave: Array) -> None:
+    """Write the ends of some cases."""
+    for case in range(level.shape[0]):
+        for node in range(level.shape[1]):
+            level[case, node], share[case, node] = cases.level[node, case], cases.share[node, case]
+            wave[case, node] = np.int32(cases.wave[node, case])
+
+
+@njit(cache=True)
+def _follow(links: Links, passing: Passing, limits: tuple[float, int], lanes: Any, cases: Cases, ends: Array) -> None:
+    n = cases.level.shape[0]
+    done, rows, count, packed = np.zeros(n, np.bool_), np.arange(n), n, False
     kept = Links(np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0))
-    rounds, compared, climbed = 0, 0, 0.0
+    rounds, compared, known = 0, 0, np.zeros((3, len(lanes)))
+    for case in range(ends.shape[0]):
+        known[GOING, case] = 1.0
     while True:
-        ratio = _look(passing, level, share, wave, (rise, earlier, done), rows[:count], rounds + 1)
-        end[0], end[1] = rounds, _bound(ratio, climbed, passing.alpha * (rounds - compared + 1))
-        if end[1] <= limits[0] or rounds == limits[1]:
+        store(known, RATIO, _look(passing, lanes, cases, load(known, GOING, lanes), done, rows[:count], rounds + 1))
+        if not _some_go_on(known, passing.alpha * (rounds - compared + 1), rounds, limits, ends):
             return
         if 2 * rounds >= 3 * compared:
-            earlier[:], compared, climbed = rise, rounds, 0.0
+            for node in range(n):
+                store(cases.earlier, node, load(cases.rise, node, lanes))
+            store(known, CLIMBED, fill(0.0, lanes))
+            compared = rounds
         rounds += 1
         if packed:  # `links` cannot be written to and so is of another kind than `kept`
-            climbed += _pull(kept, rise, level, done, rows[:count])
+            climb = _pull(kept, passing.once, lanes, cases, done, rows[:count])
         else:
-            climbed += _pull(links, rise, level, done, rows[:count])
+            climb = _pull(links, passing.once, lanes, cases, done, rows[:count])
+        store(known, CLIMBED, load(known, CLIMBED, lanes) + climb)
         alive = count - int(np.count_nonzero(done[rows[:count]]))
         if alive < WORTH_DROPPING * count:
             if packed:
-                _drop(kept, kept, rise, done, rows[:count])
+                _drop(kept, kept, cases.rise, done, rows[:count])
             else:
                 cells = _cells_in_play(links, done)
                 kept = Links(np.empty(alive + 1, np.int64), np.empty(cells, np.uint32), np.empty(cells))
-                _drop(links, kept, rise, done, rows)
+                _drop(links, kept, cases.rise, done, rows)
                 packed = True
             count = alive
 
 
 @njit(cache=True)
-def _look(
-    passing: Passing, level: Array, share: Array, wave: Array, work: tuple[Array, Array, Array], rows: Array,
-    number: int,
-) -> float:  # fmt: skip
-    """Set how much more each node passes on; return the largest ratio to an earlier round, -1 where nobody does."""
-    rise, earlier, done = work
-    ratio = -1.0
+def _some_go_on(known: Array, steepness: float, rounds: int, limits: tuple[float, int], ends: Array) -> bool:
+    """Note what is known of the cases that went on so far, and end those that may."""
+    some = False
+    for case in range(ends.shape[0]):
+        if known[GOING, case] > 0.0:
+            bound = _bound(known[RATIO, case], known[CLIMBED, case], steepness)
+            ends[case, 0], ends[case, 1] = rounds, bound
+            if bound <= limits[0] or rounds == limits[1]:
+                known[GOING, case] = 0.0
+            else:
+                some = True
+    return some
+
+
+@njit(cache=True, inline="always")
+def _passed_on(passing: Passing, node: Any, level: Any, lanes: Any) -> Any:
+    """Return g(h)."""
+    one = fill(1.0, lanes)
+    if passing.threshold.size:
+        return choose(level >= fill(passing.threshold[node] * GONE, lanes), one, fill(0.0, lanes))
+    capped = choose(level >= one, one, level)
+    return capped * exp(fill(passing.alpha, lanes) * (capped - one)) if passing.alpha else capped
+
+
+@njit(cache=True)
+def _look(passing: Passing, lanes: Any, cases: Cases, going: Any, done: Array, rows: Array, number: int) -> Any:
+    """Set how much more each node passes on; return the largest ratios to an earlier round, -1 where nobody does."""
+    nothing, now = fill(0.0, lanes), fill(float(number), lanes)
+    goes, rests = going > nothing, nothing >= going
+    ratio = fill(-1.0, lanes)
     for k in range(np.uintp(rows.size)):
         node = np.uintp(rows[k])
-        grown = 0.0
-        if not done[node]:
-            passes = _passed_on(passing, node, level[node])
-            if wave[node] == 0 and level[node] >= (passing.threshold[node] if passing.threshold.size else 1.0) * GONE:
-                wave[node] = number
-            if passes > share[node] and not (passing.once and share[node] > 0.0):
-                grown = passes - share[node]
-                if grown > ratio * earlier[node]:  # a product is cheaper than a quotient, and seldom is one larger
-                    ratio = grown / earlier[node] if earlier[node] > 0.0 else np.inf
-                share[node] = passes
-            done[node] = wave[node] > 0 if passing.once else share[node] == 1.0
-        rise[node] = grown
+        if done[node]:
+            store(cases.rise, node, nothing)
+            continue
+        level, share = load(cases.level, node, lanes), load(cases.share, node, lanes)
+        wave, earlier = load(cases.wave, node, lanes), load(cases.earlier, node, lanes)
+        gone = fill((passing.threshold[node] if passing.threshold.size else 1.0) * GONE, lanes)
+        wave = choose((wave == nothing) & (level >= gone) & goes, now, wave)
+        passes = _passed_on(passing, node, level, lanes)
+        grows = (passes > share) & goes
+        if passing.once:
+            grows = grows & (share == nothing)
+        grown = choose(grows, passes - share, nothing)
+        ratio = choose(grows & (grown > ratio * earlier), grown / earlier, ratio)
+        share = choose(grows, passes, share)
+        store(cases.share, node, share)
+        store(cases.wave, node, wave)
+        store(cases.rise, node, grown)
+        done[node] = every(rests | _passed_all(passing.once, share, wave, lanes))
     return ratio
+
+
+@njit(cache=True, inline="always")
+def _passed_all(once: bool, share: Any, wave: Any, lanes: Any) -> Any:
+    """Say in which lanes a node has passed on all that it ever will."""
+    return wave > fill(0.0, lanes) if once else share >= fill(1.0, lanes)
 
 
 @njit(cache=True)
@@ -136,18 +193,28 @@ def _bound(ratio: float, climbed: float, steepness: float) -> float:
 
 
 @njit(cache=True)
-def _pull(links: Links, rise: Array, level: Array, done: Array, rows: Array) -> float:
-    """Add what each row's debtors pass on to its stress; return the largest climb."""
-    climb = 0.0
+def _pull(links: Links, once: bool, lanes: Any, cases: Cases, done: Array, rows: Array) -> Any:
+    """Add what each row's debtors pass on to its stress; return the largest climb of those that still pass on."""
+    nothing = fill(0.0, lanes)
+    climb = nothing
     for k in range(np.uintp(rows.size)):  # unsigned numbers need no test for negative ones
         node = np.uintp(rows[k])
         if not done[node]:
-            total = 0.0
-            for cell in range(np.uintp(links.indptr[k]), np.uintp(links.indptr[k + np.uintp(1)])):
-                total += links.share[cell] * rise[links.indices[cell]]
-            level[node] += total
-            climb = max(climb, total)
+            total = _received(links, k, cases.rise, lanes)
+            store(cases.level, node, load(cases.level, node, lanes) + total)
+            share, wave = load(cases.share, node, lanes), load(cases.wave, node, lanes)
+            total = choose(_passed_all(once, share, wave, lanes), nothing, total)
+            climb = choose(total > climb, total, climb)
     return climb
+
+
+@njit(cache=True, inline="always")
+def _received(links: Links, row: Any, passed: Array, lanes: Any) -> Any:
+    """Return the sum over a row's cells of their shares of what is passed on."""
+    total = fill(0.0, lanes)
+    for cell in range(np.uintp(links.indptr[row]), np.uintp(links.indptr[row + np.uintp(1)])):
+        total = total + fill(links.share[cell], lanes) * load(passed, links.indices[cell], lanes)
+    return total
 
 
 @njit(cache=True)
@@ -179,10 +246,9 @@ def _drop(links: Links, kept: Links, rise: Array, done: Array, rows: Array) -> N
 
 
 @njit(cache=True)
-def _pull_all(links: Links, given: Array, share: Array, level: Array) -> None:
+def _pull_all(links: Links, given: Array, lanes: Any, cases: Cases) -> None:
     """Set h = given + Lambda g."""
-    for node in range(np.uintp(level.size)):
-        total = 0.0
-        for cell in range(np.uintp(links.indptr[node]), np.uintp(links.indptr[node + np.uintp(1)])):
-            total += links.share[cell] * share[links.indices[cell]]
-        level[node] = given[node] + total
+    for node in range(np.uintp(cases.level.shape[0])):
+        store(cases.level, node, _received(links, node, cases.share, lanes))
+        for case in range(given.shape[0]):
+            cases.level[node, case] += given[case, node]
