@@ -75,16 +75,32 @@ class Watch(NamedTuple):
 
     start: Array  # first cell of each row
     length: Array  # cells of each row
+    room: Array  # places of each row
+    used: Array  # places of the arena that belong to rows (1)
     column: Array
     quantity: Array
     margin_units: Array
-    low: Array  # look at the row where the price of the cell is here or below
+    low: Array  # look at the row where the price of the cell is here or below (single precision, as all bounds)
     high: Array  # ... or here or above
     cash: Array
     status: Array  # 0 sound, 1 in breach, 2 in breach and worth nothing
     price: Array
-    low_top: Array  # the highest low of each asset (rows) in each block of accounts (columns)
+    low_top: Array  # the highest low of each asset in each block of accounts (tiles x m x blocks of a tile)
     high_top: Array  # the lowest high
+    low_peak: Array  # the highest low of each asset in each tile (m x tiles)
+    high_peak: Array  # the lowest high
+
+
+class PoolSums(NamedTuple):
+    """What the accounts of each pool hold together, and those among them that are worth nothing."""
+
+    pool: Array  # of each account
+    held: Array  # units of each asset (v x m)
+    cash: Array
+    held_under: Array
+    cash_under: Array
+    breached: Array  # accounts in breach
+    under: Array  # ... and worth nothing
 
 
 class Links(NamedTuple):

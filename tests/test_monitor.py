@@ -11,6 +11,7 @@ import pytest
 import contagion_graph as cg
 from contagion_graph.collateral.ledger import Ledger
 from contagion_graph.kernels import watch as kernels
+from contagion_graph.kernels.book import traded
 from tests.reference.venue import Account, Venue
 from tests.shared_data import case
 
@@ -217,8 +218,8 @@ def test_events_take_no_memory():
     tracemalloc.start()
     for k in range(9_000):
         row, column = int(rng.integers(ledger.n)), int(rng.integers(ledger.m))
-        ledger.put(row, column, (1.0, 0.1) if ledger.cell(row, column)[0] == 0.0 else (0.0, 0.0))
-        ledger.look(row)
+        held = ledger.cell(row, column)[0]
+        ledger.change(row, 0.0, column=column, units=-held if held else 1.0, rates=(0.1, 0.1))
         if k % 3_000 == 2_999:
             sizes.append((ledger.watch.column.size, tracemalloc.get_traced_memory()[0]))
     tracemalloc.stop()
@@ -248,6 +249,8 @@ BAD = [
     (lambda m: m.price("ETH", -1.0), "the price of 'ETH' is -1.0"),
     (lambda m: m.price("ETH", float("nan")), "the price of 'ETH' is nan"),
     (lambda m: m.price("ETH", float("inf")), "the price of 'ETH' is inf"),
+    (lambda m: m.price("ETH", 1e300), r"the price of 'ETH' is beyond 1e\+100 in size; values could overflow"),
+    (lambda m: m.prices({"BTC": 2.0, "ETH": 10**400}), "the price of 'ETH' is beyond"),
     (lambda m: m.price("ETH", "12"), "the price of 'ETH' is '12'"),
     (lambda m: m.price("ETH", True), "the price of 'ETH' is True"),
     (lambda m: m.prices({}), "do not name each asset once"),
@@ -256,6 +259,8 @@ BAD = [
     (lambda m: m.price("ETH", 1.0, sequence=3), "event 3 is out of order: the last one was 7"),
     (lambda m: m.price("ETH", 1.0, sequence=7.5), "sequence is 7.5; number events by whole numbers"),
     (lambda m: m.trade("Ann", "ETH", 0.0, 1.0), "a quantity other than 0"),
+    (lambda m: m.trade("Ann", "ETH", -1e200, 1.0), "quantity is beyond"),
+    (lambda m: m.trade("Ann", "ETH", 1.0, 1e200, against=("Bob", "two", "")), "price is beyond"),
     (lambda m: m.trade("Ann", "ETH", 1.0, -1.0), "price is -1.0; it must be a finite number from 0 up"),
     (lambda m: m.trade("Ann", "ETH", 1.0, 1.0, against="Ann"), "and two accounts"),
     (lambda m: m.trade("Ann", "ETH", 1.0, 1.0, margin=1.5), "margin is 1.5; it must be a share from 0 to 1"),
@@ -264,11 +269,13 @@ BAD = [
     (lambda m: m.trade("Bob", "ETH", 1.0, 1.0), "account 'Bob' has 2 accounts; name one by"),
     (lambda m: m.trade("Ann", "ETH", 1.0, 1.0, against=("Bob", "three", "")), "account 'Bob / three / ' is unknown"),
     (lambda m: m.deposit("Ann", 0.0), "amount is 0.0; it must be a finite number above 0"),
+    (lambda m: m.deposit("Ann", 1e308), "amount is beyond"),
     (lambda m: m.deposit("Ann", 1.0, asset="XRP"), "asset 'XRP' is unknown"),
     (lambda m: m.withdraw("Ann", 40.0), "40 cannot be withdrawn; the account would be 10 below its maintenance"),
     (lambda m: m.withdraw("Ann", 2.5, asset="ETH"), "2.5 of 'ETH' cannot be withdrawn; the account holds 2"),
     (lambda m: m.withdraw("Ann", 1.0, asset="ETH"), "would be 60 below its maintenance"),
     (lambda m: m.fund("one", -6.0), "the fund after it is -1.0"),
+    (lambda m: m.fund("one", 1e150), "amount is beyond"),
     (lambda m: m.fund("three", 1.0), "pool 'three' is unknown"),
     (lambda m: m.open_account("Cleo"), "'Cleo' is to be opened; name it by"),
     (lambda m: m.open_account(("Cleo", "oen", "")), r"pool 'oen' is unknown \(did you mean 'one'\?\)"),
@@ -303,6 +310,15 @@ def test_no_monitor_without_a_graph():
         cg.SolvencyMonitor({})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["quantity", "price", "cash", "insurance_fund"])
+def test_no_monitor_of_numbers_that_overflow(name: str):
+    given = {"quantity": [[1.0]], "price": [1.0], "cash": [0.0], "insurance_fund": 0.0}
+    given[name] = np.multiply(given[name], 0.0) + 1e200
+    graph = cg.ExposureGraph.from_arrays(given.pop("quantity"), **given)
+    with pytest.raises(cg.ParameterError, match=rf"graph.{name} goes up to 1e\+200, beyond 1e\+100 in size"):
+        cg.SolvencyMonitor(graph)
+
+
 def test_events_in_order(monitor: cg.SolvencyMonitor):
     verdict = monitor.price("ETH", 83.0, sequence=4)
     assert (verdict.sequence, verdict.breached) == (4, [("Ann", "one", "")])
@@ -315,6 +331,20 @@ def test_events_in_order(monitor: cg.SolvencyMonitor):
     assert monitor.pools.loc["one"].tolist()[:3] == [2, 2, 5.0]
     assert monitor.account("Ann").tolist() == pytest.approx([-10.0, 14.0, -24.0])
     assert "3 accounts, 2 in breach" in repr(monitor)
+
+
+@pytest.mark.parametrize(
+    ("cell", "units", "after"),
+    [
+        ((10.0, 1.0), -4.0, (6.0, 0.6)),
+        ((10.0, 1.0), 5.0, (15.0, 2.0)),
+        ((10.0, 1.0), -14.0, (-4.0, 2.0)),
+        ((-10.0, 1.0), 10.0, (0.0, 0.0)),
+        ((0.0, 0.0), -2.0, (-2.0, 1.0)),
+    ],
+)
+def test_a_trade_closes_margin_and_opens_it(cell: Any, units: float, after: Any):
+    assert traded(*cell, units, (0.2, 0.5)) == pytest.approx(after)
 
 
 def test_a_closed_position_leaves_no_cell(monitor: cg.SolvencyMonitor):
@@ -422,12 +452,12 @@ def test_a_venue_of_many_blocks(threads: int):
         equity, maintenance = ledger.values()
         np.testing.assert_array_equal(ledger.in_breach(), equity < maintenance)
         under = (equity < maintenance) & (equity <= 0.0)
-        assert ledger.under[0] == under.sum()
-        assert ledger.breached[0] == (equity < maintenance).sum()
+        assert ledger.sums.under[0] == under.sum()
+        assert ledger.sums.breached[0] == (equity < maintenance).sum()
         assert ledger.pools()[1][0] == pytest.approx(np.maximum(equity, 0.0).sum(), rel=1e-12)
         assert crossed.breached.tolist() == sorted(crossed.breached.tolist())
     numba.set_num_threads(before)
-    assert ledger.breached[0] > 300
+    assert ledger.sums.breached[0] > 300
     assert ledger.watch.low.max() < np.inf
 
 
@@ -441,7 +471,41 @@ def test_one_price_and_many_take_the_same_decisions():
         one.move(np.array([column]), price)
         many.move(np.array([column, 0 if column else 1]), np.append(price, many.watch.price[0 if column else 1]))
         np.testing.assert_array_equal(one.watch.status, many.watch.status)
-        np.testing.assert_array_equal(one.breached, many.breached)
+        np.testing.assert_array_equal(one.sums.breached, many.sums.breached)
         np.testing.assert_array_equal(one.in_breach(), one.values()[0] < one.values()[1])
-    assert one.breached.sum() > 5
-    assert kernels.WATCH_BLOCK * one.watch.low_top.shape[1] >= one.n
+    assert one.sums.breached.sum() > 5
+    assert kernels.WATCH_BLOCK * one.watch.low_top.shape[0] * one.watch.low_top.shape[2] >= one.n
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_prices_of_any_size(seed: int):
+    """Prices also beyond what single precision can hold, on both sides: every status is that of a full pass."""
+    rng = np.random.default_rng(seed)
+    scale = 10.0 ** rng.uniform(-90.0, 90.0, 12)
+    held = rng.normal(size=(200, 12)) * (rng.random((200, 12)) < 0.4)
+    worth = np.abs(held).sum(axis=1)
+    graph = cg.ExposureGraph.from_arrays(
+        held / scale, price=scale, margin_long=0.1, margin_short=0.2,
+        cash=worth * rng.uniform(0.0, 0.5, 200) - held.sum(axis=1),
+    )  # fmt: skip
+    ledger, statuses = Ledger(graph), set()
+    for k in range(300):
+        moved = np.flatnonzero(rng.random(12) < 0.5) if k % 2 else rng.integers(0, 12, 1)
+        if moved.size:
+            ledger.move(moved, scale[moved] * np.exp(0.2 * rng.standard_normal(moved.size)))
+        equity, maintenance = ledger.values()
+        np.testing.assert_array_equal(ledger.in_breach(), equity < maintenance)
+        np.testing.assert_array_equal(ledger.watch.status == kernels.UNDER, (equity < maintenance) & (equity <= 0.0))
+        statuses.add(ledger.watch.status.tobytes())
+    assert len(statuses) > 50
+    assert (ledger.watch.price < 1e-45).any() or (ledger.watch.price > 1e38).any()
+
+
+def test_the_largest_numbers_stay_finite():
+    graph = cg.ExposureGraph.from_arrays([[1e100, -1e100]], price=1e100, margin_long=1.0, cash=1e100, traders=["A"])
+    monitor = cg.SolvencyMonitor(graph)
+    for quantity in (1e100, -1e100, 1e100):
+        verdict = monitor.trade("A", "0", quantity, 1e100, fee=1e100)
+        assert np.isfinite(verdict.assets).all()
+    assert np.isfinite(monitor.accounts.to_numpy(float)).all()
+    assert monitor.price("1", 1e-100).breached == []

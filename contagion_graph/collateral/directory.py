@@ -32,7 +32,7 @@ class Directory:
     """
 
     def __init__(self, accounts: pd.MultiIndex) -> None:
-        self._accounts, self._added = accounts, list[Triple]()
+        self._accounts, self._first, self._added = accounts, len(accounts), list[Triple]()
         self.pools: list[str] = accounts.levels[1].tolist()
         self._rows: dict[str, int | list[int]] = {}
         self._levels = [(level.tolist(), codes) for level, codes in zip(accounts.levels, accounts.codes, strict=True)]
@@ -41,7 +41,7 @@ class Directory:
             self._note(trader, row)
 
     def __len__(self) -> int:
-        return len(self._accounts) + len(self._added)
+        return self._first + len(self._added)
 
     def _note(self, trader: str, row: int) -> None:
         known = self._rows.setdefault(trader, row)
@@ -50,10 +50,11 @@ class Directory:
 
     def row_of(self, account: Any) -> int:
         """Return the row of a trader with just one account, or of a triple; refuse what is unknown or ambiguous."""
-        rows = self._rows.get(str(account[0] if isinstance(account, tuple) and account else account), [])
+        triple = tuple(map(str, account)) if isinstance(account, tuple) else None
+        rows = self._rows.get(triple[0] if triple else str(account), [])
         found = [rows] if isinstance(rows, int) else rows
-        if isinstance(account, tuple):
-            found = [row for row in found if self.label(row) == tuple(map(str, account))]
+        if triple is not None:
+            found = [row for row in found if self.label(row) == triple]
         if len(found) == 1:
             return found[0]
         name = label_text(account)
@@ -85,9 +86,8 @@ class Directory:
 
     def label(self, row: int) -> Triple:
         """Return the label of a row."""
-        old = len(self._accounts)
-        if row >= old:
-            return self._added[row - old]
+        if row >= self._first:
+            return self._added[row - self._first]
         trader, pool, subaccount = (labels[codes[row]] for labels, codes in self._levels)
         return trader, pool, subaccount
 

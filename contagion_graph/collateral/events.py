@@ -5,11 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from contagion_graph.errors import EventError
+from contagion_graph.errors import EventError, ParameterError
+from contagion_graph.graph import ExposureGraph
+
+LARGEST = 1e100  # of what is given: values are sums of products of two such numbers, which stay far from overflowing
+NUMBERS = (int, float, np.integer, np.floating)
 
 
 def number(what: str, value: Any, *, least: float = -math.inf, above: bool = False) -> float:
-    """Return a finite number from `least` up, or above it; refuse anything else.
+    """Return a finite number from `least` up, or above it, of at most `LARGEST` in size; refuse anything else.
 
     Examples
     --------
@@ -17,9 +21,11 @@ def number(what: str, value: Any, *, least: float = -math.inf, above: bool = Fal
     Traceback (most recent call last):
     contagion_graph.errors.EventError: the price of 'ETH' is 0; it must be a finite number above 0
     """
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if is_number and math.isfinite(value) and (value > least if above else value >= least):
+    is_number = isinstance(value, NUMBERS) and not isinstance(value, bool)
+    if is_number and -LARGEST <= value <= LARGEST and (value > least if above else value >= least):
         return float(value)
+    if is_number and LARGEST < abs(value) < math.inf:
+        raise EventError(f"{what} is beyond {LARGEST:g} in size; values could overflow")
     span = "" if least == -math.inf else f" {'above' if above else 'from'} {least:g}{'' if above else ' up'}"
     raise EventError(f"{what} is {value!r}; it must be a finite number{span}")
 
@@ -52,24 +58,14 @@ def following(last: int, sequence: Any) -> int:
     return int(sequence)
 
 
-def traded(cell: tuple[float, float], quantity: float, rates: tuple[float, float]) -> tuple[float, float]:
-    """Return the quantity and the margin units of a cell after a trade.
-
-    What closes takes its part of the margin units away; what opens brings |quantity| times the rate of its side,
-    rates = (long, short).
-
-    Examples
-    --------
-    >>> traded((10.0, 1.0), -4.0, (0.2, 0.3))
-    (6.0, 0.6)
-    >>> traded((10.0, 1.0), 5.0, (0.2, 0.3))
-    (15.0, 2.0)
-    >>> traded((10.0, 1.0), -14.0, (0.2, 0.5))
-    (-4.0, 2.0)
-    """
-    held, margin_units = cell
-    after = held + quantity
-    if held * quantity < 0.0 and abs(quantity) <= abs(held):
-        return after, margin_units * (after / held)
-    opened, kept = (quantity, margin_units) if held * quantity >= 0.0 else (after, 0.0)
-    return after, kept + abs(opened) * rates[opened < 0.0]
+def check_scale(graph: ExposureGraph) -> None:
+    """Refuse a graph whose numbers are larger than those of an event may be."""
+    arrays = {"quantity": graph.quantity.data, "margin_units": graph.margin_units.data}
+    arrays |= {name: getattr(graph, name) for name in ("cash", "price", "insurance_fund")}
+    for name, values in arrays.items():
+        largest = max(values.max(initial=0.0), -values.min(initial=0.0))
+        if not largest <= LARGEST:
+            raise ParameterError(
+                f"SolvencyMonitor: graph.{name} goes up to {largest:g}, beyond {LARGEST:g} in size; values could "
+                "overflow; measure in larger units"
+            )

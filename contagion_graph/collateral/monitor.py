@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph.collateral.directory import Directory
-from contagion_graph.collateral.events import following, number, share, traded
-from contagion_graph.collateral.ledger import NOBODY, Crossed, Ledger
+from contagion_graph.collateral.events import check_scale, following, number, share
+from contagion_graph.collateral.ledger import Crossed, Ledger, together
 from contagion_graph.collateral.listing import Listing
 from contagion_graph.collateral.verdict import Verdict, verdict_of
 from contagion_graph.collateral.views import MonitorViews
@@ -28,7 +28,7 @@ class SolvencyMonitor(MonitorViews):
     Parameters
     ----------
     graph : ExposureGraph
-        The state before the first event; it stays as it is.
+        The state before the first event; it stays as it is. Numbers, here and in events, are at most 1e100 in size.
 
     Examples
     --------
@@ -47,6 +47,7 @@ class SolvencyMonitor(MonitorViews):
 
     def __init__(self, graph: ExposureGraph) -> None:
         check_graph(graph)
+        check_scale(graph)
         self._graph, self._ledger = graph, Ledger(graph)
         self._directory, self._assets = Directory(graph.accounts), Listing(graph)
         self._sequence, self._traded = 0, False
@@ -126,10 +127,11 @@ class SolvencyMonitor(MonitorViews):
             raise EventError("a trade needs a quantity other than 0, and two accounts")
         rates = self._assets.rates(column) if margin is None else (share("margin", margin),) * 2
         cost = units * paid
-        changes = [(row, units, -cost - number("fee", fee, least=0))]
-        changes += [] if other is None else [(other, -units, cost)]
+        paid_out = cost + number("fee", fee, least=0)
         self._traded = True
-        crossed = [self._change(one, column, bought, cash, rates) for one, bought, cash in changes]
+        crossed = [self._ledger.change(row, -paid_out, column=column, units=units, rates=rates)]
+        if other is not None:
+            crossed.append(self._ledger.change(other, cost, column=column, units=-units, rates=rates))
         return self._done(this, *crossed)
 
     def deposit(
@@ -215,20 +217,11 @@ class SolvencyMonitor(MonitorViews):
 
     def _done(self, sequence: int, *crossed: Crossed) -> Verdict:
         self._sequence = sequence
-        both = [one for one in crossed if one is not NOBODY]
-        parts = (np.concatenate([getattr(one, name) for one in (NOBODY, *both)]) for name in ("breached", "recovered"))
-        return verdict_of(sequence, self._ledger, self._directory, Crossed(*parts) if both else NOBODY)
-
-    def _change(self, row: int, column: int, units: float, cash: float, rates: tuple[float, float]) -> Crossed:
-        cell = traded(self._ledger.cell(row, column), units, rates)
-        self._ledger.shift(row, cash)
-        self._ledger.put(row, column, cell)
-        return self._ledger.look(row)
+        return verdict_of(sequence, self._ledger, self._directory, together(crossed))
 
     def _transfer(self, row: int, amount: float, asset: object) -> Crossed:
-        if asset is not None:
-            column = self._assets.column_of(asset)
-            self._traded = True
-            return self._change(row, column, amount, 0.0, self._assets.rates(column))
-        self._ledger.shift(row, amount)
-        return self._ledger.look(row)
+        if asset is None:
+            return self._ledger.change(row, amount)
+        column = self._assets.column_of(asset)
+        self._traded = True
+        return self._ledger.change(row, 0.0, column=column, units=amount, rates=self._assets.rates(column))

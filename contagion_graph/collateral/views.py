@@ -54,7 +54,7 @@ class MonitorViews:
         equity, liabilities = self._ledger.pools()
         columns = {
             "accounts": self._ledger.size,
-            "breached": self._ledger.breached,
+            "breached": self._ledger.sums.breached,
             "insurance_fund": self._ledger.fund,
             "equity": equity,
             "liabilities": liabilities,
@@ -103,5 +103,5 @@ class MonitorViews:
 
     def __repr__(self) -> str:
         verdict = verdict_of(self._sequence, self._ledger, self._directory, NOBODY)
-        breached = int(self._ledger.breached.sum())
+        breached = int(self._ledger.sums.breached.sum())
         return f"<SolvencyMonitor: {self._ledger.n:,} accounts, {breached:,} in breach; {verdict!r:.200}>"

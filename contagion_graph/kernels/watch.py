@@ -8,15 +8,20 @@ assets that moved against it, d = q - mu. So nothing happened to it before one o
 
 where d_j > 0, or d_j < 0. In breach, M - E bounds the way to recovery and E, with q for d, the way under water;
 under water, -E the way back. Each cell keeps its `low` and `high`; each asset, for each block of accounts, the highest
-low and the lowest high. A price passes over every block between whose two it stays, and looks only at rows whose
-own bound it reached. Every s is lessened by a guard, far above the rounding of a row's sums, and no interval reaches
-beyond `FAR` times the price, so that the status is always the one that a full pass over the rows would find.
+low and the lowest high, and those again for each tile of blocks. A price passes over every tile and every block between
+whose two it stays, and looks only at rows whose own bound it reached.
+
+Every s is lessened by a guard, far above the rounding of a row's sums, and no interval reaches beyond `FAR` times the
+price, so that the status is always the one that a full pass over the rows would find. Bounds are kept in single
+precision, half of the memory for a pass to read; they are rounded towards the price, which makes a look come early.
 """
+
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
 
-from contagion_graph.kernels.compiling import one_or_many
+from contagion_graph.kernels.compiling import LINE, fetch, one_or_many
 from contagion_graph.state import Array, Watch
 
 WATCH_BLOCK = 64
@@ -24,6 +29,15 @@ SOUND, BREACH, UNDER = 0, 1, 2
 GUARD = 1e-12
 FAR = 16.0
 CHUNKS = 16  # pieces in which blocks are looked at, on any number of threads
+TILE = 16  # blocks; the highest lows of an asset in them are one cache line, those of all assets lie side by side
+UP, DOWN, LEAST = 1.0 + 2.0**-23, 1.0 - 2.0**-23, 2.0**-149  # more than single precision rounds by; near 0
+LARGEST = float(np.finfo(np.float32).max)  # where a price is beyond it, its bounds are below it: it is always due
+
+
+@njit(cache=True)
+def tiles_of(n: int) -> int:
+    """Return how many tiles n rows take."""
+    return -(-n // (WATCH_BLOCK * TILE))
 
 
 @njit(inline="always")
@@ -41,46 +55,52 @@ def _way(left: float, size: float, sensitivity: float) -> float:
 
 
 @njit(inline="always")
-def _look_row(watch: Watch, row: int) -> int:
+def _ends(watch: Watch, row: Any) -> tuple[Any, Any]:
+    """Return the first cell of a row and where they end, unsigned: such indexes need no test for negative ones."""
+    first = np.uintp(watch.start[row])
+    return first, first + np.uintp(watch.length[row])
+
+
+@njit(inline="always")
+def _look_row(watch: Watch, row: Any) -> int:
     """Judge a row at the present prices, set its intervals anew, and return its status."""
     value = maintenance = gross = slope = 0.0
-    cells = range(watch.start[row], watch.start[row] + watch.length[row])
-    for cell in cells:
-        p = watch.price[watch.column[cell]]
-        value += watch.quantity[cell] * p
-        maintenance += watch.margin_units[cell] * p
-        gross += abs(watch.quantity[cell]) * p
-        slope += abs(watch.quantity[cell] - watch.margin_units[cell]) * p
+    first, end = _ends(watch, row)
+    for cell in range(first, end):
+        p, q, mu = watch.price[watch.column[cell]], watch.quantity[cell], watch.margin_units[cell]
+        value += q * p
+        maintenance += mu * p
+        gross += abs(q) * p
+        slope += abs(q - mu) * p
     equity = watch.cash[row] + value
     status = _status(equity, maintenance)
     size = abs(watch.cash[row]) + gross + maintenance
     to_line = _way(abs(equity - maintenance), size, slope) if status != UNDER else np.inf
     to_zero = _way(abs(equity), size, gross) if status != SOUND else np.inf
-    if to_line == 0.0 or to_zero == 0.0:
-        for cell in cells:
-            watch.low[cell] = watch.high[cell] = watch.price[watch.column[cell]]
-        return status
-    against = 1.0 if status == SOUND else -1.0
-    for cell in cells:
-        p = watch.price[watch.column[cell]]
-        side = against * (watch.quantity[cell] - watch.margin_units[cell])
-        low = p * (1.0 - to_line) if side > 0.0 else 0.0
-        high = p * (1.0 + to_line) if side < 0.0 else np.inf
-        if status != SOUND:
-            side = watch.quantity[cell] if status == BREACH else -watch.quantity[cell]
-            low = max(low, p * (1.0 - to_zero)) if side > 0.0 else low
-            high = min(high, p * (1.0 + to_zero)) if side < 0.0 else high
-        watch.low[cell], watch.high[cell] = low, min(high, FAR * p)
+    # shares of the price: with d, down to `fall` and up to `rise`; with q, where that counts, to `lower` and `upper`
+    fall, rise = max(1.0 - to_line, 0.0) * UP, min(1.0 + to_line, FAR) * DOWN
+    lower, upper = max(1.0 - to_zero, 0.0) * UP, min(1.0 + to_zero, FAR) * DOWN
+    against, beyond = 1.0 if status == SOUND else -1.0, (0.0, 1.0, -1.0)[status]
+    for cell in range(first, end):
+        p, q, mu = watch.price[watch.column[cell]], watch.quantity[cell], watch.margin_units[cell]
+        side, other = against * (q - mu), beyond * q
+        low, high = fall if side > 0.0 else 0.0, rise if side < 0.0 else FAR
+        low, high = max(low, lower) if other > 0.0 else low, min(high, upper) if other < 0.0 else high
+        watch.low[cell] = np.float32(min(p * low + LEAST, LARGEST) if low > 0.0 else 0.0)
+        watch.high[cell] = np.float32(min(p * high, LARGEST) - LEAST)
     return status
 
 
 @njit(inline="always")
 def _raise_tops(watch: Watch, row: int) -> None:
     block = row // WATCH_BLOCK
-    for cell in range(watch.start[row], watch.start[row] + watch.length[row]):
-        column = watch.column[cell]
-        watch.low_top[column, block] = max(watch.low_top[column, block], watch.low[cell])
-        watch.high_top[column, block] = min(watch.high_top[column, block], watch.high[cell])
+    tile, k = block // TILE, block % TILE
+    for cell in range(*_ends(watch, row)):
+        column, low, high = watch.column[cell], watch.low[cell], watch.high[cell]
+        watch.low_top[tile, column, k] = max(watch.low_top[tile, column, k], low)
+        watch.high_top[tile, column, k] = min(watch.high_top[tile, column, k], high)
+        watch.low_peak[column, tile] = max(watch.low_peak[column, tile], low)
+        watch.high_peak[column, tile] = min(watch.high_peak[column, tile], high)
 
 
 @njit(cache=True)
@@ -98,28 +118,38 @@ def look_at_column(watch: Watch, n: int, column: int, changed: Array, before: Ar
     Which rows, and their status before, go into `changed` and `before`.
     """
     p, count = watch.price[column], 0
-    low_top, high_top = watch.low_top[column], watch.high_top[column]
-    for block in range(-(-n // WATCH_BLOCK)):
-        if p > low_top[block] and p < high_top[block]:
+    low_peak, high_peak = watch.low_peak[column], watch.high_peak[column]
+    for tile in range(tiles_of(n)):
+        if p > low_peak[tile] and p < high_peak[tile]:
             continue
-        low, high = 0.0, np.inf
-        for row in range(block * WATCH_BLOCK, min((block + 1) * WATCH_BLOCK, n)):
-            first = watch.start[row]
-            for cell in range(first, first + watch.length[row]):
-                if watch.column[cell] < column:
-                    continue
-                if watch.column[cell] == column:
-                    if p <= watch.low[cell] or p >= watch.high[cell]:
-                        count = _note(watch, row, changed, before, count)
-                        _raise_tops(watch, row)
-                    low, high = max(low, watch.low[cell]), min(high, watch.high[cell])
-                break
-        low_top[block], high_top[block] = low, high
+        low_top, high_top = watch.low_top[tile, column], watch.high_top[tile, column]
+        for k in range(TILE):
+            if p <= low_top[k] or p >= high_top[k]:
+                count = _look_at_holders(watch, n, column, tile * TILE + k, (changed, before), count)
+        low_peak[tile], high_peak[tile] = low_top.max(), high_top.min()
     return count
 
 
 @njit(inline="always")
-def _note(watch: Watch, row: int, changed: Array, before: Array, count: int) -> int:
+def _look_at_holders(watch: Watch, n: int, column: int, block: int, notes: tuple[Array, Array], count: int) -> int:
+    """Look at the rows of a block whose interval in one asset its price has left; return how many are noted."""
+    p, low, high = watch.price[column], 0.0, np.inf
+    for row in range(block * WATCH_BLOCK, min((block + 1) * WATCH_BLOCK, n)):
+        for cell in range(*_ends(watch, row)):
+            if watch.column[cell] < column:
+                continue
+            if watch.column[cell] == column:
+                if p <= watch.low[cell] or p >= watch.high[cell]:
+                    count = _note(watch, row, notes[0], notes[1], count)
+                    _raise_tops(watch, row)
+                low, high = max(low, watch.low[cell]), min(high, watch.high[cell])
+            break
+    watch.low_top[block // TILE, column, block % TILE], watch.high_top[block // TILE, column, block % TILE] = low, high
+    return count
+
+
+@njit(inline="always")
+def _note(watch: Watch, row: Any, changed: Array, before: Array, count: int) -> int:
     """Look at a row, and note it where its status changed; return how many are noted."""
     old = watch.status[row]
     watch.status[row] = _look_row(watch, row)
@@ -130,157 +160,137 @@ def _note(watch: Watch, row: int, changed: Array, before: Array, count: int) -> 
 
 
 @njit(cache=True)
-def due_blocks(watch: Watch, n: int, columns: Array) -> Array:
-    """Return the blocks in which a price of these columns has left an interval, ascending."""
-    due = np.zeros(-(-n // WATCH_BLOCK), dtype=np.bool_)
+def due_tiles(watch: Watch, columns: Array) -> Array:
+    """Return of each tile whether a price of these columns has left an interval there."""
+    due = np.zeros(watch.low_peak.shape[1], dtype=np.bool_)
     for column in columns:
-        p, low_top, high_top = watch.price[column], watch.low_top[column], watch.high_top[column]
-        for block in range(due.size):
-            due[block] |= p <= low_top[block] or p >= high_top[block]
-    return np.flatnonzero(due)
+        p, low_peak, high_peak = watch.price[column], watch.low_peak[column], watch.high_peak[column]
+        for tile in range(due.size):
+            due[tile] |= (p <= low_peak[tile]) | (p >= high_peak[tile])
+    return due
 
 
-def look_at_blocks(watch: Watch, n: int, blocks: Array, changed: Array, before: Array) -> Array:
-    """Look at the rows of blocks of which a price has left an interval; return the rows whose status changed.
+def look_at_columns(watch: Watch, n: int, columns: Array, changed: Array, before: Array) -> Array:
+    """Look at the rows whose interval in one of several assets its price has left; return whose status changed.
 
     `before` gets the status before, at the place of each row in the result.
     """
-    borders = np.linspace(0, blocks.size, CHUNKS + 1).astype(np.int64)
+    due = due_tiles(watch, columns)
+    borders = np.linspace(0, due.size, CHUNKS + 1).astype(np.int64)
     counts = np.zeros(CHUNKS, dtype=np.int64)
-    _look_at_blocks(blocks.size * WATCH_BLOCK)(watch, n, blocks, changed, before, borders, counts)
-    firsts = [WATCH_BLOCK * blocks[border] if border < blocks.size else 0 for border in borders[:-1]]
-    parts = [slice(first, first + count) for first, count in zip(firsts, counts, strict=True)]
-    rows, old = (np.concatenate([array[part] for part in parts]) for array in (changed, before))
+    rows = int(np.count_nonzero(due)) * TILE * WATCH_BLOCK
+    _look_at_tiles(rows)(watch, n, (columns, due), changed, before, borders, counts)
+    firsts = (borders[:-1] * (TILE * WATCH_BLOCK)).tolist()
+    parts = [slice(first, first + count) for first, count in zip(firsts, counts.tolist(), strict=True)]
+    noted, old = (np.concatenate([array[part] for part in parts]) for array in (changed, before))
     before[: old.size] = old
-    return rows
+    return noted
 
 
 @one_or_many
-def _look_at_blocks(
-    watch: Watch, n: int, blocks: Array, changed: Array, before: Array, borders: Array, counts: Array
+def _look_at_tiles(
+    watch: Watch, n: int, what: tuple[Array, Array], changed: Array, before: Array, borders: Array, counts: Array
 ) -> None:
     for chunk in prange(borders.size - 1):
-        low, high = np.empty(watch.price.size), np.empty(watch.price.size)
-        for k in range(borders[chunk], borders[chunk + 1]):
-            first = blocks[borders[chunk]] * WATCH_BLOCK
-            notes = changed[first:], before[first:]
-            counts[chunk] = _look_at_block(watch, n, blocks[k], low, high, notes, counts[chunk])
+        first = borders[chunk] * TILE * WATCH_BLOCK
+        notes = changed[first:], before[first:]
+        counts[chunk] = _look_at_chunk(watch, n, what, borders[chunk], borders[chunk + 1], notes)
 
 
 @njit(cache=True)  # not inlined: numba miscompiles what is, inside a prange
-def _look_at_block(
-    watch: Watch, n: int, block: int, low: Array, high: Array, notes: tuple[Array, Array], count: int
+def _look_at_chunk(
+    watch: Watch, n: int, what: tuple[Array, Array], first: int, last: int, notes: tuple[Array, Array]
 ) -> int:
-    low[:], high[:] = 0.0, np.inf
-    for row in range(block * WATCH_BLOCK, min((block + 1) * WATCH_BLOCK, n)):
-        if _is_due(watch, row):
-            count = _note(watch, row, notes[0], notes[1], count)
-        for cell in range(watch.start[row], watch.start[row] + watch.length[row]):
-            column = watch.column[cell]
-            low[column], high[column] = max(low[column], watch.low[cell]), min(high[column], watch.high[cell])
-    for column in range(low.size):
-        watch.low_top[column, block], watch.high_top[column, block] = low[column], high[column]
+    (columns, due), count, found = what, 0, np.empty(WATCH_BLOCK, dtype=np.uintp)
+    above, below = _single(watch.price, columns)
+    left = np.empty((watch.price.size, TILE), dtype=np.uint8)
+    for tile in range(np.uintp(first), np.uintp(last)):
+        if not due[tile]:
+            continue
+        low_top, high_top = watch.low_top[tile], watch.high_top[tile]
+        _due_blocks(above.ravel(), below.ravel(), low_top.ravel(), high_top.ravel(), left.ravel())
+        for k in range(np.uintp(TILE)):
+            if left[0, k]:
+                row = (tile * np.uintp(TILE) + k) * np.uintp(WATCH_BLOCK)
+                end = min(row + np.uintp(WATCH_BLOCK), np.uintp(n))
+                for one in found[: _due_rows(watch, row, end, found)]:
+                    count = _note(watch, one, notes[0], notes[1], count)
+                _gather_tops(watch, row, end, low_top, high_top, k)
+        _set_peaks(low_top, high_top, watch.low_peak[:, tile], watch.high_peak[:, tile])
+    return count
+
+
+@njit(cache=True)
+def _single(price: Array, columns: Array) -> tuple[Array, Array]:
+    """Return the single-precision numbers next to the prices of some columns, from above and from below, for a tile."""
+    above = np.full((price.size, TILE), np.inf, dtype=np.float32)
+    below = -above
+    for column in columns:
+        p, near = price[column], np.float32(price[column])
+        above[column] = near if near >= p else np.nextafter(near, np.float32(np.inf))
+        below[column] = near if near <= p else np.nextafter(near, np.float32(-np.inf))
+    return above, below
+
+
+@njit(cache=True)
+def _due_blocks(above: Array, below: Array, low_top: Array, high_top: Array, left: Array) -> None:
+    """Find, for every asset alike, the blocks of a tile in which a price has left an interval; forget their bounds."""
+    for k in range(left.size):  # long loops without branches: sixteen numbers at a time
+        left[k] = (above[k] <= low_top[k]) | (below[k] >= high_top[k])
+    words = left.view(np.uint64)
+    one = other = np.uint64(0)
+    for k in range(0, words.size, 2):
+        one, other = one | words[k], other | words[k + 1]
+    for k in range(0, words.size, 2):
+        words[k], words[k + 1] = one, other
+    for k in range(left.size):
+        low_top[k] = np.float32(0.0) if left[k] else low_top[k]
+        high_top[k] = np.float32(np.inf) if left[k] else high_top[k]
+
+
+@njit(cache=True, fastmath={"nnan", "nsz"})  # several lanes at a time
+def _set_peaks(low_top: Array, high_top: Array, low_peak: Array, high_peak: Array) -> None:
+    for column in range(low_top.shape[0]):
+        low, high = low_top[column, 0], high_top[column, 0]
+        for k in range(1, TILE):
+            low, high = max(low, low_top[column, k]), min(high, high_top[column, k])
+        low_peak[column], high_peak[column] = low, high
+
+
+@njit(inline="always")
+def _due_rows(watch: Watch, first: Any, last: Any, found: Array) -> Any:
+    """Find the rows of which a price has left an interval, and have their cells fetched; return how many there are.
+
+    Rows without cells always are, which costs next to nothing.
+    """
+    count = np.uintp(0)
+    for row in range(first, last):
+        start, end = _ends(watch, row)
+        due = start == end
+        for cell in range(start, end):
+            p = watch.price[watch.column[cell]]
+            due |= (p <= watch.low[cell]) | (p >= watch.high[cell])
+        found[count] = row  # without a branch, which would be foreseen wrongly at each row that is due
+        count += np.uintp(due)
+    for k in range(count):
+        start = np.intp(watch.start[found[k]])
+        fetch(watch.quantity, start)
+        fetch(watch.quantity, start + LINE)
+        fetch(watch.margin_units, start)
+        fetch(watch.margin_units, start + LINE)
     return count
 
 
 @njit(inline="always")
-def _is_due(watch: Watch, row: int) -> bool:
-    """Say whether a price has left an interval of a row; rows without cells always are, which costs next to nothing."""
-    due = watch.length[row] == 0
-    for cell in range(watch.start[row], watch.start[row] + watch.length[row]):
-        p = watch.price[watch.column[cell]]
-        due |= p <= watch.low[cell] or p >= watch.high[cell]
-    return bool(due)
-
-
-@njit(cache=True)
-def value_rows(watch: Watch, n: int) -> tuple[Array, Array]:
-    """Return E = cash + sum_j q_ij p_j and M = sum_j mu_ij p_j of all rows  [currency]."""
-    equity, maintenance = np.empty(n), np.empty(n)
-    for row in range(n):
-        equity[row], maintenance[row] = value_row(watch, row)
-    return equity, maintenance
-
-
-@njit(cache=True)
-def value_row(watch: Watch, row: int) -> tuple[float, float]:
-    """Return equity and maintenance of a row  [currency]."""
-    value = maintenance = 0.0
-    for cell in range(watch.start[row], watch.start[row] + watch.length[row]):
-        p = watch.price[watch.column[cell]]
-        value += watch.quantity[cell] * p
-        maintenance += watch.margin_units[cell] * p
-    return float(watch.cash[row] + value), float(maintenance)
-
-
-@njit(cache=True)
-def add_rows(watch: Watch, rows: Array, sign: Array, group: Array, held: Array, cash: Array) -> None:
-    """Add rows, or subtract them, to the sums of their groups: units of each asset, and cash."""
-    for k in range(rows.size):
-        row = rows[k]
-        cash[group[row]] += sign[k] * watch.cash[row]
-        for cell in range(watch.start[row], watch.start[row] + watch.length[row]):
-            held[group[row], watch.column[cell]] += sign[k] * watch.quantity[cell]
-
-
-@njit(cache=True)
-def copy_cells(watch: Watch, n: int, start: Array, source: Array, target: Array) -> None:
-    """Copy an array of cells row by row, to the first cells of the rows there."""
-    for row in range(n):
-        first, size, to = watch.start[row], watch.length[row], start[row]
-        target[to : to + size] = source[first : first + size]
-
-
-@njit(cache=True)
-def cell_of(watch: Watch, row: int, column: int) -> tuple[float, float]:
-    """Return the quantity and the margin units of a row in a column."""
-    for cell in range(watch.start[row], watch.start[row] + watch.length[row]):
-        if watch.column[cell] == column:
-            return watch.quantity[cell], watch.margin_units[cell]
-    return 0.0, 0.0
-
-
-@njit(cache=True)
-def put_cell(watch: Watch, row: int, column: int, room: int, quantity: float, margin_units: float) -> bool:
-    """Put a cell in force, kept in column order, closing its place where nothing is left in it; False: no room."""
-    first, end = watch.start[row], watch.start[row] + watch.length[row]
-    at = first
-    while at < end and watch.column[at] < column:
-        at += 1
-    there = at < end and watch.column[at] == column
-    if quantity == 0.0 and margin_units == 0.0:
-        if there:
-            _move_cells(watch, at + 1, end, -1)
-            watch.length[row] -= 1
-        return True
-    if not there:
-        if end - first == room:
-            return False
-        _move_cells(watch, at, end, 1)
-        watch.length[row] += 1
-        watch.column[at] = column
-    watch.quantity[at], watch.margin_units[at] = quantity, margin_units
-    return True
-
-
-@njit(cache=True)
-def _move_cells(watch: Watch, first: int, end: int, by: int) -> None:
-    cells = np.arange(first, end)
-    for cell in cells if by < 0 else cells[::-1]:
-        move_cell(watch, cell, cell + by)
-
-
-@njit(cache=True)
-def move_cell(watch: Watch, source: int, target: int) -> None:
-    """Copy a cell to another place."""
-    watch.column[target] = watch.column[source]
-    watch.quantity[target], watch.margin_units[target] = watch.quantity[source], watch.margin_units[source]
-    watch.low[target], watch.high[target] = watch.low[source], watch.high[source]
-
-
-@njit(cache=True)
-def move_row(watch: Watch, row: int, start: int) -> None:
-    """Copy the cells of a row to another place, which is its own from then on."""
-    for k in range(watch.length[row]):
-        move_cell(watch, watch.start[row] + k, start + k)
-    watch.start[row] = start
+def _gather_tops(watch: Watch, first: Any, last: Any, low: Array, high: Array, k: Any) -> None:
+    """Raise bounds of a block to the highest low and the lowest high of its rows; rows side by side are one run."""
+    row = first
+    while row < last:
+        start, end = _ends(watch, row)
+        row += np.uintp(1)
+        while row < last and np.uintp(watch.start[row]) == end:
+            end += np.uintp(watch.length[row])
+            row += np.uintp(1)
+        for cell in range(start, end):
+            j = watch.column[cell]
+            low[j, k], high[j, k] = max(low[j, k], watch.low[cell]), min(high[j, k], watch.high[cell])
