@@ -55,8 +55,8 @@ def partition(tables: Mapping[str, object] | str | Path, folder: str | Path, n: 
 
     Notes
     -----
-    Memory: the labels of accounts (and of positions, where these have any) and about 50 bytes an account, a group of
-    rows, and 2^24 positions of 16 bytes. Disk, besides what is written in the end: about 48 bytes a position.
+    Memory: the labels of accounts (and of positions, where these have any), about 220 bytes an account while they are
+    matched; and a group of rows. Disk, besides what is written in the end: about 48 bytes a position.
 
     Examples
     --------

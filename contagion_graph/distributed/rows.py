@@ -16,7 +16,7 @@ from contagion_graph.tables.schema import ACCOUNT_LEVELS, Table
 from contagion_graph.tables.spool import Column, Numbering, Spooled
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
-BUCKET = 1 << 24  # positions whose cells are told apart together; 8 bytes each, twice
+BUCKET = 1 << 22  # positions whose cells are told apart together
 
 
 @dataclass(frozen=True)

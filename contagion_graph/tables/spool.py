@@ -90,6 +90,7 @@ class Numbering:
         words = pa.concat_arrays([self.known, *self._waiting]).dictionary_encode()
         self._places.append(words.indices.to_numpy()[len(self.known) :])
         self.known, self._waiting = words.dictionary, []
+        pa.default_memory_pool().release_unused()  # what matching needed is as much as the values
 
     def finish(self, default: str | None = None) -> None:
         """Let every row carry the final number of its value, and that of `default` where there is none."""
