@@ -292,6 +292,12 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_process_left_is_swept_away(tmp_path: Path):
+    (tmp_path / ".parts.partial" / "part-00000").mkdir(parents=True)
+    partition(TABLES, tmp_path / "parts", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["parts"]
+
+
 @pytest.mark.parametrize("n", [0, -1, 1.5, True, "2"])
 def test_the_number_of_parts_is_checked(tmp_path: Path, n: Any):
     with pytest.raises(cg.ParameterError, match="whole number from 1 up"):

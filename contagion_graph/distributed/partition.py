@@ -80,7 +80,8 @@ def partition(tables: Mapping[str, object] | str | Path, folder: str | Path, n: 
             with tempfile.TemporaryDirectory(dir=beside) as spooled:
                 _write(sources, Path(spooled), beside, int(n))
     except OSError as error:
-        raise ParameterError(f"partition: {str(folder)!r} cannot be written ({error})") from error
+        message = f"partition: {str(folder)!r} cannot be written ({error}); make room there, or name another folder"
+        raise ParameterError(message) from error
     return folder
 
 
