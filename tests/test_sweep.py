@@ -294,3 +294,22 @@ def test_the_repeated_setting_is_the_same_object():
     model, graph = two_traders()
     cg.sweep(model, graph, draw.single_asset(["ETH"], [-0.1]), executor=Looking())
     assert seen == [True]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_largest_losses_are_kept_in_any_order(seed: int):
+    """Tails of a trader with many equal losses, put together in random order, against sorting."""
+    rng, kept = np.random.default_rng(seed), int(np.random.default_rng(seed).integers(1, 9))
+    losses = rng.integers(0, 6, 30).astype(float)
+    tallies = []
+    for scenario in rng.permutation(30):
+        one = sweep_work.new_tally(1, kept)
+        one.tail[0, -1], one.which[0, -1] = losses[scenario], scenario
+        tallies.append(one)
+    while len(tallies) > 1:
+        first, second = (tallies.pop(rng.integers(len(tallies))) for _ in range(2))
+        sweep_work.add_tally(first, second)
+        tallies.append(first)
+    expected = sorted(range(30), key=lambda k: (losses[k], -k))[-kept:]
+    assert tallies[0].which[0].tolist() == expected
+    assert tallies[0].tail[0].tolist() == losses[expected].tolist()

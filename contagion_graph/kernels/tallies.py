@@ -25,7 +25,7 @@ def add_batch(
     span : (int, int)
         The number of the batch's first scenario, and how many it has.
     floor : array
-        Losses of each trader up to which none is among its largest.
+        Losses of each trader below which none is among its largest.
     """
     borders = np.linspace(0, tally.loss.size, 65).astype(np.int64)
     _add(tally.loss.size)(cells, members, ends, touched, span, floor, borders, tally)
@@ -39,6 +39,7 @@ def _add(
     for chunk in prange(borders.size - 1):
         loss, alone, closed = np.empty(WIDTH), np.empty(WIDTH), np.empty(WIDTH, dtype=np.bool_)
         after, shocked = np.empty(WIDTH), np.empty(WIDTH)
+        largest, which = np.empty(WIDTH), np.empty(WIDTH, dtype=np.int32)
         for trader in range(borders[chunk], borders[chunk + 1]):
             loss[:] = 0.0
             alone[:] = 0.0
@@ -53,7 +54,11 @@ def _add(
                 for b in range(WIDTH):
                     loss[b] += after[b]
                     alone[b] += shocked[b]
-            _count(tally, trader, span, floor[trader], loss, alone, closed)
+            _count(tally, trader, span[1], loss, alone, closed)
+            if tally.tail.shape[1]:
+                count = _sorted(loss, span, max(floor[trader], tally.tail[trader, 0]), largest, which)
+                if count:  # few are among the largest; a view of a row costs more than most comparisons
+                    _keep(tally.tail[trader], tally.which[trader], largest[:count], which[:count])
 
 
 @njit(inline="always")
@@ -78,19 +83,13 @@ def _losses(members: Members, ends: Ends, row: int, after: Array, shocked: Array
 
 
 @njit(inline="always")
-def _count(
-    tally: Tally, trader: int, span: tuple[int, int], floor: float, loss: Array, alone: Array, closed: Array
-) -> None:
+def _count(tally: Tally, trader: int, size: int, loss: Array, alone: Array, closed: Array) -> None:
     total, square, standalone, count = 0.0, 0.0, 0.0, 0
-    for b in range(span[1]):
+    for b in range(size):
         total += loss[b]
         square += loss[b] * loss[b]
         standalone += alone[b]
         count += closed[b]
-    if tally.tail.shape[1]:
-        for b in range(span[1]):
-            if loss[b] > floor and loss[b] >= tally.tail[trader, 0]:  # a view of a row costs more than most comparisons
-                _keep(tally.tail[trader], tally.which[trader], loss[b], span[0] + b)
     tally.loss[trader] += total
     tally.square[trader] += square
     tally.standalone[trader] += standalone
@@ -102,26 +101,44 @@ def _less(loss: float, scenario: int, other: float, other_scenario: int) -> bool
     return loss < other or (loss == other and scenario > other_scenario)
 
 
+@njit(inline="always")
+def _sorted(loss: Array, span: tuple[int, int], floor: float, largest: Array, which: Array) -> int:
+    """Put the losses of a batch from a floor on into order, the least first; return how many there are."""
+    count = 0
+    for b in range(span[1] - 1, -1, -1):  # of equal ones the later is the lesser
+        if loss[b] >= floor:
+            place = count
+            while place and largest[place - 1] > loss[b]:
+                largest[place], which[place] = largest[place - 1], which[place - 1]
+                place -= 1
+            largest[place], which[place] = loss[b], span[0] + b
+            count += 1
+    return count
+
+
 @njit(cache=True)
-def _keep(tail: Array, which: Array, loss: float, scenario: int) -> None:
-    """Put a loss in its place and drop the least one kept, if that is less."""
-    low, high = 0, tail.size  # so many are less
-    while low < high:
-        middle = (low + high) // 2
-        if _less(tail[middle], which[middle], loss, scenario):
-            low = middle + 1
+def _keep(tail: Array, which: Array, loss: Array, scenario: Array) -> None:
+    """Merge losses in ascending order into those kept, and drop the least of all."""
+    size, new = loss.size, 0
+    while new < min(size, tail.size) and _less(tail[new], which[new], loss[size - 1 - new], scenario[size - 1 - new]):
+        new += 1
+    old, next_one = new, size - new  # the least of those kept give way to the largest new ones
+    if 0 < new < tail.size and tail[new] == -np.inf:  # there is room for more
+        old = int(np.searchsorted(tail, -np.inf, side="right"))
+    for place in range(old - new, tail.size):
+        if next_one == size:
+            break
+        if old < tail.size and _less(tail[old], which[old], loss[next_one], scenario[next_one]):
+            tail[place], which[place] = tail[old], which[old]
+            old += 1
         else:
-            high = middle
-    for place in range(1, low):
-        tail[place - 1], which[place - 1] = tail[place], which[place]
-    if low:
-        tail[low - 1], which[low - 1] = loss, scenario
+            tail[place], which[place] = loss[next_one], scenario[next_one]
+            next_one += 1
 
 
 @njit(cache=True)
 def merge_tails(tally: Tally, other: Tally) -> None:
     """Keep the largest losses of two tallies in the first."""
-    for trader in range(tally.loss.size):
-        for k in range(other.tail.shape[1]):
-            if other.tail[trader, k] >= tally.tail[trader, 0]:
-                _keep(tally.tail[trader], tally.which[trader], other.tail[trader, k], other.which[trader, k])
+    for trader in range(tally.loss.size if tally.tail.shape[1] else 0):
+        if other.tail[trader, -1] >= tally.tail[trader, 0]:
+            _keep(tally.tail[trader], tally.which[trader], other.tail[trader], other.which[trader])

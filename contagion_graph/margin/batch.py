@@ -56,10 +56,11 @@ class Ended(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A scenario to follow: its place in the batch, its shocked prices, the rows near it, and how far it may go."""
+    """A scenario to follow: its place in the batch, its shocked prices, the rows of a graph near it, and its box."""
 
     number: int
     price: FloatArray
+    around: ExposureGraph | NearGraph
     near: Rows
     box: Box
 
@@ -118,8 +119,8 @@ class Batches:
         self._first, rest = first, self._rest(prices)
         moves, gone, left = self.reach.moves(prices, rest), np.zeros((len(prices), 2)), list(range(len(prices)))
         for box in self._boxes(prices, moves):
-            near = self.reach.near(box.of(left), rest) if left else []
-            cases = [Case(k, prices[k], rows, box.of(k)) for k, rows in zip(left, near, strict=True)]
+            around, near = self._around(box.of(left), rest) if left else (self.graph, [])
+            cases = [Case(k, prices[k], around, rows, box.of(k)) for k, rows in zip(left, near, strict=True)]
             left = []
             for case, found in zip(cases, threads.each(follow, cases), strict=True):
                 if found is None:
@@ -146,6 +147,16 @@ class Batches:
             fall, rise = (more * move + times * SPARE * prices for move in moves)
             yield Box(np.maximum(prices - fall, 0.0), prices + rise, np.full(len(prices), times * self._level))
 
+    def _around(self, box: Box, rest: Rest) -> tuple[ExposureGraph | NearGraph, list[Rows]]:
+        """Return the rows that are near any scenario, copied if they are few, and of each scenario which of these are.
+
+        The rows of a scenario are far apart in the graph; out of that copy they come fast.
+        """
+        some, near = self.reach.near(box, rest)
+        if some.size > FEW * len(self.graph.cash):
+            return self.graph, [some[rows] for rows in near]
+        return NearGraph(self.graph, some), near
+
     def _rest(self, prices: FloatArray) -> Rest:
         """Return what is known of the accounts at rest; weights are the largest in any of the scenarios."""
         base = self._base.at_rest
@@ -158,15 +169,15 @@ class Batches:
 
     def _on_near(self, case: Case, fund: FloatArray | None) -> Ended | None:
         """Run a scenario among the rows near it; None where others can be concerned."""
-        number, price, near, box = case
+        number, price, around, near, box = case
         if near.size > FEW * len(self.graph.cash):
             return None
-        few, scenario = NearGraph(self.graph, near), self._scenario(price, near.size)
+        few, scenario = NearGraph(around, near), self._scenario(price, near.size)
         whole = self._base if self._same else self._whole(price)
         try:
             market = NearMarket(few, scenario, whole, box)
             path = Path(few, scenario, self.rules, self.impact, market)
-            return Ended(number, path, self._played(number, path, fund), near, whole.at_rest)
+            return Ended(number, path, self._played(number, path, fund), few.rows, whole.at_rest)
         except TooFarError:
             return None
 

@@ -26,13 +26,16 @@ class NearGraph(GraphPasses):
 
     Parameters
     ----------
-    graph : ExposureGraph
+    graph : ExposureGraph or NearGraph
         With the margins of the liquidation rule.
     rows : ndarray of int
         The rows, ascending.
     """
 
-    def __init__(self, graph: ExposureGraph, rows: Rows) -> None:
+    graph: ExposureGraph
+    rows: Rows
+
+    def __init__(self, graph: "ExposureGraph | NearGraph", rows: Rows) -> None:
         from contagion_graph.kernels import batch
 
         whole = graph.cells
@@ -40,7 +43,8 @@ class NearGraph(GraphPasses):
         size = int(indptr[-1])
         self.cells = Cells(indptr, np.empty(size, dtype=whole.indices.dtype), np.empty(size), np.empty(size))
         batch.gather(whole, rows, self.cells)
-        self.graph, self.rows, self.cash = graph, rows, graph.cash[rows]
+        self.graph, self.rows = (graph.graph, graph.rows[rows]) if isinstance(graph, NearGraph) else (graph, rows)
+        self.cash = graph.cash[rows]
         self.price, self.sellable, self.depth, self.pools = graph.price, graph.sellable, graph.depth, graph.pools
         self.assets, self.insurance_fund = graph.assets, graph.insurance_fund
         value, gross, margin = graph.rest

@@ -6,6 +6,7 @@ S units sold, x their value over depth, R what closing has realised, L what was 
 sides, of what is held long and of what is held short; most rules keep them equal.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -121,8 +122,8 @@ class Path:
         """
         market, (rows, equity) = self.market, self.market.due()
         slack = equity - market.accounts.maintenance[rows]
-        self._check_finite(step - 1, "price of asset", market.price, self.graph.assets, range(len(market.price)))
-        self._check_finite(step - 1, "slack of account", slack, self.graph.accounts, rows)
+        self._check_finite(step - 1, "price of asset", market.price, lambda j: self.graph.assets[j])
+        self._check_finite(step - 1, "slack of account", slack, lambda k: self.graph.accounts[rows[k]])
         below = (slack < 0.0) & ~self.closed_whole(rows)
         rows, equity = rows[below], equity[below]
         if step == 1 and self.scenario.defaults.any():
@@ -243,10 +244,10 @@ class Path:
         totals = {"shortfall": due, "fund_used": used, "socialised": due - used - uncovered, "uncovered": uncovered}
         return {name: float(amount.sum()) for name, amount in totals.items()}, shared
 
-    def _check_finite(self, step: int, what: str, values: FloatArray, labels: Any, positions: Any) -> None:
-        wrong = np.flatnonzero(~np.isfinite(values))
-        if wrong.size:
-            label = label_text(labels[positions[wrong[0]]])
+    def _check_finite(self, step: int, what: str, values: FloatArray, label_of: Callable[[int], Any]) -> None:
+        if not np.isfinite(values).all():
+            wrong = np.flatnonzero(~np.isfinite(values))
+            label = label_text(label_of(wrong[0]))
             when = f"after round {step}" if step else "at the shocked prices"
             solution = Solution(Status.NON_FINITE, step, np.nan, self.market.looks)
             raise ConvergenceError(f"{what} {label!r} is {values[wrong[0]]} {when}. {solution.status.value}", solution)

@@ -80,13 +80,14 @@ class Reach:
         size = np.where(graph.sellable, units, 0.0) * graph.price / graph.depth
         return np.array([self.impact.price_factor(each) for each in size])
 
-    def near(self, box: Box, rest: Rest) -> list[Rows]:
-        """Return, of each scenario, the rows that can be in breach somewhere in its box."""
+    def near(self, box: Box, rest: Rest) -> tuple[Rows, list[Rows]]:
+        """Return the rows that can be in breach somewhere in a box, and of each scenario which of these are in its."""
         from contagion_graph.kernels import batch
 
         marks = batch.near_rows(self.graph.cells, rest, self._case(box), self.graph.block_borders)
-        first, rows = batch.rows_by_scenario(marks)
-        return np.split(rows, first[1:-1])[: len(box.level)]
+        some = np.flatnonzero(marks)
+        first, rows = batch.rows_by_scenario(marks[some])
+        return some, np.split(rows, first[1:-1])[: len(box.level)]
 
     def _case(self, box: Box) -> Batch:
         """Return boxes as columns, the last one repeated up to the width of a batch."""

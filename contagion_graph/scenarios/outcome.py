@@ -29,8 +29,10 @@ def losses(graph: ExposureGraph, ended: Ended, *, everybody: bool) -> Losses:
     loss = E at rest - E in the end, which is at least 0 for an account closed whole. `everybody`: of all accounts.
     """
     path, market = ended.path, ended.path.market
-    parts = [part for trade in path.trades for part in (trade.rows, trade.capped)]
-    rows = np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
+    touched = np.zeros(ended.rows.size, dtype=bool)
+    for trade in path.trades:
+        touched[trade.rows] = touched[trade.capped] = True
+    rows = np.flatnonzero(touched)
     market.look_again(rows)
     market.look()
     equity, whole = market.equity(rows), path.closed_whole(rows)

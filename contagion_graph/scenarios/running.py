@@ -41,9 +41,9 @@ def run_all(
     with tqdm(total=len(price), initial=done, disable=not progress, delay=SECONDS, unit="scenario") as bar:
         for part in parts:
             total = part if total is None else _together(total, part)
-            count = len(part.price)
-            done += count
-            bar.update(count)
+            done += len(part.price)
+            bar.update(len(part.price))
+            del part  # its tails are as large as those of the total, and another part's come next
             if store is not None and (done == len(price) or time.monotonic() - written > BETWEEN):
                 store.save(Reached(done, total))
                 written = time.monotonic()

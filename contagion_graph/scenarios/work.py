@@ -42,7 +42,7 @@ class Setting:
 class Task(NamedTuple):
     """Some scenarios: the number of the first of them, their shocked prices (S x m), and what earlier ones tell.
 
-    Where the largest losses of earlier scenarios are known, losses up to `floor` (one for each trader) are not among
+    Where the largest losses of earlier scenarios are known, losses below `floor` (one for each trader) are not among
     the largest of all, and need not be kept; None: nothing is known. The outcome is the same.
     """
 
