@@ -14,6 +14,7 @@ from contagion_graph.solvers.linear import NonnegativeSystem
 from contagion_graph.tables.schema import BoolArray, FloatArray
 
 LEAPS = 60
+SWEEPS = 50  # rounds from above before the next system is solved, which costs as much as a hundred
 MARGINS = (1e-6, 1e-9, 1e-12)  # a stress as near to 1 counts as below it: as if the cap did not help
 EPS = float(np.finfo(np.float64).eps)
 
@@ -102,7 +103,7 @@ def _still_to_come(coupling: sparse.csr_array, slope: FloatArray, rise: FloatArr
     come = np.where(reach, room, 0.0)
     full = reach
     while True:
-        still = full & (rise + slope * (coupling @ come) >= room)
+        still = _still_full(coupling, slope, rise, room, (full, come))
         if (still == full).all():
             return come
         full = still
@@ -111,6 +112,24 @@ def _still_to_come(coupling: sparse.csr_array, slope: FloatArray, rise: FloatArr
         among = _scaled(coupling[free], slope[free])
         right = rise[free] + among @ come
         come[free] = np.clip(NonnegativeSystem(among[:, free]).solve(right), 0.0, room[free])
+
+
+def _still_full(
+    coupling: sparse.csr_array, slope: FloatArray, rise: FloatArray, room: FloatArray,
+    above: tuple[BoolArray, FloatArray],
+) -> BoolArray:  # fmt: skip
+    """Return which nodes still take all their room in rounds from above, each of which costs one product.
+
+    Rounds only ever fall, and not below the solution: who takes less than its room in one of them does so in the end.
+    """
+    full, come = above
+    for number in range(SWEEPS):
+        wanted = rise + slope * (coupling @ come)
+        still = full & (wanted >= room)
+        if number == 0 and (still == full).all():
+            break
+        full, come = still, np.where(still, room, np.minimum(wanted, come))
+    return full
 
 
 def _reached(coupling: sparse.csr_array, start: BoolArray) -> BoolArray:
