@@ -10,7 +10,8 @@ import pytest
 from matplotlib import pyplot
 
 import contagion_graph as cg
-from contagion_graph.collateral.designs import expected_shortfall, value_at_risk
+from contagion_graph.collateral.designs import value_at_risk
+from contagion_graph.scenarios.estimates import expected_shortfall
 
 DESIGNS = ["isolated", "chain", "pool", "unified"]
 
@@ -150,8 +151,9 @@ def test_the_table_is_that_of_single_runs(seed: int):
 def test_tail_measures_on_known_samples():
     losses = np.arange(1.0, 101.0)
     assert value_at_risk(losses, 0.95) == 95.0
-    assert expected_shortfall(losses, 0.95) == pytest.approx(98.0)
-    assert expected_shortfall(np.array([3.0]), 0.99) == pytest.approx(3.0)
+    assert expected_shortfall(losses[::-1], 100, 0.95) == pytest.approx(98.0)
+    assert expected_shortfall(losses[:-7:-1], 100, 0.945) == pytest.approx((5 * 98.0 + 0.5 * 95.0) / 5.5)
+    assert expected_shortfall(np.array([3.0]), 1, 0.99) == pytest.approx(3.0)
 
 
 GRAPH, SCENARIOS = two_loans()

@@ -84,7 +84,8 @@ def test_a_trader_with_several_accounts():
     assert result.traders["closed_share"].to_dict() == {"A": pytest.approx(2 / 3), "B": 0.0}
     expected = pd.DataFrame([each.traders["loss"] for each in single])
     assert np.allclose(result.traders["expected_loss"], expected.mean())
-    assert np.allclose(result.traders["value_at_risk"], expected.max())
+    assert np.allclose(result.traders["value_at_risk"], expected.median())
+    assert np.allclose(result.traders["expected_shortfall"], (expected.max() + expected.median() / 2) / 1.5)
 
 
 def test_systemic_measures_are_their_definitions():

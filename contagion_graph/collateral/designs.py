@@ -12,6 +12,7 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.rules.checks import check_choice, check_number
+from contagion_graph.scenarios.estimates import expected_shortfall
 from contagion_graph.tables.schema import FloatArray
 
 Risk = Literal["es", "var"]
@@ -134,24 +135,11 @@ def _outcome(
         figures = [accounts["loss"], accounts["socialised"], accounts["shortfall"], pools["uncovered"]]
         for name, value in zip(SUMS, [*figures, pd.Series(result.arrays.closed_whole)], strict=True):
             sums[name] += float(value.sum()) / len(scenarios)
-    rho = expected_shortfall(need, level) if risk == "es" else value_at_risk(need, level)
+    worst = -np.sort(-need, axis=1)
+    rho = expected_shortfall(worst, len(scenarios), level) if risk == "es" else value_at_risk(need, level)
     capital = float(np.maximum(rho, 0.0).sum())
     means = pd.Series(lost / len(scenarios), index=graph.traders)
     return {"accounts": n, "capital": capital, **sums}, means
-
-
-def expected_shortfall(losses: FloatArray, level: float) -> FloatArray:
-    """Return the mean of the worst 1 - level of equally likely losses along the last axis, parts of one included.
-
-    Examples
-    --------
-    >>> expected_shortfall(np.array([1.0, 2.0, 3.0, 4.0]), 0.5).item(), expected_shortfall(np.arange(4.0), 0.625).item()
-    (3.5, 2.6666666666666665)
-    """
-    size = losses.shape[-1]
-    weight = np.clip((1.0 - level) * size - np.arange(size), 0.0, 1.0)
-    worst: FloatArray = -np.sort(-losses, axis=-1) @ weight / ((1.0 - level) * size)
-    return worst
 
 
 def value_at_risk(losses: FloatArray, level: float) -> FloatArray:

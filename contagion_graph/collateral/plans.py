@@ -1,5 +1,6 @@
 """A plan: what accounts add, close or move, as a table, and the graph after it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from contagion_graph.errors import InfeasibleError, ParameterError
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.rules.checks import check_number
 from contagion_graph.shocks import check_graph
+from contagion_graph.solvers.programme import Programme
 from contagion_graph.tables.schema import ACCOUNT_LEVELS, CASH, FloatArray
 from contagion_graph.tables.vectors import account_rows_of, label_text
 
@@ -167,8 +169,15 @@ def at_risk(owner: str, graph: ExposureGraph, target: float, accounts: Any = Non
     return AtRisk(rows, lack[rows])
 
 
-def infeasible(owner: str, graph: ExposureGraph, risky: AtRisk, missing: FloatArray, binding: list[str]) -> Exception:
-    """Return the error that says who lacks how much, and what stands in the way."""
+def infeasible(
+    owner: str, graph: ExposureGraph, risky: AtRisk, programme: Programme, limits: Sequence[str], uppers: Sequence[str]
+) -> Exception:
+    """Return the error that says who lacks how much, and what stands in the way, where a programme has no answer.
+
+    The names are those of the programme's limits and of its upper bounds.
+    """
+    missing, best = programme.shortfall()
+    binding = programme.binding(int(np.argmax(missing)), best, limits, uppers)
     short = np.flatnonzero(missing > ROUNDING * np.maximum(1.0, risky.lack))
     worst = short[np.argmax(missing[short])]
     limits = "; ".join(binding) or "nothing that may be used helps it"

@@ -96,9 +96,7 @@ def top_up(graph: ExposureGraph, eligible: object, *, target: float = 0.0, accou
     )
     x = programme.solve()
     if x is None:
-        missing, best = programme.shortfall()
-        binding = programme.binding(int(np.argmax(missing)), best, names, [""] * of.size)
-        raise infeasible("top_up", graph, risky, missing, binding)
+        raise infeasible("top_up", graph, risky, programme, names, ())
     value = np.where(x * step > DUST * risky.lack[of], x * step, 0.0)
     asset = np.array([*graph.assets, CASH], dtype=object)[what]
     cost = number["cost"] * value
@@ -197,11 +195,8 @@ def deleverage(
     short = held.data[closable] < 0.0
     x = _least(programme, objective, graph, (what, short, step))
     if x is None:
-        missing, best = programme.shortfall()
         names = [f"all of its {graph.assets[j]} closed" for j in what]
-        raise infeasible(
-            "deleverage", graph, risky, missing, programme.binding(int(np.argmax(missing)), best, [], names)
-        )
+        raise infeasible("deleverage", graph, risky, programme, (), names)
     x = np.where(x * step > DUST * units * price, x, 0.0)
     value = x * step
     squares = _pressure(graph, what, short, step) @ x

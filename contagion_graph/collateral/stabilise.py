@@ -111,6 +111,7 @@ def stabilise(
     needs = _Needs(graph, model, shock)
     keep = _kept(needs, event)
     best, cash, closing = keep, *needs.of(keep)
+    alone = float(cash.sum())
     optional = closing[np.argsort(-graph.rest[1][closing], kind="stable")]
     for chosen in _choices(optional):
         wanted = keep.copy() if optional.size <= FEW else best.copy()
@@ -122,7 +123,7 @@ def stabilise(
             best, cash = wanted, other
     rows = np.flatnonzero(cash)
     plan = plan_of(graph, rows, cash.sum(), asset=CASH, action="deposit", quantity=cash[rows], cost=cash[rows])
-    bound = _lower_bound(needs, keep, float(cash.sum()), optional)
+    bound = _lower_bound(needs, keep, (alone, float(cash.sum())), optional)
     return Stabilisation(plan, needs.run(cash), graph.accounts[rows], bound)
 
 
@@ -203,15 +204,17 @@ def _kept(needs: _Needs, event: str | Iterable[AccountKey]) -> BoolArray:
     return keep
 
 
-def _lower_bound(needs: _Needs, keep: BoolArray, found: float, optional: Rows) -> float | None:
+def _lower_bound(needs: _Needs, keep: BoolArray, costs: tuple[float, float], optional: Rows) -> float | None:
     """Return what no intervention can do without, where only whole closings on one side of the book couple accounts.
 
-    Either nobody but `keep` is saved, and their needs are the least; or somebody else is, at no less than what the
-    shock alone makes it lack, on top of what it makes those of `keep` lack. With few others all of it was tried.
+    `costs`: of saving those of `keep` alone, and of the best intervention found. Either nobody else is saved, and their
+    needs are the least; or somebody else is, at no less than what the shock alone makes it lack, on top of what it
+    makes those of `keep` lack. With few others all of it was tried.
     """
+    alone, found = costs
     model = needs.model
     if model.sharing is not None or not isinstance(model.liquidation, FullLiquidation) or not is_isotone(needs.graph):
         return None
     if optional.size <= FEW:
         return found
-    return min(float(needs.of(keep)[0].sum()), float(needs.direct[keep].sum() + needs.direct[optional].min()))
+    return min(alone, float(needs.direct[keep].sum() + needs.direct[optional].min()))

@@ -106,11 +106,9 @@ def transfer(
     )
     y = programme.solve()
     if y is None:
-        missing, best = programme.shortfall()
         names = [f"cash to spare in {' / '.join(graph.accounts[s])}" for s in sources]
         names += [f"capacity of {_route_name(table, r)}" for r in np.flatnonzero(bounded).tolist()]
-        binding = programme.binding(int(np.argmax(missing)), best, names, [""] * k)
-        raise infeasible("transfer", graph, risky, missing, binding)
+        raise infeasible("transfer", graph, risky, programme, names, ())
     return _moves(graph, risky, ways, np.where(y > DUST * risky.lack[ways.risky], y, 0.0), fee)
 
 

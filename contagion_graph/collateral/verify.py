@@ -1,7 +1,6 @@
-"""Check that your account is counted in a venue's statement of solvency.
+"""Check that your account is counted in a venue's statement of solvency. Needs Python alone: read, copy, run it.
 
-Needs Python alone. Read it, copy it, run it:  python verify.py statement.json proof.json ROOT
-ROOT is what the venue published, the same to you and to everybody else.
+python verify.py statement.json proof.json ROOT       ROOT: what the venue published, the same to everybody
 """
 
 import hashlib
@@ -30,30 +29,25 @@ def piece(digest: bytes, sums: Any) -> bytes:
 
 
 def verify(statement: Any, proof: Any, root: str) -> list[int]:
-    """Return the amounts that a proof shows to be counted, or raise ValueError."""
+    """Return the amounts that are counted; raise ValueError unless hashes and sums lead from the leaf to the root."""
     if root_of(statement) != root:
         raise ValueError("the statement does not have this root")
     try:
-        climb(statement["trees"][proof["tree"]], proof)
+        tree, sums = statement["trees"][proof["tree"]], proof["amounts"]
+        owner = canonical([proof["tree"], proof["salt"], *proof["account"]])
+        node = piece(hashlib.sha256(b"\0" + piece(owner, sums)).digest(), sums)
+        for side, digest, other_sums in proof["path"]:
+            other = piece(bytes.fromhex(digest), other_sums)
+            if side not in ("left", "right") or other[:32].hex() != digest or len(other_sums) != len(sums):
+                raise ValueError(f"the step {side} {digest} of the path is malformed")
+            sums = [one + two for one, two in zip(sums, other_sums)]  # noqa: B905 - of equal length
+            both = other + b"|" + node if side == "left" else node + b"|" + other
+            node = piece(hashlib.sha256(b"\1" + both).digest(), sums)
+        if node != piece(bytes.fromhex(tree["root"]), tree["sums"]):
+            raise ValueError("the path does not lead to the root and the sums of the statement")
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"the proof is malformed: {error!r}") from error
     return list(proof["amounts"])
-
-
-def climb(tree: Any, proof: Any) -> None:
-    """Hash from the leaf up to the root of its tree, adding up; raise ValueError unless both agree with the tree."""
-    sums = proof["amounts"]
-    owner = canonical([proof["tree"], proof["salt"], *proof["account"]])
-    node = piece(hashlib.sha256(b"\0" + piece(owner, sums)).digest(), sums)
-    for side, digest, other_sums in proof["path"]:
-        other = piece(bytes.fromhex(digest), other_sums)
-        if side not in ("left", "right") or other[:32].hex() != digest or len(other_sums) != len(sums):
-            raise ValueError(f"the step {side} {digest} of the path is malformed")
-        left, right = (other, node) if side == "left" else (node, other)
-        sums = [one + two for one, two in zip(sums, other_sums)]  # noqa: B905 - of equal length
-        node = piece(hashlib.sha256(b"\1" + left + b"|" + right).digest(), sums)
-    if node != piece(bytes.fromhex(tree["root"]), tree["sums"]):
-        raise ValueError("the path does not lead to the root and the sums of the statement")
 
 
 def verify_next(previous: Any, statement: Any) -> None:

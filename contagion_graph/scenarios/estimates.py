@@ -1,7 +1,7 @@
 """Value at risk, expected shortfall and their confidence intervals, from the largest losses of many scenarios.
 
-N losses, L_(1) >= L_(2) >= ...; q the level, k = N (1 - q) of them lie beyond it. The intervals hold for scenarios that
-are drawn independently; antithetic and Sobol points do better than they say.
+N losses, L_(1) >= L_(2) >= ...; q the level; k = N (1 - q), rounded up, of them are the tail. The intervals hold for
+scenarios that are drawn independently; antithetic and Sobol points do better than they say.
 """
 
 import math
@@ -10,24 +10,57 @@ import numpy as np
 
 from contagion_graph.tables.schema import FloatArray
 
+ROUNDING = 1e-9  # of N (1 - q)
 NORMAL_95 = 1.959963984540054  # 97.5 % of the standard normal lie below
 
 
 def beyond(count: int, level: float) -> int:
-    """Return how many of so many losses lie beyond the level: N (1 - q), at least 1.
+    """Return how many of so many losses make up the tail: N (1 - q), a part of one counted whole.
 
     Examples
     --------
-    >>> beyond(10_000, 0.99), beyond(10, 0.99)
-    (100, 1)
+    >>> beyond(10_000, 0.99), beyond(10, 0.99), beyond(10, 0.75)
+    (100, 1, 3)
     """
-    return max(1, math.floor(count * (1.0 - level) + 1e-9))
+    return max(1, math.ceil(count * (1.0 - level) - ROUNDING))
+
+
+def expected_shortfall(largest: FloatArray, count: int, level: float) -> FloatArray:
+    """Return the mean of the worst N (1 - q) of N equally likely losses, parts of one included.
+
+    (L_(1) + ... + L_(k - 1) + (N (1 - q) - k + 1) L_(k)) / (N (1 - q)),  never below L_(k)
+
+    Parameters
+    ----------
+    largest : ndarray, shape (..., K)
+        The K largest losses, in falling order; K at least k.
+    count : int
+        N.
+    level : float
+        q.
+
+    References
+    ----------
+    Acerbi & Tasche (2002), J. Banking & Finance 26, definition 2.6: coherent on a finite sample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> losses = np.array([4.0, 3.0, 2.0, 1.0])
+    >>> float(expected_shortfall(losses, 4, 0.5)), round(float(expected_shortfall(losses, 4, 0.625)), 4)
+    (3.5, 3.6667)
+    """
+    tail = count * (1.0 - level)
+    worst = largest[..., : beyond(count, level)]
+    weight = np.minimum(tail - np.arange(worst.shape[-1]), 1.0)
+    mean: FloatArray = (worst * weight).sum(axis=-1) / weight.sum()
+    return mean
 
 
 def tail_estimates(largest: FloatArray, count: int, level: float) -> dict[str, FloatArray]:
     """Return value at risk and expected shortfall with 95 % confidence intervals.
 
-    VaR = L_(k), its interval two order statistics (binomial, normal approximation); ES = mean of L_(1) ... L_(k), with
+    VaR = L_(k), its interval two order statistics (binomial, normal approximation); ES as in `expected_shortfall`, with
     the variance (s^2 + q (ES - VaR)^2) / k, s^2 that of the losses beyond VaR.
 
     Parameters
@@ -58,7 +91,7 @@ def tail_estimates(largest: FloatArray, count: int, level: float) -> dict[str, F
     low, high = min(kept, math.ceil(k + spread)), max(1, math.floor(k - spread) + 1)
     value_at_risk = largest[:, k - 1]
     with np.errstate(invalid="ignore"):
-        shortfall = largest[:, :k].mean(axis=1)
+        shortfall = expected_shortfall(largest, count, level)
         variance = largest[:, :k].var(axis=1) + level * (shortfall - value_at_risk) ** 2
         half = NORMAL_95 * np.sqrt(variance / k)
     return {

@@ -46,11 +46,11 @@ class SweepResult:
     >>> shocks = cg.scenarios.draw.single_asset(["ETH"], [-0.01, -0.06, -0.20])
     >>> result = cg.sweep(cg.MarginCascade(sharing=None), graph, shocks, level=0.5)
     >>> result
-    <SweepResult: 3 scenarios of 1 trader; expected loss 73.3333, at 50 % VaR 150, ES 150; 2 scenarios close somebody>
+    <SweepResult: 3 scenarios of 1 trader; expected loss 73.3333, at 50 % VaR 60, ES 120; 2 scenarios close somebody>
     >>> result.traders[["expected_loss", "closed_share", "expected_shortfall"]].round(4)
             expected_loss  closed_share  expected_shortfall
     trader
-    0             73.3333        0.6667               150.0
+    0             73.3333        0.6667               120.0
     """
 
     graph: ExposureGraph
@@ -112,9 +112,9 @@ class SweepResult:
     def systemic(self, against: str = "loss", *, of: Of = "traders") -> pd.DataFrame:
         """Return how traders or assets and the pool are bad together.
 
-        With k = N (1 - level), X the losses of one of them (of an asset: by how much its price falls, as a share) and Y
-        a column of `scenarios`: mes = mean of X over the k scenarios with the largest Y; covar = value at risk of Y
-        over the k scenarios with the largest X; delta_covar = covar less the value at risk of Y over all scenarios.
+        With k = N (1 - level), rounded up, X the losses of one of them (of an asset: by how much its price falls, as a
+        share) and Y a column of `scenarios`: mes = mean of X over the k scenarios with the largest Y; covar = value at
+        risk of Y over the k scenarios with the largest X; delta_covar = covar less the value at risk of Y over all.
         covar is NaN where no k scenarios are the worst (the next one is as bad), as for who loses nothing. `mes` of
         traders runs the k scenarios again.
 

@@ -57,13 +57,13 @@ class Programme:
         return x[k:], x[:k]
 
     def binding(self, row: int, x: FloatArray, limits: Sequence[str], uppers: Sequence[str]) -> list[str]:
-        """Return the names of the limits that keep need `row` from being reached at x."""
+        """Return the names of the limits and finite upper bounds that keep need `row` from being reached at x."""
         helps = np.zeros(x.size, dtype=bool)
         helps[self.gain.indices[self.gain.indptr[row] : self.gain.indptr[row + 1]]] = True
         helps &= np.asarray(self.gain[[row]].sum(axis=0)).ravel() > 0.0
         at_limit = self.limit - self.use @ x <= TIGHT * np.maximum(1.0, np.abs(self.limit))
         touches = (abs(self.use) @ helps.astype(np.float64)) > 0.0
-        at_upper = helps & (self.upper - x <= TIGHT * np.maximum(1.0, self.upper))
+        at_upper = helps & np.isfinite(self.upper) & (self.upper - x <= TIGHT * np.maximum(1.0, self.upper))
         named = [limits[k] for k in np.flatnonzero(at_limit & touches).tolist()]
         return list(dict.fromkeys(named + [uppers[k] for k in np.flatnonzero(at_upper).tolist()]))
 
