@@ -63,10 +63,11 @@ class Rest(NamedTuple):
 class Batch(NamedTuple):
     """Scenarios that are looked at together, one a column: the box of prices and the loss level of each."""
 
-    low: Array  # m x WIDTH
-    high: Array  # m x WIDTH
-    growth: Array  # the largest price, relative to p0
-    level: Array  # the highest loss level C that counts
+    low: Array  # m x B
+    high: Array  # m x B
+    growth: Array  # the largest price, relative to p0 (B)
+    level: Array  # the highest loss level C that counts (B)
+    bit: Array  # the bit of each in masks (B)
     farthest: float  # up to which key a row can be near any of them
 
 

@@ -1,8 +1,8 @@
 """Many scenarios in one pass over the rows: who can be in breach while prices stay in a box, and what it would sell.
 
-A row is read once, and its least slack in the boxes of `WIDTH` scenarios taken together:
+A row is read once, and its least slack in the boxes of up to `WIDTH` scenarios taken together:
 
-    s_b = cash + sum_j min over [low_jb, high_jb] of (q_j - mu_j) p ,   b = 1 ... WIDTH
+    s_b = cash + sum_j min over [low_jb, high_jb] of (q_j - mu_j) p
 
 A row is near a scenario where s_b <= b C, C the highest loss level that counts: nothing can happen to the others while
 prices stay in the box and levels below C. All that is kept of a row is a bit for each scenario.
@@ -16,12 +16,12 @@ from contagion_graph.kernels.compiling import AHEAD, fetch_row, one_or_many
 from contagion_graph.kernels.looks import GUARD
 from contagion_graph.state import Array, Batch, Cells, Rest
 
-PARTS = 8  # of the sum of what is sold; each is m x WIDTH
+PARTS = 8  # of the sum of what is sold; each is as large as the sum
 SAFE = 1.0 + 1e-9  # a row that is not near has slack left, whatever the rounding of this comparison
 
 
 def near_rows(cells: Cells, rest: Rest, batch: Batch, borders: Array) -> Array:
-    """Return for every row a mask: bit b is set where the row is near scenario b.
+    """Return for every row a mask: the bit of each scenario that the row is near.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def near_rows(cells: Cells, rest: Rest, batch: Batch, borders: Array) -> Array:
 @one_or_many
 def _near(cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array) -> None:
     for chunk in prange(borders.size - 1):
-        slack, farthest = np.empty(WIDTH), batch.farthest
+        slack, farthest = np.empty(batch.bit.size), batch.farthest
         for row in range(borders[chunk] * BLOCK, min(borders[chunk + 1] * BLOCK, marks.size)):
             if rest.key[row] <= farthest:
                 _least_slack(cells, rest.cash[row], batch, row, slack)
@@ -45,27 +45,27 @@ def _near(cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array) 
 
 @njit(inline="always")
 def _least_slack(cells: Cells, cash: float, batch: Batch, row: int, slack: Array) -> None:
-    for b in range(WIDTH):
+    for b in range(slack.size):
         slack[b] = cash
     for cell in range(cells.indptr[row], cells.indptr[row + 1]):
         d, column = cells.quantity[cell] - cells.margin_units[cell], cells.indices[cell]
         price = batch.low[column] if d > 0.0 else batch.high[column]
-        for b in range(WIDTH):
+        for b in range(slack.size):
             slack[b] += d * price[b]
 
 
 @njit(inline="always")
 def _mask(rest: Rest, batch: Batch, row: int, slack: Array) -> np.uint64:
     mask = np.uint64(0)
-    for b in range(WIDTH):
+    for b in range(slack.size):
         size = abs(rest.cash[row]) + rest.extent[row] * batch.growth[b]
         far = slack[b] - GUARD * size > rest.base[row] * batch.level[b] * SAFE
-        mask |= np.uint64(not far) << np.uint64(b)
+        mask |= np.uint64(not far) << batch.bit[b]
     return mask
 
 
 def units_sold(cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array) -> Array:
-    """Add to `marks` who is in breach, and return the units of each asset that all who are marked hold (m x WIDTH)."""
+    """Add to `marks` who is in breach, and return the units of each asset that all who are marked hold (m x B)."""
     parts = np.zeros((PARTS, *batch.low.shape))
     _sold(rest.cash.size)(cells, rest, batch, borders[np.linspace(0, borders.size - 1, PARTS + 1).astype(np.int64)],
                           marks, parts)  # fmt: skip
@@ -76,30 +76,31 @@ def units_sold(cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Ar
 @one_or_many
 def _sold(cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array, parts: Array) -> None:
     for chunk in prange(borders.size - 1):
-        slack, closed, farthest = np.empty(WIDTH), np.empty(WIDTH), batch.farthest
+        slack, closed, farthest = np.empty(batch.bit.size), np.empty(batch.bit.size), batch.farthest
         for row in range(borders[chunk] * BLOCK, min(borders[chunk + 1] * BLOCK, marks.size)):
             if rest.key[row] <= farthest:
                 _least_slack(cells, rest.cash[row], batch, row, slack)
-                marks[row] = _closed(marks[row], slack, closed)
+                marks[row] = _closed(marks[row], batch.bit, slack, closed)
                 if marks[row]:
                     _sell(cells, row, closed, parts[chunk])
 
 
 @njit(inline="always")
-def _closed(mask: np.uint64, slack: Array, closed: Array) -> np.uint64:
-    """Return a mask with those in breach added; `closed` is 1 where the bit is set."""
-    for b in range(WIDTH):
-        bit = (mask >> np.uint64(b)) & np.uint64(1) | np.uint64(slack[b] < 0.0)
-        mask |= bit << np.uint64(b)
-        closed[b] = bit
-    return mask
+def _closed(mask: np.uint64, bit: Array, slack: Array, closed: Array) -> np.uint64:
+    """Return a mask with those in breach added; `closed` is 1 where the bit of a scenario is set."""
+    found = mask
+    for b in range(slack.size):
+        one = (mask >> bit[b]) & np.uint64(1) | np.uint64(slack[b] < 0.0)
+        found |= one << bit[b]
+        closed[b] = one
+    return found
 
 
 @njit(inline="always")
 def _sell(cells: Cells, row: int, closed: Array, units: Array) -> None:
     for cell in range(cells.indptr[row], cells.indptr[row + 1]):
         q, column = cells.quantity[cell], cells.indices[cell]
-        for b in range(WIDTH):
+        for b in range(closed.size):
             units[column, b] += q * closed[b]
 
 

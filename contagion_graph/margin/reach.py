@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from contagion_graph.chunks import WIDTH
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.margin.market import Rows
 from contagion_graph.rules.impact import Impact
@@ -62,16 +61,20 @@ class Reach:
         from contagion_graph.kernels import batch
 
         graph, marks = self.graph, np.zeros(rest.cash.size, dtype=np.uint64)
-        low, high, now = prices, prices, prices
+        low, high, now = prices.copy(), prices.copy(), prices.copy()
+        lower, higher, left = np.zeros_like(prices), np.zeros_like(prices), np.arange(len(prices))
         with np.errstate(all="ignore"):
             for _ in range(ROUNDS):
-                case = self._case(Box(now, now, np.zeros(len(prices))))
+                case = self._case(Box(now[left], now[left], np.zeros(left.size)), left)
                 units = batch.units_sold(graph.cells, rest, case, graph.block_borders, marks)
-                after = prices * self._factors(units.T[: len(prices)])
-                lower, higher = np.fmin(after - low, 0.0), np.fmax(after - high, 0.0)
-                low, high = low + lower, high + higher
-                moving, now = ~(np.abs(after - now) <= SMALL * prices).all(axis=1), after
-                if moving.sum() <= FEW * len(prices):
+                after = prices[left] * self._factors(units.T)
+                lower[left], higher[left] = np.fmin(after - low[left], 0.0), np.fmax(after - high[left], 0.0)
+                low[left] += lower[left]
+                high[left] += higher[left]
+                moving = ~(np.abs(after - now[left]) <= SMALL * prices[left]).all(axis=1)
+                now[left] = after
+                left = left[moving]
+                if left.size <= FEW * len(prices):
                     break
             return prices - low - MISSED * lower, high - prices + MISSED * higher
 
@@ -84,16 +87,16 @@ class Reach:
         """Return the rows that can be in breach somewhere in a box, and of each scenario which of these are in its."""
         from contagion_graph.kernels import batch
 
-        marks = batch.near_rows(self.graph.cells, rest, self._case(box), self.graph.block_borders)
+        case = self._case(box, np.arange(len(box.level)))
+        marks = batch.near_rows(self.graph.cells, rest, case, self.graph.block_borders)
         some = np.flatnonzero(marks)
         first, rows = batch.rows_by_scenario(marks[some])
         return some, np.split(rows, first[1:-1])[: len(box.level)]
 
-    def _case(self, box: Box) -> Batch:
-        """Return boxes as columns, the last one repeated up to the width of a batch."""
-        low, high, level = (values[np.minimum(np.arange(WIDTH), len(values) - 1)] for values in box)
-        price = self.graph.price
+    def _case(self, box: Box, numbers: Rows) -> Batch:
+        """Return boxes as columns, and the bits of their scenarios."""
+        (low, high, level), price = box, self.graph.price
         clock = np.maximum(np.abs(low / price - 1.0), np.abs(high / price - 1.0)).max(axis=1)
         growth = np.maximum((high / price).max(axis=1), 1.0)
         columns = np.ascontiguousarray(low.T), np.ascontiguousarray(high.T)
-        return Batch(*columns, growth, level, float((clock + level).max()) * MORE)
+        return Batch(*columns, growth, level, numbers.astype(np.uint64), float((clock + level).max()) * MORE)
