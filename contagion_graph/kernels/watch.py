@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from contagion_graph.kernels.compiling import LINE, fetch, one_or_many
+from contagion_graph.kernels.compiling import fetch_row, one_or_many
 from contagion_graph.state import Array, Watch
 
 WATCH_BLOCK = 64
@@ -273,11 +273,7 @@ def _due_rows(watch: Watch, first: Any, last: Any, found: Array) -> Any:
         found[count] = row  # without a branch, which would be foreseen wrongly at each row that is due
         count += np.uintp(due)
     for k in range(count):
-        start = np.intp(watch.start[found[k]])
-        fetch(watch.quantity, start)
-        fetch(watch.quantity, start + LINE)
-        fetch(watch.margin_units, start)
-        fetch(watch.margin_units, start + LINE)
+        fetch_row(watch.start, watch.column, watch.quantity, watch.margin_units, found[k])
     return count
 
 
