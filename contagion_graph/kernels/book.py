@@ -131,8 +131,8 @@ def _move_cell(watch: Watch, source: int, target: int) -> None:
 def copy_cells(watch: Watch, n: int, start: Array, source: Array, target: Array) -> None:
     """Copy an array of cells row by row, to the first cells of the rows there."""
     for row in range(n):
-        first, size, to = watch.start[row], watch.length[row], start[row]
-        target[to : to + size] = source[first : first + size]
+        for k in range(watch.length[row]):
+            target[start[row] + k] = source[watch.start[row] + k]
 
 
 @njit(cache=True)

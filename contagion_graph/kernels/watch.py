@@ -34,7 +34,6 @@ UP, DOWN, LEAST = 1.0 + 2.0**-23, 1.0 - 2.0**-23, 2.0**-149  # more than single 
 LARGEST = float(np.finfo(np.float32).max)  # where a price is beyond it, its bounds are below it: it is always due
 
 
-@njit(cache=True)
 def tiles_of(n: int) -> int:
     """Return how many tiles n rows take."""
     return -(-n // (WATCH_BLOCK * TILE))
@@ -119,7 +118,7 @@ def look_at_column(watch: Watch, n: int, column: int, changed: Array, before: Ar
     """
     p, count = watch.price[column], 0
     low_peak, high_peak = watch.low_peak[column], watch.high_peak[column]
-    for tile in range(tiles_of(n)):
+    for tile in range(low_peak.size):
         if p > low_peak[tile] and p < high_peak[tile]:
             continue
         low_top, high_top = watch.low_top[tile, column], watch.high_top[tile, column]
