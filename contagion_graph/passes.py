@@ -1,12 +1,12 @@
 """The passes over the rows of an exposure graph, and what they find at rest: computed once, then kept."""
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph.cached import cached_property
 from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
 from contagion_graph.collectives import WHOLE, Collectives
 from contagion_graph.state import Cells

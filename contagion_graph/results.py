@@ -1,13 +1,13 @@
 """What a cascade came to: arrays, and the labelled tables made of them when first asked for."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from contagion_graph.cached import cached_property
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.solvers.solution import Solution
 from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray

@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "contagion_graph"
 LAYERS = [
-    {"errors", "chunks", "state", "collectives", "tables", "elements", "solvers", "kernels"},
+    {"errors", "chunks", "state", "cached", "collectives", "tables", "elements", "solvers", "kernels"},
     {"graph", "exports", "passes", "obligations", "rules"},
     {"results", "equilibria", "shocks", "generate", "generate_assets", "reconstruct"},
     {"margin", "clearing", "distress"},

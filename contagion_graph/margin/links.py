@@ -59,7 +59,8 @@ class Replay:
             raise ParameterError(f"result is a {type(result).__name__}; give what MarginCascade.run returns")
         if result.arrays.trades is None:
             raise ParameterError(
-                "an equilibrium has no rounds, so nobody is to blame; give what MarginCascade.run returns"
+                "an equilibrium has no rounds, and those of a DistributedGraph stay on the workers: no blame is known. "
+                "Give what MarginCascade.run returns for an ExposureGraph"
             )
         n, end, sharing = len(result.graph.accounts), result.arrays, result.model.sharing
         self.graph, self.trades = result.graph, result.arrays.trades

@@ -1,0 +1,118 @@
+"""How the parts of a graph add up: every part sends what it has, and one place answers them all.
+
+The sums that a run has come to are published under their number for as long as its result is in use. A part that is
+lost, with the worker that held it, is read again and starts again: it finds all sums that were known before, and does
+not wait for the others until it has caught up with them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from contagion_graph.collectives import WHOLE
+from contagion_graph.distributed.part import Apart
+from contagion_graph.state import Array
+from contagion_graph.tables.schema import FloatArray
+
+TOTAL, GATHER, END = "total", "gather", "end"
+FAILED = -1  # in the place of the number of a question
+STOP = "stop"  # in the place of an answer: another part has failed
+NOTHING = np.empty((0, 0))
+
+
+class StoppedError(Exception):
+    """Another part of the graph has failed."""
+
+
+Message = list[Any]  # kind, first chunk, shape of the sums of chunks, those sums, further numbers
+
+
+class Exchange:
+    """The `Collectives` of one part.
+
+    Parameters
+    ----------
+    ask : callable
+        Takes a message, returns the answer to those of all parts.
+    borders : ndarray, shape (65,)
+        Blocks at which the chunks begin and end in this part.
+    """
+
+    def __init__(self, ask: Callable[[Message], Array], borders: Array) -> None:
+        held = np.flatnonzero(np.diff(borders))
+        self._ask, self._chunks = ask, slice(held[0], held[-1] + 1) if held.size else slice(0, 0)
+
+    def __reduce__(self) -> tuple[type[Apart], tuple[()]]:
+        return Apart, ()  # nothing to add up with where a result is taken to
+
+    def total(self, parts: Array, counts: Any = ()) -> Array:
+        """Return the sums of the chunks of all parts, one after the other, then those of the counts."""
+        return self._ask(_message(TOTAL, int(self._chunks.start), parts[self._chunks], counts))
+
+    def gather(self, values: Array) -> Array:
+        """Return the values of all parts, in their order."""
+        return self._ask(_message(GATHER, 0, NOTHING, values))
+
+
+class Line:
+    """The line from the task of a part to the place that answers.
+
+    Parameters
+    ----------
+    run : str
+        The name of the run.
+    part : int
+        The number of the part.
+    """
+
+    def __init__(self, run: str, part: int) -> None:
+        from distributed import Queue, get_client
+
+        self._run, self._part, self._number, self._open = run, part, 0, True
+        self._client = get_client()
+        self._messages = Queue(run, client=self._client)
+
+    def ask(self, message: Message) -> Array:
+        """Send a message, and wait for the answer to those of all parts."""
+        from distributed import Variable
+
+        if not self._open:
+            return Apart().total(NOTHING)
+        self._messages.put([self._part, self._number, *message])
+        answer = Variable(f"{self._run}-{self._number}", client=self._client).get()
+        self._number += 1
+        if answer == STOP:
+            raise StoppedError
+        return np.frombuffer(answer).copy()
+
+    def end(self) -> None:
+        """Say that this part has come to its end."""
+        self._open = False
+        self._messages.put([self._part, self._number, *_message(END, 0, NOTHING, ())])
+        self._messages.close()
+
+
+def _message(kind: str, start: int, parts: Array, numbers: Any) -> Message:
+    return [kind, start, list(parts.shape), parts.tobytes(), np.asarray(numbers, dtype=np.float64).tobytes()]
+
+
+def answer_to(messages: list[Message]) -> FloatArray:
+    """Return the answer to what all parts have sent, in their order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ones = np.ones((1, 2)).tobytes()
+    >>> answer_to([["total", chunk, [1, 2], ones, np.array([3.0]).tobytes()] for chunk in range(4)]).tolist()
+    [4.0, 4.0, 12.0]
+    """
+    parts = [np.frombuffer(data).reshape(shape) for _, _, shape, data, _ in messages]
+    counts = [np.frombuffer(data) for *_, data in messages]
+    if messages[0][0] == GATHER:
+        return np.concatenate(counts)
+    chunks = max(start + len(part) for (_, start, *_), part in zip(messages, parts, strict=True))
+    whole = np.zeros((chunks, parts[0].shape[1]))
+    for (_, start, *_), part in zip(messages, parts, strict=True):
+        whole[start : start + len(part)] += part
+    return WHOLE.total(whole, np.sum(counts, axis=0))

@@ -1,0 +1,121 @@
+"""A graph whose parts are on the workers of a Dask cluster."""
+
+import weakref
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from contagion_graph.collectives import Spread
+from contagion_graph.distributed.part import Part, load
+from contagion_graph.distributed.parts import read_layout
+from contagion_graph.distributed.result import DistributedResult, equilibria
+from contagion_graph.distributed.run import Run
+from contagion_graph.errors import ParameterError
+
+
+class DistributedGraph(Spread):
+    """An exposure graph whose rows are spread over the workers of a Dask cluster.
+
+    `MarginCascade.run` and `MarginCascade.equilibria` take it in the place of an `ExposureGraph`, and come to the same
+    numbers bit for bit. `distributed.open` makes one.
+
+    Parameters
+    ----------
+    folder : path
+        The data set.
+    client : distributed.Client
+        Whose workers hold the parts.
+    """
+
+    def __init__(self, folder: Path, client: Any) -> None:
+        layout = read_layout(folder)
+        self.folder, self.client, self.size = folder, client, layout.accounts
+        self._parts = [client.submit(load, str(folder), part, pure=False) for part in range(layout.parts)]
+
+    def play(self, model: Any, method: str, **arguments: Any) -> Any:
+        """Return what a method of a model comes to: `run`, or `equilibria`."""
+        if isinstance(arguments["defaults"], Iterable) and not isinstance(arguments["defaults"], str):
+            arguments["defaults"] = list(arguments["defaults"])  # all parts have to take them in one order
+        run = Run(self.client, self._parts, (model, method, arguments | {"on_failure": "ignore"}))
+        try:
+            run.conduct()
+        except BaseException:
+            run.forget()
+            raise
+        result = equilibria(self, model, run) if method == "equilibria" else DistributedResult(self, model, run, 0)
+        weakref.finalize(result, run.forget)
+        return result
+
+    @cached_property
+    def accounts(self) -> pd.MultiIndex:
+        """The label (trader, pool, subaccount) of every row, fetched from the workers when first asked for."""
+        found = self.client.gather([self.client.submit(_accounts, part, pure=False) for part in self._parts])
+        index: pd.MultiIndex = found[0].append(found[1:])
+        return index
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"no {name!r} here: the rows of a DistributedGraph are on the workers, where MarginCascade.run and "
+            "equilibria use them; for anything else build an ExposureGraph"
+        )
+
+    def __repr__(self) -> str:
+        return f"<DistributedGraph: {self.size:,} accounts in {len(self._parts)} parts of {str(self.folder)!r}>"
+
+
+def _accounts(part: Part) -> pd.MultiIndex:
+    return part.accounts
+
+
+def open(folder: str | Path, client: Any = None) -> DistributedGraph:  # noqa: A001 - distributed.open
+    """Open a partitioned data set on the workers of a Dask cluster.
+
+    Every part becomes a graph on a worker. A model then runs on all parts at once; wherever it needs a sum over all
+    accounts, each part sends the sums of its chunks, and these are added up in their order: the answer does not depend
+    on the number of parts or workers. A worker that is lost costs the time to read its parts again and to repeat what
+    they did, not the answer.
+
+    Parameters
+    ----------
+    folder : path
+        What `distributed.partition` wrote, where every worker can read it.
+    client : distributed.Client, optional
+        None: the client that this process has made last. Give the workers one thread each.
+
+    Returns
+    -------
+    DistributedGraph
+
+    Raises
+    ------
+    ParameterError
+        No client, or no such data set.
+
+    Notes
+    -----
+    All parts have to be in memory at once, over all workers: about 60 bytes a position and 250 bytes an account.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import contagion_graph as cg
+    >>> from dask.distributed import Client
+    >>> tables = cg.generate.perpetuals(1000, 10, rng=0).to_frames()
+    >>> local = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    >>> with tempfile.TemporaryDirectory() as folder, Client(**local) as client:
+    ...     graph = cg.distributed.open(cg.distributed.partition(tables, f"{folder}/parts", 3), client)
+    ...     result = cg.MarginCascade().run(graph, {"ETH": -0.2})
+    ...     print(int(result.summary()["accounts"]))
+    1000
+    """
+    from distributed import get_client
+
+    if client is None:
+        try:
+            client = get_client()
+        except ValueError as error:
+            raise ParameterError("open: there is no Dask client; make one with dask.distributed.Client(...)") from error
+    return DistributedGraph(Path(folder).absolute(), client)

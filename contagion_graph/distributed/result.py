@@ -1,0 +1,136 @@
+"""What a model came to on a graph in parts: few numbers here, one row an account where the parts are."""
+
+from dataclasses import fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.distributed.run import Head, Outcome, Run
+from contagion_graph.equilibria import Equilibria
+from contagion_graph.results import CascadeArrays, CascadeResult
+
+
+class DistributedResult(CascadeResult):
+    """The result of a margin cascade on a `DistributedGraph`: all that a `CascadeResult` tells.
+
+    `assets`, `pools`, `rounds`, `solution` and `summary()` are at hand. `accounts`, `traders`, `bystanders()` and
+    `arrays` are fetched from the workers when first asked for, and need memory for one row an account;
+    `write_accounts` has the workers write them.
+
+    Examples
+    --------
+    See `distributed.open`.
+    """
+
+    def __init__(self, graph: Any, model: Any, run: Run, which: int) -> None:
+        head: Head = run.client.submit(_head, run.outcomes[0], which, pure=False).result()
+        known = {"graph": graph, "model": model, "solution": head.solution, "_run": run, "_which": which}
+        frames = {"assets": head.assets, "pools": head.pools, "rounds": head.rounds, "_summary": head.summary}
+        vars(self).update(known | frames)
+
+    _run: Run
+    _which: int
+    _summary: "pd.Series[float]"
+
+    def _fetched(self, what: Any, *arguments: Any) -> list[Any]:
+        """Return what a function makes of the result on each part."""
+        client = self._run.client
+        tasks = [
+            client.submit(_of_result, each, self._which, what, *arguments, pure=False) for each in self._run.outcomes
+        ]
+        found: list[Any] = client.gather(tasks)
+        return found
+
+    @cached_property
+    def accounts(self) -> pd.DataFrame:
+        """One row an account, as in `CascadeResult`."""
+        accounts: pd.DataFrame = pd.concat(self._fetched(_accounts))
+        return accounts
+
+    @cached_property
+    def traders(self) -> pd.DataFrame:
+        """One row a trader, as in `CascadeResult`."""
+        traders: pd.DataFrame = pd.concat([traders[counted] for traders, counted, _ in self._traders])
+        return traders
+
+    @cached_property
+    def _hit_by_others(self) -> Any:
+        return np.concatenate([hit[counted] for _, counted, hit in self._traders])
+
+    @cached_property
+    def _traders(self) -> list[Any]:
+        return self._fetched(_traders)
+
+    @cached_property
+    def arrays(self) -> CascadeArrays:  # fetched, not given
+        """Numbers in label order; `trades` stay where the parts are."""
+        parts = self._fetched(_arrays)
+        names = [each.name for each in fields(CascadeArrays) if _by_account(parts, each.name)]
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        arrays: CascadeArrays = replace(parts[0], **joined)
+        return arrays
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures, as in `CascadeResult`."""
+        return self._summary.copy()
+
+    def write_accounts(self, folder: str | Path) -> None:
+        """Have the workers write table `accounts`, one Parquet file a part: accounts-00000.parquet, and so on.
+
+        Parameters
+        ----------
+        folder : path
+            Made if it is not there; all workers must see it.
+        """
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self._fetched(_write, str(folder))
+
+
+def _by_account(parts: list[CascadeArrays], name: str) -> bool:
+    """Say whether an array has a number for each account."""
+    of_accounts = ("losses", "proceeds", "penalty", "socialised", "shortfall", "closed", "breach_round", "closed_short")
+    return name in of_accounts and getattr(parts[0], name) is not None
+
+
+def equilibria(graph: Any, model: Any, run: Run) -> Equilibria:
+    """Return both ends of the equilibria on a graph in parts."""
+    least, greatest = (DistributedResult(graph, model, run, which) for which in range(2))
+    client = run.client
+    found = client.gather([client.submit(_points, outcome, pure=False) for outcome in run.outcomes])
+    one_sided, points = found[0]
+    return Equilibria(least, greatest, one_sided, None if points is None else pd.concat([each for _, each in found]))
+
+
+# --- what workers do ------------------------------------------------------------------------------------------------
+
+
+def _head(outcome: Outcome, which: int) -> Head:
+    return outcome.heads[which]
+
+
+def _points(outcome: Outcome) -> tuple[bool, pd.DataFrame | None]:
+    return outcome.one_sided, outcome.points
+
+
+def _of_result(outcome: Outcome, which: int, what: Any, *arguments: Any) -> Any:
+    return what(outcome.results[which], *arguments)
+
+
+def _accounts(result: CascadeResult) -> pd.DataFrame:
+    return result.accounts
+
+
+def _traders(result: CascadeResult) -> tuple[pd.DataFrame, Any, Any]:
+    return result.traders, result.graph.counted_traders, result._hit_by_others
+
+
+def _arrays(result: CascadeResult) -> CascadeArrays:
+    return replace(result.arrays, trades=None)
+
+
+def _write(result: CascadeResult, folder: str) -> None:
+    path = Path(folder) / f"accounts-{result.graph.number:05d}.parquet"  # type: ignore[attr-defined] # a Part
+    result.accounts.reset_index().to_parquet(path)

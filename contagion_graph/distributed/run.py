@@ -1,0 +1,146 @@
+"""A model on all parts of a graph: the task of each part, and the place where they add up."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import pandas as pd
+
+from contagion_graph.distributed.exchange import END, FAILED, STOP, Exchange, Line, answer_to
+from contagion_graph.distributed.part import Part
+from contagion_graph.equilibria import Equilibria
+from contagion_graph.results import CascadeResult
+from contagion_graph.solvers.solution import Solution
+
+
+class Head(NamedTuple):
+    """What all parts know of a result alike: few numbers, however many the accounts."""
+
+    solution: Solution
+    assets: pd.DataFrame
+    pools: pd.DataFrame
+    rounds: pd.DataFrame
+    summary: "pd.Series[float]"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a model comes to on one part.
+
+    Parameters
+    ----------
+    results : tuple of CascadeResult
+        One; of equilibria, both ends.
+    heads : tuple of Head
+        What is the same on all parts, for each result.
+    one_sided : bool
+        Of equilibria: whether both ends are ones for certain.
+    points : DataFrame or None
+        Of equilibria: all of them, where they were listed; the accounts of this part.
+    """
+
+    results: tuple[CascadeResult, ...]
+    heads: tuple[Head, ...]
+    one_sided: bool
+    points: pd.DataFrame | None
+
+
+def play(part: Part, run: str, model: Any, method: str, arguments: dict[str, Any]) -> Outcome:
+    """Run a model on one part, while the other parts do the same; the task of a worker."""
+    from distributed import get_worker, secede
+
+    from contagion_graph.kernels.compiling import use_threads
+
+    threads = get_worker().state.nthreads
+    secede()  # a worker holds several parts, which wait for each other
+    use_threads(threads)
+    line = Line(run, part.number)
+    answer = getattr(model, method)(part.among(Exchange(line.ask, part.chunk_borders)), **arguments)
+    both = isinstance(answer, Equilibria)
+    results = (answer.least, answer.greatest) if both else (answer,)
+    more = (answer.one_sided, answer.points) if both else (True, None)
+    outcome = Outcome(results, tuple(map(head_of, results)), *more)
+    line.end()
+    return outcome
+
+
+def head_of(result: CascadeResult) -> Head:
+    """Return what all parts know of a result alike."""
+    return Head(result.solution, result.assets, result.pools, result.rounds, result.summary())
+
+
+class Run:
+    """The place where the parts of a graph add up while a model runs on them.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Whose workers hold the parts.
+    parts : list of Future
+        The parts, in order.
+    task : tuple
+        Model, method and arguments.
+    """
+
+    def __init__(self, client: Any, parts: list[Any], task: tuple[Any, str, dict[str, Any]]) -> None:
+        from distributed import Queue
+
+        self.client, self.name = client, f"contagion-graph-{uuid4().hex}"
+        self._messages, self._published, self._over = Queue(self.name, client=client), 0, False
+        self.outcomes = [client.submit(play, part, self.name, *task, pure=False) for part in parts]
+        for part, outcome in enumerate(self.outcomes):
+            outcome.add_done_callback(partial(self._note, part))
+
+    def conduct(self) -> None:
+        """Answer the parts until all have come to their end.
+
+        Raises
+        ------
+        Exception
+            What the model raised on the first part that failed.
+        """
+        size, messages = len(self.outcomes), self._received()
+        for number in count():
+            having: dict[int, list[Any]] = {}
+            while len(having) < size:
+                part, of, *message = next(messages)
+                if of in (number, FAILED):  # a part that starts again sends once more what is long answered
+                    having[part] = message
+            failed = [part for part in range(size) if not having[part]]
+            if failed:
+                self._publish(STOP)
+                self.outcomes[failed[0]].result()
+            if having[0][0] == END:
+                self._over = True
+                return
+            self._publish(answer_to([having[part] for part in range(size)]).tobytes())
+
+    def _received(self) -> Iterator[list[Any]]:
+        """Yield the messages of the parts as they come."""
+        while True:
+            yield self._messages.get()
+            yield from self._messages.get(batch=True)
+
+    def _note(self, part: int, outcome: Any) -> None:
+        """Have it among the messages that the task of a part has failed for good."""
+        if not self._over and outcome.status != "finished":
+            self._messages.put([part, FAILED])
+
+    def _publish(self, answer: Any) -> None:
+        from distributed import Variable
+
+        Variable(f"{self.name}-{self._published}", client=self.client).set(answer)
+        self._published += 1
+
+    def forget(self) -> None:
+        """Take back what was published; the outcomes cannot be computed anew from then on."""
+        from distributed import Variable
+
+        self._over = True
+        if self.client.status == "running":
+            for number in range(self._published):
+                Variable(f"{self.name}-{number}", client=self.client).delete()
+            self._messages.close()

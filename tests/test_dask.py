@@ -1,0 +1,196 @@
+"""Graphs and sweeps on the workers of a Dask cluster: the same bits, also where workers are killed."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import contagion_graph as cg
+from contagion_graph.distributed.run import Run
+
+distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
+SHOCK = {"ETH": -0.25, "BTC": -0.2}
+MODEL = cg.MarginCascade(penalty=0.01, penalty_to_fund=0.5)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """Two workers, each a process of its own with one thread."""
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 60}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    """Tables of a venue of 9,000 accounts, in which some traders have several."""
+    frames = cg.generate.perpetuals(9_000, 30, rng=4).to_frames()
+    owner = pd.Series(np.arange(9_000), index=frames["accounts"]["trader"])
+    rng = np.random.default_rng(0)
+    owner[rng.random(9_000) < 0.1] = rng.integers(0, 9_000)
+    for name in ("accounts", "positions"):
+        number = owner.index.get_indexer(frames[name]["trader"])
+        frames[name]["subaccount"] = [f"s{k}" for k in number]
+        frames[name]["trader"] = [f"T{k}" for k in owner.to_numpy()[number]]
+    return frames
+
+
+@pytest.fixture(scope="module")
+def whole(tables: dict[str, pd.DataFrame]) -> cg.ExposureGraph:
+    return cg.ExposureGraph.from_tables(**tables)
+
+
+@pytest.fixture(scope="module")
+def spread(tables: Any, client: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Seven parts on two workers."""
+    return cg.distributed.open(cg.distributed.partition(tables, tmp_path_factory.mktemp("data") / "parts", 7), client)
+
+
+def assert_same(found: cg.CascadeResult, expected: cg.CascadeResult) -> None:
+    exact = {"check_exact": True}
+    pd.testing.assert_series_equal(found.summary(), expected.summary(), **exact)
+    for name in ("assets", "pools", "rounds", "accounts", "traders"):
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(expected, name), **exact)
+    pd.testing.assert_frame_equal(found.bystanders(), expected.bystanders(), **exact)
+    assert found.arrays.closed.tobytes() == expected.arrays.closed.tobytes()
+    assert found.solution == expected.solution
+    assert repr(found) == repr(expected)
+
+
+def test_runs_and_equilibria(spread: Any, whole: cg.ExposureGraph, tmp_path: Path):
+    trader = whole.traders[5]
+    expected = MODEL.run(whole, SHOCK, losses={trader: 100.0}, defaults=[trader])
+    found = MODEL.run(spread, SHOCK, losses={trader: 100.0}, defaults={trader})
+    assert_same(found, expected)
+    found.write_accounts(tmp_path / "accounts")
+    files = sorted((tmp_path / "accounts").glob("accounts-*.parquet"))
+    written = pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)
+    pd.testing.assert_frame_equal(written, expected.accounts.reset_index(), check_exact=True)
+    both = MODEL.equilibria(spread, SHOCK)
+    ends = MODEL.equilibria(whole, SHOCK)
+    assert_same(both.least, ends.least)
+    assert_same(both.greatest, ends.greatest)
+    assert repr(both) == repr(ends)
+    pd.testing.assert_series_equal(both.accounts, ends.accounts)
+    assert repr(spread).startswith("<DistributedGraph: 9,000 accounts in 7 parts of ")
+
+
+def test_two_parts_are_as_good_as_seven(client: Any, tables: Any, whole: cg.ExposureGraph, tmp_path: Path):
+    graph = cg.distributed.open(cg.distributed.partition(tables, tmp_path / "parts", 2), client)
+    assert_same(MODEL.run(graph, SHOCK), MODEL.run(whole, SHOCK))
+
+
+def kill(client: Any, number: int) -> int:
+    """Kill a worker without a warning; return the number of its process."""
+    pids = sorted(client.run(os.getpid).values())
+    os.kill(pids[number % len(pids)], signal.SIGKILL)
+    return pids[number % len(pids)]
+
+
+def wait_for_workers(client: Any, killed: int) -> None:
+    """Wait until another worker has taken the place of the one that was killed."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        pids = client.run(os.getpid, on_error="ignore").values()
+        if len(pids) == 2 and killed not in pids:
+            return
+        time.sleep(0.05)
+    raise TimeoutError
+
+
+@pytest.mark.parametrize("moment", [0, 3, 11, 24, 40])
+def test_a_killed_worker_costs_time_not_the_answer(
+    client: Any, spread: Any, whole: cg.ExposureGraph, moment: int, monkeypatch: pytest.MonkeyPatch
+):
+    publish, killed = Run._publish, []
+
+    def publish_and_kill(run: Run, answer: Any) -> None:
+        if run._published == moment:
+            killed.append(kill(client, moment))
+        publish(run, answer)
+
+    monkeypatch.setattr(Run, "_publish", publish_and_kill)
+    found = MODEL.run(spread, SHOCK)
+    assert len(killed) == 1
+    wait_for_workers(client, *killed)
+    assert_same(found, MODEL.run(whole, SHOCK))
+
+
+def test_a_result_outlives_the_workers_that_held_it(client: Any, spread: Any, whole: cg.ExposureGraph):
+    found = MODEL.run(spread, SHOCK)
+    for number in range(2):
+        wait_for_workers(client, kill(client, number))
+    assert_same(found, MODEL.run(whole, SHOCK))
+
+
+def test_sweeps(client: Any):
+    whole, rng = cg.generate.perpetuals(600, 8, rng=1), np.random.default_rng(1)
+    shocks = pd.DataFrame(rng.normal(0.0, 0.03, (1_030, 2)), columns=["ETH", "BTC"])
+    alone = cg.sweep(MODEL, whole, shocks, progress=False)
+
+    killed = []
+
+    class Executor(cg.distributed.DaskExecutor):
+        """Kills a worker after the first result."""
+
+        def map(self, *arguments: Any) -> Iterator[Any]:
+            for result in super().map(*arguments):
+                yield result
+                if not killed:
+                    killed.append(kill(client, 0))
+
+    for executor in (cg.distributed.DaskExecutor(client), Executor(client)):
+        found = cg.sweep(MODEL, whole, shocks, progress=False, executor=executor)
+        pd.testing.assert_frame_equal(found.scenarios, alone.scenarios, check_exact=True)
+        pd.testing.assert_frame_equal(found.traders, alone.traders, check_exact=True)
+    wait_for_workers(client, *killed)
+
+
+def test_what_a_model_raises(spread: Any, whole: cg.ExposureGraph):
+    with pytest.raises(cg.TableError, match="unknown asset 'nothing'"):
+        MODEL.run(spread, {"nothing": -0.1})
+    with pytest.raises(cg.TableError, match="unknown account 'nobody'"):
+        MODEL.run(spread, losses={"nobody": 1.0})
+    with pytest.raises(cg.ParameterError, match="defaults='T1' is a text"):
+        MODEL.run(spread, defaults="T1")
+    with pytest.raises(cg.ParameterError, match="order= needs all accounts in one process"):
+        MODEL.run(spread, SHOCK, order=[whole.traders[0]])
+    short = cg.MarginCascade(max_rounds=1)
+    with pytest.raises(cg.ConvergenceError) as error:
+        short.run(spread, SHOCK)
+    with pytest.raises(cg.ConvergenceError, match=str(error.value).partition("(")[0]):
+        short.run(whole, SHOCK)
+    with pytest.warns(cg.ConvergenceWarning):
+        found = short.run(spread, SHOCK, on_failure="warn")
+    assert found.solution.steps == 1
+    with pytest.raises(cg.ParameterError, match="those of a DistributedGraph stay on the workers"):
+        cg.blame(found)
+    with pytest.raises(AttributeError, match="the rows of a DistributedGraph are on the workers"):
+        found.graph.quantity.sum()
+    assert_same(MODEL.run(spread, SHOCK), MODEL.run(whole, SHOCK))
+
+
+def test_what_cannot_be_opened(tmp_path: Path, client: Any):
+    with pytest.raises(cg.ParameterError, match="is not a partitioned data set"):
+        cg.distributed.open(tmp_path, client)
+
+
+def test_nothing_is_left_behind(client: Any, spread: Any):
+    def names(dask_scheduler: Any) -> list[str]:
+        extensions = dask_scheduler.extensions
+        return [*extensions["variables"].variables, *extensions["queues"].queues]
+
+    before = set(client.run_on_scheduler(names))  # results in errors that were caught
+    result = MODEL.run(spread, SHOCK)
+    assert len(set(client.run_on_scheduler(names)) - before) > 10
+    del result
+    deadline = time.monotonic() + 20
+    while set(client.run_on_scheduler(names)) - before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert set(client.run_on_scheduler(names)) <= before

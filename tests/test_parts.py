@@ -1,0 +1,170 @@
+"""A model on the parts of a graph comes to what it comes to on the whole graph, to the last bit."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import contagion_graph as cg
+from contagion_graph.distributed.run import head_of
+from tests.markets import model_of, tables_of
+from tests.reference.random_markets import Case, random_case
+from tests.together import parts_of, together
+
+CASES = 40
+
+
+def copied(case: Case, rng: np.random.Generator, times: int) -> tuple[Case, dict[str, Any]]:
+    """Return a case with its accounts many times, each with other sizes, and tables in which traders have several."""
+    market, n = case.market, len(case.market.cash)
+    size = rng.lognormal(0.0, 0.3, (times, n))
+    cells = [
+        (account + n * k, asset, quantity * size[k, account], *more)
+        for k in range(times)
+        for account, asset, quantity, *more in market.positions
+    ]
+    larger = replace(
+        market,
+        positions=cells,
+        cash=(market.cash * size * rng.lognormal(0.0, 0.02, (times, n))).ravel(),
+        depth=market.depth * times,
+        pool=np.tile(market.pool, times),
+        insurance_fund=market.insurance_fund * times,
+        share=(market.share * size).ravel(),
+    )
+    tables = tables_of(larger)
+    several = rng.random(times * n) < 0.2
+    owner = np.where(several, rng.integers(0, times * n, times * n), np.arange(times * n))
+    for table, account in (("accounts", np.arange(times * n)), ("positions", np.array([cell[0] for cell in cells]))):
+        tables[table]["trader"] = [f"t{k}" for k in owner[account]]
+        tables[table]["subaccount"] = [f"s{k}" for k in account]
+    losses, defaults = np.zeros(times * n), rng.random(times * n) < (0.02 if case.defaults.any() else 0.0)
+    if case.losses.any():
+        losses[rng.integers(0, times * n, 9)] = rng.lognormal(7.5, 1.0, 9)
+    return replace(case, market=larger, losses=losses, defaults=defaults), tables
+
+
+def given(case: Case, graph: cg.ExposureGraph) -> dict[str, Any]:
+    """Return the arguments of a run, losses and defaults by trader: they fall on all accounts of it."""
+    traders = graph.accounts.get_level_values("trader")
+    return {
+        "shock": dict(zip(graph.assets, case.shock, strict=True)),
+        "losses": {traders[row]: float(case.losses[row]) for row in np.flatnonzero(case.losses)},
+        "defaults": [traders[row] for row in np.flatnonzero(case.defaults)],
+        "on_failure": "ignore",
+    }
+
+
+def assert_same(found: list[cg.CascadeResult], whole: cg.CascadeResult) -> None:
+    """Compare the results on parts, with what each knows of all, with that on the whole graph."""
+    exact = {"check_exact": True}
+    for name in ("assets", "pools", "rounds"):
+        pd.testing.assert_frame_equal(getattr(found[0], name), getattr(whole, name), **exact)
+    pd.testing.assert_series_equal(vars(found[0])["head"].summary, whole.summary(), **exact)
+    pd.testing.assert_frame_equal(pd.concat([part.accounts for part in found]), whole.accounts, **exact)
+    traders = pd.concat([part.traders[part.graph.counted_traders] for part in found])
+    pd.testing.assert_frame_equal(traders, whole.traders, **exact)
+    assert found[-1].solution == whole.solution
+
+
+def whole_and_parts(case: Case, tables: dict[str, Any], folder: Path, n: int) -> Any:
+    graph = cg.ExposureGraph.from_tables(**tables)
+    return graph, parts_of(cg.distributed.partition(tables, folder, n)), model_of(case.rules), given(case, graph)
+
+
+def settled(result: cg.CascadeResult) -> cg.CascadeResult:
+    """Compute what asks for sums over all accounts while the parts can add up."""
+    vars(result)["head"] = head_of(result)
+    return result
+
+
+def test_random_markets(tmp_path: Path):
+    """Runs, and equilibria where the rules have them, with rules, pools, losses and defaults of all kinds."""
+    met: dict[str, int] = {"split": 0, "socialised": 0, "equilibria": 0, "points": 0, "two_shares": 0, "refused": 0}
+    for seed in range(CASES):
+        rng = np.random.default_rng(seed + 500)
+        case, tables = copied(random_case(seed), rng, int(rng.integers(20, 90)))
+        graph, parts, model, arguments = whole_and_parts(case, tables, tmp_path / str(seed), int(rng.choice([2, 3, 7])))
+        whole = model.run(graph, **arguments)
+        found, _ = together(parts, lambda part, m=model, a=arguments: settled(m.run(part, **a)))
+        assert_same(found, whole)
+        met["split"] += len(parts[0].split) > 0
+        met["socialised"] += whole.arrays.socialised.any()
+        met["two_shares"] += whole.arrays.closed_short is not None
+        try:
+            both = model.equilibria(graph, **arguments)
+        except cg.ParameterError as error:
+            met["refused"] += 1
+            with pytest.raises(cg.ParameterError, match=str(error)[:30].replace("(", ".")):
+                together(parts, lambda part, m=model, a=arguments: m.equilibria(part, **a))
+            continue
+        ends, _ = together(parts, lambda part, m=model, a=arguments: _both(m.equilibria(part, **a)))
+        assert_same([end.least for end in ends], both.least)
+        assert_same([end.greatest for end in ends], both.greatest)
+        assert {end.one_sided for end in ends} == {both.one_sided}
+        met["equilibria"] += 1
+        if both.points is not None:
+            met["points"] += 1
+            pd.testing.assert_frame_equal(pd.concat([end.points for end in ends]), both.points, check_exact=True)
+    assert min(met.values()) > 0, met
+
+
+def _both(both: Any) -> Any:
+    settled(both.least)
+    settled(both.greatest)
+    return both
+
+
+@pytest.mark.parametrize("liquidation", [cg.TargetMargin(), cg.LeverageTarget(cap=11.0, target=9.0)])
+def test_newtons_method_adds_up_too(tmp_path: Path, liquidation: Any, monkeypatch: pytest.MonkeyPatch):
+    """A smooth rule near its critical size needs more steps than iteration is given."""
+    monkeypatch.setattr("contagion_graph.margin.ends.PATIENCE", 3)
+    rng = np.random.default_rng(3)
+    quantity = rng.lognormal(3.0, 1.0, (1_500, 4))
+    cash = -(quantity.sum(axis=1)) * rng.uniform(0.84, 0.93, 1_500)
+    graph = cg.ExposureGraph.from_arrays(
+        quantity, price=1.0, depth=quantity.sum(axis=0) * 2, margin_long=0.1, cash=cash
+    )
+    graph = cg.ExposureGraph.from_tables(**graph.to_frames())
+    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 5))
+    model = cg.MarginCascade(liquidation=liquidation, sharing=None)
+    whole = model.equilibria(graph, {"0": -0.03})
+    ends, _ = together(parts, lambda part: _both(model.equilibria(part, {"0": -0.03})))
+    assert_same([end.least for end in ends], whole.least)
+    assert_same([end.greatest for end in ends], whole.greatest)
+    assert whole.least.solution.steps > 3
+
+
+def test_few_exchanges_a_round(tmp_path: Path):
+    graph = cg.generate.perpetuals(2_000, 10, rng=2)
+    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 3))
+    found, met = together(parts, lambda part: cg.MarginCascade().run(part, {"ETH": -0.3, "BTC": -0.3}))
+    rounds = len(found[0].rounds)
+    assert rounds > 3
+    assert met <= 8 * rounds
+
+
+def test_a_part_by_itself_does_not_add_up(tmp_path: Path):
+    graph = cg.generate.perpetuals(2_000, 10, rng=2)
+    part = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 3))[1]
+    with pytest.raises(RuntimeError, match="not all rows of its graph"):
+        cg.MarginCascade().run(part, {"ETH": -0.3})
+    assert {each.name for each in fields(part)} > {each.name for each in fields(graph)}
+
+
+def test_faults_are_those_of_the_whole_graph(tmp_path: Path):
+    graph = cg.generate.perpetuals(2_000, 10, rng=2)
+    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 3))
+    model, somebody = cg.MarginCascade(), graph.traders[1_999]
+    for arguments in ({"losses": {"nobody": 1.0}}, {"losses": {somebody: -1.0}}, {"shock": {"nothing": -0.1}}):
+        with pytest.raises(cg.TableError) as fault:
+            model.run(graph, **arguments)
+        with pytest.raises(cg.TableError) as faults:
+            together(parts, lambda part, a=arguments: model.run(part, **a))
+        assert str(faults.value).partition("(did")[0] == str(fault.value).partition("(did")[0]
+    whole = model.run(graph, {}, losses={somebody: 50.0}, defaults=[somebody])
+    found, _ = together(parts, lambda part: settled(model.run(part, {}, losses={somebody: 50.0}, defaults=[somebody])))
+    assert_same(found, whole)
