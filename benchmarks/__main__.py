@@ -3,6 +3,7 @@
 python -m benchmarks            the whole table
 python -m benchmarks -k load    the rows whose name contains "load"
 python -m benchmarks --huge     also 10^8 positions in memory (needs about 20 GB and some minutes)
+python -m benchmarks -k cluster            a round on two workers of a Dask cluster on this machine
 python -m benchmarks -k hundred_million    10^8 positions from disk (needs 11 GB, 8 GB of disk, ten minutes)
 """
 
@@ -19,6 +20,7 @@ import numpy as np
 import contagion_graph as cg
 from benchmarks import clearing, distress, exporting, loading, measures, pages, watching
 from benchmarks import hundred_million as from_disk
+from benchmarks.cluster import rows as cluster_rows
 from benchmarks.plain_scipy import plain_cascade
 from benchmarks.scenarios import batch_rows, sweep_rows
 from benchmarks.timing import median
@@ -238,6 +240,12 @@ def hundred_million() -> Iterator[str]:
     yield from plain(from_disk.rows())
 
 
+def cluster() -> Iterator[str]:
+    """Measure a round on two workers of a Dask cluster."""
+    for name, measured, budget, note in cluster_rows(*large(Reference.graph())):
+        yield line(name, measured, budget, "", note)
+
+
 ROWS = (
     unit_and_floor,
     look,
@@ -257,7 +265,7 @@ ROWS = (
     imports,
     growth,
 )
-ON_REQUEST = (hundred_million,)  # only where its name is asked for
+ON_REQUEST = (hundred_million, cluster)  # only where its name is asked for
 
 
 def main() -> None:

@@ -118,15 +118,17 @@ def _both(both: Any) -> Any:
     return both
 
 
-@pytest.mark.parametrize("liquidation", [cg.TargetMargin(), cg.LeverageTarget(cap=11.0, target=9.0)])
-def test_newtons_method_adds_up_too(tmp_path: Path, liquidation: Any, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("liquidation", "depth"), [(cg.TargetMargin(), 2.0), (cg.LeverageTarget(cap=13.0, target=11.0), 5.0)]
+)
+def test_newtons_method_adds_up_too(tmp_path: Path, liquidation: Any, depth: float, monkeypatch: pytest.MonkeyPatch):
     """A smooth rule near its critical size needs more steps than iteration is given."""
     monkeypatch.setattr("contagion_graph.margin.ends.PATIENCE", 3)
     rng = np.random.default_rng(3)
     quantity = rng.lognormal(3.0, 1.0, (1_500, 4))
     cash = -(quantity.sum(axis=1)) * rng.uniform(0.84, 0.93, 1_500)
     graph = cg.ExposureGraph.from_arrays(
-        quantity, price=1.0, depth=quantity.sum(axis=0) * 2, margin_long=0.1, cash=cash
+        quantity, price=1.0, depth=quantity.sum(axis=0) * depth, margin_long=0.1, cash=cash
     )
     graph = cg.ExposureGraph.from_tables(**graph.to_frames())
     parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 5))
