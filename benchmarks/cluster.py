@@ -13,7 +13,7 @@ from contagion_graph.distributed.graph import DistributedGraph
 
 Row = tuple[str, str, str, str]  # work, measured, budget, note
 ROUNDS, RUNS = (1, 9), 7
-LOCAL = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+LOCAL = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
 
 
 def rows(market: cg.ExposureGraph, shock: dict[str, float]) -> Iterator[Row]:

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask_cluster
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,7 +24,7 @@ MODEL = cg.MarginCascade(penalty=0.01, penalty_to_fund=0.5)
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """Two workers, each a process of its own with one thread."""
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 60}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 60}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         yield client
 
@@ -176,9 +178,27 @@ def test_what_a_model_raises(spread: Any, whole: cg.ExposureGraph):
     assert_same(MODEL.run(spread, SHOCK), MODEL.run(whole, SHOCK))
 
 
-def test_what_cannot_be_opened(tmp_path: Path, client: Any):
+def test_what_cannot_be_opened(tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(cg.ParameterError, match="is not a partitioned data set"):
         cg.distributed.open(tmp_path, client)
+
+    def nobody() -> Any:
+        raise ValueError
+
+    monkeypatch.setattr(distributed, "get_client", nobody)
+    with pytest.raises(cg.ParameterError, match="there is no Dask client"):
+        cg.distributed.open(tmp_path)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(cg.MissingExtraError, match=r"contagion-graph\[dask\]"):
+        cg.distributed.open(tmp_path)
+
+
+def test_the_example(capsys: pytest.CaptureFixture[str]):
+    dask_cluster.main()
+    printed = capsys.readouterr().out
+    assert "the same as in one process, to the last bit: True" in printed
+    assert "accounts-00003.parquet" in printed
+    assert "1,200 scenarios" in printed
 
 
 def test_nothing_is_left_behind(client: Any, spread: Any):

@@ -15,8 +15,7 @@ from contagion_graph.distributed.part import Apart
 from contagion_graph.state import Array
 from contagion_graph.tables.schema import FloatArray
 
-TOTAL, GATHER, END = "total", "gather", "end"
-FAILED = -1  # in the place of the number of a question
+TOTAL, GATHER, END, FAILED = "total", "gather", "end", "failed"
 STOP = "stop"  # in the place of an answer: another part has failed
 NOTHING = np.empty((0, 0))
 
@@ -86,10 +85,10 @@ class Line:
             raise StoppedError
         return np.frombuffer(answer).copy()
 
-    def end(self) -> None:
-        """Say that this part has come to its end."""
+    def end(self, kind: str) -> None:
+        """Say that this part has come to its end, or has failed."""
         self._open = False
-        self._messages.put([self._part, self._number, *_message(END, 0, NOTHING, ())])
+        self._messages.put([self._part, self._number, *_message(kind, 0, NOTHING, ())])
         self._messages.close()
 
 

@@ -22,7 +22,7 @@ class DaskExecutor:
     >>> from itertools import repeat
     >>> from dask.distributed import Client
     >>> from contagion_graph.distributed import DaskExecutor
-    >>> with Client(n_workers=1, processes=False, dashboard_address=None) as client:
+    >>> with Client(n_workers=1, processes=False, dashboard_address=":0") as client:
     ...     list(DaskExecutor(client).map(pow, repeat(2), [1, 2, 3]))
     [2, 4, 8]
     """

@@ -13,7 +13,7 @@ from contagion_graph.distributed.part import Part, load
 from contagion_graph.distributed.parts import read_layout
 from contagion_graph.distributed.result import DistributedResult, equilibria
 from contagion_graph.distributed.run import Run
-from contagion_graph.errors import ParameterError
+from contagion_graph.errors import MissingExtraError, ParameterError
 
 
 class DistributedGraph(Spread):
@@ -93,6 +93,8 @@ def open(folder: str | Path, client: Any = None) -> DistributedGraph:  # noqa: A
     ------
     ParameterError
         No client, or no such data set.
+    MissingExtraError
+        Dask is not installed.
 
     Notes
     -----
@@ -104,18 +106,21 @@ def open(folder: str | Path, client: Any = None) -> DistributedGraph:  # noqa: A
     >>> import contagion_graph as cg
     >>> from dask.distributed import Client
     >>> tables = cg.generate.perpetuals(1000, 10, rng=0).to_frames()
-    >>> local = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    >>> local = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
     >>> with tempfile.TemporaryDirectory() as folder, Client(**local) as client:
     ...     graph = cg.distributed.open(cg.distributed.partition(tables, f"{folder}/parts", 3), client)
     ...     result = cg.MarginCascade().run(graph, {"ETH": -0.2})
     ...     print(int(result.summary()["accounts"]))
     1000
     """
-    from distributed import get_client
-
     if client is None:
         try:
+            from distributed import get_client
+
             client = get_client()
+        except ImportError as error:
+            message = "open needs Dask, which is not installed; pip install 'contagion-graph[dask]' brings it"
+            raise MissingExtraError(message) from error
         except ValueError as error:
             raise ParameterError("open: there is no Dask client; make one with dask.distributed.Client(...)") from error
     return DistributedGraph(Path(folder).absolute(), client)

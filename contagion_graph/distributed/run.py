@@ -9,9 +9,10 @@ from uuid import uuid4
 
 import pandas as pd
 
-from contagion_graph.distributed.exchange import END, FAILED, STOP, Exchange, Line, answer_to
+from contagion_graph.distributed.exchange import END, FAILED, STOP, Exchange, Line, StoppedError, answer_to
 from contagion_graph.distributed.part import Part
 from contagion_graph.equilibria import Equilibria
+from contagion_graph.errors import ContagionError
 from contagion_graph.results import CascadeResult
 from contagion_graph.solvers.solution import Solution
 
@@ -48,8 +49,11 @@ class Outcome:
     points: pd.DataFrame | None
 
 
-def play(part: Part, run: str, model: Any, method: str, arguments: dict[str, Any]) -> Outcome:
-    """Run a model on one part, while the other parts do the same; the task of a worker."""
+def play(part: Part, run: str, model: Any, method: str, arguments: dict[str, Any]) -> Outcome | Exception:
+    """Run a model on one part, while the other parts do the same; the task of a worker.
+
+    What the model refuses to do is returned as the error that says so.
+    """
     from distributed import get_worker, secede
 
     from contagion_graph.kernels.compiling import use_threads
@@ -58,12 +62,16 @@ def play(part: Part, run: str, model: Any, method: str, arguments: dict[str, Any
     secede()  # a worker holds several parts, which wait for each other
     use_threads(threads)
     line = Line(run, part.number)
-    answer = getattr(model, method)(part.among(Exchange(line.ask, part.chunk_borders)), **arguments)
-    both = isinstance(answer, Equilibria)
-    results = (answer.least, answer.greatest) if both else (answer,)
-    more = (answer.one_sided, answer.points) if both else (True, None)
-    outcome = Outcome(results, tuple(map(head_of, results)), *more)
-    line.end()
+    try:
+        answer = getattr(model, method)(part.among(Exchange(line.ask, part.chunk_borders)), **arguments)
+        both = isinstance(answer, Equilibria)
+        results = (answer.least, answer.greatest) if both else (answer,)
+        more = (answer.one_sided, answer.points) if both else (True, None)
+        outcome = Outcome(results, tuple(map(head_of, results)), *more)
+    except (ContagionError, StoppedError) as error:  # not raised here: a worker would print it, for every part
+        line.end(FAILED)
+        return error
+    line.end(END)
     return outcome
 
 
@@ -107,12 +115,12 @@ class Run:
             having: dict[int, list[Any]] = {}
             while len(having) < size:
                 part, of, *message = next(messages)
-                if of in (number, FAILED):  # a part that starts again sends once more what is long answered
+                if of in (number, None):  # a part that starts again sends once more what is long answered
                     having[part] = message
-            failed = [part for part in range(size) if not having[part]]
+            failed = [part for part in range(size) if having[part][0] == FAILED]
             if failed:
                 self._publish(STOP)
-                self.outcomes[failed[0]].result()
+                raise self.outcomes[failed[0]].result()
             if having[0][0] == END:
                 self._over = True
                 return
@@ -127,7 +135,7 @@ class Run:
     def _note(self, part: int, outcome: Any) -> None:
         """Have it among the messages that the task of a part has failed for good."""
         if not self._over and outcome.status != "finished":
-            self._messages.put([part, FAILED])
+            self._messages.put([part, None, FAILED])
 
     def _publish(self, answer: Any) -> None:
         from distributed import Variable
