@@ -16,7 +16,7 @@ import pytest
 import contagion_graph as cg
 from contagion_graph.distributed.run import Run
 
-distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
+dask, distributed = (pytest.importorskip(name, reason="needs the extra `dask`") for name in ("dask", "distributed"))
 SHOCK = {"ETH": -0.25, "BTC": -0.2}
 MODEL = cg.MarginCascade(penalty=0.01, penalty_to_fund=0.5)
 
@@ -25,7 +25,12 @@ MODEL = cg.MarginCascade(penalty=0.01, penalty_to_fund=0.5)
 def client() -> Iterator[Any]:
     """Two workers, each a process of its own with one thread."""
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 60}
-    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+    patience = {"distributed.deploy.lost-worker-timeout": "1 hour"}  # else 15 s after a kill it gives up on the place
+    with (
+        dask.config.set(patience),
+        distributed.LocalCluster(**options) as cluster,
+        distributed.Client(cluster) as client,
+    ):
         yield client
 
 
