@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
+from contagion_graph.kernels import threads
 from contagion_graph.margin import batch, reach
 from contagion_graph.margin.batch import Batches, Ended
 from contagion_graph.margin.reach import Box, Reach
@@ -42,6 +43,7 @@ def assert_same_bits(ended: Ended, expected: cg.CascadeResult) -> None:
 
 def test_random_markets(monkeypatch):
     """300 markets and scenarios with the mix of the cascade's own tests, from a copy of few rows, of all, or on all."""
+    monkeypatch.setattr(threads, "ROWS_WORTH_THREADS", -1)
     monkeypatch.setattr(batch, "FEW", 0.9)
     some, copied, whole, socialised = [], 0, 0, 0
     for seed in range(PAIRS // EACH):
@@ -69,20 +71,22 @@ def test_random_markets(monkeypatch):
 
 
 @pytest.mark.parametrize("rule", [cg.FullLiquidation(), cg.TargetMargin(0.1), cg.CloseFactor(0.5, full_below=0.9)])
-def test_a_venue(rule):
-    """20,000 accounts in 79 blocks and four pools; one thread and two; the pass looks ahead more and more."""
+@pytest.mark.parametrize("worth", [-1, 10_000])
+def test_a_venue(rule, worth, monkeypatch):
+    """20,000 accounts in 79 blocks and four pools; one thread and two, which share passes or scenarios."""
+    monkeypatch.setattr(threads, "ROWS_WORTH_THREADS", worth)
     graph = cg.generate.perpetuals(20_000, 40, rng=1, n_pools=4)
     model = cg.MarginCascade(liquidation=rule, penalty=0.01, penalty_to_fund=0.5)
     shocks = np.random.default_rng(0).normal(-0.02, 0.04, (8, 40))
-    prices, threads = graph.price * (1.0 + shocks), numba.get_num_threads()
+    prices, most = graph.price * (1.0 + shocks), numba.get_num_threads()
     expected = [model.run(graph, dict(zip(graph.assets, shock, strict=True))) for shock in shocks]
-    for count in {1, threads}:
+    for count in {1, most}:
         numba.set_num_threads(count)
         batches = Batches(graph, model)
         for _ in range(2):
             for ended in batches.run(prices):
                 assert_same_bits(ended, expected[ended.number])
-    numba.set_num_threads(threads)
+    numba.set_num_threads(most)
     assert any(len(result.rounds) > 3 for result in expected)
 
 

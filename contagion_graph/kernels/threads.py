@@ -10,15 +10,18 @@ from typing import TypeVar
 
 import numba
 
-from contagion_graph.kernels.compiling import alone
+from contagion_graph.kernels.compiling import ROWS_WORTH_THREADS, alone
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 
-def each(function: Callable[[Item], Outcome], items: Sequence[Item]) -> Iterator[Outcome]:
-    """Yield what a function returns for each item, in their order, on as many threads as passes may use."""
-    count = min(numba.get_num_threads(), len(items))
+def each(function: Callable[[Item], Outcome], items: Sequence[Item], rows: float) -> Iterator[Outcome]:
+    """Yield what a function returns for each item, in their order, on as many threads as passes may use.
+
+    `rows` is how many an item is about: with few of them most of the work is Python's, which one thread does at a time.
+    """
+    count = min(numba.get_num_threads(), len(items)) if rows > ROWS_WORTH_THREADS else 1
     if count < 2 or alone.here:
         yield from map(function, items)
         return

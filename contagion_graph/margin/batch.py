@@ -121,8 +121,8 @@ class Batches:
         for box in self._boxes(prices, moves):
             around, near = self._around(box.of(left), rest) if left else (self.graph, [])
             cases = [Case(k, prices[k], around, rows, box.of(k)) for k, rows in zip(left, near, strict=True)]
-            left = []
-            for case, found in zip(cases, threads.each(follow, cases), strict=True):
+            left, rows = [], sum(each.size for each in near) / max(len(near), 1)
+            for case, found in zip(cases, threads.each(follow, cases, rows), strict=True):
                 if found is None:
                     left.append(case.number)
                 else:
