@@ -8,12 +8,13 @@ sides, of what is held long and of what is held short; most rules keep them equa
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from contagion_graph.errors import ConvergenceError, ParameterError
+from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph import ExposureGraph
+from contagion_graph.margin.closing import Closing
 from contagion_graph.margin.market import Market, Rows, union
 from contagion_graph.margin.rules import CascadeRules
 from contagion_graph.margin.trades import Trade
@@ -27,25 +28,6 @@ from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, Status
 from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
 from contagion_graph.tables.vectors import label_text
-
-
-class Closing(NamedTuple):
-    """What accounts close in a round: their rows, what of each side they have left, what of each they held, its value.
-
-    The value is that at the prices before the round [currency].
-    """
-
-    rows: Rows
-    sides: ClosedSides
-    longs: FloatArray
-    shorts: FloatArray
-    value: FloatArray
-
-    @property
-    def whole(self) -> BoolArray:
-        """Which of them close everything that they have left."""
-        whole: BoolArray = (self.sides.long == 1.0) & (self.sides.short == 1.0)
-        return whole
 
 
 class Path:
@@ -92,7 +74,7 @@ class Path:
     def change(self, step: int) -> tuple[float, bool]:
         """Return the value that the round to come closes, as a share of gross value, and whether it is not worth it."""
         graph, closing = self.graph, self.closing(*self.breached(step))
-        _check_sides(closing, graph)
+        closing.check(graph)
         parts = self._units(closing), graph.chunk_sums(graph.membership, closing.value, closing.rows)
         sums = graph.group.total(np.hstack(parts), [closing.rows.size, np.count_nonzero(closing.whole)])
         value, self.next, self.units = float(sums[graph.price.size : -2].sum()), closing, sums[: graph.price.size]
@@ -295,16 +277,3 @@ def run_path(path: Path) -> Solution:
 def _sides(value: FloatArray, gross: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the value of longs and of shorts, given their difference and their sum."""
     return (gross + value) / 2.0, (gross - value) / 2.0
-
-
-def _check_sides(closing: Closing, graph: GraphPasses) -> None:
-    long, short = closing.sides.long, closing.sides.short
-    right = (long >= 0.0) & (long <= 1.0) & (short >= 0.0) & (short <= 1.0) & (np.maximum(long, short) > 0.0)
-    wrong = np.flatnonzero(~right)
-    if wrong.size:
-        first = wrong[0]
-        account = label_text(graph.accounts[closing.rows[first]])
-        raise ParameterError(
-            f"the liquidation rule closes {long[first]:g} of the longs and {short[first]:g} of the shorts of account "
-            f"{account!r}; both must be in [0, 1], and one of them above 0"
-        )
