@@ -37,7 +37,8 @@ class Closing(NamedTuple):
         wrong = np.flatnonzero(~right)
         if wrong.size:
             first = wrong[0]
+            account = label_text(graph.accounts[self.rows[first]])
             raise ParameterError(
-                f"the liquidation rule closes {long[first]:g} of the longs and {short[first]:g} of the shorts of account "
-                f"{label_text(graph.accounts[self.rows[first]])!r}; both must be in [0, 1], and one of them above 0"
+                f"the liquidation rule closes {long[first]:g} of the longs and {short[first]:g} of the shorts of "
+                f"account {account!r}; both must be in [0, 1], and one of them above 0"
             )
