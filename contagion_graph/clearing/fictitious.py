@@ -51,7 +51,8 @@ class Partial:
 
     def __init__(self, system: System, piece: Pieces, chosen: BoolArray) -> None:
         tiers, self.system = len(system.tiers), system
-        groups = [np.flatnonzero(chosen & (piece == tier)) for tier in range(tiers + 1)]
+        every = np.flatnonzero(chosen)
+        groups = [every[piece[every] == tier] for tier in range(tiers + 1)]
         blocks = []
         for rows, tier, due in zip(groups, system.tiers, system.due, strict=False):
             block = tier[rows]
@@ -63,11 +64,12 @@ class Partial:
             blocks.append(system.holdings[groups[-1]])
         self.rows = np.concatenate(groups)
         self.passed_on = blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr")
-        in_default = piece[self.rows] < tiers
+        at = piece[self.rows]
+        in_default = at < tiers
         self.kept = np.where(in_default, system.beta, 1.0)
         external = system.external[self.rows]
-        self.due = np.where(in_default, np.concatenate([system.due, system.due[-1:]])[piece[self.rows], self.rows], 0.0)
-        self.own = np.where(in_default, system.alpha * external, external) - system.lower[piece[self.rows], self.rows]
+        self.due = np.where(in_default, system.due[np.minimum(at, tiers - 1), self.rows], 0.0)
+        self.own = np.where(in_default, system.alpha * external, external) - system.lower[at, self.rows]
 
     def received(self, part: FloatArray) -> FloatArray:
         """Return what every node receives of these parts, shape (n,)."""
@@ -132,8 +134,9 @@ def _by_pieces(system: System, *, from_above: bool) -> Clearing:
         moved = place.copy() if from_above else np.full(n, top)
         moved[rows] = now
         proven = proven and state.error is not None and np.array_equal(low // steps, high // steps)
-        # from above it makes no difference whether assets reach into a tier
-        share = float(np.count_nonzero(moved // steps != place // steps) / n)
+        # from above only these rows move, and it makes no difference whether assets reach into a tier
+        before, after = (place[rows], now) if from_above else (place, moved)
+        share = float(np.count_nonzero(after // steps != before // steps) / n)
         return share, share == 0.0
 
     def advance(step: int) -> None:
@@ -167,8 +170,7 @@ def _down(system: System, place: Pieces) -> State:
     enter the linear system when something is left for them: each solution shows all that have to enter next.
     """
     piece, top = place // 2, len(system.tiers)
-    owners = (piece == top) & (system.holdings is not None)
-    parts = Partial(system, piece, owners | (piece < top))
+    parts = Partial(system, piece, piece < (top if system.holdings is None else top + 1))
     if parts.rows.size == 0:
         return State(system.external + system.claims, system.noise)
     base = system.claims - parts.received(parts.due)
@@ -177,7 +179,7 @@ def _down(system: System, place: Pieces) -> State:
         if junior.size:
             base -= system.tiers[tier][junior].sum(axis=0)
     left, tie = parts.left(base), TIE * system.scale[parts.rows]
-    guess = (owners | (place % 2 == 1))[parts.rows]
+    guess = (piece[parts.rows] == top) | (place[parts.rows] % 2 == 1)
     part, error = (
         _entered(parts, guess, left, tie, guessed=True) or _entered(parts, left > tie, left, tie) or _none(parts)
     )
