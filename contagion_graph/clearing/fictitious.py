@@ -78,7 +78,8 @@ class Partial:
 
     def left(self, inflow: FloatArray) -> FloatArray:
         """Return what is left for each unknown part when these nodes receive so much."""
-        return self.own + self.kept * inflow[self.rows]
+        left: FloatArray = self.own + self.kept * inflow[self.rows]
+        return left
 
     def equations(self, some: BoolArray) -> NonnegativeSystem:
         """Return the linear system of some of the unknowns: part = A part + what is left without them."""
