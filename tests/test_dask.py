@@ -4,7 +4,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -100,15 +101,23 @@ def kill(client: Any, number: int) -> int:
     return pids[number % len(pids)]
 
 
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + 60
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.05)
+
+
 def wait_for_workers(client: Any, killed: int) -> None:
     """Wait until another worker has taken the place of the one that was killed."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+
+    def replaced() -> bool:
         pids = client.run(os.getpid, on_error="ignore").values()
-        if len(pids) == 2 and killed not in pids:
-            return
-        time.sleep(0.05)
-    raise TimeoutError
+        return len(pids) == 2 and killed not in pids
+
+    wait_until(replaced)
 
 
 @pytest.mark.parametrize("moment", [0, 3, 11, 24, 40])
@@ -118,7 +127,7 @@ def test_a_killed_worker_costs_time_not_the_answer(
     publish, killed = Run._publish, []
 
     def publish_and_kill(run: Run, answer: Any) -> None:
-        if run._published == moment:
+        if len(run._published) == moment:
             killed.append(kill(client, moment))
         publish(run, answer)
 
@@ -206,16 +215,66 @@ def test_the_example(capsys: pytest.CaptureFixture[str]):
     assert "1,200 scenarios" in printed
 
 
-def test_nothing_is_left_behind(client: Any, spread: Any):
+def at_scheduler(client: Any) -> set[str]:
+    """Return the names of what runs have left with the scheduler."""
+
     def names(dask_scheduler: Any) -> list[str]:
         extensions = dask_scheduler.extensions
         return [*extensions["variables"].variables, *extensions["queues"].queues]
 
-    before = set(client.run_on_scheduler(names))  # results in errors that were caught
+    return set(client.run_on_scheduler(names))
+
+
+def playing(client: Any) -> bool:
+    """Say whether a worker is at the task of a part."""
+
+    def tasks(dask_worker: Any) -> list[str]:
+        known = dask_worker.state.tasks.items()
+        return [task.state for key, task in known if str(key).startswith("play-") and task.state != "memory"]
+
+    return any(client.run(tasks).values())
+
+
+def test_nothing_is_left_behind(client: Any, spread: Any):
+    before = at_scheduler(client)  # results in errors that were caught
     result = MODEL.run(spread, SHOCK)
-    assert len(set(client.run_on_scheduler(names)) - before) > 10
+    assert len(at_scheduler(client) - before) > 10
     del result
-    deadline = time.monotonic() + 20
-    while set(client.run_on_scheduler(names)) - before and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert set(client.run_on_scheduler(names)) <= before
+    wait_until(lambda: at_scheduler(client) <= before)
+    least = MODEL.equilibria(spread, SHOCK).least
+    assert len(least.accounts) == spread.size
+    assert len(at_scheduler(client) - before) > 10  # what a lost worker would need to find it again
+    del least
+    wait_until(lambda: at_scheduler(client) <= before)
+
+
+def test_an_interrupted_run_ends_on_the_workers(client: Any, spread: Any, monkeypatch: pytest.MonkeyPatch):
+    before, publish = at_scheduler(client), Run._publish
+
+    def interrupted(run: Run, answer: bytes) -> None:
+        if len(run._published) == 5:
+            raise KeyboardInterrupt
+        publish(run, answer)
+
+    monkeypatch.setattr(Run, "_publish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        MODEL.run(spread, SHOCK)
+    wait_until(lambda: not playing(client) and at_scheduler(client) <= before)
+
+
+def test_parts_do_not_wait_for_a_client_that_has_gone(client: Any, spread: Any):
+    with distributed.Client(client.scheduler.address, set_as_default=False) as other:
+        graph = cg.distributed.open(spread.folder, other)
+        given = {"shock": SHOCK, "losses": None, "defaults": None, "looks": "due", "on_failure": "ignore"}
+        run = Run(other, graph._parts, (MODEL, "run", given))
+        assert run._messages.get(timeout="60 s")
+        assert playing(client)
+    wait_until(lambda: not playing(client))
+
+
+def test_runs_at_the_same_time(spread: Any, whole: cg.ExposureGraph):
+    shocks = [{"ETH": -0.2}, {"ETH": -0.25}, {"BTC": -0.25}]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda shock: MODEL.run(spread, shock), shocks))
+    for result, shock in zip(found, shocks, strict=True):
+        pd.testing.assert_frame_equal(result.accounts, MODEL.run(whole, shock).accounts, check_exact=True)

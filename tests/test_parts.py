@@ -149,6 +149,17 @@ def test_few_exchanges_a_round(tmp_path: Path):
     assert met <= 8 * rounds
 
 
+def test_parts_ask_alike(tmp_path: Path):
+    graph = cg.generate.perpetuals(2_000, 10, rng=2)
+    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 3))
+
+    def uneven(part: Any) -> None:
+        part.total(part.cash) if part.number == 1 else part.column_sums(part.quantity, part.cash)
+
+    with pytest.raises(RuntimeError, match="a rule must ask on all parts alike"):
+        together(parts, uneven)
+
+
 def test_a_part_by_itself_does_not_add_up(tmp_path: Path):
     graph = cg.generate.perpetuals(2_000, 10, rng=2)
     part = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 3))[1]

@@ -19,8 +19,6 @@ class Meeting:
         self.number = 0
 
     def _answer(self) -> None:
-        kinds = {message[0] for message in self.messages}
-        assert len(kinds) == 1, f"parts ask for different things: {kinds}"
         self.answer, self.number = answer_to(self.messages), self.number + 1
 
     def ask(self, number: int, message: list[Any]) -> Any:

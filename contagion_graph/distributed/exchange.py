@@ -5,7 +5,9 @@ lost, with the worker that held it, is read again and starts again: it finds all
 not wait for the others until it has caught up with them.
 """
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import wait
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,12 @@ from contagion_graph.state import Array
 from contagion_graph.tables.schema import FloatArray
 
 TOTAL, GATHER, END, FAILED = "total", "gather", "end", "failed"
-STOP = "stop"  # in the place of an answer: another part has failed
+PATIENCE = 1.0  # seconds between two looks at whether the answer is still wanted
 NOTHING = np.empty((0, 0))
 
 
 class StoppedError(Exception):
-    """Another part of the graph has failed."""
+    """Nobody waits for what the parts come to any more."""
 
 
 Message = list[Any]  # kind, first chunk, shape of the sums of chunks, those sums, further numbers
@@ -66,11 +68,13 @@ class Line:
     """
 
     def __init__(self, run: str, part: int) -> None:
-        from distributed import Queue, get_client
+        from distributed import Queue, get_client, get_worker
 
         self._run, self._part, self._number, self._open = run, part, 0, True
-        self._client = get_client()
+        self._client, self._worker = get_client(), get_worker()
+        self._task = self._worker.get_current_task()
         self._messages = Queue(run, client=self._client)
+        self._messages.close()  # it stays as long as the run wants it, whichever workers are lost
 
     def ask(self, message: Message) -> Array:
         """Send a message, and wait for the answer to those of all parts."""
@@ -78,18 +82,35 @@ class Line:
 
         if not self._open:
             return Apart().total(NOTHING)
-        self._messages.put([self._part, self._number, *message])
-        answer = Variable(f"{self._run}-{self._number}", client=self._client).get()
-        self._number += 1
-        if answer == STOP:
+        if self._cancelled:
             raise StoppedError
+        self._messages.put([self._part, self._number, *message])
+        answer = self._awaited(Variable(f"{self._run}-{self._number}", client=self._client))
+        self._number += 1
         return np.frombuffer(answer).copy()
+
+    def _awaited(self, answer: Any) -> bytes:
+        """Wait for an answer, unless the client has gone, was interrupted, or knows that another part has failed."""
+        loop: Any = self._client.loop
+        waiting = asyncio.run_coroutine_threadsafe(answer.get(asynchronous=True), loop.asyncio_loop)
+        while not wait([waiting], PATIENCE).done:
+            if self._cancelled:
+                answer.set(b"")  # else the scheduler would wait for ever
+                waiting.result()
+                answer.delete()
+                raise StoppedError
+        data: bytes = waiting.result()
+        return data
+
+    @property
+    def _cancelled(self) -> bool:
+        task = self._worker.state.tasks.get(self._task)
+        return task is None or task.state == "cancelled"
 
     def end(self, kind: str) -> None:
         """Say that this part has come to its end, or has failed."""
         self._open = False
         self._messages.put([self._part, self._number, *_message(kind, 0, NOTHING, ())])
-        self._messages.close()
 
 
 def _message(kind: str, start: int, parts: Array, numbers: Any) -> Message:
@@ -99,6 +120,11 @@ def _message(kind: str, start: int, parts: Array, numbers: Any) -> Message:
 def answer_to(messages: list[Message]) -> FloatArray:
     """Return the answer to what all parts have sent, in their order.
 
+    Raises
+    ------
+    RuntimeError
+        They have not asked for the same: a rule has asked on some parts only.
+
     Examples
     --------
     >>> import numpy as np
@@ -106,6 +132,8 @@ def answer_to(messages: list[Message]) -> FloatArray:
     >>> answer_to([["total", chunk, [1, 2], ones, np.array([3.0]).tobytes()] for chunk in range(4)]).tolist()
     [4.0, 4.0, 12.0]
     """
+    if len({(kind, shape[-1]) for kind, _, shape, *_ in messages}) > 1:
+        raise RuntimeError("the parts of a graph ask for different sums; a rule must ask on all parts alike")
     parts = [np.frombuffer(data).reshape(shape) for _, _, shape, data, _ in messages]
     counts = [np.frombuffer(data) for *_, data in messages]
     if messages[0][0] == GATHER:

@@ -44,9 +44,7 @@ class DaskExecutor:
 
 
 def _work(function: Callable[[Any, Any], Any], shared: Any, task: Any) -> Any:
-    from distributed import get_worker
+    from contagion_graph.kernels.compiling import alone
 
-    from contagion_graph.kernels.compiling import use_threads
-
-    use_threads(get_worker().state.nthreads)
+    alone.enter()
     return function(shared, task)

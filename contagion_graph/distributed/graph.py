@@ -1,6 +1,5 @@
 """A graph whose parts are on the workers of a Dask cluster."""
 
-import weakref
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -40,14 +39,8 @@ class DistributedGraph(Spread):
         if isinstance(arguments["defaults"], Iterable) and not isinstance(arguments["defaults"], str):
             arguments["defaults"] = list(arguments["defaults"])  # all parts have to take them in one order
         run = Run(self.client, self._parts, (model, method, arguments | {"on_failure": "ignore"}))
-        try:
-            run.conduct()
-        except BaseException:
-            run.forget()
-            raise
-        result = equilibria(self, model, run) if method == "equilibria" else DistributedResult(self, model, run, 0)
-        weakref.finalize(result, run.forget)
-        return result
+        run.conduct()
+        return equilibria(self, model, run) if method == "equilibria" else DistributedResult(self, model, run, 0)
 
     @cached_property
     def accounts(self) -> pd.MultiIndex:

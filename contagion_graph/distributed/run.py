@@ -1,5 +1,6 @@
 """A model on all parts of a graph: the task of each part, and the place where they add up."""
 
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,7 @@ from uuid import uuid4
 
 import pandas as pd
 
-from contagion_graph.distributed.exchange import END, FAILED, STOP, Exchange, Line, StoppedError, answer_to
+from contagion_graph.distributed.exchange import END, FAILED, Exchange, Line, StoppedError, answer_to
 from contagion_graph.distributed.part import Part
 from contagion_graph.equilibria import Equilibria
 from contagion_graph.errors import ContagionError
@@ -54,22 +55,23 @@ def play(part: Part, run: str, model: Any, method: str, arguments: dict[str, Any
 
     What the model refuses to do is returned as the error that says so.
     """
-    from distributed import get_worker, secede
+    from distributed import secede
 
-    from contagion_graph.kernels.compiling import use_threads
+    from contagion_graph.kernels.compiling import alone
 
-    threads = get_worker().state.nthreads
-    secede()  # a worker holds several parts, which wait for each other
-    use_threads(threads)
+    alone.enter()
     line = Line(run, part.number)
+    secede()  # a worker holds several parts, which wait for each other
     try:
         answer = getattr(model, method)(part.among(Exchange(line.ask, part.chunk_borders)), **arguments)
         both = isinstance(answer, Equilibria)
         results = (answer.least, answer.greatest) if both else (answer,)
         more = (answer.one_sided, answer.points) if both else (True, None)
         outcome = Outcome(results, tuple(map(head_of, results)), *more)
-    except (ContagionError, StoppedError) as error:  # not raised here: a worker would print it, for every part
+    except ContagionError as error:  # not raised here: a worker would print it, for every part
         line.end(FAILED)
+        return error
+    except StoppedError as error:
         return error
     line.end(END)
     return outcome
@@ -82,6 +84,8 @@ def head_of(result: CascadeResult) -> Head:
 
 class Run:
     """The place where the parts of a graph add up while a model runs on them.
+
+    What was published is taken back when the run, and with it all its results, are no longer in use.
 
     Parameters
     ----------
@@ -97,19 +101,29 @@ class Run:
         from distributed import Queue
 
         self.client, self.name = client, f"contagion-graph-{uuid4().hex}"
-        self._messages, self._published, self._over = Queue(self.name, client=client), 0, False
+        self._messages, self._published = Queue(self.name, client=client), list[Any]()
+        self._forget = weakref.finalize(self, _take_back, client, self._messages, self._published)
         self.outcomes = [client.submit(play, part, self.name, *task, pure=False) for part in parts]
         for part, outcome in enumerate(self.outcomes):
             outcome.add_done_callback(partial(self._note, part))
 
     def conduct(self) -> None:
-        """Answer the parts until all have come to their end.
+        """Answer the parts until all have come to their end; whatever ends it before, ends them.
 
         Raises
         ------
         Exception
             What the model raised on the first part that failed.
         """
+        try:
+            self._answer()
+        except BaseException:
+            self._forget()
+            if self.client.status == "running":
+                self.client.cancel(self.outcomes)
+            raise
+
+    def _answer(self) -> None:
         size, messages = len(self.outcomes), self._received()
         for number in count():
             having: dict[int, list[Any]] = {}
@@ -117,12 +131,10 @@ class Run:
                 part, of, *message = next(messages)
                 if of in (number, None):  # a part that starts again sends once more what is long answered
                     having[part] = message
-            failed = [part for part in range(size) if having[part][0] == FAILED]
-            if failed:
-                self._publish(STOP)
-                raise self.outcomes[failed[0]].result()
-            if having[0][0] == END:
-                self._over = True
+            kinds = [having[part][0] for part in range(size)]
+            if FAILED in kinds:
+                raise self.outcomes[kinds.index(FAILED)].result()
+            if kinds == [END] * size:
                 return
             self._publish(answer_to([having[part] for part in range(size)]).tobytes())
 
@@ -134,21 +146,18 @@ class Run:
 
     def _note(self, part: int, outcome: Any) -> None:
         """Have it among the messages that the task of a part has failed for good."""
-        if not self._over and outcome.status != "finished":
+        if self._forget.alive and self.client.status == "running" and outcome.status != "finished":
             self._messages.put([part, None, FAILED])
 
-    def _publish(self, answer: Any) -> None:
+    def _publish(self, answer: bytes) -> None:
         from distributed import Variable
 
-        Variable(f"{self.name}-{self._published}", client=self.client).set(answer)
-        self._published += 1
+        self._published.append(Variable(f"{self.name}-{len(self._published)}", client=self.client))
+        self._published[-1].set(answer)
 
-    def forget(self) -> None:
-        """Take back what was published; the outcomes cannot be computed anew from then on."""
-        from distributed import Variable
 
-        self._over = True
-        if self.client.status == "running":
-            for number in range(self._published):
-                Variable(f"{self.name}-{number}", client=self.client).delete()
-            self._messages.close()
+def _take_back(client: Any, messages: Any, published: list[Any]) -> None:
+    if client.status == "running":
+        for sums in published:
+            sums.delete()
+        messages.close()

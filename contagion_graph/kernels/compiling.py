@@ -5,7 +5,6 @@ from threading import local
 from types import FunctionType
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
@@ -19,7 +18,11 @@ LINE, AHEAD = 8, 8  # numbers in a cache line; rows to fetch ahead
 
 
 class _Alone(local):
-    """Whether this thread has to leave the many threads of a pass to others."""
+    """Whether this thread has to leave the many threads of a pass to others.
+
+    So it has to wherever others of the process may be in a pass: not every threading layer of numba lets two threads
+    into parallel loops at once, and one of them ends the process.
+    """
 
     here = False
 
@@ -37,11 +40,6 @@ def one_or_many(function: Callable[..., None]) -> Callable[[int], Callable[..., 
     threaded.__qualname__ = threaded.__name__
     one, many = njit(cache=True, nogil=True)(function), njit(parallel=True, cache=True)(threaded)
     return lambda n_rows: many if n_rows > ROWS_WORTH_THREADS and not alone.here else one
-
-
-def use_threads(number: int) -> None:
-    """Let the passes that are called from this thread use so many threads, if there are as many."""
-    numba.set_num_threads(min(number, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 def _fetcher(typing: Any, array: Any, position: Any) -> Any:
