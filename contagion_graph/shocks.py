@@ -67,8 +67,8 @@ def scenario(
     defaulted = np.zeros(len(graph.accounts), dtype=bool)
     if isinstance(defaults, str):
         raise ParameterError(f"defaults={defaults!r} is a text; give a list of traders or account triples")
-    for key in () if defaults is None else defaults:
-        defaulted[_rows("defaults", graph, key, faults)] = True
+    for rows in _rows("defaults", graph, () if defaults is None else defaults, faults):
+        defaulted[rows] = True
     faults.raise_if_any()
     return Scenario(price_shocked, loss, defaulted)
 
@@ -117,8 +117,8 @@ def ranks(graph: ExposureGraph, order: Order) -> IntArray:
     if isinstance(order, str):
         raise ParameterError(f"order={order!r} is a text; give a list of traders or account triples, or a Generator")
     faults, place = Faults(), np.arange(n) + n
-    for number, key in reversed(list(enumerate(order))):  # an account that is named twice keeps its first place
-        place[_rows("order", graph, key, faults)] = number
+    for number, rows in reversed(list(enumerate(_rows("order", graph, order, faults)))):
+        place[rows] = number  # an account that is named twice keeps its first place
     faults.raise_if_any()
     return np.argsort(np.argsort(place, kind="stable")).astype(np.int32)
 
@@ -145,8 +145,8 @@ def _relative_changes(graph: ExposureGraph, shock: Shock, faults: Faults) -> Flo
 def _given_losses(graph: ExposureGraph, losses: Mapping[AccountKey, float], faults: Faults) -> FloatArray:
     """Spread each trader's loss over its accounts in proportion to positive equity at p0, else on its first."""
     total = np.zeros(len(graph.accounts))
-    for key, loss in losses.items():
-        rows = np.array(_rows("losses", graph, key, faults), dtype=np.int64)
+    for (key, loss), found in zip(losses.items(), _rows("losses", graph, losses, faults), strict=True):
+        rows = np.array(found, dtype=np.int64)
         if not _is_finite(loss) or loss < 0:
             faults.add(
                 "losses", f"{label_text(key)!r} loses {loss!r}", "Give a finite loss of at least 0, in currency."
@@ -162,13 +162,16 @@ def _given_losses(graph: ExposureGraph, losses: Mapping[AccountKey, float], faul
     return total
 
 
-def _rows(where: str, graph: ExposureGraph, key: AccountKey, faults: Faults) -> list[int]:
-    rows = account_rows_of(key, graph.accounts)
-    if not graph.count([len(rows)]).any():
-        hint = nearest(str(key), graph.traders)
-        faults.add(
-            where, f"unknown account {label_text(key)!r}{hint}", "Name a trader or a (trader, pool, subaccount)."
-        )
+def _rows(where: str, graph: ExposureGraph, keys: Iterable[AccountKey], faults: Faults) -> list[list[int]]:
+    """Return the rows of each key; empty for one that has none, which is a fault if it has none anywhere."""
+    keys = list(keys)
+    rows = [account_rows_of(key, graph.accounts) for key in keys]
+    for key, known in zip(keys, graph.count([len(each) for each in rows]) if keys else (), strict=True):
+        if not known:
+            hint = nearest(str(key), graph.traders)
+            faults.add(
+                where, f"unknown account {label_text(key)!r}{hint}", "Name a trader or a (trader, pool, subaccount)."
+            )
     return rows
 
 

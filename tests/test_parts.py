@@ -10,6 +10,7 @@ import pytest
 
 import contagion_graph as cg
 from contagion_graph.distributed.run import head_of
+from contagion_graph.shocks import scenario
 from tests.markets import model_of, tables_of
 from tests.reference.random_markets import Case, random_case
 from tests.together import parts_of, together
@@ -147,6 +148,8 @@ def test_few_exchanges_a_round(tmp_path: Path):
     rounds = len(found[0].rounds)
     assert rounds > 3
     assert met <= 8 * rounds
+    _, met = together(parts, lambda part: scenario(part, defaults=graph.traders[:300]))
+    assert met == 1
 
 
 def test_parts_ask_alike(tmp_path: Path):

@@ -78,8 +78,10 @@ def play(part: Part, run: str, model: Any, method: str, arguments: dict[str, Any
 
 
 def head_of(result: CascadeResult) -> Head:
-    """Return what all parts know of a result alike."""
-    return Head(result.solution, result.assets, result.pools, result.rounds, result.summary())
+    """Return what all parts know of a result alike, and have the result keep what it cannot find by itself later."""
+    head = Head(result.solution, result.assets, result.pools, result.rounds, result.summary())
+    vars(result).pop("accounts", None)  # can be made anew of the rows that are here, unlike `traders`
+    return head
 
 
 class Run:
