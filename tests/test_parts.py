@@ -152,6 +152,25 @@ def test_few_exchanges_a_round(tmp_path: Path):
     assert met == 1
 
 
+class AboveMean:
+    """A sharing rule of one's own: who holds more than the mean shares losses."""
+
+    def weights(self, graph: cg.ExposureGraph, price_shocked: Any) -> Any:
+        """Return gross values above the mean of all accounts."""
+        gross = graph.rest[1]
+        return np.where(gross > graph.total(gross) / graph.total(np.ones_like(gross)), gross, 0.0)
+
+
+def test_a_rule_may_add_up(tmp_path: Path):
+    graph = cg.generate.perpetuals(2_000, 10, rng=2)
+    model, shock = cg.MarginCascade(sharing=AboveMean()), {"ETH": -0.5, "BTC": -0.5}
+    whole = model.run(graph, shock)
+    assert whole.arrays.socialised.any()
+    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 3))
+    found, _ = together(parts, lambda part: settled(model.run(part, shock)))
+    assert_same(found, whole)
+
+
 def test_parts_ask_alike(tmp_path: Path):
     graph = cg.generate.perpetuals(2_000, 10, rng=2)
     parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 3))
