@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,28 @@ def test_sweeps(client: Any):
         pd.testing.assert_frame_equal(found.scenarios, alone.scenarios, check_exact=True)
         pd.testing.assert_frame_equal(found.traders, alone.traders, check_exact=True)
     wait_for_workers(client, *killed)
+
+
+class Emptied:
+    """A client whose workers have all been lost."""
+
+    def scatter(self, data: Any, **options: Any) -> Any:
+        """Forget what is sent."""
+
+    def nthreads(self) -> dict[str, int]:
+        """Return that nobody is there."""
+        return {}
+
+    def submit(self, *arguments: Any, **options: Any) -> Future[Any]:
+        """Return what has been cancelled."""
+        future: Future[Any] = Future()
+        future.cancel()
+        return future
+
+
+def test_a_sweep_that_has_lost_what_all_parts_share():
+    with pytest.raises(RuntimeError, match="with checkpoint= goes on where it was"):
+        list(cg.distributed.DaskExecutor(Emptied()).map(pow, [2], range(9)))
 
 
 def test_what_a_model_raises(spread: Any, whole: cg.ExposureGraph):

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from typing import Any
 
 AHEAD = 2  # tasks a thread that are handed out before the first result is taken
@@ -10,7 +11,8 @@ AHEAD = 2  # tasks a thread that are handed out before the first result is taken
 class DaskExecutor:
     """Does the parts of a sweep on the workers of a Dask cluster: `sweep(..., executor=DaskExecutor(client))`.
 
-    What all parts share is sent to every worker once. A worker that is lost costs the time of the parts it was at.
+    What all parts share is sent to every worker once. A worker that is lost costs the time of the parts it was at, as
+    long as another one is left.
 
     Parameters
     ----------
@@ -38,9 +40,17 @@ class DaskExecutor:
         for task in tasks:
             waiting.append(self.client.submit(_work, function, everywhere, task, pure=False))
             if len(waiting) >= room:
-                yield waiting.popleft().result()
+                yield _result(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield _result(waiting.popleft())
+
+
+def _result(future: Any) -> Any:
+    try:
+        return future.result()
+    except CancelledError as error:
+        message = "no worker is left that has what all parts share; a sweep with checkpoint= goes on where it was"
+        raise RuntimeError(message) from error
 
 
 def _work(function: Callable[[Any, Any], Any], shared: Any, task: Any) -> Any:
