@@ -39,7 +39,7 @@ def together(parts: list[Part], work: Any) -> tuple[list[Any], int]:
 
     def one(part: Part) -> Any:
         try:
-            return work(part.among(Exchange(partial(meeting.ask, part.number), part.chunk_borders)))
+            return work(part.among(Exchange(partial(meeting.ask, part.number), part.block_borders)))
         except BaseException:
             meeting.barrier.abort()
             raise

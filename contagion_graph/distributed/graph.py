@@ -1,12 +1,12 @@
 """A graph whose parts are on the workers of a Dask cluster."""
 
 from collections.abc import Iterable
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from contagion_graph.cached import cached_property
 from contagion_graph.collectives import Spread
 from contagion_graph.distributed.part import Part, load
 from contagion_graph.distributed.parts import read_layout

@@ -10,6 +10,7 @@ import pandas as pd
 from contagion_graph.cached import cached_property
 from contagion_graph.collectives import Collectives
 from contagion_graph.distributed.parts import read_layout, read_part
+from contagion_graph.distributed.rows import Ints
 from contagion_graph.graph import ExposureGraph
 from contagion_graph.state import Array
 from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
@@ -37,7 +38,7 @@ class Part(ExposureGraph):
     ----------
     number : int
         Which part it is.
-    chunk_borders : ndarray, shape (65,)
+    block_borders : ndarray, shape (65,)
         The blocks of its rows at which the chunks of the whole graph begin and end; most of these are empty here.
     split : Index
         All traders of the graph that have accounts in more than one part.
@@ -46,14 +47,9 @@ class Part(ExposureGraph):
     """
 
     number: int = 0
-    chunk_borders: IntArray = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    block_borders: Ints = field(default_factory=lambda: np.zeros(1, dtype=np.int64))  # given, not computed
     split: "pd.Index[str]" = field(default_factory=lambda: pd.Index([], dtype="str"))
     group: Collectives = field(default_factory=Apart)
-
-    @property
-    def block_borders(self) -> IntArray:  # type: ignore[override] # given, not computed
-        """The blocks of rows at which the fixed chunks begin and end."""
-        return self.chunk_borders
 
     def among(self, group: Collectives) -> "Part":
         """Return this part as one of a group, with what is known of it at rest."""
@@ -117,7 +113,7 @@ def load(folder: str, number: int) -> Part:
     part = Part(
         **{each.name: getattr(graph, each.name) for each in fields(graph)},
         number=number,
-        chunk_borders=np.clip(np.array(layout.block_borders) - first, 0, last - first),
+        block_borders=np.clip(np.array(layout.block_borders) - first, 0, last - first),
         split=pd.Index(pd.read_parquet(Path(folder) / "split_traders.parquet")["trader"]),
     )
     for name in KNOWN:

@@ -1,13 +1,13 @@
 """What a model came to on a graph in parts: few numbers here, one row an account where the parts are."""
 
 from dataclasses import fields, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from contagion_graph.cached import cached_property
 from contagion_graph.distributed.run import Head, Outcome, Run
 from contagion_graph.equilibria import Equilibria
 from contagion_graph.results import CascadeArrays, CascadeResult

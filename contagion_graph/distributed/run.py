@@ -63,7 +63,7 @@ def play(part: Part, run: str, model: Any, method: str, arguments: dict[str, Any
     line = Line(run, part.number)
     secede()  # a worker holds several parts, which wait for each other
     try:
-        answer = getattr(model, method)(part.among(Exchange(line.ask, part.chunk_borders)), **arguments)
+        answer = getattr(model, method)(part.among(Exchange(line.ask, part.block_borders)), **arguments)
         both = isinstance(answer, Equilibria)
         results = (answer.least, answer.greatest) if both else (answer,)
         more = (answer.one_sided, answer.points) if both else (True, None)
