@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 BLOCK = 256
+STRIP = 32  # rows that keep their least key together; a block holds whole strips
 CHUNKS = 64
 WIDTH = 64  # scenarios that are looked at in one pass: a bit each in a word
 

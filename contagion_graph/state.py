@@ -37,7 +37,7 @@ class Channels(NamedTuple):
 
 
 class Accounts(NamedTuple):
-    """The state of the accounts (n each), what the last look at each of them found, and the least key of each block."""
+    """The state of the accounts (n each), what the last look at each of them found, and the least key of each strip."""
 
     money: Array  # cash + R
     closed_long: Array  # gamma of what the account holds long
@@ -48,7 +48,7 @@ class Accounts(NamedTuple):
     maintenance: Array  # M
     key: Array
     seen: Array  # number of the prices at which it was last looked at
-    block_key: Array
+    strip_key: Array
 
 
 class Rest(NamedTuple):

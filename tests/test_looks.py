@@ -38,6 +38,15 @@ def test_random_markets():
         assert shares[trait] > 0.1, trait
 
 
+def test_whoever_gains_from_a_shock_is_passed_over():
+    graph = cg.ExposureGraph.from_arrays(
+        [[1.0], [-1.0]], price=[100.0], margin_long=0.1, margin_short=0.1, cash=[-80.0, 120.0]
+    )
+    fall, rise = (cg.MarginCascade().run(graph, {"0": change}) for change in (-0.2, 0.2))
+    assert (fall.arrays.breach_round.tolist(), rise.arrays.breach_round.tolist()) == ([1, 0], [0, 1])
+    assert fall.solution.looks == rise.solution.looks == 2  # at the shocked prices, and after it closed
+
+
 @pytest.mark.parametrize("rule", [cg.FullLiquidation(), cg.TargetMargin(0.1), cg.CloseFactor(0.5, full_below=0.9)])
 @pytest.mark.parametrize("fall", [0.05, 0.3])
 def test_a_venue(rule, fall: float):

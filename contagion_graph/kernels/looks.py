@@ -8,13 +8,13 @@ have happened to it before
     T + C  >=  key  =  T' + C' + s / max(g, b),
 
 and `look` passes over it. Every s is lessened by a guard, far above the rounding of a row's sums, so that the answer is
-bit for bit that of looking at every row. Blocks of rows keep their least key: most blocks are passed over whole.
+bit for bit that of looking at every row. Strips of rows keep their least key: most strips are passed over whole.
 """
 
 import numpy as np
 from numba import njit, prange
 
-from contagion_graph.chunks import BLOCK
+from contagion_graph.chunks import STRIP
 from contagion_graph.kernels.compiling import AHEAD, fetch, fetch_row, fetch_state, one_or_many
 from contagion_graph.state import Accounts, Array, Cells, Channels, Market
 
@@ -24,12 +24,40 @@ LARGEST = np.finfo(np.float64).max
 
 @njit(cache=True, nogil=True)
 def first_keys(
-    cash: Array, value: Array, gross: Array, margin: Array, sensitivity: Array, base: Array, key: Array
-) -> None:
-    """Set the keys of accounts at rest, T = C = 0: key_i = s_i / max(g_i, b_i)."""
+    cash: Array, value: Array, gross: Array, margin: Array, sensitivity: Array, base: Array, shock: tuple[float, float],
+    key: Array,
+) -> None:  # fmt: skip
+    """Set the keys of accounts that were at rest before a shock, T = C = 0 after it.
+
+    key_i = (s_i - u_i max_j (p0_j - p_j)+ / p0_j - d_i max_j (p_j - p0_j)+ / p0_j) / max(g_i, b_i); u and d are the
+    parts of g that lose where prices fall, and where they rise: u + d = g, u - d = sum_j (q_ij - mu_ij) p0_j.
+
+    Parameters
+    ----------
+    shock : two floats
+        The largest relative fall and rise of a price.
+    """
+    fall, rise = shock
     for row in range(key.size):
-        slack = cash[row] + value[row] - margin[row]
-        key[row] = _span(slack, abs(cash[row]) + gross[row], sensitivity[row], base[row])
+        net, reach = value[row] - margin[row], sensitivity[row]
+        loss = (reach + net) / 2.0 * fall + (reach - net) / 2.0 * rise
+        size = abs(cash[row]) + (gross[row] + reach) * (1.0 + fall + rise)
+        key[row] = _span(cash[row] + net - loss, size, reach, base[row])
+
+
+@njit(cache=True, nogil=True)
+def least_keys(key: Array, strip_key: Array) -> None:
+    """Set the least key of each strip of rows."""
+    for strip in range(strip_key.size):
+        strip_key[strip] = _least(key[strip * STRIP : (strip + 1) * STRIP])
+
+
+@njit(fastmath={"nnan", "nsz"})
+def _least(key: Array) -> float:
+    least = np.inf
+    for k in range(key.size):  # keys are numbers: the compiler may take several at a time
+        least = min(least, key[k])
+    return float(least)
 
 
 @njit(inline="always")
@@ -43,18 +71,13 @@ def _span(slack: float, size: float, sensitivity: float, base: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def least_keys(key: Array, block_key: Array) -> None:
-    """Set the least key of each block of rows."""
-    for block in range(block_key.size):
-        block_key[block] = key[block * BLOCK : (block + 1) * BLOCK].min()
-
-
-@njit(cache=True, nogil=True)
 def levies(channels: Channels, levied: Array, rows: Array) -> Array:
     """Return the socialised losses of rows: L_i = D_i + sum_k b_ik (C_k - C'_ik) ;  i = rows[k]  [currency]."""
     member, pool, base, since, level = channels
     out = np.empty(rows.size)
     for k in range(rows.size):
+        if k + AHEAD < rows.size:
+            fetch_state(member, pool, base, since, levied, rows[k + AHEAD])
         out[k] = _levy(member, pool, base, since, level, levied, rows[k])
     return out
 
@@ -68,31 +91,57 @@ def _levy(member: Array, pool: Array, base: Array, since: Array, level: Array, l
 
 
 @njit(inline="always")
-def _reached(
-    member: Array, pool: Array, key: Array, block_key: Array, clock: float, reach: Array, block: int, found: Array
-) -> int:
-    """Put the rows of a block whose key T + C reaches into `found`, ascending; return how many."""
-    last, count = min(clock + reach.max(), LARGEST), 0  # the keys of closed accounts are infinite
-    if block_key[block] > last:
-        return 0
-    for row in range(block * BLOCK, min((block + 1) * BLOCK, key.size)):
-        found[count] = row
-        count += key[row] <= last
+def _horizon(member: Array, pool: Array, clock: float, reach: Array, row: int) -> float:
     if reach.size == 1:
-        return count
-    near, count = count, 0
-    for k in range(near):
-        row, horizon = found[k], clock
-        for cell in range(member[row], member[row + 1]):
-            horizon += reach[pool[cell]]
-        found[count] = row
-        count += key[row] <= horizon
-    return count
+        return float(clock + reach[0])
+    horizon = clock
+    for cell in range(member[row], member[row + 1]):
+        horizon += reach[pool[cell]]
+    return float(horizon)
+
+
+@njit(cache=True, nogil=True)
+def reached_rows(
+    channels: Channels, accounts: Accounts, time: tuple[float, Array], number: int, seen_now: bool, first: int,
+    last: int, found: Array,
+) -> Array:  # fmt: skip
+    """Return the rows from `first` to `last` whose key T + C reaches, ascending: those seen at these prices, or others.
+
+    Parameters
+    ----------
+    time : float and array, shape (c,)
+        T, and the levels C that count here: those of the channels, or higher ones that could come. Infinite: all rows.
+    number : int
+        That of the prices.
+    seen_now : bool
+        Whether rows seen at these prices are meant, or the others.
+    first, last : int
+        Multiples of `STRIP`, or the number of all rows.
+    found : array, shape (last - first,)
+        Where to put them.
+    """
+    clock, reach = time
+    member, pool = channels.indptr, channels.indices
+    key, strip_key, seen = accounts.key, accounts.strip_key, accounts.seen
+    farthest, count = min(clock + reach.max(), LARGEST), 0  # the keys of closed accounts are infinite
+    for strip in range(-(-first // STRIP), -(-last // STRIP)):  # none where both are behind the last row
+        if strip_key[strip] > farthest:
+            continue
+        near, before = count, count
+        for row in range(strip * STRIP, min((strip + 1) * STRIP, last)):
+            found[near] = row
+            near += key[row] <= farthest
+        for k in range(before, near):
+            row = found[k]
+            found[count] = row
+            count += key[row] <= _horizon(member, pool, clock, reach, row) and (seen[row] == number) == seen_now
+    return found[:count]
 
 
 def look(
-    cells: Cells, market: Market, channels: Channels, accounts: Accounts, clock: float, reach: Array, borders: Array
-) -> int:
+    cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], borders: Array,
+    found: Array,
+) -> int:  # fmt: skip
     """Look at the rows whose key T + C reaches and that were not seen at these prices; return how many.
 
     E + L = cash + R + sum_j (1 - gamma s_j) q_j p_j and M = sum_j (1 - gamma s_j) mu_j p_j, s_j = 1 where sellable and
@@ -100,98 +149,69 @@ def look(
 
     Parameters
     ----------
-    clock : float
-        T.
-    reach : array, shape (c,)
-        The levels C that count here: those of the channels, or higher ones that could come. Infinite: all rows.
+    time : float and array, shape (c,)
+        As for `reached_rows`.
     borders : array
-        Blocks at which the chunks begin and end.
+        Rows at which the chunks begin and end.
+    found : array, shape (n,)
+        Overwritten.
     """
-    due = int(np.count_nonzero(accounts.block_key <= clock + reach.max()))
+    clock, reach = time
+    rows = int(np.count_nonzero(accounts.strip_key <= clock + reach.max()))  # at least
     counts = np.zeros(borders.size - 1, dtype=np.int64)
-    _look(due * BLOCK if counts.size > 1 else 0)(cells, market, channels, accounts, (clock, reach), borders, counts)
+    _look(rows if counts.size > 1 else 0)(cells, market, channels, accounts, time, borders, found, counts)
     return int(counts.sum())
 
 
 @one_or_many
 def _look(
     cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], borders: Array,
-    counts: Array,
+    found: Array, counts: Array,
 ) -> None:  # fmt: skip
     for chunk in prange(borders.size - 1):
-        counts[chunk] = _look_blocks(cells, market, channels, accounts, time, borders[chunk], borders[chunk + 1])
+        span = borders[chunk], borders[chunk + 1]
+        rows = reached_rows(
+            channels, accounts, time, market.number[0], False, span[0], span[1], found[span[0] : span[1]]
+        )
+        _look_rows(cells, market, channels, accounts, time[0], rows)
+        counts[chunk] = rows.size
 
 
 @njit(cache=True)
-def _look_blocks(
-    cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], first: int,
-    last: int,
-) -> int:  # fmt: skip
-    # fields are taken out here, not in the loops: numba counts a reference each time
-    (clock, reach), found, looks = time, np.empty(BLOCK, dtype=np.int64), 0
+def _look_rows(cells: Cells, market: Market, channels: Channels, accounts: Accounts, clock: float, rows: Array) -> None:
+    # fields are taken out here, not in the loop: numba counts a reference each time
     indptr, indices, quantity, margin_units = cells
     price, sellable, number = market
     member, pool, base, since, level = channels
-    money, closed_long, closed_short, levied, sensitivity, worth, maintenance, key, seen, block_key = accounts
-    for block in range(first, last):
-        reached, count = _reached(member, pool, key, block_key, clock, reach, block, found), 0
-        for k in range(reached):
-            found[count] = found[k]
-            if seen[found[k]] != number[0]:
-                fetch_row(indptr, indices, quantity, margin_units, found[k])
-                fetch_state(member, pool, base, since, levied, found[k])
-                fetch_state(money, closed_long, closed_short, sensitivity, worth, found[k])
-                fetch(maintenance, found[k])
-                count += 1
-        for k in range(count):
-            row = found[k]
-            e, m, size = money[row], 0.0, abs(money[row])
-            longs, shorts = closed_long[row], closed_short[row]
-            for cell in range(indptr[row], indptr[row + 1]):
-                column = indices[cell]
-                closed = shorts if quantity[cell] < 0.0 else longs
-                p = (1.0 - closed * sellable[column]) * price[column]
-                e += quantity[cell] * p
-                m += margin_units[cell] * p
-                size += abs(quantity[cell] * p)
-            worth[row], maintenance[row], seen[row] = e, m, number[0]
-            levy, weight, now = _levy(member, pool, base, since, level, levied, row), 0.0, clock
-            for cell in range(member[row], member[row + 1]):
-                weight = max(weight, base[cell])
-                now += level[pool[cell]]
-            if not np.isfinite(e - levy - m):
-                key[row] = -np.inf  # broken: to be judged, and named
-            elif longs == 1.0 and shorts == 1.0:
-                key[row] = np.inf
-            else:
-                key[row] = now + _span(e - levy - m, size + levy, sensitivity[row], weight)
-        if count:
-            block_key[block] = key[block * BLOCK : (block + 1) * BLOCK].min()
-        looks += count
-    return looks
-
-
-@njit(cache=True, nogil=True)
-def due_rows(
-    channels: Channels, accounts: Accounts, clock: float, reach: Array, number: int, found: Array
-) -> tuple[Array, Array]:
-    """Return the rows seen at these prices whose key T + C reaches, ascending, and their equity: all to be judged now.
-
-    E_i = worth_i - L_i  [currency]
-    """
-    member, pool, base, since, level = channels
-    key, block_key, seen = accounts.key, accounts.block_key, accounts.seen
-    worth, levied = accounts.worth, accounts.levied
-    count = 0
-    for block in range(block_key.size):
-        reached = found[count:]
-        for row in reached[: _reached(member, pool, key, block_key, clock, reach, block, reached)]:
-            found[count] = row
-            count += seen[row] == number
-    rows, equity = found[:count].copy(), np.empty(count)
-    for k in range(count):
-        if k + AHEAD < count:
-            fetch_state(member, pool, base, since, levied, rows[k + AHEAD])
-            fetch(worth, rows[k + AHEAD])
-        equity[k] = worth[rows[k]] - _levy(member, pool, base, since, level, levied, rows[k])
-    return rows, equity
+    money, closed_long, closed_short, levied, sensitivity, worth, maintenance, key, seen, strip_key = accounts
+    for k in range(rows.size):
+        if k + AHEAD < rows.size:
+            ahead = rows[k + AHEAD]
+            fetch_row(indptr, indices, quantity, margin_units, ahead)
+            fetch_state(member, pool, base, since, levied, ahead)
+            fetch_state(money, closed_long, closed_short, sensitivity, worth, ahead)
+            fetch(maintenance, ahead)
+        row = rows[k]
+        e, m, size = money[row], 0.0, abs(money[row])
+        longs, shorts = closed_long[row], closed_short[row]
+        for cell in range(indptr[row], indptr[row + 1]):
+            column = indices[cell]
+            closed = shorts if quantity[cell] < 0.0 else longs
+            p = (1.0 - closed * sellable[column]) * price[column]
+            e += quantity[cell] * p
+            m += margin_units[cell] * p
+            size += abs(quantity[cell] * p)
+        worth[row], maintenance[row], seen[row] = e, m, number[0]
+        levy, weight, now = _levy(member, pool, base, since, level, levied, row), 0.0, clock
+        for cell in range(member[row], member[row + 1]):
+            weight = max(weight, base[cell])
+            now += level[pool[cell]]
+        if not np.isfinite(e - levy - m):
+            key[row] = -np.inf  # broken: to be judged, and named
+        elif longs == 1.0 and shorts == 1.0:
+            key[row] = np.inf
+        else:
+            key[row] = now + _span(e - levy - m, size + levy, sensitivity[row], weight)
+        strip = row // STRIP
+        if k + 1 == rows.size or rows[k + 1] // STRIP != strip:
+            strip_key[strip] = _least(key[strip * STRIP : (strip + 1) * STRIP])

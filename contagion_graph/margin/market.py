@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from contagion_graph import state
-from contagion_graph.chunks import BLOCK
+from contagion_graph.chunks import BLOCK, STRIP
 from contagion_graph.passes import GraphPasses
 from contagion_graph.shocks import Scenario
 from contagion_graph.tables.schema import FloatArray
@@ -80,14 +80,17 @@ class Market:
             maintenance=np.empty(n),
             key=np.empty(n),
             seen=np.zeros(n, dtype=np.int32),
-            block_key=np.empty(size),
+            strip_key=np.empty(-(-n // STRIP)),
         )
         if mirrored:
             self.accounts.key[:] = -np.inf
         else:
-            looks.first_keys(graph.cash, *graph.rest, graph.sensitivity, base, self.accounts.key)
-        looks.least_keys(self.accounts.key, self.accounts.block_key)
-        self._scratch = np.empty(n, dtype=np.int64)
+            moves = scenario.price_shocked / graph.price - 1.0
+            shock = float(-moves.min(initial=0.0)), float(moves.max(initial=0.0))
+            looks.first_keys(graph.cash, *graph.rest, graph.sensitivity, base, shock, self.accounts.key)
+        looks.least_keys(self.accounts.key, self.accounts.strip_key)
+        self._found = np.empty(n, dtype=np.int64)
+        self._borders = np.minimum(graph.block_borders * BLOCK, n)
         self._block_base, self._stale = np.zeros((size, v)), np.ones(size, dtype=bool)
         hit = scenario.hit
         self.accounts.money[hit] -= self.sign * scenario.losses[hit]
@@ -95,21 +98,22 @@ class Market:
         self.looks, self.socialised = 0, False
         if level is not None:
             self.set_levels(level)
-        self.clock = float(np.abs(scenario.price_shocked / graph.price - 1.0).max())
+        self.clock = 0.0
         self.look()
 
     def look(self, rise: FloatArray | float = 0.0) -> None:
         """Mark the accounts that can be in breach at the present prices, or could be if loss levels rose so much."""
-        arrays = (self.graph.cells, self._market, self.channels, self.accounts)
-        self.looks += self._passes.look(*arrays, self.clock, self._reach(rise), self.graph.block_borders)
+        state = (self.graph.cells, self._market, self.channels, self.accounts)
+        self.looks += self._passes.look(*state, self._time(rise), self._borders, self._found)
 
     def due(self, rise: FloatArray | float = 0.0) -> tuple[Rows, FloatArray]:
         """Return those accounts, ascending, and their equity; they have been looked at at the present prices."""
-        time = (self.clock, self._reach(rise), self._number[0])
-        return self._passes.due_rows(self.channels, self.accounts, *time, self._scratch)
+        seen = (self._number[0], True, 0, self._found.size)
+        rows = self._passes.reached_rows(self.channels, self.accounts, self._time(rise), *seen, self._found).copy()
+        return rows, self.equity(rows)
 
-    def _reach(self, rise: FloatArray | float) -> FloatArray:
-        return np.full_like(self.channels.level, np.inf) if self.look_at_all else self.channels.level + rise
+    def _time(self, rise: FloatArray | float) -> tuple[float, FloatArray]:
+        return self.clock, self.channels.level + (np.inf if self.look_at_all else rise)
 
     def move_prices(self, price: FloatArray) -> None:
         """Put new prices in force, and look at the accounts that these can have brought into breach."""
@@ -131,7 +135,7 @@ class Market:
     def look_again(self, rows: Rows) -> None:
         """Have these rows looked at next time, whatever their keys."""
         self.accounts.key[rows] = -np.inf
-        self.accounts.block_key[rows // BLOCK] = -np.inf
+        self.accounts.strip_key[rows // STRIP] = -np.inf
 
     def levies(self, rows: Rows) -> FloatArray:
         """Return what was socialised to accounts so far [currency]."""

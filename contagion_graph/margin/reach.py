@@ -53,7 +53,7 @@ class Reach:
 
         graph = self.graph
         rest = Rest(graph.cash, graph.rest[1] + graph.sensitivity, base, np.empty(base.size))
-        looks.first_keys(graph.cash, *graph.rest, graph.sensitivity, base, rest.key)
+        looks.first_keys(graph.cash, *graph.rest, graph.sensitivity, base, (0.0, 0.0), rest.key)
         return rest
 
     def moves(self, prices: FloatArray, rest: Rest) -> tuple[FloatArray, FloatArray]:

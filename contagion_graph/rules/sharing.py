@@ -40,7 +40,8 @@ class ProRata:
     def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
         """Return the base weight b_i >= 0 of every account, shape (n,), as an array of the caller's own."""
         if self.base == "equity":
-            return np.maximum(graph.cash + graph.rest[0], 0.0)
+            equity = graph.cash + graph.rest[0]
+            return np.maximum(equity, 0.0, out=equity)
         if self.base == "open_interest":
             return graph.rest[1].copy()
         if self.base == "deposits":
