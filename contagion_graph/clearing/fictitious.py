@@ -130,8 +130,8 @@ def _by_pieces(system: System, *, from_above: bool) -> Clearing:
 
     def change(_: int) -> tuple[float, bool]:
         nonlocal moved, proven
-        rows, *variants = _doubtful(system, state)
-        low, now, high = (further(place[rows], system.places(rows, assets)) for assets in variants)
+        rows, assets = _doubtful(system, state)
+        low, now, high = further(place[rows], system.places(rows, assets))
         moved = place.copy() if from_above else np.full(n, top)
         moved[rows] = now
         proven = proven and state.error is not None and np.array_equal(low // steps, high // steps)
@@ -155,13 +155,13 @@ def _by_pieces(system: System, *, from_above: bool) -> Clearing:
     return Clearing(state.assets, wave, solution)
 
 
-def _doubtful(system: System, state: State) -> tuple[Pieces, FloatArray, FloatArray, FloatArray]:
-    """Return the nodes that may be unable to pay everything, and their assets: at least, about, and at most."""
+def _doubtful(system: System, state: State) -> tuple[Pieces, FloatArray]:
+    """Return the nodes that may be unable to pay everything, and their assets: at least, about, and at most, (3, r)."""
     error = 0.0 if state.error is None else state.error
     rows = np.flatnonzero(~system.solvent(state.assets - error))
     about = state.assets[rows]
     error = np.zeros(rows.size) if state.error is None else state.error[rows]
-    return rows, about - error, about, about + error
+    return rows, np.array([about - error, about, about + error])
 
 
 def _down(system: System, place: Pieces) -> State:
@@ -171,9 +171,10 @@ def _down(system: System, place: Pieces) -> State:
     enter the linear system when something is left for them: each solution shows all that have to enter next.
     """
     piece, top = place // 2, len(system.tiers)
-    parts = Partial(system, piece, piece < (top if system.holdings is None else top + 1))
-    if parts.rows.size == 0:
+    chosen = piece < (top if system.holdings is None else top + 1)
+    if not chosen.any():
         return State(system.external + system.claims, system.noise)
+    parts = Partial(system, piece, chosen)
     base = system.claims - parts.received(parts.due)
     for tier in range(1, top):
         junior = parts.rows[piece[parts.rows] < tier]
@@ -181,20 +182,15 @@ def _down(system: System, place: Pieces) -> State:
             base -= system.tiers[tier][junior].sum(axis=0)
     left, tie = parts.left(base), TIE * system.scale[parts.rows]
     guess = (piece[parts.rows] == top) | (place[parts.rows] % 2 == 1)
-    part, error = (
-        _entered(parts, guess, left, tie, guessed=True) or _entered(parts, left > tie, left, tie) or _none(parts)
-    )
-    return State(system.external + base + parts.received(part), error)
-
-
-def _none(parts: Partial) -> tuple[FloatArray, FloatArray | None]:
-    return np.zeros(parts.rows.size), parts.system.noise
+    nothing = 0.0, system.noise
+    inflow, error = _entered(parts, guess, left, tie, guessed=True) or _entered(parts, left > tie, left, tie) or nothing
+    return State(system.external + base + inflow, error)
 
 
 def _entered(
     parts: Partial, active: BoolArray, left: FloatArray, tie: FloatArray, *, guessed: bool = False
 ) -> tuple[FloatArray, FloatArray | None] | None:
-    """Return what the active nodes pay, and all that have to enter; None where nobody does or a guess fails."""
+    """Return what nodes receive of the active ones, and of all that have to enter; None: nobody pays, a guess fails."""
     part, active = np.zeros(left.size), active.copy()
     while active.any():
         equations = parts.equations(active)
@@ -204,9 +200,10 @@ def _entered(
             return None
         if guessed and ((part < -tie) | ((part > parts.due + tie) & (parts.due > 0.0))).any():
             return None
-        entering = ~active & (left + parts.kept * parts.received(part)[parts.rows] > tie)
+        inflow = parts.received(part)
+        entering = ~active & (left + parts.kept * inflow[parts.rows] > tie)
         if not entering.any():
-            return part, parts.error(equations, active, part, left)
+            return inflow, parts.error(equations, active, part, left)
         active |= entering
     return None
 

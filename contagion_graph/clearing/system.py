@@ -85,11 +85,11 @@ class System:
     def places(self, rows: Pieces, assets: FloatArray) -> Pieces:
         """Return twice the tier that some nodes pay in part, and one more where their assets reach into that tier.
 
-        A node that can pay everything is at 2 T, the place of its owners.
+        A node that can pay everything is at 2 T, the place of its owners. `assets` may be several lines of them.
         """
         external, tie = self.external[rows], TIE * self.scale[rows]
         left = self.alpha * external + self.beta * (assets - external)
-        piece = np.zeros(rows.size, dtype=np.int64)
+        piece = np.zeros(assets.shape, dtype=np.int64)
         for upper in self.lower[1:-1]:
             piece += left >= upper[rows] - tie
         reach = left - self.lower[piece, rows] > tie
