@@ -11,7 +11,7 @@ from contagion_graph.collectives import Spread
 from contagion_graph.distributed.part import Part, load
 from contagion_graph.distributed.parts import read_layout
 from contagion_graph.distributed.result import DistributedResult, equilibria
-from contagion_graph.distributed.run import Run
+from contagion_graph.distributed.run import Run, fetched
 from contagion_graph.errors import MissingExtraError, ParameterError
 
 
@@ -45,7 +45,7 @@ class DistributedGraph(Spread):
     @cached_property
     def accounts(self) -> pd.MultiIndex:
         """The label (trader, pool, subaccount) of every row, fetched from the workers when first asked for."""
-        found = self.client.gather([self.client.submit(_accounts, part, pure=False) for part in self._parts])
+        found = fetched(self.client, self._parts, _accounts)
         index: pd.MultiIndex = found[0].append(found[1:])
         return index
 
@@ -91,7 +91,8 @@ def open(folder: str | Path, client: Any = None) -> DistributedGraph:  # noqa: A
 
     Notes
     -----
-    All parts have to be in memory at once, over all workers: about 60 bytes a position and 250 bytes an account.
+    All parts have to be in memory at once, over all workers: 53 bytes a position and 200 to 350 an account, and 500
+    more an account while a model runs (docs/scale.md).
 
     Examples
     --------

@@ -86,8 +86,7 @@ class Part(ExposureGraph):
         """Return the least of the whole numbers above 0 over all accounts of each trader; 0 where none is."""
         least = super().least_per_trader(amount)
         if len(self.split):
-            amounts, whole = self.group.gather(amount[self._split_rows]), np.full(len(self.split), np.inf)
-            np.minimum.at(whole, self._split_places, np.where(amounts > 0, amounts, np.inf))
+            whole = self._least_of_split(np.where(amount > 0, amount, np.inf)[self._split_rows])
             here = self._place >= 0
             least[here] = np.where(np.isfinite(whole), whole, 0.0)[self._place[here]]
         return least
@@ -97,10 +96,15 @@ class Part(ExposureGraph):
         """Which of `traders` count here: those whose first account is in this part."""
         counted, here = super().counted_traders, np.flatnonzero(self._place >= 0)
         if len(self.split):
-            numbers, first = np.full(self._split_rows.size, self.number), np.full(len(self.split), np.inf)
-            np.minimum.at(first, self._split_places, self.group.gather(numbers))
+            first = self._least_of_split(np.full(self._split_rows.size, self.number))
             counted[here] = first[self._place[here]] == self.number
         return counted
+
+    def _least_of_split(self, amount: FloatArray) -> FloatArray:
+        """Return the least of an amount of `_split_rows`, in all parts, for each of `split`."""
+        least = np.full(len(self.split), np.inf)
+        np.minimum.at(least, self._split_places, self.group.gather(amount))
+        return least
 
 
 def load(folder: str, number: int) -> Part:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph.cached import cached_property
-from contagion_graph.distributed.run import Head, Outcome, Run
+from contagion_graph.distributed.run import Head, Outcome, Run, fetched
 from contagion_graph.equilibria import Equilibria
 from contagion_graph.results import CascadeArrays, CascadeResult
 
@@ -26,7 +26,7 @@ class DistributedResult(CascadeResult):
     """
 
     def __init__(self, graph: Any, model: Any, run: Run, which: int) -> None:
-        head: Head = run.client.submit(_head, run.outcomes[0], which, pure=False).result()
+        head: Head = fetched(run.client, run.outcomes[:1], _head, which)[0]
         known = {"graph": graph, "model": model, "solution": head.solution, "_run": run, "_which": which}
         frames = {"assets": head.assets, "pools": head.pools, "rounds": head.rounds, "_summary": head.summary}
         vars(self).update(known | frames)
@@ -37,12 +37,7 @@ class DistributedResult(CascadeResult):
 
     def _fetched(self, what: Any, *arguments: Any) -> list[Any]:
         """Return what a function makes of the result on each part."""
-        client = self._run.client
-        tasks = [
-            client.submit(_of_result, each, self._which, what, *arguments, pure=False) for each in self._run.outcomes
-        ]
-        found: list[Any] = client.gather(tasks)
-        return found
+        return fetched(self._run.client, self._run.outcomes, _of_result, self._which, what, *arguments)
 
     @cached_property
     def accounts(self) -> pd.DataFrame:
@@ -98,8 +93,7 @@ def _by_account(parts: list[CascadeArrays], name: str) -> bool:
 def equilibria(graph: Any, model: Any, run: Run) -> Equilibria:
     """Return both ends of the equilibria on a graph in parts."""
     least, greatest = (DistributedResult(graph, model, run, which) for which in range(2))
-    client = run.client
-    found = client.gather([client.submit(_points, outcome, pure=False) for outcome in run.outcomes])
+    found = fetched(run.client, run.outcomes, _points)
     one_sided, points = found[0]
     return Equilibria(least, greatest, one_sided, None if points is None else pd.concat([each for _, each in found]))
 

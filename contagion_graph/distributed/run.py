@@ -1,7 +1,7 @@
 """A model on all parts of a graph: the task of each part, and the place where they add up."""
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -82,6 +82,12 @@ def head_of(result: CascadeResult) -> Head:
     head = Head(result.solution, result.assets, result.pools, result.rounds, result.summary())
     vars(result).pop("accounts", None)  # can be made anew of the rows that are here, unlike `traders`
     return head
+
+
+def fetched(client: Any, futures: list[Any], function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Return what a function makes of each of some objects where these are."""
+    found: list[Any] = client.gather([client.submit(function, each, *arguments, pure=False) for each in futures])
+    return found
 
 
 class Run:

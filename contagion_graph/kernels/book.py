@@ -169,7 +169,7 @@ def settle_row(watch: Watch, sums: PoolSums, row: int, before: int) -> None:
             sums.held_under[pool], sums.cash_under[pool] = 0.0, 0.0
 
 
-@njit(cache=True, fastmath={"reassoc"})  # sums of several lanes at a time
+@njit(cache=True)
 def pool_values(price: Array, held: Array, cash: Array, held_under: Array, cash_under: Array) -> tuple[Array, Array]:
     """Return the sum of equities, and of positive equities, of each pool  [currency]."""
     equity, positive = cash.copy(), np.empty(cash.size)
