@@ -129,10 +129,13 @@ def _settled(size: FloatArray, vectors: FloatArray) -> FloatArray:
 
 def _basis(space: FloatArray) -> FloatArray:
     chosen = np.zeros((len(space), 0))
-    for projection in space @ space.T:
+    for asset in space:
+        projection = space @ asset
         rest = projection - chosen @ (chosen.T @ projection)
         if rest @ rest > 0.5 / len(space):
             chosen = np.column_stack([chosen, rest / np.sqrt(rest @ rest)])
+        if chosen.shape == space.shape:
+            break
     return chosen
 
 
