@@ -13,6 +13,9 @@ import contagion_graph as cg
 from tests.markets import graph_of, model_of, run_case
 from tests.reference.random_markets import Case, random_case
 
+PATH = "419153202a2f26aca8f3593e40667a1cb07b910f7620258ea55aed1f140a0db2"
+EQUILIBRIA = "891c4262c6de4aa613abf6707dc7fc041435c43e19f5c37174ce881c9f19b03f"
+MANY = "74409cc3e7384045defd53974e234425cd2baaca342a496460a2502252d95006"
 SEEDS = range(400)
 DIGITS = 6  # of what is drawn: the last bits of a logarithm differ between machines
 EXACT = ("linear", "SquareRootImpact", "OrderBookImpact")  # curves without an exponential, whose last bit differs too
@@ -69,9 +72,7 @@ x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="compilers of ot
 def test_the_bits_of_the_path():
     cases = reference_cases()
     assert len(cases) > 200
-    assert (
-        digest(run_case(case) for case in cases) == "419153202a2f26aca8f3593e40667a1cb07b910f7620258ea55aed1f140a0db2"
-    )
+    assert digest(run_case(case) for case in cases) == PATH
 
 
 @x86
@@ -79,10 +80,7 @@ def test_the_bits_of_the_equilibria():
     cases = [case for case in reference_cases() if has_plain_equilibria(case)]
     assert len(cases) > 30
     pairs = [equilibria_of(case) for case in cases]
-    assert (
-        digest(getattr(pair, end) for pair in pairs for end in ENDS)
-        == "891c4262c6de4aa613abf6707dc7fc041435c43e19f5c37174ce881c9f19b03f"
-    )
+    assert digest(getattr(pair, end) for pair in pairs for end in ENDS) == EQUILIBRIA
 
 
 def has_plain_equilibria(case: Case) -> bool:
@@ -106,7 +104,7 @@ def test_the_bits_of_many_accounts():
     models = [cg.MarginCascade(liquidation=rule, impact=cg.LinearImpact(), penalty=0.0078125) for rule in rules]
     results = [model.run(graph, shock) for model in models]
     assert all(0.01 < (result.arrays.closed > 0).mean() < 0.9 for result in results)
-    assert digest(results) == "74409cc3e7384045defd53974e234425cd2baaca342a496460a2502252d95006"
+    assert digest(results) == MANY
 
 
 def many_accounts(n: int = 30_000, m: int = 12) -> tuple[cg.ExposureGraph, dict[str, float]]:
@@ -124,4 +122,4 @@ def many_accounts(n: int = 30_000, m: int = 12) -> tuple[cg.ExposureGraph, dict[
         cash=np.round(-(units * price).sum(axis=1) + gross * rng.integers(16, 96, n) / 128.0),
         insurance_fund=1000.0,
     )
-    return graph, {asset: -0.0625 for asset in graph.assets}
+    return graph, dict.fromkeys(graph.assets, -0.0625)
