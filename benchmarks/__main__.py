@@ -24,10 +24,10 @@ from benchmarks.cluster import rows as cluster_rows
 from benchmarks.plain_scipy import plain_cascade
 from benchmarks.scenarios import batch_rows, sweep_rows
 from benchmarks.timing import median
-from contagion_graph.margin.bound import Bound
-from contagion_graph.margin.ends import settle
-from contagion_graph.margin.equilibrium import case_of
-from contagion_graph.shocks import scenario
+from contagion_graph.graph.scenario import scenario
+from contagion_graph.margin.equilibria.equilibria import case_of
+from contagion_graph.margin.equilibria.fixed_points import settle
+from contagion_graph.margin.equilibria.static_map import Bound
 
 ACCOUNTS, ASSETS, POSITIONS = 1_000_000, 200, 10_000_000
 SMALL = {"ETH": -0.05}

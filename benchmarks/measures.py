@@ -7,10 +7,10 @@ from scipy import sparse
 
 import contagion_graph as cg
 from benchmarks.timing import median, peak_over
+from contagion_graph.exposure.inputs import traders_of
 from contagion_graph.exposure.marginal import derivative
-from contagion_graph.exposure.setting import traders_of
-from contagion_graph.margin.equilibrium import from_rest
-from contagion_graph.shocks import scenario
+from contagion_graph.graph.scenario import scenario
+from contagion_graph.margin.equilibria.equilibria import from_rest
 
 Row = tuple[str, str, str, str]  # work, measured, budget, note
 MODEL = cg.MarginCascade(cg.TargetMargin(0.1))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 import contagion_graph as cg
-from contagion_graph.collateral.verify import root_of, verify, verify_next
+from contagion_graph.collateral.proof.verify import root_of, verify, verify_next
 
 SECRET = b"a secret of this example, not one"
 FALSIFIED, CHECKERS = 50, (10, 50, 100, 300, 500)

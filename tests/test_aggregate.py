@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 import contagion_graph as cg
-from contagion_graph.collateral.failures import failure_waves
+from contagion_graph.collateral.backing.failures import failure_waves
 from tests.shared_data import case
 
 

@@ -8,14 +8,13 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "contagion_graph"
 LAYERS = [
-    {"errors", "chunks", "state", "cached", "collectives", "tables", "elements", "solvers", "kernels"},
-    {"graph", "exports", "passes", "obligations", "rules"},
-    {"results", "equilibria", "shocks", "generate", "generate_assets", "reconstruct"},
-    {"margin", "clearing", "distress"},
+    {"errors", "_typing", "_validate", "_cached", "chunks", "state", "tables", "solvers", "kernels"},
+    {"graph", "rules"},
+    {"synthetic", "margin", "clearing", "distress"},
     {"exposure"},
     {"importance"},
     {"scenarios", "collateral", "distributed"},
-    {"io", "references"},
+    {"graph_formats", "io"},
     {"plot", "report", "cli"},
 ]
 KERNELS = "contagion_graph.kernels."

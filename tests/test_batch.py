@@ -8,9 +8,9 @@ import pytest
 
 import contagion_graph as cg
 from contagion_graph.kernels import threads
-from contagion_graph.margin import batch, reach
-from contagion_graph.margin.batch import Batches, Ended
-from contagion_graph.margin.reach import Box, Reach
+from contagion_graph.margin.batch import batch, screening
+from contagion_graph.margin.batch.batch import Batches, Ended
+from contagion_graph.margin.batch.screening import Box, Reach
 from tests.markets import graph_of, model_of
 from tests.reference.dense_cascade import dense_cascade
 from tests.reference.random_markets import mix, random_case, random_shock
@@ -121,7 +121,7 @@ def test_near_is_who_can_be_in_breach_in_the_box(seed):
 
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_what_is_foreseen_badly_costs_work_only(rounds, monkeypatch):
-    monkeypatch.setattr(reach, "ROUNDS", rounds)
+    monkeypatch.setattr(screening, "ROUNDS", rounds)
     monkeypatch.setattr(batch, "SPARE", 1e-5)
     monkeypatch.setattr(batch, "LEAST_LEVEL", 1e-5)
     graph, model = cg.generate.perpetuals(3_000, 8, rng=2), cg.MarginCascade(penalty=0.01)

@@ -12,7 +12,7 @@ from real_data import data_folder
 from scipy import sparse
 
 import contagion_graph as cg
-from contagion_graph.margin.links import net_shares
+from contagion_graph.margin.attribution.replay import net_shares
 from tests.markets import run_case
 from tests.reference.dense_blame import Blame, all_rounds, dense_blame, dense_paths
 from tests.reference.random_markets import Case, mix, random_case

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.scenarios import running, work
+from contagion_graph.scenarios import run_tasks, tasks
 
 PARTS = 60
 SCRIPT = """
@@ -22,7 +22,7 @@ import os, sys
 import contagion_graph as cg
 from contagion_graph.scenarios import running
 from tests.test_checkpoint import market, PARTS
-running.SIZE, running.BETWEEN = 64, 0.0
+run_tasks.SIZE, run_tasks.BETWEEN = 64, 0.0
 arguments = market(64 * PARTS)
 for _ in sys.stdin:
     child = os.fork()
@@ -65,15 +65,15 @@ def test_killed_at_ten_random_moments(tmp_path: Path, monkeypatch):
             reached.append(max([0, *(int(path.stem[6:]) for path in tmp_path.glob("sweep-*.parquet"))]))
     assert reached == sorted(reached)
     assert reached[-2] < reached[-1] == 64 * PARTS
-    monkeypatch.setattr(running, "SIZE", 64)
+    monkeypatch.setattr(run_tasks, "SIZE", 64)
     whole = cg.sweep(*market(64 * PARTS), progress=False)
     assert_same_bits(whole, cg.sweep(*market(64 * PARTS), checkpoint=tmp_path, progress=False, executor=Never()))
     assert [path.name for path in tmp_path.iterdir()] == [f"sweep-{64 * PARTS:010d}.parquet"]
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(running, "SIZE", 64)
-    monkeypatch.setattr(running, "BETWEEN", 0.0)
+    monkeypatch.setattr(run_tasks, "SIZE", 64)
+    monkeypatch.setattr(run_tasks, "BETWEEN", 0.0)
     model, graph, shocks = market(200)
     done = []
 
@@ -140,4 +140,4 @@ def test_a_checkpoint_holds_arrays_of_every_shape(tmp_path: Path, monkeypatch):
     assert_same_bits(first, cg.sweep(model, graph, shocks, checkpoint=tmp_path / "traders", executor=Never()))
     cg.sweep(model, graph, shocks, keep="scenarios", checkpoint=tmp_path / "none")
     assert cg.sweep(model, graph, shocks, keep="scenarios", checkpoint=tmp_path / "none").part.tally is None
-    assert work.SIZE == 512
+    assert tasks.SIZE == 512

@@ -13,7 +13,7 @@ import contagion_graph as cg
 from contagion_graph.cli import progress as progress_module
 from contagion_graph.cli.main import main
 from contagion_graph.cli.progress import progress
-from contagion_graph.io.text import report
+from contagion_graph.io.summary_text import report
 
 RESULT_TABLES = {"summary", "traders", "accounts", "assets", "pools", "rounds"}
 PICTURES = {"graph.gexf", "cascade.gexf", "report.html", "figures"}

@@ -13,7 +13,7 @@ import pytest
 
 import contagion_graph as cg
 from contagion_graph.cli.main import main
-from contagion_graph.io.stream import read_ticks
+from contagion_graph.io.price_stream import read_ticks
 
 
 @pytest.fixture

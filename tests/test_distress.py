@@ -7,8 +7,8 @@ from scipy import sparse
 
 import contagion_graph as cg
 from contagion_graph.distress.debtrank import propagate
-from contagion_graph.distress.leap import leap
-from contagion_graph.distress.spread import ROUNDS, spread
+from contagion_graph.distress.extrapolate import leap
+from contagion_graph.distress.propagate import ROUNDS, spread
 from contagion_graph.state import Passing
 from tests.interbank import coupling_of, network_of, random_losses, random_network
 from tests.reference import slow_distress

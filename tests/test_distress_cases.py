@@ -6,7 +6,7 @@ from scipy import sparse
 
 import contagion_graph as cg
 from benchmarks.interbank import network as benchmark_network
-from contagion_graph.distress.spread import spread
+from contagion_graph.distress.propagate import spread
 from contagion_graph.distress.valuation import Debtors
 from contagion_graph.state import Passing
 from tests.interbank import network_of

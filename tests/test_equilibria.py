@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.margin.equilibrium import case_of
-from contagion_graph.shocks import scenario
+from contagion_graph.graph.scenario import scenario
+from contagion_graph.margin.equilibria.equilibria import case_of
 from tests.markets import graph_of, model_of
 from tests.reference import dense_equilibria as oracle
 from tests.reference.random_markets import Case

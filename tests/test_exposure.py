@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.margin.equilibrium import from_rest
-from contagion_graph.shocks import scenario
+from contagion_graph.graph.scenario import scenario
+from contagion_graph.margin.equilibria.equilibria import from_rest
 from tests.markets import graph_of, model_of
 from tests.reference import dense_equilibria as oracle
 from tests.reference.dense_cascade import dense_cascade

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
-from contagion_graph import generate
+from contagion_graph.synthetic import venues
 
-THRESHOLDS = {  # Aave v3 Ethereum, base mode, 2023-11-08; source in generate.py
+THRESHOLDS = {  # Aave v3 Ethereum, base mode, 2023-11-08; source in venues.py
     **{"WETH": 83, "wstETH": 81, "WBTC": 78, "USDC": 80, "DAI": 80, "USDT": 76, "cbETH": 77, "rETH": 77, "AAVE": 73},
     **{"LINK": 68, "UNI": 77, "MKR": 70, "SNX": 65, "LDO": 50, "CRV": 41, "ENS": 49, "BAL": 62},
 }
@@ -16,18 +16,18 @@ BONUSES = {
 }
 STABLE = ["USDC", "USDT", "DAI"]
 STAKED = ["WETH", "wstETH", "cbETH", "rETH"]
-VENUES = [generate.perpetuals, generate.lending]
+VENUES = [venues.perpetuals, venues.lending]
 SIZES = [(2, 2), (2, 9), (3, 2), (7, 50), (300, 3)]
 
 
 @pytest.fixture(scope="module")
 def exchange() -> cg.ExposureGraph:
-    return generate.perpetuals(20_000, 40, rng=0)
+    return venues.perpetuals(20_000, 40, rng=0)
 
 
 @pytest.fixture(scope="module")
 def protocol() -> cg.ExposureGraph:
-    return generate.lending(20_000, 17, rng=0)
+    return venues.lending(20_000, 17, rng=0)
 
 
 def sides(graph: cg.ExposureGraph) -> tuple[np.ndarray, np.ndarray]:
@@ -48,7 +48,7 @@ def leverage_at_entry(graph: cg.ExposureGraph) -> np.ndarray:
 @pytest.mark.parametrize("venue", VENUES)
 @pytest.mark.parametrize(("n_accounts", "n_assets"), SIZES)
 def test_counts_are_exact_from_the_fewest_positions_to_all(venue, n_accounts: int, n_assets: int):
-    full = 2 if venue is generate.perpetuals else 1
+    full = 2 if venue is venues.perpetuals else 1
     fewest, room = n_accounts + full * (n_assets - 1), n_accounts * n_assets
     for n_positions in (fewest, (fewest + room) // 2, room):
         graph = venue(n_accounts, n_assets, n_positions=n_positions, rng=3)
@@ -61,7 +61,7 @@ def test_counts_are_exact_from_the_fewest_positions_to_all(venue, n_accounts: in
 
 
 def test_one_asset_is_enough_for_an_exchange():
-    graph = generate.perpetuals(2, 1, rng=0)
+    graph = venues.perpetuals(2, 1, rng=0)
     assert graph.quantity.sum() == 0.0
     assert graph.n_positions == 2
 
@@ -82,7 +82,7 @@ def test_a_generator_moves_on_and_no_seed_is_fresh(venue):
 
 
 def test_labels_are_tickers_then_ranks():
-    exchange, protocol = generate.perpetuals(3, 38, rng=0), generate.lending(3, 18, rng=0)
+    exchange, protocol = venues.perpetuals(3, 38, rng=0), venues.lending(3, 18, rng=0)
     assert exchange.assets[:3].tolist() == ["BTC", "ETH", "SOL"]
     assert exchange.assets[-2:].tolist() == ["A37", "A38"]
     assert protocol.assets[-1] == "A18"
@@ -95,7 +95,7 @@ def test_pools_are_dealt_out_evenly_and_carry_their_part_of_the_fund(venue):
     graph = venue(101, 4, n_pools=4, fund_share=0.02, rng=0)
     assert sorted(np.bincount(graph.pool_of)) == [25, 25, 25, 26]
     values = graph.to_scipy(rows="accounts")
-    insured = abs(values) / 2 if venue is generate.perpetuals else (-values).maximum(0)
+    insured = abs(values) / 2 if venue is venues.perpetuals else (-values).maximum(0)
     expected = 0.02 * (graph.membership.T @ np.asarray(insured.sum(axis=1)))
     np.testing.assert_allclose(graph.insurance_fund, expected, rtol=1e-12)
 
@@ -106,7 +106,7 @@ def test_pools_are_dealt_out_evenly_and_carry_their_part_of_the_fund(venue):
 @pytest.mark.parametrize("seed", range(4))
 def test_account_sizes_have_a_heavy_tail(seed: int):
     def share_of_the_largest(tail: float) -> float:
-        deposit = np.sort(generate.perpetuals(20_000, 5, tail=tail, rng=seed).records.own_cash)
+        deposit = np.sort(venues.perpetuals(20_000, 5, tail=tail, rng=seed).records.own_cash)
         return deposit[-200:].sum() / deposit.sum()
 
     assert 0.3 < share_of_the_largest(1.1) < 0.6
@@ -115,11 +115,11 @@ def test_account_sizes_have_a_heavy_tail(seed: int):
 
 def test_the_exponent_of_account_sizes_is_the_tail():
     """Ten times the size, 10^-1.1 times the accounts: between the bounds the law is Pareto's."""
-    deposit = generate.perpetuals(50_000, 2, tail=1.1, rng=0).records.own_cash
+    deposit = venues.perpetuals(50_000, 2, tail=1.1, rng=0).records.own_cash
     above = [(deposit > size).mean() for size in (1e4, 1e5)]
     assert np.log10(above[0] / above[1]) == pytest.approx(1.1, abs=0.1)
-    assert deposit.min() >= generate.SMALLEST
-    assert deposit.max() <= generate.LARGEST
+    assert deposit.min() >= venues.SMALLEST
+    assert deposit.max() <= venues.LARGEST
 
 
 def test_popularity_and_open_interest_fall_with_rank(exchange: cg.ExposureGraph):
@@ -157,7 +157,7 @@ def test_depth_follows_from_volume_and_volatility(exchange: cg.ExposureGraph, pr
 @pytest.mark.parametrize(("n_accounts", "n_assets"), SIZES)
 @pytest.mark.parametrize("n_pools", [1, 2])
 def test_every_asset_nets_to_zero(n_accounts: int, n_assets: int, n_pools: int):
-    quantity = generate.perpetuals(n_accounts, n_assets, n_pools=n_pools, rng=5).quantity
+    quantity = venues.perpetuals(n_accounts, n_assets, n_pools=n_pools, rng=5).quantity
     gross = np.asarray(abs(quantity).sum(axis=0))
     assert (gross > 0.0).all()
     assert (np.abs(np.asarray(quantity.sum(axis=0))) <= 1e-12 * gross).all()
@@ -166,7 +166,7 @@ def test_every_asset_nets_to_zero(n_accounts: int, n_assets: int, n_pools: int):
 @pytest.mark.parametrize("leverage", [0.5, 3.7, 100])
 @pytest.mark.parametrize("seed", range(3))
 def test_leverage_at_entry_is_within_the_maximum_and_nobody_is_in_breach(leverage: float, seed: int):
-    graph = generate.perpetuals(2_000, 30, leverage=leverage, rng=seed)
+    graph = venues.perpetuals(2_000, 30, leverage=leverage, rng=seed)
     records = graph.records
     rate = 1.0 / graph.attributes["assets"]["max_leverage"].to_numpy()
     used = records.account_sums(np.abs(records.quantity) * records.entry_price * rate[records.asset])
@@ -183,7 +183,7 @@ def test_few_accounts_are_close_to_breach_at_rest(exchange: cg.ExposureGraph):
 @pytest.mark.parametrize("seed", range(4))
 def test_leverage_is_distributed_like_that_of_hyperliquid(seed: int):
     """Late in 2025: 36 % of open interest at 0-3x, 48 % at 3-7x."""
-    graph = generate.perpetuals(20_000, 40, rng=seed)
+    graph = venues.perpetuals(20_000, 40, rng=seed)
     weight = graph.rest[1] / graph.rest[1].sum()
     leverage = leverage_at_entry(graph)
     assert weight[leverage < 3].sum() == pytest.approx(0.36, abs=0.07)
@@ -210,7 +210,7 @@ def test_margin_rates_are_those_of_the_first_tiers(exchange: cg.ExposureGraph):
         column = exchange.assets.get_loc(asset)
         assert exchange.margin_long[column] == exchange.margin_short[column] == 0.5 / leverage
         assert exchange.attributes["assets"]["max_leverage"].iloc[column] == leverage
-    assert generate.perpetuals(2, 101, rng=0).margin_long[-1] == 0.5 / 3
+    assert venues.perpetuals(2, 101, rng=0).margin_long[-1] == 0.5 / 3
 
 
 def test_entry_prices_spread_around_present_prices(exchange: cg.ExposureGraph):
@@ -237,7 +237,7 @@ def test_thresholds_and_bonuses_are_those_of_the_table(protocol: cg.ExposureGrap
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("health", [1.01, 1.5, 3.0])
 def test_debt_is_at_most_nine_tenths_of_deposits_in_every_asset(seed: int, health: float):
-    graph = generate.lending(1_000, 17, health=health, rng=seed)
+    graph = venues.lending(1_000, 17, health=health, rng=seed)
     deposits, debts = sides(graph)
     assert (deposits > 0.0).all()
     assert (debts <= 0.9 * deposits * (1.0 + 1e-12)).all()
@@ -323,10 +323,10 @@ def test_misuse_is_refused_by_name(venue, name: str, wrong: dict):
 @pytest.mark.parametrize(
     ("venue", "name", "value"),
     [
-        (generate.perpetuals, "leverage", 0.0),
-        (generate.perpetuals, "leverage", np.inf),
-        (generate.lending, "health", 1.0),
-        (generate.lending, "n_assets", 1),
+        (venues.perpetuals, "leverage", 0.0),
+        (venues.perpetuals, "leverage", np.inf),
+        (venues.lending, "health", 1.0),
+        (venues.lending, "n_assets", 1),
     ],
 )
 def test_misuse_of_one_venue_is_refused_by_name(venue, name: str, value: float):
@@ -336,4 +336,4 @@ def test_misuse_of_one_venue_is_refused_by_name(venue, name: str, value: float):
 
 def test_a_refusal_says_what_would_do():
     with pytest.raises(cg.ParameterError, match="n_positions is 12; it must be a whole number from 18 to 50"):
-        generate.perpetuals(10, 5, n_positions=12)
+        venues.perpetuals(10, 5, n_positions=12)

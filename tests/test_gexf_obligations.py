@@ -12,7 +12,7 @@ import pytest
 from lxml import etree
 
 import contagion_graph as cg
-from contagion_graph.io.columns import plain
+from contagion_graph.graph_formats.columns import plain
 from tests.hostile import LABELS
 from tests.test_gexf import assert_valid, clean
 

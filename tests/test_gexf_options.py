@@ -11,8 +11,8 @@ import pytest
 from lxml import etree
 
 import contagion_graph as cg
-from contagion_graph.io import sources
-from contagion_graph.io.core import core_traders
+from contagion_graph.graph_formats import from_any
+from contagion_graph.graph_formats.core import core_traders
 from tests.test_gexf import assert_valid, read
 
 GRAPH = cg.generate.perpetuals(300, 8, rng=5)
@@ -70,7 +70,7 @@ def test_positions_follow_a_filter_over_time(nodes: Any, tmp_path: Path):
 
 
 def test_the_guard_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sources, "LARGEST", 100)
+    monkeypatch.setattr(from_any, "LARGEST", 100)
     with pytest.raises(cg.ParameterError) as told:
         cg.write_gexf(GRAPH, tmp_path / "a.gexf")
     assert "edges are more than the 100 that Gephi can draw; keep the core with top=1000" in str(told.value)
@@ -161,7 +161,7 @@ def test_a_packed_file_holds_the_same_and_nothing_half_written_is_left(tmp_path:
     def broken(*_: object) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("contagion_graph.io.gexf.edges", broken)
+    monkeypatch.setattr("contagion_graph.graph_formats.gexf.edges", broken)
     with pytest.raises(OSError, match="the disk is full"):
         cg.write_gexf(RESULT, tmp_path / "a.gexf")
     assert (tmp_path / "a.gexf").read_bytes() == before

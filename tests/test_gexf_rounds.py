@@ -10,7 +10,7 @@ import pytest
 from lxml import etree
 
 import contagion_graph as cg
-from contagion_graph.io.columns import plain
+from contagion_graph.graph_formats.columns import plain
 from tests import hostile
 from tests.test_gexf import SEEDS, assert_valid, read
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.io.columns import plain
+from contagion_graph.graph_formats.columns import plain
 from contagion_graph.tables.convert import FORMULA
 from tests import hostile
 from tests.reference import plain_network

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.io.columns import plain
+from contagion_graph.graph_formats.columns import plain
 from tests import hostile
 from tests.reference import plain_network
 from tests.test_gexf import SEEDS

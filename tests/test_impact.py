@@ -32,7 +32,7 @@ def test_measures_are_those_of_the_exponentials(seed: int, binary: bool):
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     network = random_network(3, 25)
     table = distress.impact_diffusion(network, binary=False)
-    monkeypatch.setattr("contagion_graph.distress.impact.NUMBERS", 60)
+    monkeypatch.setattr("contagion_graph.distress.walk_measures.NUMBERS", 60)
     np.testing.assert_allclose(distress.impact_diffusion(network, binary=False), table, rtol=1e-12)
 
 

@@ -8,7 +8,7 @@ from scipy import sparse
 
 import contagion_graph as cg
 from contagion_graph import importance
-from contagion_graph.importance import portfolios, structure
+from contagion_graph.importance import portfolio_overlap, structure
 from tests.shared_data import case
 from tests.test_importance_spectral import SEEDS, both, connected_values, graph_of, of_networkx, random_values
 
@@ -160,7 +160,7 @@ def test_the_largest_overlaps_are_those_of_the_matrix(of: str, measure: str, mon
     cells = sparse.triu(importance.overlap(graph, measure, of=of), k=1).tocoo()
     cells = sorted(zip(-cells.data, cells.row, cells.col, strict=True))
     for at_once in (1, 7, 10_000_000):
-        monkeypatch.setattr(portfolios, "PRODUCTS_AT_ONCE", at_once)
+        monkeypatch.setattr(portfolio_overlap, "PRODUCTS_AT_ONCE", at_once)
         pairs = importance.overlap_pairs(graph, measure, of=of, count=5)
         labels = {"traders": graph.traders, "assets": graph.assets}[of]
         assert pairs[of[:-1]].tolist() == [labels[row] for _, row, _ in cells[:5]]
@@ -179,12 +179,12 @@ def test_overlap_of_nothing_and_of_assets_without_impact():
 
 def test_overlap_refuses_what_would_not_fit_and_says_what_to_do(monkeypatch):
     graph = graph_of(np.ones((4, 3)))
-    monkeypatch.setattr(portfolios, "MOST_STORED", 9)
+    monkeypatch.setattr(portfolio_overlap, "MOST_STORED", 9)
     with pytest.raises(cg.ParameterError, match=r"overlap: 16 pairs .* graph.subset"):
         importance.overlap(graph)
     assert importance.overlap(graph, of="assets").shape == (3, 3)
     assert len(importance.overlap_pairs(graph)) == 6
-    monkeypatch.setattr(portfolios, "MOST_COMPUTED", 9)
+    monkeypatch.setattr(portfolio_overlap, "MOST_COMPUTED", 9)
     with pytest.raises(cg.ParameterError, match="overlap_pairs: 48 pairs"):
         importance.overlap_pairs(graph)
 

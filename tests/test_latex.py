@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.io.columns import plain
+from contagion_graph.graph_formats.columns import plain
 from contagion_graph.io.latex import SPECIAL
 from tests import hostile
 

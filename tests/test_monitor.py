@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.collateral.ledger import Ledger
+from contagion_graph.collateral.monitoring.ledger import Ledger
 from contagion_graph.kernels import watch as kernels
 from contagion_graph.kernels.book import traded
 from tests.reference.venue import Account, Venue

@@ -16,8 +16,8 @@ import pytest
 
 import contagion_graph as cg
 from contagion_graph.chunks import chunk_borders
-from contagion_graph.distributed import rows as account_rows
-from contagion_graph.distributed.parts import read_layout
+from contagion_graph.distributed import account_rows
+from contagion_graph.distributed.dataset import read_layout
 from contagion_graph.tables import convert, spool
 
 from .test_doors import ASSETS, BACKING, OBLIGATIONS, POSITIONS, TABLES

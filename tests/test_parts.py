@@ -10,7 +10,7 @@ import pytest
 
 import contagion_graph as cg
 from contagion_graph.distributed.run import head_of
-from contagion_graph.shocks import scenario
+from contagion_graph.graph.scenario import scenario
 from tests.markets import model_of, tables_of
 from tests.reference.random_markets import Case, random_case
 from tests.together import parts_of, together
@@ -124,7 +124,7 @@ def _both(both: Any) -> Any:
 )
 def test_newtons_method_adds_up_too(tmp_path: Path, liquidation: Any, depth: float, monkeypatch: pytest.MonkeyPatch):
     """A smooth rule near its critical size needs more steps than iteration is given."""
-    monkeypatch.setattr("contagion_graph.margin.ends.PATIENCE", 3)
+    monkeypatch.setattr("contagion_graph.margin.equilibria.fixed_points.PATIENCE", 3)
     rng = np.random.default_rng(3)
     quantity = rng.lognormal(3.0, 1.0, (1_500, 4))
     cash = -(quantity.sum(axis=1)) * rng.uniform(0.84, 0.93, 1_500)

@@ -10,7 +10,7 @@ import pytest
 from matplotlib import pyplot
 
 import contagion_graph as cg
-from contagion_graph.collateral.designs import value_at_risk
+from contagion_graph.collateral.pools.compare import value_at_risk
 from contagion_graph.scenarios.estimates import expected_shortfall
 
 DESIGNS = ["isolated", "chain", "pool", "unified"]

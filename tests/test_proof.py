@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.collateral import verify as verifier
-from contagion_graph.collateral.sums import SumLevels
-from contagion_graph.collateral.verify import LIMIT, root_of, verify, verify_next
+from contagion_graph.collateral.proof import verify as verifier
+from contagion_graph.collateral.proof.merkle_sum_tree import SumLevels
+from contagion_graph.collateral.proof.verify import LIMIT, root_of, verify, verify_next
 from tests.markets import graph_of
 from tests.reference.random_markets import random_case
 from tests.reference.sum_tree import node

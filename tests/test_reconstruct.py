@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import milp
 
 import contagion_graph as cg
-from contagion_graph.reconstruct import maximum_entropy, minimum_density
+from contagion_graph.synthetic.reconstruct import maximum_entropy, minimum_density
 from tests.shared_data import case
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.references import CITED, entries
+from contagion_graph.io.citations import CITED, entries
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import LiquidationRule
 from contagion_graph.solvers.solution import Solution, Status

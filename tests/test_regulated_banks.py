@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.margin.named import CapitalRatio, RegulatedBanks, farmer
+from contagion_graph.margin.literature.named import CapitalRatio, RegulatedBanks, farmer
 from contagion_graph.rules.liquidation import BreachedAccounts
 from tests.reference.regulated_banks import Bank, simulate
 from tests.shared_data import case

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.io.core import core_traders, share_of_loss
+from contagion_graph.graph_formats.core import core_traders, share_of_loss
 from contagion_graph.report import page as page_module
 from contagion_graph.report import tables, view
 
@@ -95,7 +95,7 @@ def test_the_tables_are_those_of_the_result(result: cg.CascadeResult, text: str)
 def test_the_summary_is_that_of_the_command_line(result: cg.CascadeResult, text: str):
     page = lxml.html.fromstring(text)
     shown = [paragraph.text_content() for paragraph in page.xpath("//section[@id='summary']/p")]
-    from contagion_graph.io.text import report  # the same sentences, one a line
+    from contagion_graph.io.summary_text import report  # the same sentences, one a line
 
     assert report(result).splitlines()[: len(shown)] == shown
 

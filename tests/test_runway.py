@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.collateral.runway import fund_runway, runway, runway_along
+from contagion_graph.collateral.monitoring.runway import fund_runway, runway, runway_along
 
 EDGE = 1e-7
 

@@ -9,14 +9,14 @@ import pytest
 from scipy import sparse
 
 import contagion_graph as cg
+from contagion_graph.graph.scenario import scenario
 from contagion_graph.kernels.products import cross_products
-from contagion_graph.margin.book import book_of
-from contagion_graph.margin.bound import Case
-from contagion_graph.margin.kinks import at_kink
-from contagion_graph.margin.rules import prepared
-from contagion_graph.margin.slopes import State, jacobians, rule_slopes, state_at
+from contagion_graph.margin.equilibria.jacobian import State, jacobians, rule_slopes, state_at
+from contagion_graph.margin.equilibria.nonsmooth import at_kink
+from contagion_graph.margin.equilibria.position_book import book_of
+from contagion_graph.margin.equilibria.static_map import Case
+from contagion_graph.margin.prepare import prepared
 from contagion_graph.rules.impact import ImpactRecord
-from contagion_graph.shocks import scenario
 from tests.markets import graph_of, model_of
 from tests.reference import dense_equilibria as oracle
 from tests.reference.random_markets import Case as Drawn

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.margin import spectral
+from contagion_graph.margin.equilibria import amplification
 from tests.markets import graph_of, model_of
 from tests.reference import dense_equilibria as oracle
 from tests.reference.dense_cascade import Rules
@@ -167,18 +167,18 @@ def test_many_assets_by_arnoldi_are_the_same(shorts: bool, monkeypatch: pytest.M
     graph = many_assets(150, 1, shorts=shorts)
     found = cg.spectral_radius(graph, SPIRAL)
     assert found == cg.spectral_radius(graph, SPIRAL)
-    monkeypatch.setattr(spectral, "DENSE", 1000)
+    monkeypatch.setattr(amplification, "DENSE", 1000)
     assert found == pytest.approx(cg.spectral_radius(graph, SPIRAL), rel=1e-9)
     assert 0.01 < found < np.inf
 
 
 def test_where_arnoldi_fails_all_eigenvalues_are_computed(monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object, **__: object) -> None:
-        raise spectral.linalg.ArpackNoConvergence("no", np.array([]), np.array([]))
+        raise amplification.linalg.ArpackNoConvergence("no", np.array([]), np.array([]))
 
     graph = many_assets(80, 2, shorts=False)
     expected = cg.spectral_radius(graph, SPIRAL)
-    monkeypatch.setattr(spectral.linalg, "eigs", fail)
+    monkeypatch.setattr(amplification.linalg, "eigs", fail)
     assert cg.spectral_radius(graph, SPIRAL) == pytest.approx(expected, rel=1e-9)
 
 

@@ -12,8 +12,8 @@ import pytest
 from scipy import special
 
 import contagion_graph as cg
-from contagion_graph.margin import batch
-from contagion_graph.scenarios import work as sweep_work
+from contagion_graph.margin.batch import batch
+from contagion_graph.scenarios import tasks as sweep_work
 from contagion_graph.scenarios.estimates import tail_estimates
 from tests.markets import graph_of, model_of
 from tests.reference.random_markets import random_case, random_shock

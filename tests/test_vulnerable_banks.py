@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 import contagion_graph as cg
-from contagion_graph.margin import branching
+from contagion_graph.margin.literature import overlapping_portfolios
 from tests.shared_data import case
 
 named = cg.named
@@ -234,8 +234,8 @@ def test_a_chain_that_never_comes_back_ends():
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize("dense", [400, 0])
 def test_branching_is_its_dense_definition(seed: int, dense: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(branching, "DENSE", max(dense, 3))  # ARPACK needs four rows
-    monkeypatch.setattr(branching, "BLOCK_CELLS", 50)
+    monkeypatch.setattr(overlapping_portfolios, "DENSE", max(dense, 3))  # ARPACK needs four rows
+    monkeypatch.setattr(overlapping_portfolios, "BLOCK_CELLS", 50)
     rng = np.random.default_rng(seed)
     n, m = int(rng.integers(4, 25)), int(rng.integers(1, 8))
     held = rng.uniform(0, 10, (n, m)) * (rng.random((n, m)) < 0.5) * rng.choice([1, 1, 1, -1], (n, m))
@@ -273,10 +273,10 @@ def test_thousands_of_accounts_are_compared_in_blocks():
 
 def test_an_eigenvalue_that_is_not_found_is_an_error(monkeypatch: pytest.MonkeyPatch):
     def give_up(*_: Any, **__: Any) -> None:
-        raise branching.ArpackNoConvergence("no convergence", np.empty(0), np.empty((0, 0)))
+        raise overlapping_portfolios.ArpackNoConvergence("no convergence", np.empty(0), np.empty((0, 0)))
 
-    monkeypatch.setattr(branching, "DENSE", 2)
-    monkeypatch.setattr(branching, "eigs", give_up)
+    monkeypatch.setattr(overlapping_portfolios, "DENSE", 2)
+    monkeypatch.setattr(overlapping_portfolios, "eigs", give_up)
     graph = cg.ExposureGraph.from_arrays(np.ones((5, 1)), price=1.0, depth=1.0, cash=-0.9)
     with pytest.raises(cg.ConvergenceError, match="eigenvalue of 5 accounts was not found") as failure:
         named.caccioli_stability(graph)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contagion_graph.distributed.exchange import Exchange, answer_to
-from contagion_graph.distributed.part import Part, load
+from contagion_graph.distributed.worker_part import Part, load
 
 
 class Meeting:

@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_choice, check_number
 from contagion_graph.clearing.fictitious import Clearing, greatest, least
 from contagion_graph.clearing.model import Seniority
 from contagion_graph.clearing.result import ClearingResult
 from contagion_graph.clearing.system import System, system_of
 from contagion_graph.errors import ConvergenceError, ParameterError
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.obligations import ObligationNetwork
-from contagion_graph.rules.checks import check_choice, check_number
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.graph.scenario import AccountKey, Shock, check_graph, scenario
 from contagion_graph.rules.impact import ExponentialImpact, Impact
-from contagion_graph.shocks import AccountKey, Shock, check_graph, scenario
 from contagion_graph.solvers.monotone import Problem, approach
 from contagion_graph.solvers.solution import Solution
-from contagion_graph.tables.schema import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

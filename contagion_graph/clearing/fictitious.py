@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.clearing.system import TIE, Pieces, System
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.linear import EPS, NonnegativeSystem
 from contagion_graph.solvers.solution import Solution
-from contagion_graph.tables.schema import BoolArray, FloatArray, IntArray
 
 
 class Clearing(NamedTuple):

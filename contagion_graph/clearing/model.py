@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from contagion_graph._validate import check_choice, check_number
 from contagion_graph.clearing.fictitious import Clearing, greatest, least
 from contagion_graph.clearing.monotone import iterated
 from contagion_graph.clearing.result import ClearingEquilibria, ClearingResult
 from contagion_graph.clearing.system import System, system_of
 from contagion_graph.errors import ConvergenceError, ParameterError
-from contagion_graph.obligations import ObligationNetwork
-from contagion_graph.rules.checks import check_choice, check_number
+from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.linear import NonnegativeSystem
 
 Seniority = Literal["external_first", "pari_passu"]

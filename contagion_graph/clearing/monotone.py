@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from contagion_graph._typing import FloatArray
 from contagion_graph.clearing.fictitious import Clearing
 from contagion_graph.clearing.system import System
 from contagion_graph.solvers.linear import NonnegativeSystem
 from contagion_graph.solvers.monotone import ROUNDING, Problem, approach
-from contagion_graph.tables.schema import FloatArray
 
 
 def iterated(system: System, *, from_above: bool, tol: float, max_steps: int) -> Clearing:

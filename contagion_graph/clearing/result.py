@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph.clearing.system import System
-from contagion_graph.obligations import ObligationNetwork
+from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.solution import Solution
-from contagion_graph.tables.schema import FloatArray, IntArray
 
 SAME = 1e-9  # recovery rates that differ by no more count as equal
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from contagion_graph._validate import check_number
 from contagion_graph.clearing.model import ClearingModel
-from contagion_graph.rules.checks import check_number
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from contagion_graph.obligations import ObligationNetwork
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.linear import EPS
-from contagion_graph.tables.schema import BoolArray, FloatArray
 
 TIE = 1e-13  # of its balance sheet: a node whose assets fall short by no more counts as solvent
 Pieces = np.ndarray[Any, np.dtype[np.int64]]

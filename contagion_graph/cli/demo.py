@@ -4,12 +4,12 @@ import argparse
 import time
 from pathlib import Path
 
-from contagion_graph import generate
 from contagion_graph.cli.arguments import Commands, add_output
 from contagion_graph.cli.output import STEPS, say, write
 from contagion_graph.cli.progress import progress
 from contagion_graph.io.write import write_tables
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.synthetic import venues
 
 ASSETS, SHOCK = 40, {"ETH": -0.30}
 MODEL = MarginCascade(penalty=0.01, penalty_to_fund=0.5)
@@ -28,10 +28,10 @@ def _demo(options: argparse.Namespace) -> int:
     started, out = time.perf_counter(), options.out or Path("contagion_demo")
     with progress(3 + len(STEPS), quiet=options.quiet) as step:
         step("a venue")
-        graph = generate.perpetuals(options.accounts, ASSETS, rng=options.seed)
+        graph = venues.perpetuals(options.accounts, ASSETS, rng=options.seed)
         step("cascade")
         result = MODEL.run(graph, SHOCK)
-        market = f"generate.perpetuals({options.accounts}, {ASSETS}, rng={options.seed})"
+        market = f"venues.perpetuals({options.accounts}, {ASSETS}, rng={options.seed})"
         said = write(result, out, form=options.format, facts={"market": market, "seed": options.seed}, step=step)
         step("the venue's tables")
         write_tables(graph, out / "graph", format=options.format)

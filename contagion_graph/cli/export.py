@@ -8,15 +8,15 @@ from contagion_graph.cli.arguments import Commands, add_folder
 from contagion_graph.cli.progress import progress
 from contagion_graph.cli.rules import add_rules, model_of, shock_of
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.io.drawing import Written
-from contagion_graph.io.exposures import Nodes
-from contagion_graph.io.gephi_csv import write_gephi_csv
-from contagion_graph.io.gexf import Mode, write_gexf
-from contagion_graph.io.graphml import write_graphml
-from contagion_graph.io.layout import Layout
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph_formats.drawing import Written
+from contagion_graph.graph_formats.from_exposures import Nodes
+from contagion_graph.graph_formats.gephi_csv import write_gephi_csv
+from contagion_graph.graph_formats.gexf import Mode, write_gexf
+from contagion_graph.graph_formats.graphml import write_graphml
+from contagion_graph.graph_formats.layout import Layout
 from contagion_graph.io.read import read_tables
-from contagion_graph.results import CascadeResult
+from contagion_graph.margin.result import CascadeResult
 
 WRITERS = {"gexf": write_gexf, "graphml": write_graphml, "csv": write_gephi_csv}
 

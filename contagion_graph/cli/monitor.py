@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from contagion_graph.cli.arguments import Commands, add_folder
-from contagion_graph.collateral.monitor import SolvencyMonitor
-from contagion_graph.collateral.verdict import Verdict
+from contagion_graph.collateral.monitoring.monitor import SolvencyMonitor
+from contagion_graph.collateral.monitoring.verdict import Verdict
 from contagion_graph.errors import EventError
+from contagion_graph.io.price_stream import Tick, read_ticks
 from contagion_graph.io.read import read_tables
-from contagion_graph.io.stream import Tick, read_ticks
-from contagion_graph.io.text import money
+from contagion_graph.io.summary_text import money
 from contagion_graph.io.write import write_tables
 
 SHOWN = 3

@@ -6,13 +6,13 @@ from typing import Any
 
 from contagion_graph import plot
 from contagion_graph.errors import MissingExtraError
-from contagion_graph.io.drawing import Written
-from contagion_graph.io.gexf import write_gexf
-from contagion_graph.io.text import report
+from contagion_graph.graph_formats.drawing import Written
+from contagion_graph.graph_formats.gexf import write_gexf
+from contagion_graph.io.summary_text import report
 from contagion_graph.io.write import write_tables
+from contagion_graph.margin.result import CascadeResult
 from contagion_graph.plot.canvas import figure_of, matplotlib
 from contagion_graph.report.page import write_report
-from contagion_graph.results import CascadeResult
 
 TOP = 2000  # traders in the files for Gephi, which lays out so many within seconds
 STEPS = ("tables", "files for Gephi", "figures", "report")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from contagion_graph.cli.arguments import Commands, add_folder
-from contagion_graph.collateral import verify
-from contagion_graph.collateral.proof import SumTree
+from contagion_graph.collateral.proof import verify
+from contagion_graph.collateral.proof.statement import SumTree
 from contagion_graph.errors import ParameterError
 from contagion_graph.io.read import read_tables
 from contagion_graph.tables.files import replacing

@@ -9,9 +9,9 @@ import pandas as pd
 from contagion_graph.cli.arguments import Commands, add_folder, add_output
 from contagion_graph.cli.rules import add_rules, model_of
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph import ExposureGraph
+from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.io.read import read_tables
-from contagion_graph.io.text import money
+from contagion_graph.io.summary_text import money
 from contagion_graph.io.write import write_tables
 from contagion_graph.scenarios import draw
 from contagion_graph.scenarios.sweep import sweep

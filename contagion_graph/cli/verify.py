@@ -6,7 +6,7 @@ from typing import Any
 
 from contagion_graph.cli.arguments import Commands
 from contagion_graph.cli.prove import read_json
-from contagion_graph.collateral.verify import root_of, verify, verify_next
+from contagion_graph.collateral.proof.verify import root_of, verify, verify_next
 
 
 def add_to(commands: Commands) -> None:

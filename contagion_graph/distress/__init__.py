@@ -6,15 +6,15 @@ in turn. Here are further ways to run many cases, the valuation functions, and m
 """
 
 from contagion_graph.distress.batch import many_shocks, stress_blocks, uniform_shocks
-from contagion_graph.distress.ex_ante import BlackCoxValue, MertonValue, RecoveryMertonValue, asset_volatility
-from contagion_graph.distress.impact import (
+from contagion_graph.distress.merton import BlackCoxValue, MertonValue, RecoveryMertonValue, asset_volatility
+from contagion_graph.distress.spectrum import spectral_radius
+from contagion_graph.distress.valuation import DebtRankValue, EisenbergNoeValue, RecoveryValue, RogersVeraartValue
+from contagion_graph.distress.walk_measures import (
     communicability,
     impact_diffusion,
     impact_fluidity,
     impact_susceptibility,
 )
-from contagion_graph.distress.spectrum import spectral_radius
-from contagion_graph.distress.valuation import DebtRankValue, EisenbergNoeValue, RecoveryValue, RogersVeraartValue
 
 __all__ = [
     "BlackCoxValue",

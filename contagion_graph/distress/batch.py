@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import FloatArray, IntArray
+from contagion_graph.distress.case_totals import follow_all, followed, positive_equity
 from contagion_graph.distress.model import DistressModel, given_losses
-from contagion_graph.distress.totals import follow_all, followed, positive_equity
 from contagion_graph.errors import Faults, ParameterError
-from contagion_graph.obligations import ObligationNetwork
-from contagion_graph.tables.schema import FloatArray, IntArray
+from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.tables.vectors import row_of
 
 NUMBERS = 2_000_000  # that a block of cases may hold in one array

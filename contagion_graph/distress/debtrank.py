@@ -6,15 +6,15 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_choice, check_number
 from contagion_graph.distress.model import DistressModel, Insolvent, follow_levels
 from contagion_graph.distress.result import Ends
 from contagion_graph.errors import ParameterError
-from contagion_graph.obligations import ObligationNetwork
-from contagion_graph.rules.checks import check_choice, check_number
+from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution
 from contagion_graph.state import Passing
-from contagion_graph.tables.schema import FloatArray
 
 Variant = Literal["linear", "single_hit", "exponential"]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from contagion_graph._typing import FloatArray
 from contagion_graph.distress.model import DistressModel, check_scalar, recovery_of
 from contagion_graph.distress.result import Ends
 from contagion_graph.distress.threshold import follow_failures
-from contagion_graph.obligations import ObligationNetwork
-from contagion_graph.tables.schema import FloatArray
+from contagion_graph.graph.obligations import ObligationNetwork
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 from scipy import sparse
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_choice, check_number
+from contagion_graph.distress.propagate import spread
 from contagion_graph.distress.result import DistressResult, Ends
-from contagion_graph.distress.spread import spread
 from contagion_graph.errors import ConvergenceError, ConvergenceWarning, Faults, ParameterError
-from contagion_graph.obligations import ObligationNetwork
-from contagion_graph.rules.checks import check_choice, check_number
+from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.solution import Solution, Status
 from contagion_graph.state import Passing
-from contagion_graph.tables.schema import FloatArray, Number
+from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
 
 OnFailure = Literal["raise", "warn", "ignore"]

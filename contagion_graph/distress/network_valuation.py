@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from contagion_graph._typing import FloatArray, IntArray
+from contagion_graph._validate import check_number
 from contagion_graph.distress.model import DistressModel
 from contagion_graph.distress.result import Ends
 from contagion_graph.distress.valuation import Debtors, Valuation
 from contagion_graph.errors import ParameterError
-from contagion_graph.obligations import ObligationNetwork
-from contagion_graph.rules.checks import check_number
+from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.iterate import iterate
-from contagion_graph.tables.schema import FloatArray, IntArray
 
 ROUNDING = 1e-13  # of what a node holds and owes
 

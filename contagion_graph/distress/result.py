@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from contagion_graph.obligations import ObligationNetwork
+from contagion_graph._typing import FloatArray, IntArray
+from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.solution import Solution
-from contagion_graph.tables.schema import FloatArray, IntArray
 
 
 class Ends(NamedTuple):

@@ -6,7 +6,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackNoConvergence, eigs
 
 from contagion_graph.errors import ConvergenceError
-from contagion_graph.obligations import ObligationNetwork
+from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.solution import Solution, Status
 
 DENSE = 200  # nodes of a component up to which its matrix is written out

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from contagion_graph._typing import FloatArray
 from contagion_graph.distress.model import DistressModel, check_scalar, follow_levels, recovery_of
 from contagion_graph.distress.result import Ends
 from contagion_graph.errors import Faults
-from contagion_graph.obligations import ObligationNetwork
+from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.state import Passing
-from contagion_graph.tables.schema import FloatArray, Number
+from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
 
 

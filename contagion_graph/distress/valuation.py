@@ -8,11 +8,12 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_choice
 from contagion_graph.distress.model import SHARE, Insolvent, check_scalar
 from contagion_graph.errors import Faults
-from contagion_graph.obligations import ObligationNetwork
-from contagion_graph.rules.checks import check_choice
-from contagion_graph.tables.schema import FloatArray, Number
+from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
 
 Seniority = Literal["external_first", "pari_passu"]

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from contagion_graph.collectives import WHOLE
-from contagion_graph.distributed.part import Apart
+from contagion_graph._typing import FloatArray
+from contagion_graph.distributed.worker_part import Apart
+from contagion_graph.graph.collectives import WHOLE
 from contagion_graph.state import Array
-from contagion_graph.tables.schema import FloatArray
 
 TOTAL, GATHER, END, FAILED = "total", "gather", "end", "failed"
 PATIENCE = 1.0  # seconds between two looks at whether the answer is still wanted

@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from contagion_graph.cached import cached_property
-from contagion_graph.collectives import Spread
-from contagion_graph.distributed.part import Part, load
-from contagion_graph.distributed.parts import read_layout
+from contagion_graph._cached import cached_property
+from contagion_graph.distributed.dataset import read_layout
 from contagion_graph.distributed.result import DistributedResult, equilibria
 from contagion_graph.distributed.run import Run, fetched
+from contagion_graph.distributed.worker_part import Part, load
 from contagion_graph.errors import MissingExtraError, ParameterError
+from contagion_graph.graph.collectives import Spread
 
 
 class DistributedGraph(Spread):

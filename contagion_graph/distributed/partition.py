@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.parquet
 
 from contagion_graph.chunks import chunk_borders
-from contagion_graph.distributed.parts import Layout
-from contagion_graph.distributed.rows import Ints, account_rows, cell_counts
-from contagion_graph.distributed.writing import write_accounts, write_positions, write_whole_tables
+from contagion_graph.distributed.account_rows import Ints, account_rows, cell_counts
+from contagion_graph.distributed.dataset import Layout
+from contagion_graph.distributed.write_dataset import write_accounts, write_positions, write_whole_tables
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.tables.assemble import check_references
 from contagion_graph.tables.checks import read_table

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph.cached import cached_property
+from contagion_graph._cached import cached_property
 from contagion_graph.distributed.run import Head, Outcome, Run, fetched
-from contagion_graph.equilibria import Equilibria
-from contagion_graph.results import CascadeArrays, CascadeResult
+from contagion_graph.margin.equilibria.result import Equilibria
+from contagion_graph.margin.result import CascadeArrays, CascadeResult
 
 
 class DistributedResult(CascadeResult):

@@ -8,10 +8,10 @@ import pandas as pd
 
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.indirect import check_size
+from contagion_graph.exposure.inputs import check_inputs, traders_of
 from contagion_graph.exposure.losses import Losses, changed_state, standalone
 from contagion_graph.exposure.matrix import LARGEST_TABLE, positions_of
-from contagion_graph.exposure.setting import check_inputs, traders_of
-from contagion_graph.graph import ExposureGraph
+from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 
 

@@ -3,10 +3,10 @@
 from scipy import sparse
 
 from contagion_graph.errors import ParameterError
+from contagion_graph.exposure.inputs import traders_of
 from contagion_graph.exposure.matrix import ExposureMatrix
-from contagion_graph.exposure.setting import traders_of
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.shocks import check_graph
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import check_graph
 
 
 def direct_exposure(graph: ExposureGraph, *, net: bool = True) -> ExposureMatrix:

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
+from contagion_graph.exposure.inputs import check_inputs, traders_of
 from contagion_graph.exposure.losses import Losses
 from contagion_graph.exposure.matrix import ExposureMatrix, positions_of
-from contagion_graph.exposure.setting import check_inputs, traders_of
-from contagion_graph.graph import ExposureGraph
+from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
-from contagion_graph.results import CascadeResult
-from contagion_graph.rules.checks import check_number
+from contagion_graph.margin.result import CascadeResult
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -16,14 +16,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import ConvergenceError
+from contagion_graph.exposure.inputs import Traders
 from contagion_graph.exposure.matrix import Positions
-from contagion_graph.exposure.setting import Traders
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.margin.market import union
+from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
-from contagion_graph.results import CascadeArrays, CascadeResult
-from contagion_graph.tables.schema import BoolArray, FloatArray
+from contagion_graph.margin.result import CascadeArrays, CascadeResult
+from contagion_graph.margin.rounds.account_state import union
 
 Measure = Literal["loss", "indirect"]
 Terms = tuple[tuple[sparse.csr_array, FloatArray], ...]

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
+from contagion_graph.exposure.inputs import Traders, check_inputs, traders_of
 from contagion_graph.exposure.matrix import ExposureMatrix, Positions, positions_of
-from contagion_graph.exposure.setting import Traders, check_inputs, traders_of
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.margin.bound import Case
-from contagion_graph.margin.equilibrium import from_rest
-from contagion_graph.margin.kinks import at_kink
-from contagion_graph.margin.model import MarginCascade
-from contagion_graph.margin.slopes import (
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import Shock, scenario
+from contagion_graph.margin.equilibria.equilibria import from_rest
+from contagion_graph.margin.equilibria.jacobian import (
     State,
     jacobians,
     price_factors,
@@ -26,11 +26,11 @@ from contagion_graph.margin.slopes import (
     share_slopes,
     spread,
 )
-from contagion_graph.results import CascadeResult
-from contagion_graph.rules.checks import check_number
+from contagion_graph.margin.equilibria.nonsmooth import at_kink
+from contagion_graph.margin.equilibria.static_map import Case
+from contagion_graph.margin.model import MarginCascade
+from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.sharing import ProRata
-from contagion_graph.shocks import Shock, scenario
-from contagion_graph.tables.schema import FloatArray
 
 Term = tuple[sparse.csr_array, FloatArray]
 

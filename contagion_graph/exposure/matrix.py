@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_number
 from contagion_graph.errors import Faults, ParameterError
-from contagion_graph.rules.checks import check_number
-from contagion_graph.tables.schema import FloatArray
 from contagion_graph.tables.vectors import row_of, text_index
 
 LARGEST_TABLE = 10_000_000  # entries that to_pandas writes out: 80 MB

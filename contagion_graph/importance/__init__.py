@@ -7,11 +7,11 @@ from contagion_graph.importance.behavioural import indirect_vulnerability, knock
 from contagion_graph.importance.compare import Comparison, Stability, compare, stability
 from contagion_graph.importance.overlap_debtrank import debtrank, debtrank_impact
 from contagion_graph.importance.overlap_index import endogenous_risk_index, indirect_contagion_index
-from contagion_graph.importance.portfolios import concentration, overlap, overlap_pairs
+from contagion_graph.importance.portfolio_overlap import concentration, overlap, overlap_pairs
+from contagion_graph.importance.random_walks import birank, cohits, pagerank
 from contagion_graph.importance.shapley_value import aumann_shapley, shapley, shapley_values
 from contagion_graph.importance.spectral import eigenvector, fitness_complexity, hits, katz
 from contagion_graph.importance.structure import betweenness, closeness, coreness, degree, sinkrank, strength
-from contagion_graph.importance.walks import birank, cohits, pagerank
 
 __all__ = [
     "Comparison",

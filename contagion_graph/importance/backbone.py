@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.importance.sides import exposures
-from contagion_graph.rules.checks import check_number
-from contagion_graph.tables.schema import FloatArray
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_number
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.importance.incidence import exposures
 
 
 def backbone(graph: ExposureGraph, alpha: float = 0.05) -> ExposureGraph:

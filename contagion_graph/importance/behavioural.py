@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph.graph import ExposureGraph
+from contagion_graph._validate import check_number
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import Shock
 from contagion_graph.importance.coalitions import Game, Measure, chosen_traders
 from contagion_graph.importance.knockout_bounds import Bounds, largest, unbounded
+from contagion_graph.margin.literature.vulnerable_banks import greenwood_landier_thesmar
 from contagion_graph.margin.model import MarginCascade
-from contagion_graph.margin.vulnerable_banks import greenwood_landier_thesmar
-from contagion_graph.rules.checks import check_number
-from contagion_graph.shocks import Shock
 
 ROUNDING = 1e-12  # of gross value: a knock-out of less is 0
 

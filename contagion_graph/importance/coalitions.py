@@ -24,16 +24,16 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._validate import check_choice
 from contagion_graph.errors import ParameterError, nearest
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.margin.book import is_isotone
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import Shock, scenario
+from contagion_graph.margin.equilibria.position_book import is_isotone
 from contagion_graph.margin.model import MarginCascade
-from contagion_graph.results import CascadeResult
-from contagion_graph.rules.checks import check_choice
+from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.liquidation import FullLiquidation
 from contagion_graph.rules.sharing import ProRata
-from contagion_graph.shocks import Shock, scenario
-from contagion_graph.tables.schema import BoolArray, FloatArray
 
 Measure = Literal["loss", "shortfall", "uncovered"]
 Numbers = np.ndarray[Any, np.dtype[np.int64]]

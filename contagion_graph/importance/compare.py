@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from contagion_graph._validate import Seed, check_number
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.rules.checks import Seed, check_number
+from contagion_graph.graph.exposure import ExposureGraph
 
 Measure = Callable[[ExposureGraph], "pd.Series[float]"]
 

@@ -32,8 +32,8 @@ import heapq
 
 import numpy as np
 
+from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.importance.coalitions import Game, Numbers, obstacle
-from contagion_graph.tables.schema import BoolArray, FloatArray
 
 ROUNDING = 1e-11  # of gross value: how far rounding can bring a bound below what it bounds
 

@@ -7,10 +7,10 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import eigh_tridiagonal
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_number
 from contagion_graph.errors import ConvergenceError
-from contagion_graph.rules.checks import check_number
 from contagion_graph.solvers.iterate import iterate
-from contagion_graph.tables.schema import FloatArray
 
 Apply = Callable[[FloatArray], FloatArray]
 Pair = tuple[FloatArray, FloatArray]

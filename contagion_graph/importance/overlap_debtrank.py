@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import FloatArray
 from contagion_graph.distress.debtrank import propagate
 from contagion_graph.errors import ConvergenceError, Faults, ParameterError
-from contagion_graph.graph import ExposureGraph
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import Shock, scenario
 from contagion_graph.importance.coalitions import chosen_traders
 from contagion_graph.importance.overlap_index import overlap_of
-from contagion_graph.shocks import Shock, scenario
-from contagion_graph.tables.schema import FloatArray, Number
+from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
 
 SHARE = Number("share", low=0.0, high=1.0)

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph import ExposureGraph
+from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.importance.krylov import Stop, leading_vector
-from contagion_graph.tables.schema import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

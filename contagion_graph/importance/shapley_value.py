@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaln, stdtrit
 
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph import ExposureGraph
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import Shock
 from contagion_graph.importance.coalitions import Game, Measure, Numbers, chosen_traders
 from contagion_graph.margin.model import MarginCascade
-from contagion_graph.rules.checks import check_number
-from contagion_graph.shocks import Shock
-from contagion_graph.tables.schema import BoolArray, FloatArray
 
 EXACT = 15  # players up to which every coalition is valued
 SAMPLED = 200  # permutations where there are more and no number is given

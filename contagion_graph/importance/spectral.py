@@ -7,12 +7,12 @@ sums. Only products with W and its transpose are computed. Equal inputs give equ
 import numpy as np
 import pandas as pd
 
-from contagion_graph.graph import ExposureGraph
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._validate import check_number
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.importance.incidence import Of, Sides, Weight, sides
 from contagion_graph.importance.krylov import Stop, leading_vector, solve_coupled
-from contagion_graph.importance.sides import Of, Sides, Weight, sides
-from contagion_graph.rules.checks import check_number
 from contagion_graph.solvers.iterate import iterate
-from contagion_graph.tables.schema import BoolArray, FloatArray
 
 
 def hits(

@@ -7,11 +7,11 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import Seed, check_number
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.importance.sides import Of, Sides, Weight, sides
-from contagion_graph.rules.checks import Seed, check_number
-from contagion_graph.tables.schema import FloatArray
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.importance.incidence import Of, Sides, Weight, sides
 
 MOST_SEARCHED = 10_000  # nodes from each of which all shortest paths are searched without being asked to
 MOST_INVERTED = 5_000  # nodes on the smaller side, whose dense square matrix is inverted: 200 MB

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph.io.columns import writable
-from contagion_graph.rules.checks import check_number
+from contagion_graph._validate import check_number
+from contagion_graph.graph_formats.columns import writable
 
 SHARE = "share"  # written in percent
 UNITS = {

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from contagion_graph.errors import Faults
-from contagion_graph.graph import ExposureGraph
+from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.tables.files import table_files
 from contagion_graph.tables.schema import GRAPH_TABLES
 

@@ -8,17 +8,17 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from contagion_graph.collectives import Spread
-from contagion_graph.equilibria import Equilibria
+from contagion_graph._validate import check_choice
 from contagion_graph.errors import ConvergenceError, ConvergenceWarning, ParameterError
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.margin.equilibrium import TwoSided, equilibria, nearest
-from contagion_graph.margin.market import Market
-from contagion_graph.margin.path import Path, run_path, weights
-from contagion_graph.margin.rules import CascadeRules, prepared
-from contagion_graph.results import CascadeResult
-from contagion_graph.rules.checks import check_choice
-from contagion_graph.shocks import AccountKey, Order, Shock, check_graph, closed_shares, ranks, scenario
+from contagion_graph.graph.collectives import Spread
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import AccountKey, Order, Shock, check_graph, closed_shares, ranks, scenario
+from contagion_graph.margin.equilibria.equilibria import TwoSided, equilibria, nearest
+from contagion_graph.margin.equilibria.result import Equilibria
+from contagion_graph.margin.prepare import CascadeRules, prepared
+from contagion_graph.margin.result import CascadeResult
+from contagion_graph.margin.rounds.account_state import Market
+from contagion_graph.margin.rounds.path import Path, run_path, weights
 from contagion_graph.solvers.solution import Solution
 
 OnFailure = Literal["raise", "warn", "ignore"]

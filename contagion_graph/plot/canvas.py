@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from contagion_graph._typing import FloatArray
 from contagion_graph.errors import MissingExtraError, ParameterError
-from contagion_graph.results import CascadeResult
-from contagion_graph.tables.schema import FloatArray
+from contagion_graph.margin.result import CascadeResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

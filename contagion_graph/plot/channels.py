@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from contagion_graph.io.text import CHANNELS
+from contagion_graph._validate import check_choice
+from contagion_graph.io.summary_text import CHANNELS
+from contagion_graph.margin.result import ROUNDING, CascadeResult
 from contagion_graph.plot.canvas import GAIN, LOSS, TOTAL, amount, amounts_on, axes, check_result, plain
-from contagion_graph.results import ROUNDING, CascadeResult
-from contagion_graph.rules.checks import check_choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

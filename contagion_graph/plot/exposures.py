@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_choice, check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.matrix import ExposureMatrix
 from contagion_graph.plot.canvas import (
@@ -20,8 +22,6 @@ from contagion_graph.plot.canvas import (
     style,
     text,
 )
-from contagion_graph.rules.checks import check_choice, check_number
-from contagion_graph.tables.schema import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

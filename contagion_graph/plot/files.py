@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from contagion_graph._validate import check_choice
 from contagion_graph.plot.canvas import figure_of, matplotlib
-from contagion_graph.rules.checks import check_choice
 from contagion_graph.tables.files import replacing
 
 NO_DATES: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from contagion_graph.collateral.designs import PoolingComparison
+from contagion_graph.collateral.pools.compare import PoolingComparison
 from contagion_graph.errors import ParameterError
 from contagion_graph.plot.canvas import amounts_on, axes, plain, style, text
 

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.importance.compare import Comparison
 from contagion_graph.plot.canvas import QUIET, axes, beside_legend, matplotlib, plain, style, text
-from contagion_graph.rules.checks import check_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

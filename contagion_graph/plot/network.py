@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from contagion_graph.io.core import core_traders, share_of_loss
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_number
+from contagion_graph.graph_formats.core import core_traders, share_of_loss
+from contagion_graph.margin.result import ROUNDING, CascadeResult
 from contagion_graph.plot.canvas import (
     GAIN,
     LOSS,
@@ -19,9 +22,6 @@ from contagion_graph.plot.canvas import (
     matplotlib,
     text,
 )
-from contagion_graph.results import ROUNDING, CascadeResult
-from contagion_graph.rules.checks import check_number
-from contagion_graph.tables.schema import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ParameterError
+from contagion_graph.margin.result import CascadeResult
 from contagion_graph.plot.canvas import (
     GAIN,
     LOSS,
@@ -23,8 +25,6 @@ from contagion_graph.plot.canvas import (
     text,
     whole_on,
 )
-from contagion_graph.results import CascadeResult
-from contagion_graph.tables.schema import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from contagion_graph.equilibria import Equilibria
+from contagion_graph._validate import check_choice
 from contagion_graph.errors import ParameterError
+from contagion_graph.margin.equilibria.result import Equilibria
 from contagion_graph.plot.canvas import LOSS, QUIET, amounts_on, axes, beside_legend, percent_on, plain, whole_on
-from contagion_graph.rules.checks import check_choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.io.text import money
-from contagion_graph.results import CascadeResult
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.io.summary_text import money
+from contagion_graph.margin.result import CascadeResult
 
 PACKAGES = ("contagion-graph", "numpy", "scipy", "pandas", "numba", "matplotlib")
 SHOWN = 40  # assets of a shock

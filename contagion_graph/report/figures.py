@@ -7,9 +7,9 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 from contagion_graph import plot
+from contagion_graph.margin.result import CascadeResult
 from contagion_graph.plot.canvas import figure_of, matplotlib
 from contagion_graph.plot.files import NO_DATES, STABLE
-from contagion_graph.results import CascadeResult
 
 NOT_DRAWN = re.compile(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL)
 

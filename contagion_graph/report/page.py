@@ -11,13 +11,13 @@ from string import Template
 from typing import Any
 
 from contagion_graph.errors import MissingExtraError
-from contagion_graph.io.text import sentences
+from contagion_graph.io.summary_text import sentences
+from contagion_graph.margin.result import CascadeResult
 from contagion_graph.plot.canvas import amount, check_result
 from contagion_graph.report.facts import facts_of
 from contagion_graph.report.figures import figures_of
 from contagion_graph.report.tables import tables_of
 from contagion_graph.report.view import view_of
-from contagion_graph.results import CascadeResult
 from contagion_graph.tables.files import replacing
 
 SCRIPTS = ("cytoscape.min.js", "dataTables.min.js", "report.js")

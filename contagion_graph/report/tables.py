@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from contagion_graph.io.text import money
-from contagion_graph.margin.blame import blame
-from contagion_graph.results import CascadeResult
+from contagion_graph.io.summary_text import money
+from contagion_graph.margin.attribution.blame import blame
+from contagion_graph.margin.result import CascadeResult
 
 ROWS = 1000  # of a table on the page
 SHARES = {"closed", "price change", "largest_move"}

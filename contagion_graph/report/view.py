@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from contagion_graph.io.core import Rows, core_traders, share_of_loss
-from contagion_graph.io.text import money
+from contagion_graph._typing import FloatArray
+from contagion_graph.graph_formats.core import Rows, core_traders, share_of_loss
+from contagion_graph.io.summary_text import money
+from contagion_graph.margin.result import CascadeResult
 from contagion_graph.plot.rounds import price_changes
-from contagion_graph.results import CascadeResult
-from contagion_graph.tables.schema import FloatArray
 
 TRADERS, ASSETS, EDGES, STEPS = 150, 24, 2000, 200  # at most, so that a phone draws them
 NAMED = 15  # traders whose names always stand beside them

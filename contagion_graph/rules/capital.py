@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError, nearest
 from contagion_graph.rules.by_asset import bound, in_order, read_by_asset
-from contagion_graph.rules.checks import check_number
-from contagion_graph.tables.schema import BoolArray, FloatArray
 
 
 @dataclass(frozen=True)

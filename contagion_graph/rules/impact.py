@@ -15,8 +15,8 @@ from typing import Literal, Protocol, Self, get_args
 import numpy as np
 import pandas as pd
 
-from contagion_graph.rules.checks import check_choice, check_number
-from contagion_graph.tables.schema import FloatArray
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_choice, check_number
 
 Volume = Literal["initial", "current"]
 NEAR_ZERO = 1e-8  # closer to 0 the difference f(x) - mean has fewer digits than its limit

@@ -7,9 +7,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from scipy import sparse
 
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.rules.checks import check_number
-from contagion_graph.tables.schema import BoolArray, FloatArray
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._validate import check_number
+from contagion_graph.graph.exposure import ExposureGraph
 
 TIE = 1e-9  # rounding decides nothing closer to a threshold: of health, and of debt as a share of the account
 

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.rules.by_asset import ByAsset, bound, in_order, read_by_asset
-from contagion_graph.rules.checks import check_number
 from contagion_graph.rules.impact import ImpactRecord
-from contagion_graph.tables.schema import FloatArray
 
 Levels = tuple[tuple[float, float], ...]
 

@@ -5,10 +5,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_choice
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.rules.checks import check_choice
-from contagion_graph.tables.schema import FloatArray
+from contagion_graph.graph.exposure import ExposureGraph
 
 Base = Literal["equity", "deposits", "profit", "open_interest", "share"]
 

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ParameterError
-from contagion_graph.scenarios.work import Part, Setting
+from contagion_graph.scenarios.tasks import Part, Setting
 from contagion_graph.state import Tally
 from contagion_graph.tables.files import replacing
-from contagion_graph.tables.schema import FloatArray
 
 NAME = "sweep-{:010d}.parquet"
 PIECE = 1 << 26  # bytes of a value in Parquet, of at most 2 GB

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from contagion_graph.tables.schema import FloatArray
+from contagion_graph._typing import FloatArray
 
 ROUNDING = 1e-9  # of N (1 - q)
 NORMAL_95 = 1.959963984540054  # 97.5 % of the standard normal lie below

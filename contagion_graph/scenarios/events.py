@@ -5,10 +5,10 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from contagion_graph._typing import BoolArray
+from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError, nearest
-from contagion_graph.results import CascadeResult
-from contagion_graph.rules.checks import check_number
-from contagion_graph.tables.schema import BoolArray
+from contagion_graph.margin.result import CascadeResult
 
 ROUNDING = 1e-12  # of the gross value: less is no loss
 

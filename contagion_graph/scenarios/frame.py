@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import FloatArray
 from contagion_graph.errors import Faults, ParameterError, nearest
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.tables.schema import FloatArray
+from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.tables.vectors import label_text, text_index
 
 REMEDY = "Give finite relative changes of at least -1: -0.3 = falls by 30 %."

@@ -5,13 +5,13 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 
+from contagion_graph._validate import check_choice
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.margin.rules import CascadeRules
-from contagion_graph.rules.checks import check_choice
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import check_graph
+from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.scenarios.draw.designed import single_asset
 from contagion_graph.scenarios.sweep import sweep
-from contagion_graph.shocks import check_graph
 
 Figure = Literal["loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"]
 

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import Seed, check_number, generator_of
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph import ExposureGraph
+from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
-from contagion_graph.results import CascadeResult
-from contagion_graph.rules.checks import Seed, check_number, generator_of
+from contagion_graph.margin.result import CascadeResult
 from contagion_graph.scenarios.draw.covariance import root_of
 from contagion_graph.scenarios.events import Event
 from contagion_graph.scenarios.frame import changes_of
-from contagion_graph.scenarios.trials import Trials, figures_of, first_size, narrowed
-from contagion_graph.tables.schema import FloatArray
+from contagion_graph.scenarios.ray_search import Trials, figures_of, first_size, narrowed
 
 GAIN = 1e-4  # a direction is better if it needs a norm smaller by this share
 WORTHWHILE = 0.99  # a pass that makes the norm this much smaller is repeated with the same step

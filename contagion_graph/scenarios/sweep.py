@@ -6,17 +6,17 @@ from typing import Literal, get_args
 
 import pandas as pd
 
+from contagion_graph._validate import check_choice, check_number
 from contagion_graph.errors import ConvergenceWarning
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.margin.rules import CascadeRules
-from contagion_graph.rules.checks import check_choice, check_number
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import check_graph
+from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.scenarios.checkpoint import Checkpoint, mark_of
 from contagion_graph.scenarios.executors import Executor, Here
 from contagion_graph.scenarios.frame import changes_of
-from contagion_graph.scenarios.running import kept_losses, run_all, state_size
+from contagion_graph.scenarios.run_tasks import kept_losses, run_all, state_size
 from contagion_graph.scenarios.sweep_result import SweepResult
-from contagion_graph.scenarios.work import Setting
-from contagion_graph.shocks import check_graph
+from contagion_graph.scenarios.tasks import Setting
 
 Keep = Literal["traders", "scenarios"]
 

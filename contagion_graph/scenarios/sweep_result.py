@@ -8,15 +8,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import FloatArray, IntArray
+from contagion_graph._validate import check_choice, check_number
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph import ExposureGraph
-from contagion_graph.rules.checks import check_choice, check_number
+from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.scenarios.estimates import beyond, mean_interval, share_interval, tail_estimates
-from contagion_graph.scenarios.outcome import COLUMNS
-from contagion_graph.scenarios.running import rerun
-from contagion_graph.scenarios.work import Part, Setting
+from contagion_graph.scenarios.figures import COLUMNS
+from contagion_graph.scenarios.run_tasks import rerun
+from contagion_graph.scenarios.tasks import Part, Setting
 from contagion_graph.state import Tally
-from contagion_graph.tables.schema import FloatArray, IntArray
 
 Of = Literal["traders", "assets"]
 ROUNDING = 1e-12

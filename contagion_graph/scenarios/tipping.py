@@ -7,14 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph import ExposureGraph
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import scenario
 from contagion_graph.margin.model import MarginCascade
-from contagion_graph.results import CascadeResult
-from contagion_graph.rules.checks import check_number
+from contagion_graph.margin.result import CascadeResult
 from contagion_graph.scenarios.events import Event
-from contagion_graph.scenarios.trials import Trials, figures_of, first_size
-from contagion_graph.shocks import scenario
+from contagion_graph.scenarios.ray_search import Trials, figures_of, first_size
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, gmres, splu
 
-from contagion_graph.tables.schema import FloatArray
+from contagion_graph._typing import FloatArray
 
 DIRECT = 1000  # nodes that branch on cycles, up to which a factorisation is always affordable
 TERMS = 40  # of the series: so many products cost less than one factorisation

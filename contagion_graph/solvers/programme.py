@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import optimize, sparse
 
+from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import MissingExtraError
-from contagion_graph.tables.schema import BoolArray, FloatArray
 
 TIGHT = 1e-7
 

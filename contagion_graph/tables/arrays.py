@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._typing import BoolArray
 from contagion_graph.errors import SHOWN, Faults
 from contagion_graph.tables.assemble import account_index, same_sparsity
-from contagion_graph.tables.schema import CROSS_MARGIN, POOL, SCHEMAS, BoolArray, Number
+from contagion_graph.tables.schema import CROSS_MARGIN, POOL, SCHEMAS, Number
 from contagion_graph.tables.vectors import text_index, vector
 
 NO_CELLS = "Give a sparse or dense matrix of numbers, accounts x assets, with at least one of each."

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph.errors import Faults, nearest
 from contagion_graph.tables.checks import note_rows, read_table
 from contagion_graph.tables.codes import blocks, by_appearance, take, union
 from contagion_graph.tables.records import PositionRecords
-from contagion_graph.tables.schema import ACCOUNT_LEVELS, SCHEMAS, FloatArray, IntArray, Table
+from contagion_graph.tables.schema import ACCOUNT_LEVELS, SCHEMAS, Table
 
 FLAGGED = 4  # possible accounts a row
 KEPT = {"backing": "backing", "obligation_table": "obligations"}  # fields of a graph that are tables

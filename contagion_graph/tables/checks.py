@@ -11,22 +11,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import SHOWN, Faults, UnusedColumnWarning, nearest
 from contagion_graph.tables.codes import encode, is_text, label_index, plain_type, take
 from contagion_graph.tables.convert import Columns, columns_of
-from contagion_graph.tables.schema import (
-    BLANKS,
-    REQUIRED,
-    SCHEMAS,
-    TRUTH,
-    BoolArray,
-    Flag,
-    FloatArray,
-    Label,
-    Labels,
-    Number,
-    Table,
-)
+from contagion_graph.tables.schema import BLANKS, REQUIRED, SCHEMAS, TRUTH, Flag, Label, Labels, Number, Table
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contagion_graph.tables.schema import IntArray
+from contagion_graph._typing import IntArray
 
 BLOCK = 1 << 18
 

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._typing import FloatArray
 from contagion_graph.errors import SHOWN, Faults
 from contagion_graph.tables.arrays import cells_of, check_cells, check_unique, labels_of
 from contagion_graph.tables.assemble import check_known
 from contagion_graph.tables.checks import read_table
-from contagion_graph.tables.schema import SCHEMAS, FloatArray, Labels, Number, Table
+from contagion_graph.tables.schema import SCHEMAS, Labels, Number, Table
 from contagion_graph.tables.vectors import vector
 
 CURRENCY = Number("currency", low=0)

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from contagion_graph.tables.schema import FloatArray, IntArray, Labels
+from contagion_graph._typing import FloatArray, IntArray
+from contagion_graph.tables.schema import Labels
 
 
 @dataclass(frozen=True, eq=False)

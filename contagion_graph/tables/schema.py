@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
-IntArray = np.ndarray[Any, np.dtype[np.int32]]
-BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
+from contagion_graph._typing import BoolArray, FloatArray, IntArray
 
 POOL = "pool"
 CROSS_MARGIN = ""

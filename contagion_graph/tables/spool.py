@@ -14,11 +14,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contagion_graph._typing import IntArray
 from contagion_graph.errors import SHOWN, Fault, Faults
 from contagion_graph.tables.checks import check_table, warn_unused
 from contagion_graph.tables.codes import label_index, take
 from contagion_graph.tables.convert import Columns, pieces_of
-from contagion_graph.tables.schema import SCHEMAS, IntArray, Label, Labels, Number, Table
+from contagion_graph.tables.schema import SCHEMAS, Label, Labels, Number, Table
 
 MATCHED = 1 << 20  # values that wait, at least, before they are matched with those known
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import FloatArray
 from contagion_graph.errors import SHOWN, Faults, nearest
-from contagion_graph.tables.schema import FloatArray, Number
+from contagion_graph.tables.schema import Number
 
 
 def text_index(labels: Any) -> "pd.Index[str]":

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import Seed, generator_of
 from contagion_graph.errors import Faults, ParameterError, nearest
-from contagion_graph.rules.checks import Seed, generator_of
 from contagion_graph.scenarios.draw.covariance import root_of
 from contagion_graph.scenarios.draw.points import Points, check_points, normal
 from contagion_graph.scenarios.frame import REMEDY, scenario_frame
-from contagion_graph.tables.schema import FloatArray
 from contagion_graph.tables.vectors import text_index
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_number
 from contagion_graph.errors import CovarianceWarning, ParameterError
-from contagion_graph.rules.checks import check_number
-from contagion_graph.tables.schema import FloatArray
 
 SAME = 1e-9  # eigenvalues that differ by less of the largest are equal
 ROUNDING = 1e-10  # a negative eigenvalue of this share of the largest one is rounding

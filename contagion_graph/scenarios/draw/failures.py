@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from contagion_graph._validate import Seed, check_number, generator_of
 from contagion_graph.errors import ParameterError
-from contagion_graph.rules.checks import Seed, check_number, generator_of
 from contagion_graph.scenarios.frame import REMEDY, scenario_frame
 
 

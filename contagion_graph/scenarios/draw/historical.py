@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from contagion_graph._validate import Seed, check_number, generator_of
 from contagion_graph.errors import ParameterError
-from contagion_graph.rules.checks import Seed, check_number, generator_of
 from contagion_graph.scenarios.draw.covariance import log_returns
 from contagion_graph.scenarios.frame import scenario_frame
 

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import Seed, check_number, generator_of
 from contagion_graph.errors import ParameterError
-from contagion_graph.rules.checks import Seed, check_number, generator_of
 from contagion_graph.scenarios.draw.covariance import root_of
 from contagion_graph.scenarios.draw.points import Points, check_points, normal, uniform
 from contagion_graph.scenarios.frame import scenario_frame
-from contagion_graph.tables.schema import FloatArray
 
 
 def gaussian(covariance: pd.DataFrame, count: int, *, points: Points = "random", rng: Seed = None) -> pd.DataFrame:

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import special
 from scipy.stats import qmc
 
-from contagion_graph.rules.checks import check_choice, check_number
-from contagion_graph.tables.schema import FloatArray
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_choice, check_number
 
 Points = Literal["random", "antithetic", "sobol"]
 

@@ -1,0 +1,297 @@
+"""Assets that are made of other assets: staked, bridged and pooled tokens, and what a shock to one does to the rest."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.sparse import csgraph, linalg
+
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_number
+from contagion_graph.collateral.backing.failures import FailureCost, Revaluation, failure_waves
+from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.exposure.inputs import traders_of
+from contagion_graph.exposure.matrix import ExposureMatrix
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import Shock, check_graph
+from contagion_graph.tables.schema import Number
+from contagion_graph.tables.vectors import text_index, vector
+
+CHANGE = Number("relative change: -0.3 = falls by 30 %", low=-1)
+UNITS = Number("units of each asset in the pool")
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Backing:
+    """What m assets are made of: D units of each other, and worth r of their own.
+
+    A unit of asset k is backed by D_ku units of each underlying u, and has own worth r_k, so that
+
+        v = D v + r,    v = (I - D)^-1 r    [currency per unit]
+
+    A change s_k of an asset itself, such as the failure of its bridge or its issuer, comes on top of what it is made
+    of: v = (1 + s) (D v + r). Cycles, two pools that hold each other's shares, are solved where they have a solution.
+
+    Parameters
+    ----------
+    assets : Index
+        The labels.
+    units : csr_array, shape (m, m)
+        D.
+    own : ndarray, shape (m,)
+        r [currency per unit].
+
+    References
+    ----------
+    Elliott, Golub & Jackson (2014), American Economic Review 104(10), section I: values of cross-held assets.
+
+    Examples
+    --------
+    A staked token is backed by ETH for 90 % of its value, a bridged one by the staked one for 95 %.
+
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_tables(
+    ...     positions={"trader": ["A"], "asset": ["bridged"], "quantity": [10.0]},
+    ...     assets={"asset": ["ETH", "staked", "bridged"], "price": [3000.0, 3300.0, 3300.0]},
+    ...     backing={"asset": ["staked", "bridged"], "underlying": ["ETH", "staked"], "weight": [0.90, 0.95]},
+    ... )
+    >>> backing = cg.collateral.Backing.from_graph(graph)
+    >>> backing.pass_down({"ETH": -0.2}).shock.round(4).to_dict()
+    {'ETH': -0.2, 'staked': -0.18, 'bridged': -0.171}
+    >>> backing.effective_holdings(graph).trader("A").round(3).to_dict()
+    {'ETH': 9.405, 'staked': 9.5, 'bridged': 10.0}
+    """
+
+    assets: "pd.Index[str]"
+    units: sparse.csr_array
+    own: FloatArray
+
+    def __post_init__(self) -> None:
+        m = len(self.assets)
+        if self.units.shape != (m, m) or self.own.shape != (m,):
+            raise ParameterError(
+                f"Backing: units has shape {self.units.shape} and own {self.own.shape}; for {m} assets they must be "
+                f"({m}, {m}) and ({m},)"
+            )
+        wrong = np.flatnonzero(~(self.price > 0.0))
+        if wrong.size:
+            raise ParameterError(f"Backing: asset {self.assets[wrong[0]]!r} is worth {self.price[wrong[0]]:g} at rest")
+
+    @classmethod
+    def from_graph(cls, graph: ExposureGraph) -> "Backing":
+        """Read the table backing of a graph: asset, underlying, weight (share of the value that is the underlying's).
+
+        Parameters
+        ----------
+        graph : ExposureGraph
+            Its prices are the values at rest; an asset that the table does not name is worth what it is of its own.
+
+        Returns
+        -------
+        Backing
+
+        Raises
+        ------
+        TableError
+            The weights of an asset sum to more than 1.
+        ParameterError
+            A cycle that has no worth of its own, by name.
+        """
+        check_graph(graph)
+        weight = weights_of(graph)
+        share = np.asarray(weight.sum(axis=1)).ravel()
+        units = sparse.diags_array(graph.price) @ weight @ sparse.diags_array(1.0 / graph.price)
+        return cls(graph.assets, sparse.csr_array(units), graph.price * np.maximum(1.0 - share, 0.0))
+
+    def with_share(self, token: str, holdings: Mapping[str, float] | pd.Series, *, supply: float) -> "Backing":
+        """Return a backing in which a token is a share of a pool: a vault, an LP position, a debt pool.
+
+        It is worth the pool's net asset value a share, v = sum_k holdings_k v_k / supply. Whoever is short the shares
+        of a debt pool owes that part of everybody's winners.
+
+        Parameters
+        ----------
+        token : str
+            The asset that stands for one share.
+        holdings : mapping or Series asset -> units
+            What the pool holds; below 0: what it owes.
+        supply : float
+            Shares outstanding, above 0.
+
+        Returns
+        -------
+        Backing
+
+        Raises
+        ------
+        ParameterError
+            The token's price is not the net asset value a share.
+
+        Examples
+        --------
+        Ann and Bob owe half of a debt pool each; Bob holds dollars alone, and is short Ann's BTC all the same.
+
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays(
+        ...     [[100.0, 0.0, -0.5], [0.0, 100.0, -0.5]], price=[1.0, 1.0, 200.0], traders=["Ann", "Bob"],
+        ...     assets=["BTC", "USD", "DEBT"],
+        ... )
+        >>> backing = cg.collateral.Backing.from_graph(graph)
+        >>> backing = backing.with_share("DEBT", {"BTC": 100.0, "USD": 100.0}, supply=1.0)
+        >>> after = backing.pass_down({"BTC": 1.0}).shock
+        >>> (graph.quantity @ (graph.price * (1 + after.to_numpy()))).tolist()
+        [50.0, -50.0]
+        >>> backing.effective_holdings(graph).trader("Bob").to_dict()
+        {'BTC': -50.0, 'USD': 50.0, 'DEBT': -0.5}
+        """
+        check_number("with_share", "supply", supply, low=0)
+        faults = Faults()
+        in_pool = vector("holdings", holdings, self.assets, UNITS, faults, base=0.0)
+        row = vector("token", {token: 1.0}, self.assets, UNITS, faults, base=0.0) > 0.0
+        faults.raise_if_any()
+        if not supply or in_pool[row].any():
+            raise ParameterError(f"with_share: supply must be above 0, and a pool cannot hold its own {token!r}")
+        value = float(in_pool @ self.price) / supply
+        listed = float(self.price[row][0])
+        if abs(value - listed) > ROUNDING * max(abs(value), listed):
+            raise ParameterError(
+                f"with_share: the pool's net asset value a share is {value:.6g}, and asset {token!r} has price "
+                f"{listed:.6g}; give the graph that price, or all holdings and the supply"
+            )
+        keep = sparse.diags_array((~row).astype(np.float64))
+        filled = sparse.csr_array(np.outer(row, in_pool / supply))
+        return Backing(self.assets, sparse.csr_array(keep @ self.units + filled), np.where(row, 0.0, self.own))
+
+    @cached_property
+    def price(self) -> FloatArray:
+        """The values at rest, shape (m,) [currency per unit]."""
+        return self._solver(np.zeros(len(self.assets)))(self.own)
+
+    def pass_down(self, shock: Shock | None = None, *, failure: FailureCost | None = None) -> Revaluation:
+        """Pass a shock down from assets to all that is made of them.
+
+        v = (1 + s) (D v + r - b),  b_k = cost v_k(at rest) for the assets that have failed, at most r_k; who fails is
+        found in waves from nobody on, which leads to the equilibrium with the fewest failures where D >= 0.
+
+        Parameters
+        ----------
+        shock : mapping or Series asset -> relative change
+            What happens to the asset itself: -0.3 = falls by 30 %, -1 = the bridge or the issuer fails.
+        failure : FailureCost, optional
+            None: nothing fails.
+
+        Returns
+        -------
+        Revaluation
+
+        Raises
+        ------
+        TableError
+            An unknown asset, a change below -1.
+        ParameterError
+            A cycle that has no solution after the shock, by name.
+        """
+        faults = Faults()
+        change = vector("shock", {} if shock is None else shock, self.assets, CHANGE, faults, base=0.0)
+        faults.raise_if_any()
+        solve = self._solver(change)
+        threshold, cost = (0.0, 0.0) if failure is None else (failure.threshold, failure.cost)
+        value, wave, solution = failure_waves(solve, self.own, threshold * self.price, cost * self.price)
+        columns = {"price_before": self.price, "price_after": value, "change": value / self.price - 1.0, "wave": wave}
+        return Revaluation(pd.DataFrame(columns, index=self.assets.rename("asset")), solution)
+
+    def effective_holdings(self, graph: ExposureGraph) -> ExposureMatrix:
+        """Return what each trader holds of each asset once derived assets are taken apart, in units of the asset.
+
+        Q (I - D)^-1: the units of asset u that move the trader's equity when the own worth of u moves; the path through
+        every token that contains it is counted.
+
+        Parameters
+        ----------
+        graph : ExposureGraph
+            With the same assets.
+
+        Returns
+        -------
+        ExposureMatrix
+            Traders x assets [units].
+        """
+        check_graph(graph)
+        if not graph.assets.equals(self.assets):
+            raise ParameterError("effective_holdings: the graph has other assets than the backing")
+        every = traders_of(graph, None)
+        held = every.add(graph.quantity)
+        paths = linalg.spsolve(self._system(np.zeros(len(self.assets))), sparse.eye_array(len(self.assets)).tocsc())
+        right = paths.toarray() if sparse.issparse(paths) else np.reshape(paths, self.units.shape)
+        empty = sparse.csr_array(held.shape)
+        return ExposureMatrix(every.labels, graph.assets, ((held, right),), empty, held, "effective holdings [units]")
+
+    def _system(self, change: FloatArray) -> sparse.csc_array:
+        return sparse.csc_array(sparse.eye_array(len(self.assets)) - sparse.diags_array(1.0 + change) @ self.units)
+
+    def _solver(self, change: FloatArray) -> Callable[[FloatArray], FloatArray]:
+        """Return the map from own worth to values, v = (I - (1 + s) D)^-1 (1 + s) r."""
+        try:
+            factors = linalg.splu(self._system(change))
+        except RuntimeError as error:
+            raise ParameterError(self._no_solution()) from error
+
+        def solve(own: FloatArray) -> FloatArray:
+            value: FloatArray = factors.solve((1.0 + change) * own)
+            if not np.isfinite(value).all() or (
+                (self.units.data >= 0.0).all() and (value < -ROUNDING * self.own).any()
+            ):
+                raise ParameterError(self._no_solution())
+            return value
+
+        return solve
+
+    def _no_solution(self) -> str:
+        cycle = " -> ".join(self.assets[self._cycle()])
+        return (
+            f"backing: the cycle {cycle} has no worth of its own, so that its values are not defined; lower a weight "
+            "in it below 1"
+        )
+
+    def _cycle(self) -> list[int]:
+        """Return the assets of one cycle, the first again at the end."""
+        _, part = csgraph.connected_components(self.units, connection="strong")
+        cells = self.units.tocoo()
+        within = part[cells.coords[0]] == part[cells.coords[1]]
+        follow = dict(zip(cells.coords[0][within].tolist(), cells.coords[1][within].tolist(), strict=True))
+        walk = [next(iter(follow))]
+        while walk[-1] not in walk[:-1]:
+            walk.append(follow[walk[-1]])
+        return walk[walk.index(walk[-1]) :]
+
+    def __repr__(self) -> str:
+        derived = np.count_nonzero(np.diff(self.units.indptr))
+        return f"<Backing: {len(self.assets)} assets, {derived} of them made of others>"
+
+
+def weights_of(graph: ExposureGraph, *, after_haircut: bool = False) -> sparse.csr_array:
+    """Return the weights of table backing, shape (m, m): the share of the row's value that is the column's.
+
+    After haircut: weight (1 - haircut).
+
+    Raises
+    ------
+    TableError
+        The weights of an asset sum to more than 1.
+    """
+    m, table, faults = len(graph.assets), graph.backing, Faults()
+    if table is None:
+        return sparse.csr_array((m, m))
+    ends = tuple(graph.assets.get_indexer(text_index(table[name])) for name in ("asset", "underlying"))
+    weight = table["weight"].to_numpy(np.float64)
+    share = np.bincount(ends[0], weights=weight, minlength=m)
+    for k in np.flatnonzero(share > 1.0 + ROUNDING).tolist():
+        remedy = "Weights are shares of the asset's value; together they are at most 1."
+        faults.add("backing.weight", f"the weights of asset {graph.assets[k]!r} sum to {share[k]:g}", remedy)
+    faults.raise_if_any()
+    kept = weight * (1.0 - table["haircut"].to_numpy(np.float64)) if after_haircut else weight
+    return sparse.coo_array((kept, ends), (m, m)).tocsr()

@@ -1,0 +1,224 @@
+"""The numbers behind a monitor: accounts, cells, prices and sums by pool, in arrays that grow and are reused.
+
+Cells are kept row by row, each row in column order, in one arena. A row that outgrows its place moves to the end; when
+the end is reached, all rows are packed anew. So memory follows what is held now, not how often it changed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.state import PoolSums, Watch
+
+SPARE = 1.25  # places in an arena, over what is held when it is packed
+CELLS = ("column", "quantity", "margin_units", "low", "high")
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Crossed:
+    """The rows that an event brought into breach and those that it brought out of it."""
+
+    breached: Rows
+    recovered: Rows
+
+
+NOBODY = Crossed(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+
+
+def together(crossed: Sequence[Crossed]) -> Crossed:
+    """Return what the parts of an event did as one."""
+    some = [one for one in crossed if one is not NOBODY]
+    if len(some) < 2:
+        return some[0] if some else NOBODY
+    return Crossed(*(np.concatenate([getattr(one, name) for one in some]) for name in ("breached", "recovered")))
+
+
+class Ledger:
+    """Accounts under a stream of events, by row and column.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        The state before the first event.
+    """
+
+    def __init__(self, graph: ExposureGraph) -> None:
+        from contagion_graph.kernels import book, watch
+
+        self._book, self._watch = book, watch
+        self.n, self.m = len(graph.accounts), len(graph.assets)
+        v, tiles = len(graph.pools), watch.tiles_of(self.n)
+        quantity, margin_units = graph.quantity.copy(), graph.margin_units.copy()
+        quantity.sort_indices()
+        margin_units.sort_indices()
+        length, single = np.diff(quantity.indptr).astype(np.int32), np.float32
+        self.watch = Watch(
+            start=quantity.indptr[:-1].astype(np.int64),
+            length=length,
+            room=length.copy(),
+            used=np.array([quantity.nnz]),
+            column=quantity.indices.astype(np.uint32),
+            quantity=quantity.data,
+            margin_units=margin_units.data,
+            low=np.full(quantity.nnz, np.inf, dtype=single),  # due at any price, as are the tiles
+            high=np.full(quantity.nnz, np.inf, dtype=single),
+            cash=graph.cash.copy(),
+            status=np.zeros(self.n, dtype=np.int8),
+            price=graph.price.copy(),
+            low_top=np.full((tiles, self.m, watch.TILE), np.inf, dtype=single),
+            high_top=np.full((tiles, self.m, watch.TILE), np.inf, dtype=single),
+            low_peak=np.full((self.m, tiles), np.inf, dtype=single),
+            high_peak=np.full((self.m, tiles), np.inf, dtype=single),
+        )
+        self.sums = PoolSums(
+            pool=graph.pool_of.astype(np.int32),
+            held=np.zeros((v, self.m)),
+            cash=np.zeros(v),
+            held_under=np.zeros((v, self.m)),
+            cash_under=np.zeros(v),
+            breached=np.zeros(v, dtype=np.int64),
+            under=np.zeros(v, dtype=np.int64),
+        )
+        self.fund = graph.insurance_fund.copy()
+        self.size = np.bincount(self.sums.pool, minlength=v)
+        self._changed, self._before = np.empty(self.n, dtype=np.int64), np.empty(self.n, dtype=np.int8)
+        book.add_rows(self.watch, self.sums, self.n)
+        self._look_at_columns(np.arange(self.m))
+
+    # --- what happens -------------------------------------------------------------------------------------------------
+
+    def move(self, columns: Rows, prices: FloatArray) -> Crossed:
+        """Put prices in force, and look at the accounts about which these can have changed something."""
+        self.watch.price[columns] = prices
+        if columns.size > 1:
+            return self._look_at_columns(columns)
+        count = self._watch.look_at_column(self.watch, self.n, int(columns[0]), self._changed, self._before)
+        return self._settle(self._changed[:count], self._before[:count]) if count else NOBODY
+
+    def change(
+        self, row: int, cash: float, *, column: int = 0, units: float = 0.0, rates: tuple[float, float] = (0.0, 0.0)
+    ) -> Crossed:
+        """Add cash to an account, and units of an asset at the margin rates of what is opened, long and short."""
+        event = (row, cash, column, units, rates)
+        before, after = self._book.change(self.watch, self.sums, *event)
+        if before < 0:
+            self._pack(int(self.watch.length[row]) + self._book.ROOM)
+            before, after = self._book.change(self.watch, self.sums, *event)
+        return NOBODY if before == after else self._crossed(np.array([row]), np.array([before]))
+
+    def open_account(self, pool: int, cash: float) -> int:
+        """Add an account without positions; return its row."""
+        row = self.n
+        if row == self.watch.cash.size:
+            self._grow_accounts()
+        self.n += 1
+        self.watch.start[row], self.watch.length[row], self.watch.room[row] = self.watch.used[0], 0, 0
+        self.watch.cash[row], self.watch.status[row], self.sums.pool[row] = 0.0, self._watch.SOUND, pool
+        self.size[pool] += 1
+        self.change(row, cash)
+        return row
+
+    def list_asset(self, price: float) -> int:
+        """Add an asset that nobody holds; return its column."""
+        column = self.m
+        if column == self.watch.price.size:
+            size = column + 8
+            self.watch = self.watch._replace(
+                price=_grown(self.watch.price, 0, size),
+                low_top=_grown(self.watch.low_top, 1, size),
+                high_top=_grown(self.watch.high_top, 1, size, fill=np.inf),
+                low_peak=_grown(self.watch.low_peak, 0, size),
+                high_peak=_grown(self.watch.high_peak, 0, size, fill=np.inf),
+            )
+            self.sums = self.sums._replace(
+                held=_grown(self.sums.held, 1, size), held_under=_grown(self.sums.held_under, 1, size)
+            )
+        self.m += 1
+        self.watch.price[column] = price
+        return column
+
+    # --- what is ------------------------------------------------------------------------------------------------------
+
+    def cell(self, row: int, column: int) -> tuple[float, float]:
+        """Return the quantity and the margin units of an account in an asset."""
+        quantity, margin_units = self._book.cell_of(self.watch, row, column)
+        return float(quantity), float(margin_units)
+
+    def values(self) -> tuple[FloatArray, FloatArray]:
+        """Return equity and maintenance of all accounts [currency]."""
+        return self._book.value_rows(self.watch, self.n)
+
+    def value(self, row: int) -> tuple[float, float]:
+        """Return equity and maintenance of an account [currency]."""
+        equity, maintenance = self._book.value_row(self.watch, row)
+        return float(equity), float(maintenance)
+
+    def in_breach(self) -> BoolArray:
+        """Return which accounts are in breach."""
+        breach: BoolArray = self.watch.status[: self.n] != self._watch.SOUND
+        return breach
+
+    def pools(self) -> tuple[FloatArray, FloatArray]:
+        """Return the sum of equities, and of positive equities, of each pool [currency]."""
+        sums = self.sums
+        return self._book.pool_values(self.watch.price, sums.held, sums.cash, sums.held_under, sums.cash_under)
+
+    def packed(self) -> tuple[Any, Any, FloatArray, FloatArray]:
+        """Return all cells row by row: row pointers, columns, quantities, margin units."""
+        pointers = np.concatenate([[0], np.cumsum(self.watch.length[: self.n])])
+        cells = self.watch.column, self.watch.quantity, self.watch.margin_units
+        arrays = [np.empty(pointers[-1], dtype=one.dtype) for one in cells]
+        for one, other in zip(cells, arrays, strict=True):
+            self._book.copy_cells(self.watch, self.n, pointers, one, other)
+        return pointers, arrays[0], arrays[1], arrays[2]
+
+    # --- how ----------------------------------------------------------------------------------------------------------
+
+    def _look_at_columns(self, columns: Rows) -> Crossed:
+        rows = self._watch.look_at_columns(self.watch, self.n, columns, self._changed, self._before)
+        return self._settle(rows, self._before[: rows.size])
+
+    def _settle(self, rows: Rows, before: Any) -> Crossed:
+        self._book.settle(self.watch, self.sums, rows, before)
+        return self._crossed(rows, before)
+
+    def _crossed(self, rows: Rows, before: Any) -> Crossed:
+        sound = self._watch.SOUND
+        return Crossed(rows[before == sound], rows[self.watch.status[rows] == sound])
+
+    def _pack(self, need: int) -> None:
+        """Put all rows side by side into a new arena with places to spare."""
+        start, used = np.cumsum(self.watch.length, dtype=np.int64) - self.watch.length, int(self.watch.length.sum())
+        size = int(SPARE * used) + need
+        packed = {}
+        for name in CELLS:
+            packed[name] = np.empty(size, dtype=getattr(self.watch, name).dtype)
+            self._book.copy_cells(self.watch, self.n, start, getattr(self.watch, name), packed[name])
+        room = self.watch.length.copy()
+        self.watch = self.watch._replace(start=start, room=room, used=np.array([used]), **packed)
+
+    def _grow_accounts(self) -> None:
+        size = self.n + self.n // 4 + self._watch.WATCH_BLOCK
+        tiles = self._watch.tiles_of(size)
+        names = ("start", "length", "room", "cash", "status")
+        self.watch = self.watch._replace(
+            **{name: _grown(getattr(self.watch, name), 0, size) for name in names},
+            low_top=_grown(self.watch.low_top, 0, tiles),
+            high_top=_grown(self.watch.high_top, 0, tiles, fill=np.inf),
+            low_peak=_grown(self.watch.low_peak, 1, tiles),
+            high_peak=_grown(self.watch.high_peak, 1, tiles, fill=np.inf),
+        )
+        self.sums = self.sums._replace(pool=_grown(self.sums.pool, 0, size))
+        self._changed, self._before = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int8)
+
+
+def _grown(array: Any, axis: int, size: int, fill: float = 0.0) -> Any:
+    """Return an array that is longer along an axis, the new places filled."""
+    shape = list(array.shape)
+    shape[axis] = size - shape[axis]
+    return np.concatenate([array, np.full(shape, fill, dtype=array.dtype)], axis=axis)

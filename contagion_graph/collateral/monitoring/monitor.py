@@ -1,0 +1,227 @@
+"""Real-time validation: whether every account, and every pool, is solvent after each event."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph.collateral.monitoring.account_index import Directory
+from contagion_graph.collateral.monitoring.asset_terms import Listing
+from contagion_graph.collateral.monitoring.ledger import Crossed, Ledger, together
+from contagion_graph.collateral.monitoring.queries import MonitorViews
+from contagion_graph.collateral.monitoring.validate_events import check_scale, following, number, share
+from contagion_graph.collateral.monitoring.verdict import Verdict, verdict_of
+from contagion_graph.errors import EventError
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import AccountKey, check_graph
+
+
+class SolvencyMonitor(MonitorViews):
+    """Equity, maintenance and slack of every account, kept true under a stream of events.
+
+    E_i = cash_i + sum_j q_ij p_j,  M_i = sum_j mu_ij p_j;  in breach: E_i < M_i. Each event returns a `Verdict`: who
+    breached, who recovered, the solvency of every pool, (fund + sum of E) / (sum of positive E). A price touches only
+    the accounts about which it can have changed something (docs/monitor.md). An event that is out of order, that is a
+    duplicate, or that cannot have happened raises `EventError`, and nothing is changed.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        The state before the first event; it stays as it is. Numbers, here and in events, are at most 1e100 in size.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[2.0], [1.0]], price=[100.0], margin_long=0.1, cash=[-150.0, 0.0], traders=["A", "B"], assets=["ETH"]
+    ... )
+    >>> monitor = cg.SolvencyMonitor(graph)
+    >>> monitor.breach_price("A", "ETH")
+    83.33333333333333
+    >>> monitor.price("ETH", 80.0).breached
+    [('A', 'pool', '')]
+    >>> monitor.deposit("A", 10.0)
+    <Verdict 2: 0 breached, 1 recovered; solvency 1.0000>
+    """
+
+    def __init__(self, graph: ExposureGraph) -> None:
+        check_graph(graph)
+        check_scale(graph)
+        self._graph, self._ledger = graph, Ledger(graph)
+        self._directory, self._assets = Directory(graph.accounts), Listing(graph)
+        self._sequence, self._traded = 0, False
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def price(self, asset: object, price: float, *, sequence: int | None = None) -> Verdict:
+        """Put the price of one asset in force.
+
+        Parameters
+        ----------
+        asset : label
+            Which.
+        price : float
+            Above 0 [currency per unit].
+        sequence : int, optional
+            The number of the event, above that of the last one; None: the next. Here as in every event.
+
+        Returns
+        -------
+        Verdict
+        """
+        return self.prices({asset: price}, sequence=sequence)
+
+    def prices(self, prices: "Mapping[Any, float] | pd.Series[float]", *, sequence: int | None = None) -> Verdict:
+        """Put several prices in force at once.
+
+        Parameters
+        ----------
+        prices : mapping or Series asset -> price
+            Above 0 [currency per unit]; assets that it does not name keep theirs.
+        """
+        this = following(self._sequence, sequence)
+        columns = [self._assets.column_of(asset) for asset in prices.keys()]  # noqa: SIM118 - of a Series, too
+        values = [number(f"the price of {asset!r}", price, least=0, above=True) for asset, price in prices.items()]
+        if len(set(columns)) < len(columns) or not columns:
+            raise EventError(f"the prices of {list(prices.keys())!r:.80} do not name each asset once")
+        return self._done(this, self._ledger.move(np.array(columns, dtype=np.int64), np.array(values)))
+
+    def trade(
+        self,
+        account: AccountKey,
+        asset: object,
+        quantity: float,
+        price: float,
+        *,
+        against: AccountKey | None = None,
+        margin: float | None = None,
+        fee: float = 0.0,
+        sequence: int | None = None,
+    ) -> Verdict:
+        """Let an account buy, or sell, units of an asset: its cash falls by quantity * price + fee.
+
+        Parameters
+        ----------
+        account : trader, or (trader, pool, subaccount)
+            Whose trade.
+        asset : label
+            Of what.
+        quantity : float
+            Units; + bought, - sold.
+        price : float
+            From 0 up [currency per unit]; the price at which positions are valued stays.
+        against : trader or triple, optional
+            The account on the other side, without fee; None: somebody outside the graph.
+        margin : float, optional
+            Margin rate, 0 to 1, of what the trade opens; None: the asset's for this side. What it closes takes its part
+            of the margin away.
+        fee : float
+            From 0 up [currency].
+        """
+        this = following(self._sequence, sequence)
+        row, column = self._directory.row_of(account), self._assets.column_of(asset)
+        other = None if against is None else self._directory.row_of(against)
+        units, paid = number("quantity", quantity), number("price", price, least=0)
+        if units == 0.0 or other == row:
+            raise EventError("a trade needs a quantity other than 0, and two accounts")
+        rates = self._assets.rates(column) if margin is None else (share("margin", margin),) * 2
+        cost = units * paid
+        paid_out = cost + number("fee", fee, least=0)
+        self._traded = True
+        crossed = [self._ledger.change(row, -paid_out, column=column, units=units, rates=rates)]
+        if other is not None:
+            crossed.append(self._ledger.change(other, cost, column=column, units=-units, rates=rates))
+        return self._done(this, *crossed)
+
+    def deposit(
+        self, account: AccountKey, amount: float, *, asset: object = None, sequence: int | None = None
+    ) -> Verdict:
+        """Add cash, or units of an asset, to an account.
+
+        Parameters
+        ----------
+        account : trader, or (trader, pool, subaccount)
+            Whose.
+        amount : float
+            Above 0 [currency, or units of `asset`].
+        asset : label, optional
+            None: cash.
+        """
+        this = following(self._sequence, sequence)
+        row, added = self._directory.row_of(account), number("amount", amount, least=0, above=True)
+        return self._done(this, self._transfer(row, added, asset))
+
+    def withdraw(
+        self, account: AccountKey, amount: float, *, asset: object = None, sequence: int | None = None
+    ) -> Verdict:
+        """Take cash, or units of an asset, out of an account; refused where that would leave it in breach.
+
+        Parameters
+        ----------
+        account, amount, asset
+            As in `deposit`; of an asset, no more than is held.
+        """
+        this = following(self._sequence, sequence)
+        row, taken = self._directory.row_of(account), number("amount", amount, least=0, above=True)
+        equity, maintenance = self._ledger.value(row)
+        if asset is None:
+            left = equity - taken - maintenance
+        else:
+            column = self._assets.column_of(asset)
+            held, units = self._ledger.cell(row, column)
+            if taken > held:
+                raise EventError(f"{taken:g} of {asset!r} cannot be withdrawn; the account holds {held:g}")
+            price = self._ledger.watch.price[column]
+            left = equity - maintenance - (taken - units * (taken / held)) * price
+        if left < 0.0:
+            raise EventError(f"{taken:g} cannot be withdrawn; the account would be {-left:g} below its maintenance")
+        return self._done(this, self._transfer(row, -taken, asset))
+
+    def fund(self, pool: object, amount: float, *, sequence: int | None = None) -> Verdict:
+        """Add an amount to the insurance fund of a pool, or take it out (below 0)."""
+        this, added = following(self._sequence, sequence), number("amount", amount)
+        if str(pool) not in self._directory.pools:
+            raise EventError(f"pool {str(pool)!r} is unknown; there are {self._directory.pools}")
+        number_of = self._directory.pools.index(str(pool))
+        number("the fund after it", float(self._ledger.fund[number_of]) + added, least=0)
+        self._ledger.fund[number_of] += added
+        return self._done(this)
+
+    def open_account(self, account: AccountKey, *, cash: float = 0.0, sequence: int | None = None) -> Verdict:
+        """Open an account: a trader where there is one pool, else (trader, pool, subaccount)."""
+        this, paid_in = following(self._sequence, sequence), number("cash", cash, least=0)
+        triple = self._directory.triple(account)
+        self._ledger.open_account(self._directory.pools.index(triple[1]), paid_in)
+        self._directory.add(triple)
+        return self._done(this)
+
+    def list_asset(self, asset: object, price: float, *, sequence: int | None = None, **terms: Any) -> Verdict:
+        """List an asset that nobody holds yet.
+
+        Parameters
+        ----------
+        asset : label
+            A new one.
+        price : float
+            Above 0 [currency per unit].
+        **terms : depth, margin_long, margin_short, sellable
+            As in table assets, with its defaults.
+        """
+        this, at = following(self._sequence, sequence), number("price", price, least=0, above=True)
+        self._assets.add(asset, terms)
+        self._ledger.list_asset(at)
+        return self._done(this)
+
+    # --- how ----------------------------------------------------------------------------------------------------------
+
+    def _done(self, sequence: int, *crossed: Crossed) -> Verdict:
+        self._sequence = sequence
+        return verdict_of(sequence, self._ledger, self._directory, together(crossed))
+
+    def _transfer(self, row: int, amount: float, asset: object) -> Crossed:
+        if asset is None:
+            return self._ledger.change(row, amount)
+        column = self._assets.column_of(asset)
+        self._traded = True
+        return self._ledger.change(row, 0.0, column=column, units=amount, rates=self._assets.rates(column))

@@ -1,0 +1,202 @@
+"""The runway: how far prices can move until the first breach, and until the insurance fund is used."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_number
+from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.margin.model import MarginCascade
+from contagion_graph.tables.vectors import row_of
+
+STEPS = 16  # moves that are tried before halving
+Rows = np.ndarray[Any, Any]
+USED = 1e-9  # a fund is used where it pays more than this share of gross value
+
+
+class Runway(NamedTuple):
+    """How far prices can move, and whose account is then the first in breach.
+
+    Parameters
+    ----------
+    move : float
+        The multiple of the direction; NaN: no account breaches before a price is 0.
+    account : tuple or None
+        Its label (trader, pool, subaccount).
+    """
+
+    move: float
+    account: tuple[str, ...] | None
+
+
+def runway(graph: ExposureGraph) -> pd.DataFrame:
+    """Return how far the price of each asset alone can move until the first account breaches.
+
+    x_j = min_i s_i / (|d_ij| p_j),  s = E - M >= 0, d = q - mu, over the accounts with d_ij > 0 (fall) or < 0 (rise).
+
+    Returns
+    -------
+    DataFrame, one row an asset
+        fall, rise (relative moves above 0; NaN: no such move, none before the price is 0), and trader_fall,
+        trader_rise: whose account it is. Accounts that are in breach already do not count.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[1.0, 0.0], [2.0, -1.0]], price=[100.0, 50.0], margin_long=0.1, cash=[-50.0, -75.0], assets=["X", "Y"]
+    ... )
+    >>> runway(graph)[["fall", "rise", "trader_fall"]].round(4)
+             fall  rise trader_fall
+    asset
+    X      0.3056   NaN           1
+    Y         NaN   1.1           NaN
+    """
+    delta = _sensitivity(graph)
+    rows = np.repeat(np.arange(delta.shape[0]), np.diff(delta.indptr))
+    slack = graph.slack.to_numpy()[rows]
+    columns: dict[str, object] = {}
+    for name, side in (("fall", 1.0), ("rise", -1.0)):
+        reached = np.full(slack.size, np.inf)
+        np.divide(slack, side * delta.data, out=reached, where=(side * delta.data > 0.0) & (slack >= 0.0))
+        if name == "fall":
+            reached[reached >= 1.0] = np.inf
+        columns |= _first(graph, name, reached, rows, delta.indices)
+    order = ["fall", "rise", "trader_fall", "trader_rise"]
+    return pd.DataFrame(columns, index=graph.assets.rename("asset"))[order]
+
+
+def _sensitivity(graph: ExposureGraph) -> sparse.csr_array:
+    """Return (q - mu) p: what slack loses where a price falls by all of itself [currency]."""
+    q = graph.quantity
+    return sparse.csr_array(((q.data - graph.margin_units.data) * graph.price[q.indices], q.indices, q.indptr), q.shape)
+
+
+def _first(graph: ExposureGraph, name: str, reached: FloatArray, rows: Rows, column: Rows) -> dict[str, object]:
+    least = np.full(len(graph.assets), np.inf)
+    np.minimum.at(least, column, reached)
+    found = np.isfinite(least)
+    traders = np.full(least.size, None, dtype=object)
+    cells = np.flatnonzero(np.isfinite(reached) & (reached == least[column]))[::-1]  # the first of equals stays
+    traders[column[cells]] = graph.accounts.get_level_values(0)[rows[cells]]
+    return {name: np.where(found, least, np.nan), f"trader_{name}": pd.Series(traders, dtype="str").to_numpy()}
+
+
+def runway_along(graph: ExposureGraph, direction: Mapping[str, float]) -> Runway:
+    """Return how far all prices can move along a direction until the first account breaches.
+
+    t = min_i s_i / -(sum_j d_ij p_j direction_j), over the accounts that are hurt; prices become p (1 + t direction).
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        At the prices of now.
+    direction : mapping asset -> relative change
+        {"ETH": -1, "BTC": -0.5}: BTC falls half as much as ETH, in relative terms.
+
+    Raises
+    ------
+    TableError, ParameterError
+        Unknown assets; changes that are no finite numbers, or all 0.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[1.0]], price=100.0, margin_long=0.1, cash=-50.0, traders=["A"], assets=["X"]
+    ... )
+    >>> runway_along(graph, {"X": -1.0})
+    Runway(move=0.4444444444444444, account=('A', 'pool', ''))
+    """
+    change = _direction(graph, direction)
+    slack, hurt = graph.slack.to_numpy(), -(_sensitivity(graph) @ change)
+    move = np.full(slack.size, np.inf)
+    np.divide(slack, hurt, out=move, where=(hurt > 0.0) & (slack >= 0.0))
+    first = int(move.argmin())
+    if move[first] >= _furthest(change):
+        return Runway(np.nan, None)
+    return Runway(float(move[first]), tuple(map(str, graph.accounts[first])))
+
+
+def fund_runway(
+    graph: ExposureGraph, model: MarginCascade, direction: Mapping[str, float], *, tol: float = 1e-3
+) -> float:
+    """Return the smallest move along a direction after whose cascade an insurance fund has paid.
+
+    Sixteen moves between the first breach and the end of the direction are tried, then the first that uses a fund is
+    halved towards the last that does not. Where prices net, a larger move can use less; the smallest found is returned.
+    What a fund pays without any move, for accounts in breach already, does not count.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        At the prices of now.
+    model : MarginCascade
+        How accounts are liquidated.
+    direction : mapping asset -> relative change
+        As in `runway_along`.
+    tol : float
+        Width of the last interval, of which the upper end is returned.
+
+    Returns
+    -------
+    float
+        The multiple of the direction; NaN: no fund is used before a price is 0, or, where none falls, has doubled.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[1.0]], price=100.0, margin_long=0.1, cash=-50.0, insurance_fund=20.0, assets=["X"]
+    ... )
+    >>> round(fund_runway(graph, cg.MarginCascade(), {"X": -1.0}), 2)
+    0.5
+    """
+    check_number("fund_runway", "tol", tol, low=0, above=True, high=1)
+    change = _direction(graph, direction)
+    last = min(_furthest(change), 1.0 / np.abs(change).max())
+    moves = {str(asset): float(part) for asset, part in direction.items()}
+
+    def pays(move: float) -> FloatArray:
+        shock = {asset: max(-1.0, move * part) for asset, part in moves.items()}
+        return model.run(graph, shock).arrays.fund_used
+
+    rest = pays(0.0) + USED * float(graph.rest[1].sum())
+    start = runway_along(graph, direction).move
+    start = 0.0 if np.isnan(start) or (graph.slack < 0.0).any() else min(start, last)
+    low = start
+    for high in np.linspace(start, last, STEPS + 1)[1:]:
+        if (pays(high) > rest).any():
+            break
+        low = high
+    else:
+        return float("nan")
+    while high - low > tol:
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if (pays(middle) > rest).any() else (middle, high)
+    return float(high)
+
+
+def _direction(graph: ExposureGraph, direction: Mapping[str, float]) -> FloatArray:
+    """Return a direction in asset order, checked."""
+    if not isinstance(direction, Mapping | pd.Series):
+        raise ParameterError(f"direction is a {type(direction).__name__}; give a mapping asset -> relative change")
+    faults, change = Faults(), np.zeros(len(graph.assets))
+    for asset, part in direction.items():
+        for column in row_of("direction", asset, graph.assets, faults):
+            check_number("direction", repr(str(asset)), part, low=-np.inf)
+            change[column] = part
+    faults.raise_if_any()
+    if not change.any():
+        raise ParameterError("direction moves no price; give at least one change other than 0")
+    return change
+
+
+def _furthest(change: FloatArray) -> float:
+    """Return the move at which the first price is 0."""
+    return float(1.0 / -change.min()) if change.min() < 0.0 else float("inf")

@@ -1,0 +1,1 @@
+"""One pool or many: the same positions under other designs of pooling, compared."""

@@ -1,0 +1,197 @@
+"""A plan: what accounts add, close or move, as a table, and the graph after it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_number
+from contagion_graph.errors import InfeasibleError, ParameterError
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import check_graph
+from contagion_graph.solvers.programme import Programme
+from contagion_graph.tables.schema import ACCOUNT_LEVELS, CASH
+from contagion_graph.tables.vectors import account_rows_of, label_text
+
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+COLUMNS = (*ACCOUNT_LEVELS, "asset", "action", "quantity", "cost")
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What accounts do so that they keep their margins.
+
+    Parameters
+    ----------
+    table : DataFrame
+        trader, pool, subaccount; asset (blank = cash); action: "deposit" (fully paid units or cash are added), "close"
+        (units held are sold, units owed bought back, at the price), "send" and "receive" (cash moves between accounts
+        of a trader); quantity [units, or currency of cash], above 0; cost [currency]. The cost of closing and of
+        sending is paid by the account itself, that of deposits by whoever finds them.
+    total : float
+        What was minimised: the sum of costs, or the value closed [currency].
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[10.0]], price=[100.0], margin_long=0.1, cash=[-950.0], traders=["Ann"], assets=["ETH"]
+    ... )
+    >>> plan = cg.collateral.deleverage(graph)
+    >>> plan.table[["trader", "asset", "action", "quantity"]]
+      trader asset action  quantity
+    0    Ann   ETH  close       5.0
+    >>> plan.apply(graph).slack.tolist()
+    [0.0]
+    """
+
+    table: pd.DataFrame
+    total: float
+
+    def apply(self, graph: ExposureGraph) -> ExposureGraph:
+        """Return the graph after the plan.
+
+        A deposit is a position of its own, fully paid. Closing takes the same share off every position that the account
+        has in the asset, realises profit and loss in cash at the price, and pays the cost.
+
+        Parameters
+        ----------
+        graph : ExposureGraph
+            The one that the plan was made for.
+
+        Returns
+        -------
+        ExposureGraph
+            With the same accounts and assets, in the same order.
+
+        Raises
+        ------
+        ParameterError
+            An account or asset that the graph does not have, or more to close than is held.
+        """
+        check_graph(graph)
+        frames = graph.to_frames()
+        cash, positions = frames["accounts"]["cash"].to_numpy(copy=True), frames["positions"]
+        account, asset = self._places(graph)
+        action = self.table["action"].to_numpy()
+        quantity, cost = self.table["quantity"].to_numpy(np.float64), self.table["cost"].to_numpy(np.float64)
+        sign = np.select([action == "send", action == "close"], [-1.0, 0.0], 1.0)
+        np.add.at(cash, account, np.where(asset < 0, sign * quantity, 0.0) - np.where(action != "deposit", cost, 0.0))
+        closing = action == "close"
+        positions = _closed(graph, positions, cash, (account[closing], asset[closing], quantity[closing]))
+        added = self.table[(action == "deposit") & (asset >= 0)]
+        frames["positions"] = pd.concat([positions, _deposits(added, positions)], ignore_index=True)
+        frames["accounts"] = frames["accounts"].assign(cash=cash)
+        return ExposureGraph.from_tables(**frames)
+
+    def _places(self, graph: ExposureGraph) -> tuple[Rows, Rows]:
+        labels = pd.MultiIndex.from_frame(self.table[list(ACCOUNT_LEVELS)].astype("str"))
+        account, asset = graph.accounts.get_indexer(labels), graph.assets.get_indexer(pd.Index(self.table["asset"]))
+        wrong = np.flatnonzero((account < 0) | ((asset < 0) & (self.table["asset"] != CASH)))
+        if wrong.size:
+            row = self.table.iloc[wrong[0]]
+            raise ParameterError(
+                f"plan: the graph has no account {label_text(tuple(row[list(ACCOUNT_LEVELS)]))!r} or no asset "
+                f"{row['asset']!r}; apply a plan to the graph that it was made for"
+            )
+        return account, asset
+
+
+def _closed(graph: ExposureGraph, positions: pd.DataFrame, cash: FloatArray, cells: Any) -> pd.DataFrame:
+    """Take what is closed off the positions, and put what it fetches into cash."""
+    account, asset, quantity = cells
+    closed = pd.Series(quantity, index=pd.MultiIndex.from_arrays([account, asset])).groupby(level=[0, 1]).sum()
+    rows = graph.accounts.get_indexer(pd.MultiIndex.from_frame(positions[list(ACCOUNT_LEVELS)]))
+    columns = graph.assets.get_indexer(pd.Index(positions["asset"]))
+    held = positions["quantity"].to_numpy(np.float64)
+    cell = pd.MultiIndex.from_arrays([rows, columns])
+    net = pd.Series(held, index=cell).groupby(level=[0, 1]).sum().abs().reindex(closed.index, fill_value=0.0)
+    over = np.flatnonzero(closed.to_numpy() > net.to_numpy() * (1.0 + ROUNDING))
+    if over.size:
+        row, column = closed.index[over[0]]
+        raise ParameterError(
+            f"plan: account {label_text(graph.accounts[row])!r} closes {closed.iloc[over[0]]:g} units of "
+            f"{graph.assets[column]!r} and holds {net.iloc[over[0]]:g}; apply a plan to the graph that it was made for"
+        )
+    share = (closed / net).clip(upper=1.0).reindex(cell, fill_value=0.0).to_numpy()
+    entry = np.nan_to_num(positions["entry_price"].to_numpy(np.float64))
+    np.add.at(cash, rows, share * held * (graph.price[columns] - entry))
+    return positions.assign(quantity=held * (1.0 - share))[share < 1.0]
+
+
+def _deposits(rows: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
+    """Return deposits as positions; the ids of positions are theirs alone."""
+    columns = {name: rows[name].to_numpy() for name in ("trader", "asset", "pool", "subaccount", "quantity")}
+    frame = pd.DataFrame({**columns, "entry_price": np.nan, "margin": np.nan, "kind": "deposit"})
+    if "position" in like:
+        taken = set(like["position"])
+        names = (name for k in range(len(taken) + len(frame)) if (name := f"deposit {k}") not in taken)
+        frame["position"] = [next(names) for _ in range(len(frame))]
+    return frame
+
+
+class AtRisk(NamedTuple):
+    """The accounts that miss a target, and what they lack of it."""
+
+    rows: Rows
+    lack: FloatArray
+
+    def label(self, graph: ExposureGraph, k: int) -> str:
+        """Return how the k-th of them is shown."""
+        return label_text(graph.accounts[self.rows[k]])
+
+
+def at_risk(owner: str, graph: ExposureGraph, target: float, accounts: Any = None) -> AtRisk:
+    """Return the accounts with E < (1 + target) M, all or among some, and (1 + target) M - E of each [currency].
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0], [10.0]], price=100.0, margin_long=0.1, cash=[-950.0, -800.0])
+    >>> at_risk("top_up", graph, 0.5).lack.tolist()
+    [100.0]
+    """
+    check_graph(graph)
+    check_number(owner, "target", target, low=0)
+    wanted = np.ones(len(graph.accounts), dtype=bool)
+    if accounts is not None:
+        wanted[:] = False
+        for key in [accounts] if isinstance(accounts, str | tuple) else accounts:
+            named = account_rows_of(key, graph.accounts)
+            if not named:
+                raise ParameterError(f"{owner}: accounts names {label_text(key)!r}, which the graph does not have")
+            wanted[named] = True
+    lack = (1.0 + target) * graph.rest[2] - (graph.cash + graph.rest[0])
+    rows = np.flatnonzero(wanted & (lack > 0.0))
+    return AtRisk(rows, lack[rows])
+
+
+def infeasible(
+    owner: str, graph: ExposureGraph, risky: AtRisk, programme: Programme, limits: Sequence[str], uppers: Sequence[str]
+) -> Exception:
+    """Return the error that says who lacks how much, and what stands in the way, where a programme has no answer.
+
+    The names are those of the programme's limits and of its upper bounds.
+    """
+    missing, best = programme.shortfall()
+    binding = programme.binding(int(np.argmax(missing)), best, limits, uppers)
+    short = np.flatnonzero(missing > ROUNDING * np.maximum(1.0, risky.lack))
+    worst = short[np.argmax(missing[short])]
+    limits = "; ".join(binding) or "nothing that may be used helps it"
+    message = (
+        f"{owner}: {short.size} account{'s' if short.size > 1 else ''} cannot reach the target; "
+        f"{risky.label(graph, int(worst))!r} lacks {missing[worst]:,.6g} of {risky.lack[worst]:,.6g} [currency] at "
+        f"best. What binds: {limits}. Allow more, or lower the target"
+    )
+    return InfeasibleError(message, {graph.accounts[risky.rows[k]]: float(missing[k]) for k in short})
+
+
+def plan_of(graph: ExposureGraph, rows: Rows, total: float, **columns: Any) -> Plan:
+    """Return a plan for the accounts of some rows; lines of nothing are left out."""
+    labels = {name: graph.accounts.get_level_values(name)[rows] for name in ACCOUNT_LEVELS}
+    table = pd.DataFrame({**labels, **columns})[list(COLUMNS)]
+    return Plan(table[table["quantity"] > 0.0].reset_index(drop=True), float(total))

@@ -1,0 +1,221 @@
+"""The least money after which a cascade stops where it should."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.collateral.rebalancing.plan import Plan, Rows, plan_of
+from contagion_graph.errors import ConvergenceError, ParameterError
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import AccountKey, Shock, check_graph, scenario
+from contagion_graph.margin.equilibria.position_book import is_isotone
+from contagion_graph.margin.model import MarginCascade
+from contagion_graph.margin.result import CascadeResult
+from contagion_graph.rules.liquidation import FullLiquidation, LeverageTarget
+from contagion_graph.solvers.iterate import iterate
+from contagion_graph.tables.schema import CASH
+from contagion_graph.tables.vectors import account_rows_of, label_text
+
+FEW = 6  # further accounts of which every combination is tried
+GUARD = 1e-12  # of an account's size: more than its equity is rounded by
+MAX_STEPS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Stabilisation:
+    """The least intervention found, and the cascade after it.
+
+    Parameters
+    ----------
+    plan : Plan
+        Cash for accounts, before the shock [currency]; `plan.total` is what it costs.
+    result : CascadeResult
+        The cascade of the same shock once the cash is there: what had to stay open stays open.
+    spared : MultiIndex
+        The accounts that stay open because of the plan, those among them that did not have to be.
+    lower_bound : float or None
+        No intervention of less can do it [currency]; None where nothing can be proven: losses are shared, closings are
+        partial, or assets are held on both sides.
+    """
+
+    plan: Plan
+    result: CascadeResult
+    spared: pd.MultiIndex
+    lower_bound: float | None
+
+
+def stabilise(
+    graph: ExposureGraph,
+    model: MarginCascade,
+    shock: Shock | None,
+    *,
+    event: str | Iterable[AccountKey] = "contagion",
+) -> Stabilisation:
+    """Find the least cash, given to accounts before a shock, after which a cascade stops at an event.
+
+    The accounts that must stay open get, round by round, what they lack when they come into breach, M_i - E_i, until
+    none does: where the book is one-sided this is the least with which they, and no others, can be kept. Saving an
+    account that need not be saved can be cheaper, because it then sells nothing. With few of them every combination is
+    tried; with many, one after the other, the largest first, as long as it pays. The cascade is run with the plan in
+    force, always.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        The positions before the shock.
+    model : MarginCascade
+        Not with `LeverageTarget`, for which cash is no asset.
+    shock : mapping or Series asset -> relative price change
+        What is to be withstood.
+    event : {"contagion", "closure"} or iterable of traders or (trader, pool, subaccount)
+        What must not happen: "contagion", that an account closes which the shock alone does not bring into breach;
+        "closure", that any account closes; or that one of these closes.
+
+    Returns
+    -------
+    Stabilisation
+
+    Raises
+    ------
+    ParameterError
+        An event that is none, an account that the graph does not have, a model that cash cannot help.
+    ConvergenceError
+        Shares of losses grow with the cash that is given, faster than the cash.
+
+    References
+    ----------
+    Bailouts as the least fixed point of needs, on the monotone map of Tarski (1955), Pacific J. Mathematics 5(2).
+
+    Examples
+    --------
+    Bob is liquidated only because Ann's sales move the price.
+
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0, -750.0], traders=["Ann", "Bob"]
+    ... )
+    >>> model = cg.MarginCascade(sharing=None)
+    >>> end = cg.collateral.stabilise(graph, model, {"0": -0.10})
+    >>> end.plan.table[["trader", "asset", "action", "quantity"]].round(2)
+      trader asset   action  quantity
+    0    Bob        deposit     17.08
+    >>> end.result.accounts["closed"].tolist()
+    [1.0, 0.0]
+    """
+    check_graph(graph)
+    if not isinstance(model, MarginCascade) or isinstance(model.liquidation, LeverageTarget):
+        raise ParameterError("stabilise: model must be a MarginCascade whose accounts cash helps, not LeverageTarget")
+    needs = _Needs(graph, model, shock)
+    keep = _kept(needs, event)
+    best, cash, closing = keep, *needs.of(keep)
+    alone = float(cash.sum())
+    optional = closing[np.argsort(-graph.rest[1][closing], kind="stable")]
+    for chosen in _choices(optional):
+        wanted = keep.copy() if optional.size <= FEW else best.copy()
+        wanted[list(chosen)] = True
+        if needs.direct[wanted].sum() >= cash.sum():
+            continue  # it costs at least that
+        other, _ = needs.of(wanted)
+        if other.sum() < cash.sum():
+            best, cash = wanted, other
+    rows = np.flatnonzero(cash)
+    plan = plan_of(graph, rows, cash.sum(), asset=CASH, action="deposit", quantity=cash[rows], cost=cash[rows])
+    bound = _lower_bound(needs, keep, (alone, float(cash.sum())), optional)
+    return Stabilisation(plan, needs.run(cash), graph.accounts[rows], bound)
+
+
+def _choices(optional: Rows) -> Iterable[tuple[int, ...]]:
+    """Return the sets of further accounts to try: all combinations of a few, each of many."""
+    if optional.size > FEW:
+        return ((int(row),) for row in optional)
+    return (chosen for size in range(1, optional.size + 1) for chosen in combinations(optional.tolist(), size))
+
+
+class _Needs:
+    """What it takes to keep accounts open in one scenario."""
+
+    def __init__(self, graph: ExposureGraph, model: MarginCascade, shock: Shock | None) -> None:
+        self.graph, self.model, self.shock = graph, model, shock
+        value, self.gross, self.maintenance = graph.valuation(scenario(graph, shock).price_shocked)
+        self.direct = np.maximum(self.maintenance - graph.cash - value, 0.0)  # what the shock alone makes them lack
+
+    def run(self, cash: FloatArray) -> CascadeResult:
+        """Run the cascade with cash given."""
+        return self.model.run(self.graph.with_(cash=self.graph.cash + cash), self.shock)
+
+    def of(self, keep: BoolArray) -> tuple[FloatArray, Rows]:
+        """Return the cash that keeps these accounts open, and who closes all the same."""
+        cash, size = np.where(keep, self.direct, 0.0), GUARD * (self.gross + np.abs(self.graph.cash))
+        cash[cash > 0.0] += size[cash > 0.0]
+        result = self.run(cash)
+
+        def change(_: int) -> tuple[float, bool]:
+            rows, lack = _first_lack(result, keep)
+            self.lacking = rows, lack
+            return float(lack.sum()) / max(float(self.gross.sum()), 1.0), rows.size == 0
+
+        def advance(_: int) -> None:
+            nonlocal result
+            rows, lack = self.lacking
+            cash[rows] += lack + size[rows]
+            result = self.run(cash)
+
+        solution, _ = iterate(change, advance, max_steps=MAX_STEPS)
+        if not solution.converged:
+            raise ConvergenceError(
+                "stabilise: accounts that get cash bear more of the losses, and need more again; use a base of "
+                "sharing that cash does not raise, or keep fewer accounts open",
+                solution,
+            )
+        return cash, np.flatnonzero(result.arrays.breach_round > 0)
+
+
+def _first_lack(result: CascadeResult, keep: BoolArray) -> tuple[Rows, FloatArray]:
+    """Return which accounts to be kept come into breach first, and what each lacks then [currency]."""
+    graph, sharing = result.graph, result.model.sharing
+    base = np.zeros(keep.size) if sharing is None else sharing.weights(graph, result.arrays.price_shocked)
+    borne = np.zeros(keep.size)
+    for trade in result.arrays.trades or ():
+        rows = trade.rows[keep[trade.rows]]
+        if rows.size:
+            value, _, maintenance = graph.valuation(trade.before, rows)
+            return rows, np.maximum(maintenance - (graph.cash[rows] + value - borne[rows]), 0.0)
+        paid = base * trade.rise[graph.pool_of]
+        paid[trade.capped] = trade.paid
+        borne += paid
+    return np.empty(0, dtype=np.int64), np.empty(0)
+
+
+def _kept(needs: _Needs, event: str | Iterable[AccountKey]) -> BoolArray:
+    """Return the accounts that must stay open."""
+    if isinstance(event, str):
+        if event not in ("contagion", "closure"):
+            raise ParameterError(f"stabilise: event is {event!r}; it is 'contagion', 'closure' or a list of accounts")
+        return needs.direct == 0.0 if event == "contagion" else np.ones(needs.direct.size, dtype=bool)
+    keep = np.zeros(needs.direct.size, dtype=bool)
+    for key in event:
+        rows = account_rows_of(key, needs.graph.accounts)
+        if not rows:
+            raise ParameterError(f"stabilise: event names {label_text(key)!r}, which the graph does not have")
+        keep[rows] = True
+    return keep
+
+
+def _lower_bound(needs: _Needs, keep: BoolArray, costs: tuple[float, float], optional: Rows) -> float | None:
+    """Return what no intervention can do without, where only whole closings on one side of the book couple accounts.
+
+    `costs`: of saving those of `keep` alone, and of the best intervention found. Either nobody else is saved, and their
+    needs are the least; or somebody else is, at no less than what the shock alone makes it lack, on top of what it
+    makes those of `keep` lack. With few others all of it was tried.
+    """
+    alone, found = costs
+    model = needs.model
+    if model.sharing is not None or not isinstance(model.liquidation, FullLiquidation) or not is_isotone(needs.graph):
+        return None
+    if optional.size <= FEW:
+        return found
+    return min(alone, float(needs.direct[keep].sum() + needs.direct[optional].min()))

@@ -1,0 +1,89 @@
+"""What many cases of distress came to: totals over all nodes, a row a case."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph._typing import FloatArray
+from contagion_graph.distress.model import DistressModel
+from contagion_graph.distress.result import Ends
+from contagion_graph.errors import ConvergenceError, Faults, ParameterError
+from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.solvers.solution import Solution, Status
+from contagion_graph.tables.schema import Number
+from contagion_graph.tables.vectors import vector
+
+COLUMNS = (
+    *("given_stress", "stress", "additional_stress", "given", "limited_loss"),
+    *("loss", "defaults", "additional_defaults", "rounds", "error_bound"),
+)
+
+
+def follow_all(
+    network: ObligationNetwork, model: DistressModel, blocks: Iterable[FloatArray], weights: Any
+) -> pd.DataFrame:
+    """Follow blocks of cases, and keep the totals of each case."""
+    weight, equity = _weights(network, weights), positive_equity(network)
+    rest = followed(network, model, np.zeros((1, equity.size)))
+    base = _totals(rest, np.zeros((1, equity.size)), weight, equity)
+    tables = []
+    for losses in blocks:
+        ends = followed(network, model, losses)
+        totals = _totals(ends, losses, weight, equity)
+        for name in ("stress", "limited_loss", "loss", "defaults"):
+            totals[name] = totals[name] - base[name][0]
+        totals["additional_stress"] = totals["stress"] - totals["given_stress"]
+        totals["additional_defaults"] = np.count_nonzero((ends.wave > 1) & (rest.wave == 0), axis=1)
+        tables.append(pd.DataFrame(totals, columns=list(COLUMNS), dtype=np.float64))
+    return pd.concat(tables) if tables else pd.DataFrame(columns=list(COLUMNS), dtype=np.float64)
+
+
+def _totals(ends: Ends, losses: FloatArray, weight: FloatArray, equity: FloatArray) -> dict[str, Any]:
+    """Return the sums over all nodes, one number a case; a matrix product would round by the number of cases."""
+    given = np.divide(losses, equity, out=np.zeros_like(losses), where=equity > 0.0)
+    stress = np.where(np.isnan(ends.stress), 0.0, ends.stress)
+    return {
+        "given_stress": (np.minimum(given, 1.0) * weight).sum(axis=1),
+        "stress": (stress * weight).sum(axis=1),
+        "given": losses.sum(axis=1),
+        "limited_loss": (stress * equity).sum(axis=1),
+        "loss": ends.loss.sum(axis=1),
+        "defaults": np.count_nonzero(ends.wave, axis=1),
+        "rounds": ends.rounds,
+        "error_bound": ends.bound,
+    }
+
+
+def followed(network: ObligationNetwork, model: DistressModel, losses: FloatArray) -> Ends:
+    """Follow a block of cases, all of which have to be as exact as the model asks."""
+    ends = model.follow(network, losses)
+    if not ends.converged.all():
+        case = int(np.argmin(ends.converged))
+        hit = network.nodes[int(np.argmax(losses[case]))]
+        raise ConvergenceError(
+            f"{type(model).__name__}: the case whose largest loss is that of {hit!r} is not shown to be within tol of "
+            "the exact answer (see distress.spectral_radius); raise tol",
+            Solution(Status.STEP_LIMIT, int(ends.rounds[case]), float(ends.bound[case])),
+        )
+    return ends
+
+
+def positive_equity(network: ObligationNetwork) -> FloatArray:
+    """Return the equity of every node, 0 where there is none, shape (n,) [currency]."""
+    return np.maximum(network.book_equity, 0.0)
+
+
+def _weights(network: ObligationNetwork, weights: Any) -> FloatArray:
+    """Return the weight of every node in the stress of the system; they sum to 1."""
+    if weights is None:
+        weight: FloatArray = positive_equity(network)
+    else:
+        faults = Faults()
+        weight = vector("weights", weights, network.nodes, Number("weight", low=0.0), faults)
+        faults.raise_if_any()
+    if not weight.any():
+        raise ParameterError("weights: all are 0; give some node a weight above 0, or positive equity")
+    weight /= weight.sum()
+    return weight

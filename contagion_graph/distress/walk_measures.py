@@ -1,0 +1,268 @@
+"""Measures of impact that count ways instead of losses: susceptibility, fluidity, diffusion.
+
+V_ij = min(1, Lambda_ji) is the share of creditor j's equity that the default of i takes; or V_ij = 1 where that is all
+of it, else 0 (`binary`). C = exp(V) = sum_k V^k / k! counts the ways of distress from i to j, long ones less. No
+exponential is formed. All that is asked of it are sums over ways that end in q, f, that start in q, b, or that lead
+from q back to q, a; with F, B and A their generating functions, before the division by k!,
+
+- F / A belongs to the ways that reach q for the first time, so (F / A) (B - 1) to those that pass on through q;
+- log A = sum_k t_k x^k / k belongs to the closed ways through q, t_k of length k: it is log det of I - xV without what
+  q passes on, less log det of I - xV.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import expm_multiply
+
+from contagion_graph._typing import FloatArray
+from contagion_graph.distress.batch import chosen_nodes
+from contagion_graph.errors import ParameterError
+from contagion_graph.graph.obligations import ObligationNetwork
+
+NUMBERS = 2_000_000  # that a block may hold
+MOST = 10_000_000  # entries that are written out
+STEEP = 600.0  # ways out of one node up to which exp(V) is a number
+
+
+class _Ways(NamedTuple):
+    """Sums of powers of V / scale, one power a row, and the weight scale^k / k! of each."""
+
+    ending: FloatArray
+    starting: FloatArray
+    closed: FloatArray
+    weight: FloatArray
+    direct_in: FloatArray
+    direct_out: FloatArray
+
+
+def impact_susceptibility(network: ObligationNetwork, *, binary: bool = True) -> "pd.Series[float]":
+    """Return how many ways of distress lead to a node, for each that leads to it directly.
+
+    s_j = sum_(i other than j) C_ij / sum_i V_ij; above 1: the node is vulnerable beyond its direct debtors. 0 where no
+    single default reaches the node.
+
+    Parameters
+    ----------
+    network : ObligationNetwork
+        Nodes without positive equity take no part.
+    binary : bool
+        Count only impacts that take all of a creditor's equity, as 1; else all, up to 1.
+
+    Returns
+    -------
+    Series
+        Dimensionless, by node.
+
+    Raises
+    ------
+    ParameterError
+        So many impacts that their ways are no longer numbers (beyond exp(600)).
+
+    References
+    ----------
+    Silva, Souza & Tabak (2017), J. Economic Dynamics and Control 83; Estrada & Hatano (2008), Physical Review E 77.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> network = cg.ObligationNetwork.from_arrays(
+    ...     [[0, 10, 3], [1, 0, 2], [0, 3, 0]], external_assets=[14, 0, 0], external_liabilities=[0, 5, 0],
+    ...     nodes=["a", "b", "c"],
+    ... )
+    >>> cg.distress.impact_susceptibility(network).to_dict()
+    {'a': 0.0, 'b': 1.0, 'c': 1.25}
+    """
+    ways = _ways(network, binary)
+    others = ways.weight @ (ways.ending - ways.closed)
+    return _series(network, "impact_susceptibility", _over(others, ways.direct_in))
+
+
+def impact_fluidity(network: ObligationNetwork, *, binary: bool = True) -> float:
+    """Return the mean susceptibility of all nodes: how easily impacts flow through the network.
+
+    Parameters
+    ----------
+    network, binary
+        As in `impact_susceptibility`.
+
+    Returns
+    -------
+    float
+        Dimensionless; 0 where no default reaches anybody.
+
+    References
+    ----------
+    As for `impact_susceptibility`.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> network = cg.ObligationNetwork.from_arrays([[0, 6], [0, 0]], external_assets=[9, 0], nodes=["A", "B"])
+    >>> cg.distress.impact_fluidity(network)
+    0.5
+    """
+    return float(impact_susceptibility(network, binary=binary).mean())
+
+
+def impact_diffusion(network: ObligationNetwork, *, binary: bool = True) -> pd.DataFrame:
+    """Return how many ways of distress between others are lost if a node no longer passes anything on.
+
+    C - C', C' without the row of q in V, over the pairs i other than j and divided by q's direct impacts sum_j V_qj:
+    where i is q (`start`) and where it is not (`intermediate`); 0 where q has no direct impact.
+
+    Parameters
+    ----------
+    network, binary
+        As in `impact_susceptibility`.
+
+    Returns
+    -------
+    DataFrame
+        start, intermediate, total; dimensionless, by node.
+
+    Raises
+    ------
+    ParameterError
+        As in `impact_susceptibility`.
+
+    References
+    ----------
+    As for `impact_susceptibility`.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> network = cg.ObligationNetwork.from_arrays(
+    ...     [[0, 10, 3], [1, 0, 2], [0, 3, 0]], external_assets=[14, 0, 0], external_liabilities=[0, 5, 0],
+    ...     nodes=["a", "b", "c"],
+    ... )
+    >>> cg.distress.impact_diffusion(network)
+          start  intermediate  total
+    node
+    a      1.25           0.0   1.25
+    b      1.00           0.5   1.50
+    c      0.00           0.0   0.00
+    """
+    ways = _ways(network, binary)
+    start = ways.weight @ (ways.starting - ways.closed)
+    through, round_ways = _through(ways)
+    first = _over(start, ways.direct_out)
+    between = _over(np.maximum(ways.weight @ (through - round_ways) - start, 0.0), ways.direct_out)
+    columns = {"start": first, "intermediate": between, "total": first + between}
+    return pd.DataFrame(columns, index=network.nodes.rename("node"))
+
+
+def communicability(
+    network: ObligationNetwork, nodes: Iterable[object] | None = None, *, binary: bool = True
+) -> pd.DataFrame:
+    """Return the communicability from some nodes to all: rows of C = exp(V), by actions of the exponential.
+
+    Parameters
+    ----------
+    network, binary
+        As in `impact_susceptibility`.
+    nodes : iterable of labels, optional
+        Whose rows; None: all of them, where that is at most ten million entries.
+
+    Returns
+    -------
+    DataFrame
+        Some nodes x all nodes, dimensionless.
+
+    Raises
+    ------
+    ParameterError
+        An unknown node, or too many entries.
+
+    References
+    ----------
+    Estrada & Hatano (2008), Physical Review E 77: 036111.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> network = cg.ObligationNetwork.from_arrays([[0, 6], [0, 0]], external_assets=[9, 0], nodes=["A", "B"])
+    >>> cg.distress.communicability(network, ["A"]).to_numpy().tolist()
+    [[1.0, 1.0]]
+    """
+    chosen = chosen_nodes(network, "communicability", nodes)
+    impact, n = _impact(network, binary), len(network.nodes)
+    if chosen.size * n > MOST:
+        raise ParameterError(
+            f"communicability: {chosen.size:,} rows of {n:,} are too many to write out; name some nodes"
+        )
+    start = np.zeros((n, chosen.size))
+    start[chosen, np.arange(chosen.size)] = 1.0
+    rows = expm_multiply(sparse.csr_array(impact.T), start, traceA=0.0).T
+    return pd.DataFrame(rows, network.nodes[chosen].rename("node"), network.nodes)
+
+
+def _impact(network: ObligationNetwork, binary: bool) -> sparse.csr_array:
+    """Return V, debtors x creditors."""
+    impact = sparse.csr_array(network.interbank_leverage.T)
+    impact.data = np.where(impact.data >= 1.0, 1.0, 0.0 if binary else impact.data)
+    impact.eliminate_zeros()
+    return impact
+
+
+def _ways(network: ObligationNetwork, binary: bool) -> _Ways:
+    """Sum the powers of V until their weights have died away."""
+    impact = _impact(network, binary)
+    direct_in, direct_out = impact.sum(axis=0), impact.sum(axis=1)
+    scale = max(1.0, float(direct_out.max(initial=0.0)))
+    if scale > STEEP:
+        label = network.nodes[int(np.argmax(direct_out))]
+        raise ParameterError(f"{label!r} hits {scale:.0f} others at once: ways between them exceed exp({STEEP:.0f})")
+    step = impact / scale
+    ending, starting, weight = [np.ones(direct_in.size)], [np.ones(direct_in.size)], [1.0]
+    while weight[-1] * max(ending[-1].max(initial=0.0), starting[-1].max(initial=0.0)) > 1e-18:
+        ending.append(step.T @ ending[-1])
+        starting.append(step @ starting[-1])
+        weight.append(weight[-1] * scale / len(weight))
+    closed = _closed(step, len(weight))
+    return _Ways(np.array(ending), np.array(starting), closed, np.array(weight), direct_in, direct_out)
+
+
+def _closed(step: sparse.csr_array, powers: int) -> FloatArray:
+    """Return the diagonals of powers of a matrix, one a row: only nodes on circles have any but the first."""
+    closed = np.zeros((powers, step.shape[0]))
+    closed[0] = 1.0
+    count, component = connected_components(step, directed=True, connection="strong")
+    on_circles = np.flatnonzero(np.bincount(component, minlength=count)[component] > 1)
+    among = step[on_circles][:, on_circles]
+    width = max(1, NUMBERS // max(on_circles.size, 1))
+    for start in range(0, on_circles.size, width):
+        some = np.arange(start, min(start + width, on_circles.size))
+        power = np.zeros((on_circles.size, some.size))
+        power[some, some - start] = 1.0
+        for k in range(1, powers):
+            power = among @ power
+            closed[k, on_circles[some]] = power[some, some - start]
+    return closed
+
+
+def _through(ways: _Ways) -> tuple[FloatArray, FloatArray]:
+    """Return the ways that pass on through each node, and the closed ones among them, one length a row."""
+    first, rounds, through = (np.zeros_like(ways.closed) for _ in range(3))
+    onward = ways.starting.copy()
+    onward[0] = 0.0
+    first[0] = ways.ending[0]
+    for k in range(1, len(first)):
+        earlier = ways.closed[k:0:-1]  # a_k, ..., a_1
+        first[k] = ways.ending[k] - (first[:k] * earlier).sum(axis=0)
+        rounds[k] = k * ways.closed[k] - (rounds[1:k] * ways.closed[k - 1 : 0 : -1]).sum(axis=0)
+        through[k] = (first[:k] * onward[k:0:-1]).sum(axis=0)
+    return through, rounds
+
+
+def _over(amount: FloatArray, by: FloatArray) -> FloatArray:
+    return np.divide(amount, by, out=np.zeros_like(amount), where=by > 0.0)
+
+
+def _series(network: ObligationNetwork, name: str, values: FloatArray) -> "pd.Series[float]":
+    return pd.Series(values, network.nodes.rename("node"), name=name)

@@ -1,0 +1,125 @@
+"""A part of a graph: some of its rows, in whole chunks, and the means to add up over all of them."""
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph._cached import cached_property
+from contagion_graph._typing import BoolArray, FloatArray, IntArray
+from contagion_graph.distributed.account_rows import Ints
+from contagion_graph.distributed.dataset import read_layout, read_part
+from contagion_graph.graph.collectives import Collectives
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.state import Array
+
+KNOWN = ("rest", "sensitivity", "cells", "members", "row_borders", "all_rows")  # at rest, on every run
+
+
+class Apart:
+    """Nobody to add up with: a part by itself knows only its own rows."""
+
+    def total(self, parts: Array, counts: Any = ()) -> Array:
+        """Refuse."""
+        raise RuntimeError("the rows of a part are not all rows of its graph; sums over all exist while a model runs")
+
+    def gather(self, values: Array) -> Array:
+        """Refuse."""
+        return self.total(values)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Part(ExposureGraph):
+    """Some rows of a graph, whose sums are taken in the chunks of the whole graph.
+
+    Parameters
+    ----------
+    number : int
+        Which part it is.
+    block_borders : ndarray, shape (65,)
+        The blocks of its rows at which the chunks of the whole graph begin and end; most of these are empty here.
+    split : Index
+        All traders of the graph that have accounts in more than one part.
+    group : Collectives
+        The parts that a model runs on together.
+    """
+
+    number: int = 0
+    block_borders: Ints = field(default_factory=lambda: np.zeros(1, dtype=np.int64))  # given, not computed
+    split: "pd.Index[str]" = field(default_factory=lambda: pd.Index([], dtype="str"))
+    group: Collectives = field(default_factory=Apart)
+
+    def among(self, group: Collectives) -> "Part":
+        """Return this part as one of a group, with what is known of it at rest."""
+        part = replace(self, group=group)
+        vars(part).update({name: getattr(self, name) for name in KNOWN})
+        return part
+
+    # --- traders whose accounts are in several parts --------------------------------------------------------------
+
+    @cached_property
+    def _place(self) -> Any:
+        """Where each of `traders` is in `split`; -1: it has no accounts elsewhere."""
+        return self.split.get_indexer(self.traders)
+
+    @cached_property
+    def _split_rows(self) -> Any:
+        return np.flatnonzero(self._place[self.trader_of] >= 0)
+
+    @cached_property
+    def _split_places(self) -> Any:
+        """The place in `split` of every account of such a trader, in all parts."""
+        return self.group.gather(self._place[self.trader_of[self._split_rows]]).astype(np.int64)
+
+    def per_trader(self, amount: Any) -> FloatArray:
+        """Add up an amount of each account over all accounts of each trader, shape (traders,)."""
+        sums = super().per_trader(amount)
+        if len(self.split):
+            amounts = self.group.gather(np.asarray(amount, dtype=np.float64)[self._split_rows])
+            here = self._place >= 0
+            sums[here] = np.bincount(self._split_places, amounts, len(self.split))[self._place[here]]
+        return sums
+
+    def least_per_trader(self, amount: IntArray) -> IntArray:
+        """Return the least of the whole numbers above 0 over all accounts of each trader; 0 where none is."""
+        least = super().least_per_trader(amount)
+        if len(self.split):
+            whole = self._least_of_split(np.where(amount > 0, amount, np.inf)[self._split_rows])
+            here = self._place >= 0
+            least[here] = np.where(np.isfinite(whole), whole, 0.0)[self._place[here]]
+        return least
+
+    @cached_property
+    def counted_traders(self) -> BoolArray:
+        """Which of `traders` count here: those whose first account is in this part."""
+        counted, here = super().counted_traders, np.flatnonzero(self._place >= 0)
+        if len(self.split):
+            first = self._least_of_split(np.full(self._split_rows.size, self.number))
+            counted[here] = first[self._place[here]] == self.number
+        return counted
+
+    def _least_of_split(self, amount: FloatArray) -> FloatArray:
+        """Return the least of an amount of `_split_rows`, in all parts, for each of `split`."""
+        least = np.full(len(self.split), np.inf)
+        np.minimum.at(least, self._split_places, self.group.gather(amount))
+        return least
+
+
+def load(folder: str, number: int) -> Part:
+    """Read a part of a data set, and compute what every run needs of it at rest; a task of a worker."""
+    from contagion_graph.kernels.compiling import alone
+
+    alone.enter()
+    graph, layout = read_part(folder, number), read_layout(folder)
+    first, last = layout.first_blocks[number : number + 2]
+    part = Part(
+        **{each.name: getattr(graph, each.name) for each in fields(graph)},
+        number=number,
+        block_borders=np.clip(np.array(layout.block_borders) - first, 0, last - first),
+        split=pd.Index(pd.read_parquet(Path(folder) / "split_traders.parquet")["trader"]),
+    )
+    for name in KNOWN:
+        getattr(part, name)
+    return part

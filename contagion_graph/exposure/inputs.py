@@ -1,0 +1,73 @@
+"""What every measure of exposure is given: a graph and a model that it can serve, and the traders it is summed to."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.errors import ParameterError
+from contagion_graph.exposure.matrix import positions_of
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import check_graph
+from contagion_graph.margin.model import MarginCascade
+
+
+def check_inputs(graph: Any, model: Any) -> None:
+    """Refuse what is no graph or no model, and markets in which nothing can pass from one account to another."""
+    check_graph(graph)
+    if not isinstance(model, MarginCascade):
+        raise ParameterError(f"model is {model!r:.60}; give a MarginCascade")
+    if model.sharing is None and np.isinf(graph.depth[graph.sellable]).all():
+        raise ParameterError(
+            "nothing indirect can happen: no asset that can be sold has a depth, so no sale moves a price, and the "
+            "model has sharing=None; give assets a depth (graph.with_(depth=...)), or the model a sharing"
+        )
+
+
+class Traders(NamedTuple):
+    """Some traders of a graph, and the sums over their accounts.
+
+    Parameters
+    ----------
+    labels : Index
+        The t traders.
+    sums : csr_array, shape (t, n), or None
+        1 where an account is a trader's; None: row i is account i.
+    accounts : ndarray of bool, shape (n,)
+        Whose accounts they are.
+    """
+
+    labels: "pd.Index[str]"
+    sums: sparse.csr_array | None
+    accounts: BoolArray
+
+    def add(self, rows: sparse.csr_array) -> sparse.csr_array:
+        """Return one row a trader from one row an account."""
+        return rows if self.sums is None else (self.sums @ rows).tocsr()
+
+    def add_vector(self, amount: FloatArray) -> FloatArray:
+        """Return one number a trader from one number an account."""
+        total: FloatArray = amount if self.sums is None else self.sums @ amount
+        return total
+
+
+def traders_of(graph: ExposureGraph, traders: Any) -> Traders:
+    """Return some traders of a graph by label, in the order given, or all.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[2.0], [1.0]], price=10.0, traders=["A", "B"])
+    >>> traders_of(graph, ["B"]).add(graph.quantity).toarray().tolist()
+    [[1.0]]
+    """
+    chosen, size, of = positions_of("traders", traders, graph.traders), len(graph.accounts), graph.trader_of
+    if traders is None and np.array_equal(of, np.arange(len(graph.traders))):
+        return Traders(graph.traders, None, np.ones(size, dtype=bool))
+    row = np.full(len(graph.traders), -1)
+    row[chosen] = np.arange(chosen.size)
+    theirs = row[of] >= 0
+    cells = (np.ones(np.count_nonzero(theirs)), (row[of[theirs]], np.flatnonzero(theirs)))
+    return Traders(graph.traders[chosen], sparse.csr_array(cells, shape=(chosen.size, size)), theirs)

@@ -1,0 +1,211 @@
+"""The ways out of an exposure graph and of a network: tables, sparse matrices, networkx and igraph graphs."""
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph._typing import BoolArray, FloatArray, IntArray
+from contagion_graph.errors import ParameterError
+from contagion_graph.graph import elements
+from contagion_graph.tables import frames, networks
+
+Nodes = Literal["positions", "bipartite"]
+
+
+class GraphExports:
+    """What an `ExposureGraph` can be turned into; it holds nothing of its own."""
+
+    quantity: sparse.csr_array
+    price: FloatArray
+    accounts: pd.MultiIndex
+
+    @property
+    def traders(self) -> "pd.Index[str]":
+        """The trader labels, in order of their first account."""
+        return self.accounts.levels[0]
+
+    @property
+    def trader_of(self) -> IntArray:
+        """Position of each account's trader in `traders`, shape (n,)."""
+        return np.asarray(self.accounts.codes[0])
+
+    def per_trader(self, amount: Any) -> FloatArray:
+        """Add up an amount of each account over the accounts of each trader, shape (traders,)."""
+        sums = np.bincount(self.trader_of, weights=amount, minlength=len(self.traders))
+        return sums.astype(np.float64)
+
+    def least_per_trader(self, amount: IntArray) -> IntArray:
+        """Return the least of the whole numbers above 0 over the accounts of each trader; 0 where none is."""
+        never = np.iinfo(np.int32).max
+        least = np.full(len(self.traders), never, dtype=np.int32)
+        np.minimum.at(least, self.trader_of, np.where(amount > 0, amount, never))
+        return np.where(least == never, 0, least)
+
+    @property
+    def counted_traders(self) -> BoolArray:
+        """Which of `traders` count here: all, unless some of their accounts are elsewhere."""
+        return np.ones(len(self.traders), dtype=bool)
+
+    def trader_rows(self, matrix: sparse.csr_array) -> sparse.csr_array:
+        """Add up the rows of a matrix with one row an account; itself where account i is all that trader i has."""
+        trader, size = self.trader_of, len(self.traders)
+        if np.array_equal(trader, np.arange(size)):
+            return matrix
+        cells = (np.ones(trader.size), (trader, np.arange(trader.size)))
+        sums: sparse.csr_array = (sparse.csr_array(cells, (size, trader.size)) @ matrix).tocsr()
+        return sums
+
+    def to_frames(self) -> dict[str, pd.DataFrame]:
+        """Return the tables of the graph as pandas frames; `from_tables(**frames)` builds it again.
+
+        Returns
+        -------
+        dict of DataFrame
+            positions, assets, pools, accounts, and backing and obligations where they were given.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0], traders=["A"], assets=["X"])
+        >>> graph.to_frames()["positions"][["trader", "asset", "quantity", "kind"]]
+          trader asset  quantity     kind
+        0      A     X       2.0  deposit
+        """
+        return frames.graph_frames(vars(self))
+
+    def to_scipy(self, *, rows: Literal["traders", "accounts"] = "traders", weight: str = "value") -> sparse.csr_array:
+        """Return the projection rows x assets as a sparse matrix.
+
+        Parameters
+        ----------
+        rows : {"traders", "accounts"}
+            What a row is; accounts of one trader add up.
+        weight : {"value", "quantity"}
+            Signed currency at `price`, or signed units.
+
+        Returns
+        -------
+        csr_array, shape (traders or accounts, assets)
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[2.0, -1.0]], price=[10.0, 5.0])
+        >>> graph.to_scipy().toarray().tolist()
+        [[20.0, -5.0]]
+        """
+        if rows not in ("traders", "accounts") or weight not in ("value", "quantity"):
+            raise ParameterError(
+                f"rows={rows!r}, weight={weight!r}: rows is traders or accounts, weight value or quantity"
+            )
+        matrix = self.quantity.copy()
+        if weight == "value":
+            matrix.data = matrix.data * self.price[matrix.indices]
+        return matrix if rows == "accounts" else self.trader_rows(matrix)
+
+    def to_networkx(self, *, nodes: Nodes = "bipartite") -> Any:
+        """Return the exposure graph as a networkx graph.
+
+        Parameters
+        ----------
+        nodes : {"bipartite", "positions"}
+            "bipartite": traders and assets, one edge for each pair with a position; pools and subaccounts are not in
+            it. "positions": each position is a node of its own, with an edge to its trader and one to its asset;
+            `from_networkx` builds the whole graph from it again.
+
+        Returns
+        -------
+        networkx.Graph
+            Nodes are named "trader:A", "asset:A", "position:7" and carry `side`, `label` and all attributes; edges
+            carry `weight` (gross value, currency) and, in the bipartite graph, signed `quantity` and `value`.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0], traders=["A"], assets=["A"])
+        >>> list(graph.to_networkx().edges(data=True))
+        [('trader:A', 'asset:A', {'quantity': 2.0, 'value': 20.0, 'weight': 20.0})]
+        """
+        kept = ("pools", "accounts") if nodes == "positions" else ()
+        tables = {name: table for name, table in self.to_frames().items() if name in kept}
+        return elements.to_networkx(*self.elements(nodes), tables=tables)
+
+    def to_igraph(self, *, nodes: Nodes = "bipartite") -> Any:
+        """Return the exposure graph as an igraph graph, with the nodes, edges and attributes of `to_networkx`.
+
+        Parameters
+        ----------
+        nodes : {"bipartite", "positions"}
+            As in `to_networkx`.
+
+        Returns
+        -------
+        igraph.Graph
+            Its vertex attribute `name` holds "trader:A"; `type` is True for assets ("bipartite") or for positions.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0], traders=["A"], assets=["A"])
+        >>> graph.to_igraph().vs["name"]
+        ['trader:A', 'asset:A']
+        """
+        return elements.to_igraph(*self.elements(nodes))
+
+    def elements(self, nodes: Nodes = "bipartite") -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the nodes and the edges of the graph as two tables: what every export is made of."""
+        if nodes not in ("positions", "bipartite"):
+            raise ParameterError(f"nodes={nodes!r}: it is 'positions' or 'bipartite'")
+        return elements.element_tables(self.to_frames(), positions_are_nodes=nodes == "positions")
+
+
+class NetworkExports:
+    """What an `ObligationNetwork` can be turned into; it holds nothing of its own."""
+
+    ranks: tuple[sparse.csr_array, ...]
+
+    def to_frames(self) -> dict[str, pd.DataFrame]:
+        """Return the tables obligations, nodes and, where there are any, equity_holdings; `from_tables(**frames)`.
+
+        Ranks of seniority are numbered 0, 1, ...
+        """
+        return networks.network_frames(self)
+
+    def elements(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the nodes and the edges (debtor to creditor) as two tables: what every export is made of.
+
+        Returns
+        -------
+        nodes : DataFrame
+            id ("trader:A"), side ("trader"), label, external_assets, external_liabilities, equity [currency].
+        edges : DataFrame
+            source, target, amount, weight (the amount) [currency], seniority.
+        """
+        network: Any = self  # what it computes at rest is not known to this class
+        nodes, edges = elements.network_tables(self.to_frames())
+        return nodes.assign(equity=network.book_equity), edges
+
+    def to_networkx(self) -> Any:
+        """Return the network as a networkx DiGraph, or a MultiDiGraph where there are several ranks.
+
+        Returns
+        -------
+        networkx.DiGraph or MultiDiGraph
+            Nodes are named "trader:A"; edges go from debtor to creditor and carry `amount`, `weight`, `seniority`.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> network = cg.ObligationNetwork.from_arrays([[0, 1], [0, 0]], external_assets=1.0, nodes=["A", "B"])
+        >>> list(network.to_networkx().edges(data="amount"))
+        [('trader:A', 'trader:B', 1.0)]
+        """
+        tables = {name: table for name, table in self.to_frames().items() if name == "equity_holdings"}
+        make = "DiGraph" if len(self.ranks) == 1 else "MultiDiGraph"
+        return elements.to_networkx(*self.elements(), tables=tables, make=make)
+
+    def to_igraph(self) -> Any:
+        """Return the network as a directed igraph graph, with the nodes, edges and attributes of `to_networkx`."""
+        return elements.to_igraph(*self.elements(), directed=True)

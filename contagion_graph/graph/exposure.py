@@ -1,0 +1,378 @@
+"""The exposure graph: traders, assets and positions as one frozen, sparse, labelled object."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.graph import elements
+from contagion_graph.graph.exports import GraphExports
+from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.graph.rows import GraphPasses
+from contagion_graph.tables import arrays, assemble
+from contagion_graph.tables.networks import ranks_of_frame
+from contagion_graph.tables.records import PositionRecords
+from contagion_graph.tables.vectors import row_of
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ExposureGraph(GraphPasses, GraphExports):
+    """Who holds what, on which margin, in which pool: n accounts, m assets, v pools.
+
+    Build it with `from_tables`, `from_arrays` or `from_networkx`. It never changes: its arrays are read-only, and
+    `with_` and `subset` return a new graph. Row i of every matrix and vector is account i; column j is asset j.
+
+    Parameters
+    ----------
+    quantity : csr_array, shape (n, m)
+        Signed units held.
+    margin_units : csr_array, shape (n, m)
+        Units that equity must cover, in the same cells as `quantity`.
+    cash : ndarray, shape (n,)
+        Currency; includes -quantity * entry_price of derivatives.
+    price, depth, margin_long, margin_short : ndarray, shape (m,)
+        Currency per unit; currency (inf = no impact); shares of a position's value.
+    sellable : ndarray of bool, shape (m,)
+        False where the asset is marked to market and margined, but never sold.
+    insurance_fund : ndarray, shape (v,)
+        Currency.
+    share : ndarray, shape (n,), or None
+        Weights in loss sharing, where they were given.
+    accounts : MultiIndex
+        The label (trader, pool, subaccount) of each row.
+    assets, pools : Index
+        The label of each column and of each pool.
+    records : PositionRecords or None
+        The single positions; None where the graph came from arrays and each cell is one position.
+    attributes : mapping of table name to DataFrame
+        Further columns of tables assets, pools and accounts, by label.
+    backing, obligation_table : DataFrame or None
+        Tables backing and obligations, checked. `obligations` is the network that the latter stands for.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_tables(
+    ...     positions={"trader": ["A", "B"], "asset": ["ETH", "ETH"], "quantity": [2.0, 1.0]},
+    ...     assets={"asset": ["ETH"], "price": [100.0], "margin_long": [0.1]},
+    ...     accounts={"trader": ["A", "B"], "cash": [-150.0, 0.0]},
+    ... )
+    >>> graph
+    <ExposureGraph: 2 traders, 2 accounts, 1 asset, 2 positions, 1 pool; gross value 300, equity 150>
+    >>> graph.slack.tolist()
+    [30.0, 90.0]
+    """
+
+    quantity: sparse.csr_array
+    margin_units: sparse.csr_array
+    cash: FloatArray
+    price: FloatArray
+    depth: FloatArray
+    margin_long: FloatArray
+    margin_short: FloatArray
+    sellable: BoolArray
+    insurance_fund: FloatArray
+    share: FloatArray | None
+    accounts: pd.MultiIndex
+    assets: "pd.Index[str]"
+    pools: "pd.Index[str]"
+    records: PositionRecords | None = None
+    attributes: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    backing: pd.DataFrame | None = None
+    obligation_table: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        for array in self._arrays():
+            array.flags.writeable = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self._fields()  # what was computed at rest is not worth its bytes
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()  # a pickle forgets that its arrays are read-only
+
+    def _arrays(self) -> list[np.ndarray[Any, Any]]:
+        holders: list[Any] = [self.quantity, self.margin_units, self, *([self.records] if self.records else [])]
+        return [array for holder in holders for array in vars(holder).values() if isinstance(array, np.ndarray)]
+
+    # --- in -----------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_tables(
+        cls,
+        positions: object,
+        assets: object,
+        *,
+        pools: object = None,
+        accounts: object = None,
+        backing: object = None,
+        obligations: object = None,
+    ) -> "ExposureGraph":
+        """Build a graph from tables.
+
+        Parameters
+        ----------
+        positions, assets, pools, accounts, backing, obligations : table
+            A pandas, polars, Arrow or DuckDB table, a mapping of columns, the path of a .csv or .parquet file, or a
+            folder of Parquet files, whose rows follow each other in the order of the files' names. Columns and units
+            are listed in docs/notation.md. Labels are text; integers are written as their digits.
+
+        Returns
+        -------
+        ExposureGraph
+            Its accounts are those of table accounts, in order, then the others in order of appearance.
+
+        Raises
+        ------
+        TableError
+            With every fault of every table.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> cg.ExposureGraph.from_tables(
+        ...     {"trader": ["A"], "asset": ["ETC"], "quantity": ["two"]}, {"asset": ["ETH"], "price": [0.0]}
+        ... )
+        Traceback (most recent call last):
+        contagion_graph.errors.TableError: 3 faults (rows count from 0):
+          1. positions.quantity: not a number in 1 row (row 0: 'two', trader 'A', asset 'ETC'). It must be a finite ...
+          2. assets.price: out of range in 1 row (row 0: 0.0, asset 'ETH'). It must be a finite number above 0 ...
+          3. positions.asset: unknown label 'ETC' (did you mean 'ETH'?) in 1 row (row 0: trader 'A', ...
+        """
+        sources = {"positions": positions, "assets": assets, "pools": pools, "accounts": accounts}
+        tables = assemble.read_tables({**sources, "backing": backing, "obligations": obligations})
+        return cls(**assemble.graph_arrays(tables))
+
+    @classmethod
+    def from_arrays(  # noqa: PLR0913 - one argument a vector of the graph
+        cls,
+        quantity: Any,
+        *,
+        price: Any,
+        depth: Any = None,
+        margin_long: Any = 0.0,
+        margin_short: Any = 0.0,
+        cash: Any = None,
+        pool: Any = None,
+        insurance_fund: Any = None,
+        traders: Any = None,
+        assets: Any = None,
+        share: Any = None,
+        sellable: Any = None,
+    ) -> "ExposureGraph":
+        """Build a graph from a matrix and vectors: one account a row, one asset a column.
+
+        Parameters
+        ----------
+        quantity : sparse or dense matrix, shape (n, m)
+            Signed units. Every cell counts as one fully paid position.
+        price, depth, margin_long, margin_short, sellable : number or array_like, shape (m,), or mapping by asset
+            As in table assets; depth None = no impact anywhere.
+        cash, share : number or array_like, shape (n,)
+            As in table accounts; cash None = 0. Fold -quantity * entry_price of derivatives into cash.
+        pool : array_like of labels or integers, shape (n,), optional
+            The pool of each row; None puts all rows into one pool.
+        insurance_fund : number, mapping or Series by pool, optional
+            A number holds for each pool.
+        traders, assets : array_like of labels, optional
+            None numbers them "0", "1", ...
+
+        Returns
+        -------
+        ExposureGraph
+
+        Raises
+        ------
+        TableError
+            With every fault of every argument.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> cg.ExposureGraph.from_arrays([[2.0, 0.0], [0.0, -1.0]], price=[100.0, 50.0], cash=[0.0, 80.0])
+        <ExposureGraph: 2 traders, 2 accounts, 2 assets, 2 positions, 1 pool; gross value 250, equity 230>
+        """
+        vectors = {
+            "price": price,
+            "depth": np.inf if depth is None else depth,
+            "margin_long": margin_long,
+            "margin_short": margin_short,
+            "cash": 0.0 if cash is None else cash,
+            "share": share,
+            "insurance_fund": 0.0 if insurance_fund is None else insurance_fund,
+            "sellable": True if sellable is None else sellable,
+        }
+        return cls(**arrays.arrays_from_vectors(quantity, vectors, pool=pool, traders=traders, assets=assets))
+
+    @classmethod
+    def from_networkx(cls, network: Any) -> "ExposureGraph":
+        """Build a graph from a networkx graph like the ones that `to_networkx` gives.
+
+        Parameters
+        ----------
+        network : networkx.Graph
+            Every node says its side: ``side="trader"`` or ``side="asset"`` (with `price`), and `label` where it
+            differs from the node. Positions are either nodes with ``side="position"`` and edges to one trader and one
+            asset, or edges between a trader and an asset with a `quantity`. ``network.graph`` may hold tables "pools"
+            and "accounts".
+
+        Returns
+        -------
+        ExposureGraph
+
+        Examples
+        --------
+        >>> import networkx as nx
+        >>> import contagion_graph as cg
+        >>> network = nx.Graph()
+        >>> network.add_node("A", side="trader", cash=10.0)
+        >>> network.add_node("ETH", side="asset", price=100.0)
+        >>> network.add_edge("A", "ETH", quantity=2.0)
+        >>> cg.ExposureGraph.from_networkx(network)
+        <ExposureGraph: 1 trader, 1 account, 1 asset, 1 position, 1 pool; gross value 200, equity 210>
+        """
+        return cls.from_tables(**elements.tables_of_networkx(network))
+
+    # --- at rest ------------------------------------------------------------------------------------------------------
+
+    @property
+    def equity(self) -> "pd.Series[float]":
+        """Equity E_i = cash_i + sum_j quantity_ij price_j of each account [currency]."""
+        return pd.Series(self.cash + self.rest[0], index=self.accounts, name="equity")
+
+    @property
+    def gross_value(self) -> "pd.Series[float]":
+        """Gross value sum_j |quantity_ij| price_j of each account [currency]."""
+        return pd.Series(self.rest[1], index=self.accounts, name="gross_value", copy=True)
+
+    @property
+    def maintenance(self) -> "pd.Series[float]":
+        """Maintenance margin M_i = sum_j margin_units_ij price_j of each account [currency]."""
+        return pd.Series(self.rest[2], index=self.accounts, name="maintenance", copy=True)
+
+    @property
+    def slack(self) -> "pd.Series[float]":
+        """Equity less maintenance of each account [currency]; below 0 the account is in breach."""
+        return (self.equity - self.maintenance).rename("slack")
+
+    @cached_property
+    def obligations(self) -> ObligationNetwork:
+        """What traders owe each other: one node a trader, in the order of `traders`.
+
+        A trader's external assets are the positive equities of its accounts at `price`, its external liabilities what
+        its other accounts are under water: owed to their pools. Without a table of obligations nobody owes anything.
+        """
+        equity = self.cash + self.rest[0]
+        return ObligationNetwork(
+            ranks=ranks_of_frame(self.obligation_table, self.traders),
+            external_assets=self.per_trader(np.maximum(equity, 0.0)),
+            external_liabilities=self.per_trader(np.maximum(-equity, 0.0)),
+            nodes=self.traders,
+        )
+
+    # --- changed copies -----------------------------------------------------------------------------------------------
+
+    def with_(self, **vectors: Any) -> "ExposureGraph":
+        """Return a copy with other vectors.
+
+        Parameters
+        ----------
+        **vectors : number, array_like, or mapping or Series by label
+            Any of `price`, `depth`, `sellable`, `insurance_fund`, `cash`, `share`. Labels that a mapping does not name
+            keep their value. `cash` is that of the graph: it includes -quantity * entry_price of derivatives.
+
+        Returns
+        -------
+        ExposureGraph
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[1.0, 2.0]], price=[10.0, 5.0], assets=["X", "Y"])
+        >>> graph.with_(price={"Y": 6.0}, depth=1e6).equity.tolist()
+        [22.0]
+        """
+        unknown = sorted(set(vectors) - set(arrays.CHANGEABLE))
+        if unknown:
+            raise ParameterError(f"with_ cannot change {unknown}; it changes {sorted(arrays.CHANGEABLE)}")
+        faults = Faults()
+        indexes = {"assets": self.assets, "pools": self.pools, "accounts": self.accounts}
+        changed: dict[str, Any] = {
+            name: arrays.VECTORS[name].values(value, indexes, faults, base=getattr(self, name))
+            for name, value in vectors.items()
+        }
+        faults.raise_if_any()
+        if "cash" in changed and self.records is not None:
+            own_cash = changed["cash"] + self.records.entry_value()
+            changed["records"] = replace(self.records, own_cash=own_cash)
+        return replace(self, **changed)
+
+    def subset(
+        self,
+        *,
+        traders: Iterable[object] | None = None,
+        assets: Iterable[object] | None = None,
+        pools: Iterable[object] | None = None,
+    ) -> "ExposureGraph":
+        """Return the part of the graph that some traders, assets or pools span, in the same order.
+
+        Parameters
+        ----------
+        traders, assets, pools : iterable of labels, optional
+            What to keep; None keeps all. Positions in an asset that is dropped go, and so does what they cost: a
+            derivative's -quantity * entry_price leaves the account's cash.
+
+        Returns
+        -------
+        ExposureGraph
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[1.0, 2.0], [3.0, 0.0]], price=[10.0, 5.0], traders=["A", "B"])
+        >>> graph.subset(traders=["B"])
+        <ExposureGraph: 1 trader, 1 account, 2 assets, 1 position, 1 pool; gross value 30, equity 30>
+        """
+        faults = Faults()
+        kept = [
+            np.isin(np.arange(len(index)), [row for label in wanted for row in row_of(name, label, index, faults)])
+            if wanted is not None
+            else np.ones(len(index), dtype=bool)
+            for name, wanted, index in (
+                ("traders", traders, self.traders),
+                ("assets", assets, self.assets),
+                ("pools", pools, self.pools),
+            )
+        ]
+        faults.raise_if_any()
+        rows = kept[0][self.trader_of] & kept[2][self.pool_of]
+        if not rows.any() or not kept[1].any():
+            raise ParameterError("the subset is empty; keep at least one account and one asset")
+        return type(self)(**arrays.subset_arrays(self._fields(), rows, kept[1], kept[2]))
+
+    def _fields(self) -> dict[str, Any]:
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+    @property
+    def n_positions(self) -> int:
+        """The number of single positions."""
+        return int(self.quantity.nnz if self.records is None else self.records.quantity.size)
+
+    def __repr__(self) -> str:
+        counts = {
+            "trader": len(self.traders),
+            "account": len(self.accounts),
+            "asset": len(self.assets),
+            "position": self.n_positions,
+            "pool": len(self.pools),
+        }
+        listed = ", ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
+        gross, equity = self.rest[1].sum(), self.cash.sum() + self.rest[0].sum()
+        return f"<ExposureGraph: {listed}; gross value {gross:,.6g}, equity {equity:,.6g}>"

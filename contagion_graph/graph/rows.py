@@ -1,0 +1,147 @@
+"""The passes over the rows of an exposure graph, and what they find at rest: computed once, then kept."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph._cached import cached_property
+from contagion_graph._typing import BoolArray, FloatArray, IntArray
+from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
+from contagion_graph.graph.collectives import WHOLE, Collectives
+from contagion_graph.state import Cells
+
+
+class GraphPasses:
+    """What the compiled passes compute of an `ExposureGraph`, and what they found at rest."""
+
+    quantity: sparse.csr_array
+    margin_units: sparse.csr_array
+    cash: FloatArray
+    price: FloatArray
+    depth: FloatArray
+    sellable: BoolArray
+    insurance_fund: FloatArray
+    accounts: pd.MultiIndex
+    assets: "pd.Index[str]"
+    pools: "pd.Index[str]"
+    group: Collectives = WHOLE
+
+    @cached_property
+    def pool_of(self) -> IntArray:
+        """Position of each account's pool in `pools`, shape (n,)."""
+        return np.asarray(self.accounts.codes[1])
+
+    @cached_property
+    def members(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Row pointers and columns of `membership`, as the kernels take them."""
+        return self.membership.indptr, unsigned(self.membership.indices)
+
+    @cached_property
+    def membership(self) -> sparse.csr_array:
+        """Accounts x channels: 1 where an account's shortfall falls on the channel; a channel is a pool."""
+        rows = np.arange(len(self.accounts) + 1)
+        return sparse.csr_array(
+            (np.ones(len(self.accounts)), self.pool_of, rows), (len(self.accounts), len(self.pools))
+        )
+
+    def weights_by_channel(self, base: FloatArray, rows: Any = None) -> sparse.csr_array:
+        """Return weights in loss sharing, accounts (all, or some) x channels; none is stored where it is 0."""
+        members, base = (self.membership, base) if rows is None else (self.membership[rows], base[rows])
+        weighted = sparse.csr_array((base, members.indices, members.indptr), members.shape, copy=True)
+        weighted.eliminate_zeros()  # whoever bears nothing bears nothing of an infinite loss rate either
+        return weighted
+
+    @cached_property
+    def block_borders(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The blocks of rows at which the fixed chunks begin and end."""
+        return chunk_borders(self.quantity.indptr)
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The arrays of `quantity` and `margin_units` as the kernels take them."""
+        q = self.quantity
+        return Cells(q.indptr, unsigned(q.indices), q.data, self.margin_units.data)
+
+    @cached_property
+    def all_rows(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The numbers of all rows, shape (n,)."""
+        return np.arange(self.cash.size)
+
+    def valuation(self, price: FloatArray, rows: Any = None) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return Q.p, |Q|.p and mu.p of all accounts, or of some rows (ascending), at a price [currency]."""
+        from contagion_graph.kernels import row_sums
+
+        return row_sums.value_rows(self.cells, price, *self.chunked(rows))
+
+    def column_sums(self, matrix: sparse.csr_array, weight: FloatArray, rows: Any = None) -> FloatArray:
+        """Return A^T w for a matrix A with one row an account, over all rows or some (ascending), in a fixed order."""
+        return self.group.total(self.chunk_sums(matrix, weight, rows))
+
+    def chunk_sums(self, matrix: sparse.csr_array, weight: FloatArray, rows: Any = None) -> FloatArray:
+        """Return A^T w within each chunk, shape (chunks, columns); a matrix may have `rows` for its only rows."""
+        from contagion_graph.kernels import row_sums
+
+        rows, borders = self.chunked(rows)
+        if matrix.shape[0] == rows.size:
+            rows = self.all_rows[: rows.size]
+        cells = (matrix.indptr, unsigned(matrix.indices), matrix.data)
+        return row_sums.column_sums(*cells, rows, weight, borders, matrix.shape[1])
+
+    def cross_sums(self, left: sparse.csr_array, right: sparse.csr_array, rows: Any) -> FloatArray:
+        """Return A^T B of two matrices that have `rows` (ascending) for their only rows, in a fixed order; dense."""
+        from contagion_graph.kernels.products import cross_products
+
+        parts = cross_products(left, right, self.chunked(rows)[1])
+        return self.group.total(parts.reshape(len(parts), -1)).reshape(parts.shape[1:])
+
+    def total(self, amount: FloatArray, rows: Any = None) -> float:
+        """Return the sum of an amount over all accounts, or some rows (ascending), in a fixed order."""
+        return float(self.column_sums(self.membership, amount, rows).sum())
+
+    def count(self, counts: Any) -> IntArray:
+        """Return the sums of whole numbers, or of truth values, that were counted over the rows that are here."""
+        return self.group.total(np.empty((1, 0)), counts).astype(np.int64)
+
+    def first(self, flags: BoolArray) -> Any:
+        """Return the first account that something is true of as an array of its row; empty if its row is not here."""
+        rows = np.flatnonzero(flags)[:1]
+        chunk = np.searchsorted(self.row_borders, rows, side="right") - 1
+        having = np.flatnonzero(self.count(np.bincount(chunk, minlength=self.row_borders.size - 1)))
+        return rows if np.array_equal(having[:1], chunk) else rows[:0]
+
+    @cached_property
+    def row_borders(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The rows at which the fixed chunks begin and end."""
+        borders: np.ndarray[Any, np.dtype[np.int64]] = np.minimum(self.block_borders * BLOCK, self.cash.size)
+        return borders
+
+    def chunked(self, rows: Any) -> tuple[Any, Any]:
+        """Return the rows of a pass (None: all), and where its chunks begin and end among them."""
+        if rows is None:
+            return self.all_rows, self.row_borders
+        return rows, np.searchsorted(rows, self.row_borders)
+
+    @cached_property
+    def gross_total(self) -> float:
+        """The gross value of all accounts at `price` [currency]."""
+        return self.total(self.rest[1])
+
+    @cached_property
+    def rest(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Value, gross value and maintenance of every account at `price`, shape (n,) each [currency]."""
+        rest = self.valuation(self.price)
+        for array in rest:
+            array.flags.writeable = False
+        return rest
+
+    @cached_property
+    def sensitivity(self) -> FloatArray:
+        """The most that each account's slack can move: sum_j |quantity_ij - margin_units_ij| price_j, shape (n,)."""
+        from contagion_graph.kernels import row_sums
+
+        difference = self.cells._replace(quantity=self.quantity.data - self.margin_units.data)
+        sensitivity = row_sums.value_rows(difference, self.price, *self.chunked(None))[1]
+        sensitivity.flags.writeable = False
+        return sensitivity

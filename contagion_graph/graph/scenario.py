@@ -1,0 +1,179 @@
+"""What hits the graph: price shocks, given losses, given defaults, as arrays in label order."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph._typing import BoolArray, FloatArray, IntArray
+from contagion_graph.errors import Faults, ParameterError, nearest
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.tables.vectors import account_rows_of, label_text, text_index
+
+Shock = Mapping[Any, float] | pd.Series
+AccountKey = str | int | tuple[Any, ...]
+Order = Iterable[AccountKey] | np.random.Generator
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """A shock, losses and defaults in label order.
+
+    Parameters
+    ----------
+    price_shocked : ndarray, shape (m,)
+        p0 (1 + shock) [currency per unit].
+    losses : ndarray, shape (n,)
+        Given losses [currency].
+    defaults : ndarray of bool, shape (n,)
+        Accounts that close in the first round whatever their margin.
+    """
+
+    price_shocked: FloatArray
+    losses: FloatArray
+    defaults: BoolArray
+
+    @property
+    def hit(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The accounts with a given loss or default, ascending."""
+        return np.flatnonzero((self.losses > 0.0) | self.defaults)
+
+
+def scenario(
+    graph: ExposureGraph,
+    shock: Shock | None = None,
+    losses: Mapping[AccountKey, float] | None = None,
+    defaults: Iterable[AccountKey] | None = None,
+) -> Scenario:
+    """Check a shock, losses and defaults against a graph and bring them into label order.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0], assets=["ETH"], traders=["A"])
+    >>> scenario(graph, {"ETH": -0.3}, losses={"A": 1.0}).price_shocked.tolist()
+    [7.0]
+    >>> scenario(graph, {"EHT": -0.3})
+    Traceback (most recent call last):
+    contagion_graph.errors.TableError: 1 fault (rows count from 0):
+      1. shock: unknown asset 'EHT' (did you mean 'ETH'?). Use a label of graph.assets.
+    """
+    faults = Faults()
+    price_shocked = graph.price * (1.0 + _relative_changes(graph, {} if shock is None else shock, faults))
+    loss = _given_losses(graph, {} if losses is None else losses, faults)
+    defaulted = np.zeros(len(graph.accounts), dtype=bool)
+    if isinstance(defaults, str):
+        raise ParameterError(f"defaults={defaults!r} is a text; give a list of traders or account triples")
+    for rows in _rows("defaults", graph, () if defaults is None else defaults, faults):
+        defaulted[rows] = True
+    faults.raise_if_any()
+    return Scenario(price_shocked, loss, defaulted)
+
+
+def check_graph(graph: Any) -> None:
+    """Refuse what is no graph."""
+    if not isinstance(graph, ExposureGraph):
+        raise ParameterError(f"graph is a {type(graph).__name__}; build an ExposureGraph first")
+
+
+def closed_shares(graph: ExposureGraph, closed: Any) -> FloatArray:
+    """Return closed shares of the accounts in label order, from a Series by account or an array, shape (n,).
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[1.0], [1.0]], price=1.0)
+    >>> closed_shares(graph, graph.equity[::-1] * [0.5, 0.25]).tolist()
+    [0.25, 0.5]
+    >>> closed_shares(graph, [0.5])
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: closed must be 2 numbers from 0 to 1, one an account
+    """
+    n = len(graph.accounts)
+    share = np.array(closed.reindex(graph.accounts) if isinstance(closed, pd.Series) else closed, dtype=np.float64)
+    if share.shape != (n,) or not ((share >= 0.0) & (share <= 1.0)).all():
+        raise ParameterError(f"closed must be {n} numbers from 0 to 1, one an account")
+    return share
+
+
+def ranks(graph: ExposureGraph, order: Order) -> IntArray:
+    """Return the place of every account in an order of traders or accounts, or in one drawn at random, shape (n,).
+
+    Whoever is not named comes after all that are, in the order of the graph.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[1.0], [1.0], [1.0]], price=[1.0], traders=["A", "B", "C"])
+    >>> ranks(graph, ["C", "A"]).tolist()
+    [1, 2, 0]
+    """
+    n = len(graph.accounts)
+    if isinstance(order, np.random.Generator):
+        return order.permutation(n).astype(np.int32)
+    if isinstance(order, str):
+        raise ParameterError(f"order={order!r} is a text; give a list of traders or account triples, or a Generator")
+    faults, place = Faults(), np.arange(n) + n
+    for number, rows in reversed(list(enumerate(_rows("order", graph, order, faults)))):
+        place[rows] = number  # an account that is named twice keeps its first place
+    faults.raise_if_any()
+    return np.argsort(np.argsort(place, kind="stable")).astype(np.int32)
+
+
+def _relative_changes(graph: ExposureGraph, shock: Shock, faults: Faults) -> FloatArray:
+    changes = np.zeros(len(graph.assets))
+    if not isinstance(shock, Mapping | pd.Series):
+        raise ParameterError(
+            f"shock is a {type(shock).__name__}; give a mapping or Series asset -> relative price change"
+        )
+    columns = graph.assets.get_indexer(text_index(shock.keys()))
+    for column, (asset, change) in zip(columns, shock.items(), strict=True):
+        if column < 0:
+            hint = nearest(str(asset), graph.assets)
+            faults.add("shock", f"unknown asset {str(asset)!r}{hint}", "Use a label of graph.assets.")
+        elif not _is_finite(change) or change < -1:
+            remedy = "Give a finite relative change of at least -1: -0.3 = falls by 30 %."
+            faults.add("shock", f"asset {str(asset)!r} changes by {change!r}", remedy)
+        else:
+            changes[column] = change
+    return changes
+
+
+def _given_losses(graph: ExposureGraph, losses: Mapping[AccountKey, float], faults: Faults) -> FloatArray:
+    """Spread each trader's loss over its accounts in proportion to positive equity at p0, else on its first."""
+    total = np.zeros(len(graph.accounts))
+    for (key, loss), found in zip(losses.items(), _rows("losses", graph, losses, faults), strict=True):
+        rows = np.array(found, dtype=np.int64)
+        if not _is_finite(loss) or loss < 0:
+            faults.add(
+                "losses", f"{label_text(key)!r} loses {loss!r}", "Give a finite loss of at least 0, in currency."
+            )
+            continue
+        positive = np.maximum(graph.cash[rows] + graph.rest[0][rows], 0.0)
+        whole, named = graph.total(positive, rows), np.zeros(total.size, dtype=bool)
+        named[rows] = True
+        if whole > 0.0:
+            total[rows] += loss * (positive / whole)
+        else:
+            total[graph.first(named)] += loss
+    return total
+
+
+def _rows(where: str, graph: ExposureGraph, keys: Iterable[AccountKey], faults: Faults) -> list[list[int]]:
+    """Return the rows of each key; empty for one that has none, which is a fault if it has none anywhere."""
+    keys = list(keys)
+    rows = [account_rows_of(key, graph.accounts) for key in keys]
+    for key, known in zip(keys, graph.count([len(each) for each in rows]) if keys else (), strict=True):
+        if not known:
+            hint = nearest(str(key), graph.traders)
+            faults.add(
+                where, f"unknown account {label_text(key)!r}{hint}", "Name a trader or a (trader, pool, subaccount)."
+            )
+    return rows
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,1 @@
+"""Graphs and cascades as files for Gephi, igraph, networkx and spreadsheets."""

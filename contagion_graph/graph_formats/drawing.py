@@ -1,0 +1,116 @@
+"""A network with looks and places: what every graph format writes, and the report of what was written."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph._typing import FloatArray
+from contagion_graph.graph_formats.columns import Column, columns
+from contagion_graph.graph_formats.from_any import Source, network_of, standing
+from contagion_graph.graph_formats.from_exposures import Nodes
+from contagion_graph.graph_formats.layout import Layout, layout_of
+from contagion_graph.graph_formats.network import Network
+from contagion_graph.graph_formats.style import Looks, looks_of
+
+FLOAT32 = np.finfo(np.float32)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an export has written.
+
+    Parameters
+    ----------
+    paths : tuple of Path
+        The files.
+    nodes, edges : int
+        In each of them.
+    share : float
+        How much of `measure` the nodes that were kept stand for, 0 to 1.
+    measure : str
+        "losses", "gross value" or "open interest", over all traders (or assets); of a network of obligations "assets".
+    """
+
+    paths: tuple[Path, ...]
+    nodes: int
+    edges: int
+    share: float
+    measure: str
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """Nodes and edges with everything that is written of them.
+
+    Parameters
+    ----------
+    network : Network
+        Who is joined to whom.
+    looks : Looks
+        Sizes, colours, and the legend.
+    places : ndarray, shape (nodes, 2), or None
+        Positions.
+    share, measure
+        As in `Written`.
+    """
+
+    network: Network
+    looks: Looks
+    places: FloatArray | None
+    share: float
+    measure: str
+
+    @property
+    def description(self) -> str:
+        """The legend, and what was left out."""
+        held = f"Kept: {self._kept()}, with {self.share:.1%} of all {self.measure}."
+        return f"{self.looks.legend} Edge weights are in 32 bits; exact amounts are attributes. {held}"
+
+    def _kept(self) -> str:
+        sides = " and ".join(f"{len(side.ids):,} {side.name}s" for side in self.network.sides[:2])
+        return f"{sides}, {self.network.weight.size:,} edges"
+
+    @property
+    def weight(self) -> FloatArray:
+        """Edge weights with all their digits, but above 0, or Gephi would drop the edge."""
+        return np.maximum(self.network.weight, float(FLOAT32.tiny))
+
+    @property
+    def weight32(self) -> Any:
+        """Edge weights as Gephi reads them: in 32 bits, and finite there."""
+        return np.minimum(self.weight, float(FLOAT32.max)).astype(np.float32)
+
+    def node_columns(self, number: int) -> list[Column]:
+        """Return everything about the nodes of one side, names as Gephi's importers know them."""
+        side, start = self.network.sides[number], int(self.network.starts[number])
+        rows = slice(start, start + len(side.ids))
+        looks: dict[str, Any] = {"size": self.looks.size[rows]}
+        looks |= dict(zip("rgb", self.looks.node_colour[rows].T.astype(np.int64), strict=True))
+        if self.places is not None:
+            looks |= dict(zip("xy", self.places[rows].T, strict=True))
+        return columns({"label": side.labels, "side": side.kind, **side.attributes, **looks})
+
+    def written(self, *paths: Path) -> Written:
+        """Return the report of what was written to some files."""
+        return Written(paths, int(self.network.starts[-1]), self.network.weight.size, self.share, self.measure)
+
+
+def drawing_of(
+    source: Source,
+    nodes: Nodes | None,
+    *,
+    top: int | None,
+    min_weight: float | None,
+    layout: Layout,
+    size: "pd.Series[float] | None" = None,
+) -> Drawing:
+    """Return a graph, a network or a result as it is drawn; a size is importance by trader or asset."""
+    network = network_of(source, nodes, top=top, min_weight=min_weight)
+    looks = looks_of(network, source, size)
+    measure, amount = standing(source, network.sides[0].name)
+    total, kept = amount.sum(), amount[network.sides[0].rows].sum()
+    share = float(kept / total) if total > 0.0 else 1.0
+    return Drawing(network, looks, layout_of(network, looks.size, layout), share, measure)

@@ -1,0 +1,99 @@
+"""An exposure graph, or a cascade on it, as nodes and edges."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.errors import ParameterError
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph_formats.core import core_traders
+from contagion_graph.graph_formats.holdings import Positions, closed_shares, holdings_of, positions_of
+from contagion_graph.graph_formats.network import Network
+from contagion_graph.graph_formats.node_tables import asset_side, position_side, trader_side
+from contagion_graph.importance.portfolio_overlap import overlap
+from contagion_graph.margin.result import CascadeResult
+
+Nodes = Literal["bipartite", "positions", "traders", "assets"]
+
+
+def exposure_network(source: ExposureGraph | CascadeResult, nodes: Nodes, top: int | None) -> Network:
+    """Return all nodes and edges of a graph or a cascade, or those of the `top` traders (or assets)."""
+    result = source if isinstance(source, CascadeResult) else None
+    graph = source if isinstance(source, ExposureGraph) else source.graph
+    chosen = _chosen(graph, result, "assets" if nodes == "assets" else "traders", top)
+    if nodes in ("traders", "assets"):
+        return _projection(graph, result, nodes, chosen)
+    positions = positions_of(graph)
+    if not chosen.all():
+        positions = positions.of(chosen[positions.trader])
+    return (_bipartite if nodes == "bipartite" else _incidence)(graph, result, positions)
+
+
+def _bipartite(graph: ExposureGraph, result: CascadeResult | None, positions: Positions) -> Network:
+    """Traders and assets; one edge a holding."""
+    held = holdings_of(positions, len(graph.assets))
+    value = held.quantity * graph.price[held.asset]
+    kind = pd.Categorical.from_codes(held.kind, positions.kinds)
+    attributes = {"position_kind": kind, "quantity": held.quantity, "value": value}
+    if result is not None:
+        attributes["closed"] = held.share(positions, closed_shares(result, positions))
+    sides = (trader_side(graph, result), asset_side(graph, result))
+    ends = (held.trader, held.asset + len(graph.traders))
+    return Network(sides, *ends, np.abs(value), attributes, kind, positions, held.number)
+
+
+def _incidence(graph: ExposureGraph, result: CascadeResult | None, positions: Positions) -> Network:
+    """Traders, assets and positions; two edges a position, to its trader and to its asset."""
+    sides = (trader_side(graph, result), asset_side(graph, result), position_side(graph, result, positions))
+    n, m, size = len(graph.traders), len(graph.assets), positions.account.size
+    number = np.arange(size)
+    ends = np.concatenate([positions.trader, positions.asset + n])
+    twice = {"value": np.tile(positions.value, 2)}
+    return Network(sides, np.tile(number + n + m, 2), ends, np.abs(twice["value"]), twice, None, positions, number)
+
+
+def _projection(graph: ExposureGraph, result: CascadeResult | None, nodes: str, chosen: BoolArray) -> Network:
+    """Traders joined by their liquidity-weighted overlap, or assets by the cosine of who holds them."""
+    if nodes == "traders":
+        side = trader_side(graph, result)
+        part = graph if chosen.all() else graph.subset(traders=graph.traders[chosen])
+        try:
+            cells = sparse.triu(overlap(part, "liquidity"), k=1).tocoo()
+        except ParameterError as error:
+            raise ParameterError(f"{error}; or keep the core with top=1000") from error
+    else:
+        side = asset_side(graph, result)
+        matrix = overlap(graph, "cosine", of="assets")
+        cells = sparse.triu(matrix[chosen][:, chosen], k=1).tocoo()
+    number = np.flatnonzero(chosen)
+    sign = np.sign(cells.data).astype(np.int64)
+    attributes = {"overlap": cells.data, "sign": sign}
+    ends, positions = (number[cells.row], number[cells.col]), positions_of(graph)
+    nowhere = np.full(positions.row.size, -1)
+    return Network((side,), *ends, np.abs(cells.data), attributes, None, positions, nowhere)
+
+
+def standing(source: ExposureGraph | CascadeResult, side: str) -> tuple[str, FloatArray]:
+    """Return what nodes of a side are ranked by, and how much of it each has: a loss, or the gross value held."""
+    graph = source if isinstance(source, ExposureGraph) else source.graph
+    if side == "asset":
+        return "open interest", graph.column_sums(abs(graph.quantity), np.ones(len(graph.accounts))) * graph.price
+    if isinstance(source, CascadeResult):
+        return "losses", np.maximum(source.traders["loss"].to_numpy(), 0.0)
+    return "gross value", graph.per_trader(graph.rest[1])
+
+
+def _chosen(graph: ExposureGraph, result: CascadeResult | None, side: str, top: int | None) -> BoolArray:
+    """Mark the `top` nodes of a side: who closes or loses most in a cascade, else who holds most."""
+    size = len(graph.assets if side == "assets" else graph.traders)
+    if top is None:
+        return np.ones(size, dtype=bool)
+    chosen = np.zeros(size, dtype=bool)
+    if side == "traders" and result is not None:
+        chosen[core_traders(result, top)] = True
+    else:
+        chosen[np.argsort(-standing(graph, side[:-1])[1], kind="stable")[:top]] = True
+    return chosen

@@ -1,0 +1,175 @@
+"""The parts of GEXF elements: texts and arrays of texts that stand one after the other in every row."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contagion_graph.graph_formats.columns import (
+    Column,
+    Pieces,
+    Types,
+    blocks,
+    column,
+    declared,
+    escaped,
+    longest,
+    pieces,
+)
+from contagion_graph.graph_formats.drawing import Drawing
+from contagion_graph.graph_formats.timeline import STATUS, Spans, Timeline
+
+Parts = list[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Moving:
+    """What a dynamic file says beyond a static one.
+
+    Parameters
+    ----------
+    end : int
+        The last moment.
+    node_types, edge_types : Types
+        Attributes that change.
+    node_values, edge_values, node_spells, edge_spells : Pieces
+        Their values with start and end, and when elements are there.
+    """
+
+    end: int
+    node_types: Types
+    edge_types: Types
+    node_values: Pieces
+    edge_values: Pieces
+    node_spells: Pieces
+    edge_spells: Pieces
+
+    @property
+    def opening(self) -> str:
+        """The attributes of the graph element."""
+        return f'mode="dynamic" timeformat="double" timerepresentation="interval" start="0" end="{self.end}"'
+
+
+def moving(timeline: Timeline) -> Moving:
+    """Return the texts of a timeline."""
+    n, e = timeline.node_end.size, timeline.edge_end.size
+    (node_types, node_values), (edge_types, edge_values) = (
+        _values_over_time(spans, size) for spans, size in ((timeline.node_values(), n), (timeline.edge_values(), e))
+    )
+    spells = [
+        pieces(spans.element, size, _between("<spell ", spans))
+        for spans, size in ((timeline.node_spells(), n), (timeline.edge_spells(), e))
+    ]
+    return Moving(timeline.end, node_types, edge_types, node_values, edge_values, *spells)
+
+
+def _values_over_time(named: Mapping[str, Spans], size: int) -> tuple[Types, Pieces]:
+    found = {
+        name: column(
+            name, pd.Categorical.from_codes(spans.value, pd.Index(STATUS)) if name == "status" else spans.value
+        )
+        for name, spans in named.items()
+    }
+    texts = [
+        _between(
+            pc.binary_join_element_wise(f'<attvalue for="{name}" value="', own.text(slice(None)), '" ', ""), named[name]
+        )
+        for name, own in found.items()
+    ]
+    element = np.concatenate([np.zeros(0, dtype=np.int64), *(spans.element for spans in named.values())])
+    return declared([found.values()]), pieces(element, size, pa.concat_arrays([pa.array([], pa.string()), *texts]))
+
+
+def _between(before: Any, spans: Spans) -> Any:
+    start, end = (pa.array(time).cast(pa.string()) for time in (spans.start, spans.end))
+    return pc.binary_join_element_wise(before, 'start="', start, '" end="', end, '"/>', "")
+
+
+def nodes_of_side(
+    drawing: Drawing, number: int, ids: Any, columns: Sequence[Column], types: Types, rounds: Moving | None
+) -> Iterator[Parts]:
+    """Yield the parts of the nodes of one side, a block at a time."""
+    side, start = drawing.network.sides[number], int(drawing.network.starts[number])
+    labels = escaped(pa.array(side.labels, pa.string()))
+    for rows in blocks(len(ids), longest(ids)):
+        through = slice(start + rows.start, start + rows.stop)
+        parts = ['<node id="', ids[rows], '" label="', labels[rows], '">', *_values(columns, types, rows)]
+        parts += [rounds.node_values.text(through)] if rounds else []
+        parts += ["</attvalues>"] + ([*_spells(rounds.node_spells, through)] if rounds else [])
+        yield [*parts, *_looks(drawing, through), "</node>\n"]
+
+
+def edges(
+    drawing: Drawing, ids: Any, columns: Sequence[Column], types: Types, rounds: Moving | None
+) -> Iterator[Parts]:
+    """Yield the parts of the edges, a block at a time."""
+    network, weight, colour = drawing.network, drawing.weight32, _palette(drawing.looks.edge_colour)
+    kind = None if network.kind is None else column("kind", network.kind)
+    for rows in blocks(weight.size, 2 * longest(ids)):
+        number = pa.array(np.arange(rows.start, rows.stop)).cast(pa.string())
+        source, target = (ids.take(pa.array(end[rows])) for end in (network.source, network.target))
+        parts = ['<edge id="', number, '" source="', source, '" target="', target, '" weight="']
+        parts += [pa.array(weight[rows]).cast(pa.string())]
+        parts += [] if kind is None else ['" kind="', kind.xml(rows)]
+        parts += ['">', *_values(columns, types, rows)]
+        parts += [rounds.edge_values.text(rows)] if rounds else []
+        parts += ["</attvalues>"] + ([*_spells(rounds.edge_spells, rows)] if rounds else [])
+        yield [*parts, colour[rows].cast(pa.string()), "</edge>\n"]
+
+
+def _spells(spells: Pieces, rows: slice) -> Parts:
+    return ["<spells>", spells.text(rows), "</spells>"]
+
+
+def _looks(drawing: Drawing, rows: slice) -> Parts:
+    looks, places = drawing.looks, drawing.places
+    size = pa.array(looks.size[rows]).cast(pa.string())
+    parts = ['<viz:size value="', size, '"/>', _palette(looks.node_colour[rows]).cast(pa.string())]
+    if places is None:
+        return parts
+    x, y = (pa.array(places[rows, k]).cast(pa.string()) for k in (0, 1))
+    return [*parts, '<viz:position x="', x, '" y="', y, '" z="0"/>']
+
+
+def _palette(colour: Any) -> Any:
+    """Return colour elements: as integers, since networkx cannot read hexadecimal ones."""
+    packed = colour.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    distinct, codes = np.unique(packed, return_inverse=True)
+    texts = [f'<viz:color r="{rgb >> 16}" g="{rgb >> 8 & 255}" b="{rgb & 255}"/>' for rgb in distinct.tolist()]
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(texts, pa.string()))
+
+
+def _values(columns: Sequence[Column], types: Types, rows: slice) -> Parts:
+    """Return the parts of attribute values, their element left open; what is missing is left out."""
+    parts: Parts = ["<attvalues>"]
+    places = {name: place for place, name in enumerate(types)}
+    for own in columns:
+        before, text, after = f'<attvalue for="{places[own.name]}" value="', own.xml(rows), '"/>'
+        whole = text.null_count == 0
+        parts += [before, text, after] if whole else [pc.binary_join_element_wise(before, text, after, "")]
+    return parts
+
+
+def attributes(elements: str, types: Types, changing: Types | None) -> str:
+    """Return the declarations of attributes: numbered those that stand still, by name those that change."""
+    names = escaped(pa.array(types, pa.string())).to_pylist()
+    numbered = [(str(place), *pair) for place, pair in enumerate(zip(names, types.values(), strict=True))]
+    found = _declarations(elements, "static", numbered)
+    if changing:
+        found += _declarations(elements, "dynamic", [(name, name, kind) for name, kind in changing.items()])
+    return found
+
+
+def _declarations(elements: str, mode: str, lines: Sequence[tuple[str, str, str]]) -> str:
+    inner = "".join(f'<attribute id="{key}" title="{title}" type="{kind}"/>\n' for key, title, kind in lines)
+    return f'<attributes class="{elements}" mode="{mode}">\n{inner}</attributes>\n'
+
+
+def meta(description: str) -> str:
+    """Return the element that says what the file shows."""
+    text = escaped(pa.array([description]))[0].as_py()
+    return f"<meta><creator>contagion_graph</creator><description>{text}</description></meta>\n"

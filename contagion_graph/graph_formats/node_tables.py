@@ -1,0 +1,117 @@
+"""The nodes of each side, and those of an exposure graph with everything that is known of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph._typing import BoolArray
+from contagion_graph.graph.elements import trader_table
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph_formats.holdings import Array, Positions, closed_shares
+from contagion_graph.margin.result import CascadeResult
+from contagion_graph.tables.frames import graph_frame
+
+TAKEN = {"id", "label", "side", "viz", "start", "end", "spells", "parents", "pid", "x", "y", "size", "r", "g", "b"}
+TAKEN |= {"status", "accounts_closing", "price_now", "change_now", "held"}
+
+BREACH = "breach_round"
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The nodes of one side.
+
+    Parameters
+    ----------
+    name : {"trader", "asset", "position"}
+        The side, which is also the prefix of its ids.
+    ids, labels : Index of str
+        "trader:A" and "A".
+    attributes : mapping of name to array_like
+        One value a node.
+    rows : ndarray of int
+        The number of each in the graph.
+    event : str
+        The attribute that says in which round something befell them, 0 = never; empty where nothing did.
+    """
+
+    name: str
+    ids: "pd.Index[str]"
+    labels: "pd.Index[str]"
+    attributes: Mapping[str, Any]
+    rows: Array
+    event: str = ""
+
+    @property
+    def reached(self) -> Array:
+        """The round in which it befell each of the nodes; 0 = never."""
+        return np.asarray(self.attributes[self.event]) if self.event else np.zeros(len(self.ids), dtype=np.int64)
+
+    @property
+    def kind(self) -> Any:
+        """The side, for each of the nodes."""
+        return pd.Categorical.from_codes(np.zeros(len(self.ids), dtype=np.int8), pd.Index([self.name]))
+
+    def of(self, kept: BoolArray) -> "Side":
+        """Return some of the nodes."""
+        attributes = {name: pd.Series(values)[kept] for name, values in self.attributes.items()}
+        return Side(self.name, self.ids[kept], self.labels[kept], attributes, self.rows[kept], self.event)
+
+
+def trader_side(graph: ExposureGraph, result: CascadeResult | None) -> Side:
+    """Return the traders: what was given, what they hold, and what a cascade did to them."""
+    accounts = graph_frame(vars(graph), "accounts")
+    table = trader_table(accounts).drop(columns=["trader", "cash"])
+    known = {"cash": graph.per_trader(graph.cash), "gross_value": graph.per_trader(graph.rest[1])}
+    if result is None:
+        known["equity"] = known["cash"] + graph.per_trader(graph.rest[0])
+        known["maintenance"] = graph.per_trader(graph.rest[2])
+    else:
+        known |= {str(name): values.to_numpy() for name, values in result.traders.items()}
+    return _side("trader", graph.traders, table, known, "" if result is None else BREACH)
+
+
+def asset_side(graph: ExposureGraph, result: CascadeResult | None) -> Side:
+    """Return the assets: what was given, how much of them is held, and where a cascade took their prices."""
+    table = graph_frame(vars(graph), "assets")
+    if result is None:
+        held = graph.column_sums(abs(graph.quantity), np.ones(len(graph.accounts)))
+        known = {"open_interest": held * graph.price}
+    else:
+        known = {str(name): values.to_numpy() for name, values in result.assets.items()}
+        known["price_change"] = known["price_after"] / known["price_before"] - 1.0
+    return _side("asset", graph.assets, table.drop(columns="asset"), known)
+
+
+def position_side(graph: ExposureGraph, result: CascadeResult | None, positions: Positions) -> Side:
+    """Return the positions; where their ids are missing or repeat they are numbered."""
+    records, account = graph.records, positions.account
+    known: dict[str, Any] = {
+        "position_kind": pd.Categorical.from_codes(positions.kind, positions.kinds),
+        "quantity": positions.quantity,
+        "value": positions.value,
+        "pool": pd.Categorical.from_codes(graph.accounts.codes[1][account], graph.pools),
+    }
+    if records is not None:
+        known |= {"entry_price": records.entry_price[positions.row], "margin": records.margin[positions.row]}
+    if result is not None:
+        known["closed"] = closed_shares(result, positions)
+        known[BREACH] = result.arrays.breach_round[account]
+    numbers = pd.Index(positions.row.astype(str))
+    labels = numbers
+    if records is not None and records.position is not None:
+        codes = records.position.codes[positions.row]
+        labels = pd.Index(np.where(codes >= 0, records.position.values.to_numpy(dtype=object)[codes], numbers))
+    ids = "position:" + (labels if labels.is_unique else numbers)
+    return Side("position", ids, labels, known, positions.row, "" if result is None else BREACH)
+
+
+def _side(name: str, labels: "pd.Index[str]", given: pd.DataFrame, known: Mapping[str, Any], event: str = "") -> Side:
+    """Put what was given before what is known; a given column whose name is taken is called given_..."""
+    taken = TAKEN | known.keys()
+    renamed = {column: f"given_{column}" if column.lower() in taken else column for column in map(str, given.columns)}
+    attributes = {renamed[str(column)]: given[column].to_numpy() for column in given.columns}
+    return Side(name, name + ":" + labels, labels, {**attributes, **known}, np.arange(len(labels)), event)

@@ -1,0 +1,134 @@
+"""A cascade as a page of text."""
+
+from typing import Any
+
+import pandas as pd
+
+from contagion_graph.margin.result import ROUNDING, CascadeResult
+
+CHANNELS = {
+    "direct": "the shock itself",
+    "impact": "prices moved by liquidations",
+    "penalty": "liquidation penalties",
+    "socialised": "shortfalls of others, shared",
+    "shortfall": "less: what the closed could not pay",
+    "loss": "loss of all accounts",
+    "indirect": "of which because of the cascade",
+}
+
+
+def report(result: CascadeResult, *, rows: int = 5) -> str:
+    """Return a result as a readable page: what happened, who pays, round by round, the assets and traders hit hardest.
+
+    Parameters
+    ----------
+    result : CascadeResult
+        The cascade.
+    rows : int
+        Lines of each list.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], margin_long=0.1, cash=[-850.0])
+    >>> print(report(cg.MarginCascade().run(graph, {"0": -0.1})).splitlines()[0])
+    1 of 1 accounts breached, 1 of them closed whole, in 1 round.
+    """
+    parts = [
+        *sentences(result),
+        *_section("Where the loss comes from, over all accounts (below 0: a gain)", _channels(result)),
+        *_section("Round by round", _shortened(_as_text(result.rounds), 2 * rows)),
+        *_section(f"The {rows} assets that fell most", _assets(result, rows)),
+        *_section(f"The {rows} traders who lose most", _traders(result.traders.nlargest(rows, "loss"))),
+        *_section(f"The {rows} who lose most without having been touched", _traders(result.bystanders().head(rows))),
+    ]
+    return "\n".join(parts)
+
+
+def sentences(result: CascadeResult) -> list[str]:
+    """Return what happened in a few sentences.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], margin_long=0.1, cash=[-850.0])
+    >>> sentences(cg.MarginCascade().run(graph, {"0": -0.1}))[1]
+    'The largest fall of a price, shock included: 10.0%.'
+    """
+    s, losses = result.summary(), result.traders["loss"]
+    rounds = f"{s['rounds']:.0f} round{'' if s['rounds'] == 1 else 's'}"
+    return [
+        f"{s['breached']:,.0f} of {s['accounts']:,.0f} accounts breached, {s['closed']:,.0f} of them closed whole, "
+        f"in {rounds}.",
+        f"The largest fall of a price, shock included: {s['largest_fall']:.1%}.",
+        f"Of a shortfall of {money(s['shortfall'])} the insurance funds paid {money(s['fund_used'])}, other members "
+        f"{money(s['socialised'])}, nobody {money(s['uncovered'])}.",
+        f"Traders who lose, lose {money(losses.clip(lower=0).sum())}; traders who gain, gain "
+        f"{money(-losses.clip(upper=0).sum())}.",
+        f"{s['bystanders']:,.0f} of {s['traders']:,.0f} traders held nothing that the shock touched and lose "
+        f"{money(s['bystander_loss'])} all the same.",
+    ]
+
+
+def money(amount: float) -> str:
+    """Return an amount with as many digits as it deserves.
+
+    Examples
+    --------
+    >>> money(1234567.8), money(0.01234), money(0)
+    ('1,234,568', '0.01234', '0')
+    """
+    return f"{amount:,.0f}" if abs(amount) >= 1000 else f"{amount:,.4g}"
+
+
+def _section(title: str, table: pd.DataFrame) -> list[str]:
+    return ["", title, table.to_string() if len(table) else "  (none)"]
+
+
+def _channels(result: CascadeResult) -> pd.DataFrame:
+    summary = result.summary()
+    rounding = ROUNDING * result.graph.rest[1].sum()
+    amounts = {meaning: float(summary[name]) for name, meaning in CHANNELS.items()}
+    lines = {meaning: money(amount if abs(amount) > rounding else 0.0) for meaning, amount in amounts.items()}
+    return pd.DataFrame({"currency": lines})
+
+
+def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Amounts as money, relative moves and shares in percent, counts as they are."""
+
+    def form(name: str) -> Any:
+        if name in ("largest_move", "closed"):
+            return "{:.1%}".format
+        return "{:,}".format if name in ("breached", "breach_round") else money
+
+    return pd.DataFrame({name: table[name].map(form(name)) for name in map(str, table.columns)})
+
+
+def _shortened(table: pd.DataFrame, rows: int) -> pd.DataFrame:
+    if len(table) <= rows:
+        return table
+    dots = pd.DataFrame("...", index=["..."], columns=table.columns)
+    return pd.concat([table.head(rows - 2), dots, table.tail(2)])
+
+
+def _assets(result: CascadeResult, rows: int) -> pd.DataFrame:
+    assets = result.assets
+    shock = assets["price_shocked"] / assets["price_before"] - 1.0
+    total = assets["price_after"] / assets["price_before"] - 1.0
+    columns = {
+        "shock": shock.map("{:.1%}".format),
+        "at the end": total.map("{:.1%}".format),
+        "value_sold": assets["value_sold"].map(money),
+        "open_interest_before": assets["open_interest_before"].map(money),
+        "open_interest_after": assets["open_interest_after"].map(money),
+    }
+    return pd.DataFrame(columns).loc[total.nsmallest(rows).index]
+
+
+def _traders(traders: pd.DataFrame) -> pd.DataFrame:
+    columns = ["equity_before", "loss", "direct", "impact", "socialised", "closed", "breach_round"]
+    return _as_text(traders[columns])

@@ -1,0 +1,1 @@
+"""Who caused whose loss, and along which chains."""

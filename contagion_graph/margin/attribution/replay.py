@@ -1,0 +1,154 @@
+"""The rounds of a cascade once more: who moved each price and left each shortfall, and who lost by it.
+
+Between a source and a victim stands a channel: the price of an asset, or the loss level of a pool. So all that passed
+between accounts in a round is held as (source, channel) shares and (victim, channel) amounts, never by pairs.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.errors import ParameterError, nearest
+from contagion_graph.margin.result import CascadeResult
+from contagion_graph.margin.rounds.trades import Rows, Trade
+from contagion_graph.tables.vectors import account_rows_of
+
+NEAR_ZERO = 0.1  # of what was traded: a net sale below it is near 0, and shares of it would exceed 5.5
+
+
+class Round(NamedTuple):
+    """Who caused what in one round.
+
+    Parameters
+    ----------
+    trade : Trade
+        What the round recorded.
+    units : csr_array, shape (accounts in breach, m)
+        Units closed: above 0 sold, below 0 bought back.
+    sellers : csr_array, shape (accounts in breach, m)
+        Share of each of them in the move of each price; a column adds up to 1.
+    leavers : csr_array, shape (accounts that left a shortfall, v)
+        Share of each of them in what its pool shares; a column adds up to 1.
+    """
+
+    trade: Trade
+    units: sparse.csr_array
+    sellers: sparse.csr_array
+    leavers: sparse.csr_array
+
+
+class Replay:
+    """The state of all accounts while the rounds of a result pass once more.
+
+    Parameters
+    ----------
+    result : CascadeResult
+        The result of `MarginCascade.run`.
+
+    Raises
+    ------
+    ParameterError
+        Something else, or an equilibrium, which has no rounds.
+    """
+
+    def __init__(self, result: CascadeResult) -> None:
+        if not isinstance(result, CascadeResult):
+            raise ParameterError(f"result is a {type(result).__name__}; give what MarginCascade.run returns")
+        if result.arrays.trades is None:
+            raise ParameterError(
+                "an equilibrium has no rounds, and those of a DistributedGraph stay on the workers: no blame is known. "
+                "Give what MarginCascade.run returns for an ExposureGraph"
+            )
+        n, end, sharing = len(result.graph.accounts), result.arrays, result.model.sharing
+        self.graph, self.trades = result.graph, result.arrays.trades
+        self.base = np.zeros(n) if sharing is None else sharing.weights(result.graph, end.price_shocked)
+        self.closed, self.part = np.zeros((2, n)), np.zeros((2, n))  # gamma and d, of longs and of shorts
+
+    def rounds(self) -> Iterator[Round]:
+        """Go from round to round; `hit` and `paid` then speak of the present one."""
+        for trade in self.trades:
+            self.trade, theta = trade, np.array([trade.long, trade.short])
+            before = self.closed[:, trade.rows]
+            part = theta * (1.0 - before)
+            self.closed[:, trade.rows] = np.where(theta == 1.0, 1.0, before + part)
+            self.part[:, trade.rows] = part
+            units = self._cells(trade.rows, self.part)
+            yield Round(trade, units, net_shares(units), self._leavers(trade))
+            self.part[:, trade.rows] = 0.0
+
+    def hit(self, rows: Rows) -> sparse.csr_array:
+        """Return what rows lose in the round by the move of each price, (rows, m): left (p - p') + closed (p - w)."""
+        trade, left = self.trade, self._cells(rows, 1.0 - self.closed[:, rows], aligned=True)
+        closed = self._cells(rows, self.part)
+        left.data *= (trade.before - trade.after)[left.indices]
+        left.data += closed.data * (trade.before - trade.average)[closed.indices]
+        return left
+
+    def paid(self, rows: Rows) -> sparse.csr_array:
+        """Return what rows pay in the round for the shortfalls of their pool, (rows, v): min(lambda b, equity)."""
+        trade, pool = self.trade, self.graph.pool_of[rows]
+        amount = np.where((self.closed[:, rows] == 1.0).all(axis=0), 0.0, self.base[rows] * trade.rise[pool])
+        place = np.minimum(np.searchsorted(rows, trade.capped), max(rows.size - 1, 0))
+        if rows.size:
+            among = rows[place] == trade.capped
+            amount[place[among]] = trade.paid[among]
+        return sparse.csr_array((amount, pool, np.arange(rows.size + 1)), (rows.size, len(self.graph.pools)))
+
+    def own(self, rows: Rows, victims: BoolArray, amounts: Callable[[Rows], sparse.csr_array]) -> sparse.csr_array:
+        """Return what the trader of each row loses itself through each channel, over its accounts among the victims."""
+        trader, involved = self.graph.trader_of, np.zeros(len(self.graph.traders), dtype=bool)
+        involved[trader[rows]] = True
+        family = np.flatnonzero(involved[trader] & victims)
+        number = np.cumsum(involved) - 1  # of each trader among those involved
+        shape = (int(involved.sum()), family.size)
+        total = sparse.csr_array((np.ones(family.size), (number[trader[family]], np.arange(family.size))), shape)
+        return (total @ amounts(family))[number[trader[rows]]]
+
+    def _cells(self, rows: Rows, share: FloatArray, *, aligned: bool = False) -> sparse.csr_array:
+        """Return Q~ of rows, its longs and shorts times a share (2, n); aligned: the share is (2, rows)."""
+        cells = self.graph.quantity[rows]
+        if not aligned:
+            share = share[:, rows]
+        row = np.repeat(np.arange(rows.size), np.diff(cells.indptr))
+        side = np.where(cells.data < 0.0, share[1, row], share[0, row])
+        cells.data = cells.data * side * self.graph.sellable[cells.indices]
+        return cells
+
+    def _leavers(self, trade: Trade) -> sparse.csr_array:
+        pool, size = self.graph.pool_of[trade.left], len(self.graph.pools)
+        due = np.bincount(pool, trade.shortfall, size)
+        cells = (trade.shortfall / due[pool], pool, np.arange(trade.left.size + 1))
+        return sparse.csr_array(cells, (trade.left.size, size))
+
+
+def net_shares(units: sparse.csr_array) -> sparse.csr_array:
+    """Return each seller's share of the net sale of each asset; where that is near 0, of the sales on its side.
+
+    share_ij = u_ij / sum_i u_ij; where |sum_i u_ij| <= 0.1 sum_i |u_ij|: the same with u_ij on the side of the sum only
+    (on both sides, in size, where the sum is 0).
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> net_shares(sparse.csr_array([[6.0, 10.0], [-2.0, -9.5]])).toarray().tolist()
+    [[1.5, 1.0], [-0.5, 0.0]]
+    """
+    column, u, m = units.indices, units.data, units.shape[1]
+    net, gross = np.bincount(column, u, m), np.bincount(column, np.abs(u), m)
+    near, sign = np.abs(net) <= NEAR_ZERO * gross, np.sign(net)
+    on_side = np.where(sign[column] == 0.0, np.abs(u), np.maximum(u * sign[column], 0.0))
+    weight = np.where(near[column], on_side, u)
+    total = np.bincount(column, weight, m)[column]
+    share = np.divide(weight, total, out=np.zeros_like(weight), where=total != 0.0)
+    return sparse.csr_array((share, column, units.indptr), units.shape)
+
+
+def rows_of(result: CascadeResult, trader: object, argument: str) -> Rows:
+    """Return the accounts of a trader, or the one that a triple names."""
+    rows = account_rows_of(trader, result.graph.accounts)
+    if not rows:
+        raise ParameterError(f"{argument}: unknown trader {str(trader)!r}{nearest(str(trader), result.graph.traders)}")
+    return np.array(rows, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Many scenarios at once, on the rows that they can concern."""

@@ -1,0 +1,214 @@
+"""Many scenarios on one graph: passes over the rows for up to `WIDTH` of them, then the rounds of each on few rows.
+
+The passes foresee roughly how far each scenario takes prices, and find which accounts can be in breach before they have
+gone farther (screening.py). These are copied next to each other, and the rounds of `MarginCascade.run` go on among them,
+until prices or loss levels leave what was foreseen: then a second pass allows for more, and last the scenario runs on
+all rows. What is foreseen decides the work, never the answer.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from contagion_graph._typing import FloatArray
+from contagion_graph.errors import ConvergenceError
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import Scenario
+from contagion_graph.margin.batch.screening import Box, Reach
+from contagion_graph.margin.batch.subgraph import NearGraph, NearMarket, TooFarError, WholeBase
+from contagion_graph.margin.prepare import CascadeRules, prepared
+from contagion_graph.margin.rounds.account_state import Market, Rows
+from contagion_graph.margin.rounds.path import Path, run_path, weights
+from contagion_graph.rules.sharing import ProRata
+from contagion_graph.solvers.solution import Solution
+from contagion_graph.state import Rest
+
+MORE, SPARE = 1.25, 2e-3  # a box goes so many times as far as foreseen, and a small move beyond that
+FARTHER = 3.0  # ... the second box
+LEAST_LEVEL, LEAST_SHARE = 0.02, 0.1
+Outcome = TypeVar("Outcome")
+FEW = 0.5  # of all rows; more of them are not worth a copy
+
+
+class Ended(NamedTuple):
+    """A scenario that has come to rest.
+
+    Parameters
+    ----------
+    number : int
+        Its place in the batch.
+    path : Path
+        Its rounds.
+    solution : Solution
+        How it ended.
+    rows : ndarray of int
+        The rows of the graph that are rows of the path.
+    base : ndarray, shape (n,)
+        Weights of all accounts in loss sharing.
+    """
+
+    number: int
+    path: Path
+    solution: Solution
+    rows: Rows
+    base: FloatArray
+
+
+class Case(NamedTuple):
+    """A scenario to follow: its place in the batch, its shocked prices, the rows of a graph near it, and its box."""
+
+    number: int
+    price: FloatArray
+    around: ExposureGraph | NearGraph
+    near: Rows
+    box: Box
+
+
+class Batches:
+    """Runs the scenarios of price changes of one graph and one model, in batches.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        The positions before the scenarios.
+    rules : CascadeRules
+        The model.
+    """
+
+    def __init__(self, graph: ExposureGraph, rules: CascadeRules) -> None:
+        self.graph, self.impact = prepared(graph, rules)
+        self.rules, self.reach = rules, Reach(self.graph, self.impact)
+        self._share, self._level = 1.0, LEAST_LEVEL
+        sharing = rules.sharing
+        self._same = sharing is None or (isinstance(sharing, ProRata) and sharing.base != "profit")
+        self._base, self._first = self._whole(graph.price), 0
+
+    @property
+    def shared_base(self) -> FloatArray | None:
+        """The weights in loss sharing that hold in all scenarios; None where each has its own."""
+        return self._base.at_rest if self._same else None
+
+    def run(
+        self,
+        prices: FloatArray,
+        finish: Callable[[Ended], Outcome] = lambda ended: ended,  # type: ignore[assignment,return-value]
+        *,
+        first: int = 0,
+        fund: FloatArray | None = None,
+    ) -> Iterator[Outcome]:
+        """Yield what comes of the scenarios as they end, not always in order.
+
+        Parameters
+        ----------
+        prices : ndarray, shape (B, m)
+            Shocked prices of at most `WIDTH` scenarios.
+        finish : callable
+            Takes what has ended, on the thread that ran it, and returns what is to be yielded of it.
+        first : int
+            What the first of them is called where one fails.
+        fund : ndarray, shape (v,), optional
+            Insurance funds in the place of the graph's.
+        """
+        from contagion_graph.kernels import threads
+
+        def follow(case: Case) -> tuple[tuple[float, float], Outcome] | None:
+            ended = self._on_near(case, fund)
+            return None if ended is None else (_gone(ended.path), finish(ended))
+
+        self._first, rest = first, self._rest(prices)
+        moves, gone, left = self.reach.moves(prices, rest), np.zeros((len(prices), 2)), list(range(len(prices)))
+        for box in self._boxes(prices, moves):
+            around, near = self._around(box.of(left), rest) if left else (self.graph, [])
+            cases = [Case(k, prices[k], around, rows, box.of(k)) for k, rows in zip(left, near, strict=True)]
+            left, rows = [], sum(each.size for each in near) / max(len(near), 1)
+            for case, found in zip(cases, threads.each(follow, cases, rows), strict=True):
+                if found is None:
+                    left.append(case.number)
+                else:
+                    gone[case.number], outcome = found
+                    yield outcome
+        for number in left:
+            ended = self._on_all(number, prices[number], fund)
+            gone[number] = _gone(ended.path)
+            yield finish(ended)
+        self._learn(_largest(np.maximum(*moves), prices), *gone.T)
+
+    def _learn(self, foreseen: FloatArray, gone: FloatArray, level: FloatArray) -> None:
+        """Look as far ahead from now on as these scenarios would have needed."""
+        moved = (foreseen > SPARE) & (foreseen < np.inf)
+        if moved.any():
+            self._share = min(max(MORE * float((gone[moved] / foreseen[moved]).max()), LEAST_SHARE), 1.0)
+        self._level = max(LEAST_LEVEL, MORE * float(np.quantile(level, 0.9)))
+
+    def _boxes(self, prices: FloatArray, moves: tuple[FloatArray, FloatArray]) -> Iterator[Box]:
+        """Yield a box around each scenario, then a wider one."""
+        for more, times in ((MORE * self._share, 1.0), (FARTHER, 10.0)):
+            fall, rise = (more * move + times * SPARE * prices for move in moves)
+            yield Box(np.maximum(prices - fall, 0.0), prices + rise, np.full(len(prices), times * self._level))
+
+    def _around(self, box: Box, rest: Rest) -> tuple[ExposureGraph | NearGraph, list[Rows]]:
+        """Return the rows that are near any scenario, copied if they are few, and of each scenario which of these are.
+
+        The rows of a scenario are far apart in the graph; out of that copy they come fast.
+        """
+        some, near = self.reach.near(box, rest)
+        if some.size > FEW * len(self.graph.cash):
+            return self.graph, [some[rows] for rows in near]
+        return NearGraph(self.graph, some), near
+
+    def _rest(self, prices: FloatArray) -> Rest:
+        """Return what is known of the accounts at rest; weights are the largest in any of the scenarios."""
+        base = self._base.at_rest
+        if not self._same:
+            base = np.max([self._whole(price).at_rest for price in prices], axis=0)
+        return self.reach.rest(base)
+
+    def _whole(self, price: FloatArray) -> WholeBase:
+        return WholeBase(self.graph, weights(self.graph, self._scenario(price, len(self.graph.cash)), self.rules))
+
+    def _on_near(self, case: Case, fund: FloatArray | None) -> Ended | None:
+        """Run a scenario among the rows near it; None where others can be concerned."""
+        number, price, around, near, box = case
+        if near.size > FEW * len(self.graph.cash):
+            return None
+        few, scenario = NearGraph(around, near), self._scenario(price, near.size)
+        whole = self._base if self._same else self._whole(price)
+        try:
+            market = NearMarket(few, scenario, whole, box)
+            path = Path(few, scenario, self.rules, self.impact, market)
+            return Ended(number, path, self._played(number, path, fund), few.rows, whole.at_rest)
+        except TooFarError:
+            return None
+
+    def _on_all(self, number: int, price: FloatArray, fund: FloatArray | None) -> Ended:
+        scenario = self._scenario(price, len(self.graph.cash))
+        base = weights(self.graph, scenario, self.rules)
+        path = Path(self.graph, scenario, self.rules, self.impact, Market(self.graph, scenario, base.copy()))
+        return Ended(number, path, self._played(number, path, fund), self.graph.all_rows, base)
+
+    @staticmethod
+    def _scenario(price: FloatArray, size: int) -> Scenario:
+        return Scenario(price, np.zeros(size), np.zeros(size, dtype=bool))
+
+    def _played(self, number: int, path: Path, fund: FloatArray | None) -> Solution:
+        if fund is not None:
+            path.fund = fund.copy()
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, at the next look
+                return run_path(path)
+        except ConvergenceError as error:
+            message = f"scenario {self._first + number} (rows count from 0): {error}"
+            raise ConvergenceError(message, error.solution) from error
+
+
+def _gone(path: Path) -> tuple[float, float]:
+    """Return the largest relative move of a price since the shock, and the highest loss level."""
+    shocked = path.scenario.price_shocked
+    return float(_largest(np.abs(path.market.price - shocked), shocked)), float(path.market.channels.level.max())
+
+
+def _largest(move: FloatArray, price: FloatArray) -> FloatArray:
+    """Return the largest relative move, of each scenario or of one."""
+    largest: FloatArray = np.divide(move, price, out=np.zeros_like(price), where=price > 0.0).max(axis=-1)
+    return largest

@@ -1,0 +1,141 @@
+"""The part of a graph that a scenario can reach, and the market on it: the same sums, bit for bit, of fewer rows."""
+
+from functools import cached_property
+from threading import Lock
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph._typing import FloatArray
+from contagion_graph.chunks import BLOCK
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.rows import GraphPasses
+from contagion_graph.graph.scenario import Scenario
+from contagion_graph.margin.batch.screening import Box
+from contagion_graph.margin.rounds.account_state import Market, Rows
+from contagion_graph.state import Cells
+
+
+class TooFarError(Exception):
+    """Prices or loss levels have gone so far that an account that was left out can be in breach."""
+
+
+class NearGraph(GraphPasses):
+    """Some rows of a graph, copied next to each other, whose sums are taken in the chunks of the whole graph.
+
+    Parameters
+    ----------
+    graph : ExposureGraph or NearGraph
+        With the margins of the liquidation rule.
+    rows : ndarray of int
+        The rows, ascending.
+    """
+
+    graph: ExposureGraph
+    rows: Rows
+
+    def __init__(self, graph: "ExposureGraph | NearGraph", rows: Rows) -> None:
+        from contagion_graph.kernels import batch
+
+        whole = graph.cells
+        indptr = np.concatenate([[0], np.cumsum(whole.indptr[rows + 1] - whole.indptr[rows])])
+        size = int(indptr[-1])
+        self.cells = Cells(indptr, np.empty(size, dtype=whole.indices.dtype), np.empty(size), np.empty(size))
+        batch.gather(whole, rows, self.cells)
+        self.graph, self.rows = (graph.graph, graph.rows[rows]) if isinstance(graph, NearGraph) else (graph, rows)
+        self.cash = graph.cash[rows]
+        self.price, self.sellable, self.depth, self.pools = graph.price, graph.sellable, graph.depth, graph.pools
+        self.assets, self.insurance_fund = graph.assets, graph.insurance_fund
+        value, gross, margin = graph.rest
+        self.rest, self.gross_total = (value[rows], gross[rows], margin[rows]), graph.gross_total
+        self.sensitivity = graph.sensitivity[rows]
+        self.row_borders = np.searchsorted(rows, graph.row_borders)
+        self.block_borders = np.array([0, -(-rows.size // BLOCK)])
+        self.pool_of = graph.pool_of[rows]
+        self.members = np.arange(rows.size + 1, dtype=graph.members[0].dtype), graph.members[1][rows]
+
+    @cached_property
+    def accounts(self) -> pd.MultiIndex:  # type: ignore[override] # made only where an error names an account
+        """Label of each row."""
+        return self.graph.accounts[self.rows]
+
+    @cached_property
+    def quantity(self) -> sparse.csr_array:
+        """Units held."""
+        indices = self.cells.indices.view(self.graph.quantity.indices.dtype)
+        held = (self.cells.quantity, indices, self.cells.indptr)
+        return sparse.csr_array(held, (self.rows.size, self.price.size))
+
+    @cached_property
+    def membership(self) -> sparse.csr_array:
+        """Accounts x channels, as the graph's."""
+        cells = (np.ones(self.rows.size), self.pool_of, self.members[0])
+        return sparse.csr_array(cells, (self.rows.size, len(self.pools)))
+
+
+class WholeBase:
+    """The weights of all accounts in loss sharing, and their sums by block: what a scenario changes is put back.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        The whole graph.
+    base : ndarray, shape (n,)
+        Weights at rest.
+    """
+
+    def __init__(self, graph: ExposureGraph, base: FloatArray) -> None:
+        from contagion_graph.kernels import row_sums
+
+        members, self._kernels, self._graph, self.at_rest = graph.membership, row_sums, graph, base
+        self._lock = Lock()
+        self._cells = (members.indptr, members.indices, base.copy())
+        self._blocks = np.zeros((-(-base.size // BLOCK), len(graph.pools)))
+        self._sum(np.arange(len(self._blocks)))
+
+    def _sum(self, blocks: Rows) -> None:
+        self._kernels.block_sums(*self._cells, blocks, self._blocks)
+
+    def total(self, rows: Rows, base: FloatArray) -> FloatArray:
+        """Return the sum of the weights of each channel where some rows have others than at rest."""
+        blocks = np.unique(rows // BLOCK)
+        with self._lock:
+            self._cells[2][rows] = base
+            self._sum(blocks)
+            total = self._graph.group.total(self._kernels.chunk_sums(self._blocks, self._graph.block_borders))
+            self._cells[2][rows] = self.at_rest[rows]
+            self._sum(blocks)
+        return total
+
+
+class NearMarket(Market):
+    """The market of the accounts that a scenario can reach.
+
+    Parameters
+    ----------
+    graph : NearGraph
+        Those accounts.
+    scenario : Scenario
+        Shocked prices.
+    whole : WholeBase
+        The weights of all accounts.
+    box : Box
+        In which nothing can happen to the others.
+    """
+
+    def __init__(self, graph: NearGraph, scenario: Scenario, whole: WholeBase, box: Box) -> None:
+        self.box, self._whole, self._global = box, whole, graph.rows
+        super().__init__(graph, scenario, whole.at_rest[graph.rows])
+
+    def look(self, rise: FloatArray | float = 0.0) -> None:
+        """Mark the accounts that can be in breach; give up where others could be."""
+        inside = ((self.box.low <= self.price) & (self.price <= self.box.high)).all()
+        if not (inside and float((self.channels.level + rise).max()) <= self.box.level):
+            raise TooFarError
+        super().look(rise)
+
+    def open_base(self) -> FloatArray:
+        """Return the sum of the weights of each channel over all accounts, shape (v,)."""
+        changed = np.flatnonzero(self.channels.base != self._whole.at_rest[self._global])
+        return self._whole.total(self._global[changed], self.channels.base[changed])

@@ -1,0 +1,167 @@
+"""The equilibria of a margin cascade, with their tables."""
+
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph._typing import FloatArray
+from contagion_graph.errors import ConvergenceError, ParameterError
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import Scenario
+from contagion_graph.margin.equilibria.fixed_points import come_to_rest, find_ends
+from contagion_graph.margin.equilibria.jacobian import State
+from contagion_graph.margin.equilibria.newton import search
+from contagion_graph.margin.equilibria.position_book import Relief, book_of, is_isotone
+from contagion_graph.margin.equilibria.result import Equilibria
+from contagion_graph.margin.equilibria.static_map import Bound, Case
+from contagion_graph.margin.prepare import CascadeRules, prepared
+from contagion_graph.margin.result import CascadeArrays, CascadeResult
+from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LeverageTarget, TargetMargin
+from contagion_graph.solvers.solution import Solution, Status
+
+TwoSided = Literal["auto", "conservative", "bracket"]
+NEAR = 1e-9  # T may move the shares of an equilibrium by no more
+STATIC = (FullLiquidation, CloseFactor, TargetMargin, LeverageTarget)
+
+
+def case_of(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, relief: Relief | None) -> Case:
+    """Gather what both ends share, for a graph with the margins that the liquidation rule goes by."""
+    book = book_of(graph, relief)
+    base = np.zeros(len(graph.accounts))
+    if rules.sharing is not None:
+        base = rules.sharing.weights(graph, scenario.price_shocked)
+    columns = replace(scenario, price_shocked=book.columns(scenario.price_shocked))
+    return Case(book, columns, rules, rules.impact.for_assets(graph.assets), base)
+
+
+def relief_of(graph: ExposureGraph, two_sided: TwoSided) -> Relief | None:
+    """Return how the book has to be cut: not at all where no asset is held on both sides."""
+    if two_sided == "conservative":
+        return "none"
+    return None if two_sided == "auto" and is_isotone(graph) else "other"
+
+
+def equilibria(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, two_sided: TwoSided) -> Equilibria:
+    """Return both ends with their tables; `MarginCascade.equilibria` describes them."""
+    _check(rules)
+    graph, _ = prepared(graph, rules)
+    case = case_of(graph, scenario, rules, relief_of(graph, two_sided))
+    ends = find_ends(case)
+    tables = [
+        CascadeResult(graph, rules, arrays_of(bound, scenario), solution)
+        for bound, solution in zip((ends.lower, ends.upper), ends.solutions, strict=True)
+    ]
+    points = None if ends.points is None else pd.DataFrame(ends.points.T, index=graph.accounts)
+    return Equilibria(tables[0], tables[1], case.book.relief != "other", points)
+
+
+class FromRest(NamedTuple):
+    """An equilibrium that the static map leads to from nothing closed.
+
+    Parameters
+    ----------
+    result : CascadeResult
+        Its tables.
+    case, state : Case, State
+        What the map is made of, and where it is at rest.
+    one_sided : bool
+        Whether it is for certain the least; a netted book may have others, and none of them the least.
+    """
+
+    result: CascadeResult
+    case: Case
+    state: State
+    one_sided: bool
+
+
+def from_rest(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> FromRest:
+    """Return the equilibrium that the static map leads to from nothing closed, without the other end or a certificate.
+
+    Raises
+    ------
+    ConvergenceError
+        It does not come to rest; in a netted book that can mean that there is no equilibrium.
+    """
+    _check(rules)
+    graph, _ = prepared(graph, rules)
+    one_sided = is_isotone(graph)
+    end = Bound(case_of(graph, scenario, rules, None), upper=False, turning=not one_sided)
+    solution, _ = come_to_rest(end)
+    if not solution.converged:
+        raise ConvergenceError(
+            f"no equilibrium was reached from nothing closed in {solution.steps:,} steps"
+            + ("" if one_sided else ": assets are held on both sides, and what some close relieves others")
+            + "; raise max_rounds, or use a measure of the path, as indirect_exposure or look_through with a size",
+            solution,
+        )
+    rows = np.flatnonzero(end.share)
+    state = State(end.sold, end.rate, rows, end.share[rows])
+    return FromRest(CascadeResult(graph, rules, arrays_of(end, scenario), solution), end.case, state, one_sided)
+
+
+def nearest(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, closed: FloatArray) -> CascadeResult:
+    """Return the equilibrium next to some closed shares; `MarginCascade.equilibrium_near` describes it."""
+    _check(rules)
+    graph, _ = prepared(graph, rules)
+    start = Bound(case_of(graph, scenario, rules, None), upper=False, start=closed)
+    start.follow(start.sold)
+    share = search(start)
+    off = np.inf if share is None else float(np.abs(start.case.apply(share) - share).max(initial=0.0))
+    status = Status.CONVERGED if off <= NEAR else Status.STEP_LIMIT
+    solution = Solution(status, steps=0, residual=off)
+    if share is None or not solution.converged:
+        raise ConvergenceError("Newton's method finds no equilibrium from there; start elsewhere", solution)
+    end = Bound(start.case, upper=False, start=share)
+    end.follow(end.sold)
+    return CascadeResult(graph, rules, arrays_of(end, scenario), solution)
+
+
+def _check(rules: CascadeRules) -> None:
+    """Refuse rules that speak of rounds, or of more than one closed share: the static map knows neither."""
+    if rules.impact.volume != "initial":
+        raise ParameterError("equilibria need an impact with volume='initial': an equilibrium knows no order of sales")
+    if rules.alpha is not None:
+        raise ParameterError("equilibria need alpha=None: an equilibrium knows no rounds, only the average price")
+    if not isinstance(rules.liquidation, STATIC):
+        names = ", ".join(rule.__name__ for rule in STATIC)
+        raise ParameterError(
+            f"equilibria are known to exist for the liquidation rules {names}, not for {rules.liquidation!r}; use run"
+        )
+
+
+def arrays_of(bound: Bound, scenario: Scenario) -> CascadeArrays:
+    """Return what a state of the static map comes to, in label order."""
+    case, share, m = bound.case, bound.share, scenario.price_shocked.size
+    n, rows = share.size, np.flatnonzero(share > 0.0)
+    proceeds, penalty, shortfall = np.zeros(n), np.zeros(n), np.zeros(n)
+    value, fetched, fee = case.value_closed(bound.prices, rows)
+    proceeds[rows], penalty[rows] = share[rows] * fetched, share[rows] * fee
+    shortfall[rows] = share[rows] * np.maximum(-value, 0.0)
+    rate, socialised = np.where(np.isfinite(bound.rate), bound.rate, 0.0), np.zeros(n)
+    due, paid = (case.book.column_sums(case.book.membership, each[rows], rows) for each in (shortfall, penalty))
+    if rate.any():
+        socialised = (1.0 - share) * case.base * rate[case.book.pool_of]
+    borne = case.book.column_sums(case.book.membership, socialised) if rate.any() else np.zeros_like(rate)
+    used = np.minimum(due, case.book.insurance_fund)
+    price, fetched_each = bound.prices.terminal, bound.sold * bound.prices.average
+    return CascadeArrays(
+        price_shocked=scenario.price_shocked,
+        price_after=price[:m],
+        sold=bound.sold.reshape(-1, m).sum(axis=0),
+        value_sold=fetched_each.reshape(-1, m).sum(axis=0),
+        losses=scenario.losses,
+        proceeds=proceeds,
+        penalty=penalty,
+        socialised=socialised,
+        shortfall=shortfall,
+        closed=share,
+        breach_round=(share > 0.0).astype(np.int32),
+        pool_shortfall=due,
+        fund_used=used,
+        fund_received=case.rules.penalty_to_fund * paid,
+        uncovered=np.maximum(due - used - borne, 0.0),
+        rounds=[],
+        price_short=None if case.book.relief is None else price[m:],
+    )

@@ -1,0 +1,90 @@
+"""Where the static map is not smooth: states at which its slope (jacobian.py) means little."""
+
+from functools import singledispatch
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.margin.equilibria.jacobian import State, rule_slopes
+from contagion_graph.margin.equilibria.static_map import Case
+from contagion_graph.rules.liquidation import BreachedAccounts, CloseFactor
+
+
+class Kinks(NamedTuple):
+    """Which accounts (n,), channels (v,) and columns of the book (k,) sit where the static map is not smooth."""
+
+    accounts: BoolArray
+    channels: BoolArray
+    columns: BoolArray
+
+
+@singledispatch
+def distance_to_jump(liquidation: Any, accounts: BreachedAccounts) -> FloatArray:
+    """Return how much equity separates accounts in breach from a jump of their closed share [currency]; inf: none.
+
+    The jumps at E = M and E = 0 are not meant: they are everybody's. `CloseFactor` closes everything where health
+    1 + (E - M) / D falls below `full_below`: the distance is |E - M + (1 - full_below) D|.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = np.ones(1)
+    >>> accounts = BreachedAccounts(5 * one, 10 * one, 10 * one, 90 * one, 80 * one, 0.0, closable_long=90 * one)
+    >>> [float(distance_to_jump(CloseFactor(0.5, full_below=h), accounts).round(9)[0]) for h in (0.95, 0.9375)]
+    [1.0, 0.0]
+    """
+    return np.full_like(accounts.equity, np.inf)
+
+
+@distance_to_jump.register
+def _(liquidation: CloseFactor, accounts: BreachedAccounts) -> FloatArray:
+    if liquidation.factor == 1.0:
+        return np.full_like(accounts.equity, np.inf)
+    away = np.abs(accounts.equity - accounts.maintenance + (1.0 - liquidation.full_below) * accounts.debt)
+    return np.where(accounts.debt > 0.0, away, np.inf)
+
+
+def at_kink(case: Case, state: State, tol: float = 1e-9) -> Kinks:
+    """Say which accounts, channels and columns are so near to a kink or a jump that the slope means little there.
+
+    An account: E = M; in breach E = 0, the rule's closed share just 0 or 1, or at a jump of it; V = 0 where something
+    is closed. A channel: its fund is just used up. A column that is sold: its price impact has a kink. Near is within
+    the share `tol` of |cash| + |Q|.p, of 1, of the fund, and of the size sold.
+    """
+    book, prices = case.book, case.prices(state.sold, np.zeros_like(state.sold))
+    equity, scale, maintenance = case.marks(prices, state.rate)
+    scale += np.abs(book.cash - case.scenario.losses)
+    scale *= tol
+    slack = equity - maintenance
+    rows, edge = np.flatnonzero(slack < 0.0), np.flatnonzero(np.abs(slack) <= scale)
+    near = np.zeros(slack.size, dtype=bool)
+    near[edge] = scale[edge] > 0.0
+    near[rows] |= _at_edge(case, case.breached(prices, rows, equity[rows], maintenance[rows]), scale[rows], tol)
+    near[case.scenario.defaults] = False  # whose share is 1 whatever their margin
+    value = case.value_closed(prices, state.rows)[0]
+    near[state.rows] |= np.abs(value) <= scale[state.rows]
+    lost = book.column_sums(book.membership, state.share * np.maximum(-value, 0.0), state.rows)
+    fund = book.insurance_fund
+    channels = (np.abs(lost - fund) <= tol * (lost + fund)) & (lost > 0.0)
+    return Kinks(near, channels, _impact_kinks(case, state, tol))
+
+
+def _at_edge(case: Case, accounts: BreachedAccounts, scale: FloatArray, tol: float) -> BoolArray:
+    """Say of accounts in breach whether E is 0, or their closed share just 0 or 1, or at a jump."""
+    rule = rule_slopes(case.rules.liquidation, case.rules.penalty)
+    relief = rule.margin * accounts.closable_maintenance - rule.gross * accounts.closable_gross
+    wanted = rule.margin * accounts.maintenance - rule.equity * accounts.equity
+    edge = (np.minimum(np.abs(wanted), np.abs(wanted - relief)) <= tol * np.abs(relief)) & (relief > 0.0)
+    jump = distance_to_jump(case.rules.liquidation, accounts) <= scale
+    near: BoolArray = (np.abs(accounts.equity) <= scale) | edge | jump
+    return near
+
+
+def _impact_kinks(case: Case, state: State, tol: float) -> BoolArray:
+    """Say of each column whether what is sold of it is just where its price impact has a kink."""
+    size = case.book.size(state.sold, np.zeros_like(state.sold))
+    away = np.abs(size[..., None] - case.impact.kinks())
+    near = (away <= tol * np.abs(size)[..., None]).any(axis=-1).ravel()
+    at_kink: BoolArray = near & (state.sold != 0.0)
+    return at_kink

@@ -1,0 +1,135 @@
+"""The book of a graph as the static map sees it: one column an asset, or one for its longs and one for its shorts."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.rows import GraphPasses
+
+Relief = Literal["none", "other"]
+
+
+@dataclass(frozen=True, eq=False)
+class Book(GraphPasses):
+    """What accounts hold, with the columns of the static map.
+
+    Parameters
+    ----------
+    quantity, margin_units : csr_array, shape (n, k)
+        Units held, and units that equity must cover; k = m, or 2 m: the longs of every asset, then the shorts.
+    cash : ndarray, shape (n,)
+        Currency.
+    price, size_of_unit : ndarray, shape (k,)
+        Currency per unit; p0 / depth: how far selling one unit moves along the price impact.
+    sellable : ndarray of bool, shape (k,)
+        Whether a column is ever sold.
+    accounts : MultiIndex
+        Label of each row.
+    pools : Index
+        Label of each pool.
+    insurance_fund : ndarray, shape (v,)
+        Currency.
+    relief : {None, "none", "other"}
+        None: one column an asset. Else two, and what is bought back of an asset relieves its longs: not at all, or as
+        far as the other bound says.
+    """
+
+    quantity: sparse.csr_array
+    margin_units: sparse.csr_array
+    cash: FloatArray
+    price: FloatArray
+    size_of_unit: FloatArray
+    sellable: BoolArray
+    accounts: pd.MultiIndex
+    pools: "pd.Index[str]"
+    insurance_fund: FloatArray
+    relief: Relief | None = None
+
+    def columns(self, values: FloatArray) -> FloatArray:
+        """Return a value of each asset as one of each column."""
+        return values if self.relief is None else np.concatenate([values, values])
+
+    def size(self, sold: FloatArray, sold_other: FloatArray) -> FloatArray:
+        """Return the argument x of the price impact, shape (k / m, m).
+
+        One column an asset: x = S p0 / depth. Two: longs are valued after the sales of this bound less the purchases
+        of the other, shorts after the purchases of this bound less the sales of the other.
+        """
+        if self.relief is None:
+            return (sold * self.size_of_unit)[None]
+        half = sold.size // 2
+        opposite = np.concatenate([sold_other[half:], sold_other[:half]]) if self.relief == "other" else 0.0
+        return ((sold + opposite) * self.size_of_unit).reshape(2, half)
+
+
+def book_of(graph: ExposureGraph, relief: Relief | None = None) -> Book:
+    """Return the book of a graph, with one column an asset, or (relief given) with one for each side of it."""
+    with np.errstate(divide="ignore"):
+        unit = graph.price / graph.depth
+    quantity, margin_units = graph.quantity, graph.margin_units
+    if relief is not None:
+        quantity, margin_units = _split(quantity, margin_units)
+    sides = 1 if relief is None else 2
+    book = Book(
+        quantity=quantity,
+        margin_units=margin_units,
+        cash=graph.cash,
+        price=np.tile(graph.price, sides),
+        size_of_unit=np.tile(unit, sides),
+        sellable=np.tile(graph.sellable, sides),
+        accounts=graph.accounts,
+        pools=graph.pools,
+        insurance_fund=graph.insurance_fund,
+        relief=relief,
+    )
+    kept = ["rest", "membership", "all_rows", "block_borders", "gross_total", "group"]
+    if quantity.indptr is graph.quantity.indptr:  # no cell was added
+        kept += ["sensitivity"]
+    vars(book).update({name: getattr(graph, name) for name in kept})  # what the graph knows at rest holds here too
+    return book
+
+
+def _split(quantity: sparse.csr_array, margin_units: sparse.csr_array) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Put longs and shorts into columns of their own; of margin above the quantity held long, the rest is a short's.
+
+    A deposit and a debt of one asset in one account net in the quantity and add up in the margin.
+    """
+    (n, m), held = quantity.shape, quantity.data
+    columns = quantity.indices + np.where(held > 0.0, 0, m).astype(quantity.indices.dtype)
+    above = np.flatnonzero((held > 0.0) & (margin_units.data > held))
+    cells = (held, columns, quantity.indptr)
+    if above.size == 0:
+        return sparse.csr_array(cells, (n, 2 * m)), sparse.csr_array((margin_units.data, *cells[1:]), (n, 2 * m))
+    rows = np.repeat(np.arange(n), np.diff(quantity.indptr))
+    rows, columns = np.append(rows, rows[above]), np.append(columns, columns[above] + m)
+    at_long, excess = margin_units.data.copy(), margin_units.data[above] - held[above]
+    at_long[above] = held[above]
+    values = np.append(held, np.zeros(above.size)), np.append(at_long, excess)
+    order = np.argsort(rows, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))]).astype(quantity.indptr.dtype)
+    split = [sparse.csr_array((one[order], columns[order], indptr), (n, 2 * m)) for one in values]
+    return split[0], split[1]
+
+
+def is_isotone(graph: ExposureGraph) -> bool:
+    """Say whether more closing can never help an account: every sellable asset is held on one side only.
+
+    And no cell of an asset held long may need more margin than it is worth: the account would gain from a lower price.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> is_isotone(cg.ExposureGraph.from_arrays([[1.0, -2.0]], price=[1.0, 1.0]))
+    True
+    >>> is_isotone(cg.ExposureGraph.from_arrays([[1.0], [-2.0]], price=[1.0]))
+    False
+    """
+    from contagion_graph.kernels.row_sums import sides_met
+
+    above, other = np.split(graph.count(np.concatenate(sides_met(graph.cells, graph.sellable))), 2)
+    return not ((above > 0) & (other > 0) & graph.sellable).any()

@@ -1,0 +1,107 @@
+"""Which equilibria exist: both ends, how far apart they are, and who is decided."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.margin.result import CascadeResult
+
+SAME = 1e-9  # closed shares that differ by no more count as equal: smooth rules are solved to rounding, not to the bit
+OPEN, CLOSED, EITHER = "certainly open", "certainly closed", "depends on the order"
+
+
+class Gap(NamedTuple):
+    """How far apart two ends are.
+
+    Parameters
+    ----------
+    assets : DataFrame
+        One row an asset: price_least, price_greatest [currency per unit], difference.
+    pools : DataFrame
+        One row a pool: uncovered_least, uncovered_greatest [currency], difference.
+    accounts : int
+        Number of accounts whose closed shares differ.
+    """
+
+    assets: pd.DataFrame
+    pools: pd.DataFrame
+    accounts: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Equilibria:
+    """The least and the greatest equilibrium of a margin cascade, or bounds around all of them.
+
+    Where closing can never help another account (`one_sided`), `least` and `greatest` are equilibria: no equilibrium
+    closes less than the one or more than the other. In netted books they bound every equilibrium; where few accounts
+    are undecided, every equilibrium is found and listed in `points`, and the bounds are the tightest possible.
+
+    Parameters
+    ----------
+    least, greatest : CascadeResult
+        The tables of both ends; `solution` says how certain each is.
+    one_sided : bool
+        Whether both ends are equilibria for certain.
+    points : DataFrame or None
+        Closed shares of every equilibrium: one column an equilibrium, one row an account; None where not all are known.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[10.0], [10.0]], price=[100.0], depth=2e3, margin_long=0.1, cash=[-850.0, -600.0], traders=["A", "B"]
+    ... )
+    >>> both = cg.MarginCascade(sharing=None).equilibria(graph, {"0": -0.02})
+    >>> both.unique, both.accounts.tolist()
+    (False, ['depends on the order', 'depends on the order'])
+    """
+
+    least: CascadeResult
+    greatest: CascadeResult
+    one_sided: bool
+    points: pd.DataFrame | None
+
+    @property
+    def unique(self) -> bool:
+        """Whether both ends close the same shares, to 1e-9: there is one equilibrium, and this is it."""
+        return not self._apart.any()
+
+    @property
+    def _closed(self) -> tuple[FloatArray, FloatArray]:
+        return self.least.arrays.closed, self.greatest.arrays.closed
+
+    @cached_property
+    def _apart(self) -> BoolArray:
+        low, high = self._closed
+        return np.abs(high - low) > SAME
+
+    @cached_property
+    def accounts(self) -> pd.Series:
+        """Whether each account is certainly closed (in part, where both ends agree), certainly open, or undecided."""
+        status = np.where(self._apart, EITHER, np.where(self._closed[0] > 0.0, CLOSED, OPEN))
+        return pd.Series(status, index=self.least.graph.accounts, name="equilibria")
+
+    @property
+    def undecided(self) -> float:
+        """Share of the accounts that close differently at the two ends."""
+        return float(self._apart.mean())
+
+    @property
+    def gap(self) -> Gap:
+        """How far apart the two ends are, by asset, by pool and in accounts."""
+        ends = {"least": self.least, "greatest": self.greatest}
+        assets = pd.DataFrame({f"price_{name}": end.assets["price_after"] for name, end in ends.items()})
+        pools = pd.DataFrame({f"uncovered_{name}": end.pools["uncovered"] for name, end in ends.items()})
+        assets["difference"] = assets["price_greatest"] - assets["price_least"]
+        pools["difference"] = pools["uncovered_greatest"] - pools["uncovered_least"]
+        return Gap(assets, pools, int(self._apart.sum()))
+
+    def __repr__(self) -> str:
+        low, high = ((closed > 0.0).sum() for closed in self._closed)
+        kind = "ends" if self.one_sided else "bounds"
+        apart = "one equilibrium" if self.unique else f"{self.undecided:.1%} of accounts undecided"
+        return f"<Equilibria: {kind} close {low:,} and {high:,} of {len(self.accounts):,} accounts; {apart}>"

@@ -1,0 +1,1 @@
+"""Fire-sale models of the literature."""

@@ -1,0 +1,164 @@
+"""Vulnerable banks: what one round of sales by banks that return to their leverage costs, and who causes it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_number
+from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import Shock, scenario
+from contagion_graph.tables.schema import Number
+from contagion_graph.tables.vectors import label_text, vector
+
+DEBT_TO_EQUITY = Number("debt over equity", low=0.0, infinite=True)
+
+
+@dataclass(frozen=True, eq=False)
+class VulnerableBanks:
+    """One round of sales by banks that return to their leverage; losses and sales count as positive.
+
+    Parameters
+    ----------
+    aggregate_vulnerability : float
+        AV, what fire sales cost all traders, as a share of their total equity: the sum of `systemicness`.
+    systemicness : Series by trader
+        S, the part of AV that the trader's sales cause.
+    indirect_vulnerability : Series by trader
+        IV, what fire sales cost the trader, as a share of its equity; NaN where that is not positive.
+    connectedness : Series by trader
+        What all traders lose for each unit of currency that the trader sells; 0 where it has nothing to sell.
+    direct : Series by trader
+        Loss from the shock itself [currency].
+    asset_sales : Series by asset
+        Currency; below 0 = bought.
+    asset_return : Series by asset
+        Relative price change that the sales cause.
+    """
+
+    aggregate_vulnerability: float
+    systemicness: "pd.Series[float]"
+    indirect_vulnerability: "pd.Series[float]"
+    connectedness: "pd.Series[float]"
+    direct: "pd.Series[float]"
+    asset_sales: "pd.Series[float]"
+    asset_return: "pd.Series[float]"
+
+
+def greenwood_landier_thesmar(
+    graph: ExposureGraph, shock: Shock, *, leverage: Any = None, cap: float | None = None, limited: bool = False
+) -> VulnerableBanks:
+    """Return what the sales of banks that return to their leverage after a shock cost all banks: one linear round.
+
+    An account with assets A_i (the value of its longs), equity E_i, debt-to-equity B_i = max(0, A_i / E_i - 1) and a
+    loss R_i from the shock sells B_i R_i, spread over its sellable longs a_ij in proportion to their value before the
+    shock: s_ij = a_ij / a_i B_i R_i. Prices move by r_j = -sum_i s_ij / depth_j, and every holder loses
+    -sum_j quantity_ij p0_j r_j. Whoever gains from the shock buys. With H_j = sum_k quantity_kj p0_j,
+    S_i = sum_j s_ij H_j / depth_j / sum E, and AV = sum_i S_i. Results of a trader add up those of its accounts.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        Debt is negative cash, or a short, which counts in losses and is not traded; `depth` is 1 / price impact.
+    shock : mapping or Series asset -> relative price change
+        -0.30 = falls by 30 %.
+    leverage : number, array_like, or mapping or Series by account, optional
+        B_i >= 0 in place of A_i / E_i - 1; accounts that a mapping does not name keep the latter.
+    cap : float, optional
+        The most that B_i may be; also that of an account whose equity is not positive.
+    limited : bool
+        Whether nobody sells more than the value that its sellable longs have left after the shock. In the paper's
+        matrices sales have no limit.
+
+    Returns
+    -------
+    VulnerableBanks
+
+    Raises
+    ------
+    ParameterError
+        An account has assets, no positive equity, and neither a leverage nor a cap; or total equity is not positive.
+    TableError
+        A shock or a leverage that the graph does not know or that is out of range.
+
+    References
+    ----------
+    Greenwood, Landier & Thesmar (2015), J. Financial Economics 115(3): AV = 1'A M L M'B A M f / E.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[50.0, 50.0], [0.0, 80.0]], price=1.0, depth=1e4, cash=[-90.0, -70.0], assets=["X", "Y"]
+    ... )
+    >>> banks = cg.named.greenwood_landier_thesmar(graph, {"X": -0.1})
+    >>> banks.asset_sales.round(6).tolist()
+    [22.5, 22.5]
+    >>> banks.indirect_vulnerability.round(6).tolist()
+    [0.0225, 0.018]
+    """
+    change = scenario(graph, shock).price_shocked - graph.price
+    equity = graph.cash + graph.rest[0]
+    total_equity = float(equity.sum())
+    if not total_equity > 0.0:
+        raise ParameterError(f"total equity is {total_equity:g}; vulnerability is a share of it and needs it positive")
+    units = graph.quantity.data
+    held, tradable = _values(graph, units), _values(graph, np.maximum(units, 0.0), sold=True)
+    loss = -(graph.quantity @ change)
+    amount = _debt_to_equity(graph, leverage, cap) * loss
+    if limited:
+        amount = np.minimum(amount, tradable @ (1.0 + change / graph.price))
+    can_sell = tradable.sum(axis=1)
+    part = np.divide(amount, can_sell, out=np.zeros_like(amount), where=can_sell > 0.0)
+    sales = tradable.T @ part
+    returns = -sales / graph.depth
+    caused = tradable @ (held.sum(axis=0) / graph.depth)
+
+    def share(above: FloatArray, below: FloatArray, otherwise: float) -> FloatArray:
+        return np.divide(above, below, out=np.full_like(above, otherwise), where=below > 0.0)
+
+    systemicness = pd.Series(graph.per_trader(part * caused) / total_equity, graph.traders, name="systemicness")
+    vulnerability = share(graph.per_trader(-(held @ returns)), graph.per_trader(equity), np.nan)
+    connectedness = share(graph.per_trader(caused), graph.per_trader(can_sell), 0.0)
+    return VulnerableBanks(
+        aggregate_vulnerability=float(systemicness.sum()),
+        systemicness=systemicness,
+        indirect_vulnerability=pd.Series(vulnerability, graph.traders, name="indirect_vulnerability"),
+        connectedness=pd.Series(connectedness, graph.traders, name="connectedness"),
+        direct=pd.Series(graph.per_trader(loss), graph.traders, name="direct"),
+        asset_sales=pd.Series(sales, graph.assets, name="asset_sales"),
+        asset_return=pd.Series(returns, graph.assets, name="asset_return"),
+    )
+
+
+def _values(graph: ExposureGraph, units: FloatArray, *, sold: bool = False) -> sparse.csr_array:
+    """Return units x p0 in the cells of `graph.quantity`, 0 in assets that are not sellable if they are to be sold."""
+    q, price = graph.quantity, np.where(graph.sellable, graph.price, 0.0) if sold else graph.price
+    return sparse.csr_array((units * price[q.indices], q.indices, q.indptr), shape=q.shape)
+
+
+def _debt_to_equity(graph: ExposureGraph, leverage: Any, cap: float | None) -> FloatArray:
+    """Return B_i of every account, as given or else A_i / E_i - 1, at most `cap`; refuse to guess an infinite one."""
+    assets, equity = (graph.rest[0] + graph.rest[1]) / 2.0, graph.cash + graph.rest[0]
+    ratio = np.divide(assets, equity, out=np.full_like(assets, np.inf), where=equity > 0.0) - 1.0
+    ratio = np.where(assets > 0.0, np.maximum(ratio, 0.0), 0.0)
+    if leverage is not None:
+        faults = Faults()
+        ratio = vector("leverage", leverage, graph.accounts, DEBT_TO_EQUITY, faults, base=ratio)
+        faults.raise_if_any()
+    if cap is not None:
+        check_number("greenwood_landier_thesmar", "cap", cap, low=0)
+        ratio = np.minimum(ratio, cap)
+    without = np.flatnonzero(np.isinf(ratio))
+    if without.size:
+        account = label_text(graph.accounts[without[0]])
+        more = f" (+{without.size - 1} more)" if without.size > 1 else ""
+        raise ParameterError(
+            f"account {account!r}{more} has equity {equity[without[0]]:g} and so no leverage to return to; give a cap, "
+            "or its leverage"
+        )
+    return ratio

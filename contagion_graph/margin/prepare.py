@@ -1,0 +1,98 @@
+"""The rules of a cascade, checked when they are put together, and fitted to a graph."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_number
+from contagion_graph.errors import ParameterError
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.rules.impact import ExponentialImpact, Impact
+from contagion_graph.rules.liquidation import FullLiquidation, Liquidation, LiquidationRule
+from contagion_graph.rules.sharing import ProRata
+
+KEPT = "with the margins of the last rule"  # where a graph keeps that graph, and so what it knows at rest
+NEEDED = {
+    "liquidation": ("margin_units", "closed_sides", "bonus"),
+    "impact": ("volume", "for_assets", "price_factor", "average_factor"),
+    "sharing": ("weights",),
+}
+ADVICE = {
+    "liquidation": "inherits LiquidationRule and has closed_share(accounts)",
+    "impact": "inherits ImpactRecord and has price_factor(x) and average_factor(start, end)",
+    "sharing": "has weights(graph, price_shocked)",
+}
+
+
+class Sharing(Protocol):
+    """What the cascade asks of loss sharing."""
+
+    def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+        """Return the weight b >= 0 of every account, shape (n,), as an array that the cascade may change."""
+
+
+@dataclass(frozen=True)
+class CascadeRules:
+    """Liquidation, impact, sharing, penalty and the limits of a cascade; `MarginCascade` describes them."""
+
+    liquidation: Liquidation = FullLiquidation()  # noqa: RUF009 - frozen
+    impact: Impact = ExponentialImpact()  # noqa: RUF009 - frozen
+    sharing: Sharing | None = ProRata("equity")  # noqa: RUF009 - frozen
+    penalty: float = 0.0
+    penalty_to_fund: float = 0.0
+    alpha: float | None = None
+    tol: float = 1e-12
+    max_rounds: int = 10_000
+
+    def __post_init__(self) -> None:
+        for name in NEEDED:
+            _check_rule(name, getattr(self, name))
+        check_number("MarginCascade", "penalty", self.penalty, low=0, high=1)
+        check_number("MarginCascade", "penalty_to_fund", self.penalty_to_fund, low=0, high=1)
+        if self.alpha is not None:
+            check_number("MarginCascade", "alpha", self.alpha, low=0, high=1)
+        check_number("MarginCascade", "tol", self.tol, low=0, high=1)
+        check_number("MarginCascade", "max_rounds", self.max_rounds, low=1, whole=True)
+
+
+def _check_rule(name: str, rule: Any) -> None:
+    """Refuse what is no rule of its kind, and say what a rule of one's own has."""
+    if name == "sharing" and rule is None:
+        return
+    needed = NEEDED[name]
+    if getattr(type(rule), "closed_sides", None) is LiquidationRule.closed_sides:
+        needed += ("closed_share",)
+    lacking = ", ".join(each for each in needed if not hasattr(rule, each))
+    if isinstance(rule, type) or lacking:
+        fault = f"it has no {lacking}" if lacking else "that is a class, not a rule made of it"
+        raise ParameterError(f"MarginCascade: {name} is {rule!r}; {fault}. A rule of your own {ADVICE[name]}")
+
+
+def prepared(graph: ExposureGraph, rules: CascadeRules) -> tuple[ExposureGraph, Impact]:
+    """Return the graph with the margin that the liquidation rule goes by, and the impact in the order of its assets.
+
+    A graph keeps what the last frozen rule with margins of its own made of it: the next run finds it at rest.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[40.0, -10.0]], price=[1.0, 1.0], margin_long=0.1)
+    >>> prepared(graph, cg.MarginCascade())[0] is graph
+    True
+    >>> rules = cg.MarginCascade(liquidation=cg.LeverageTarget(cap=20, target=15))
+    >>> prepared(graph, rules)[0].margin_units.toarray().tolist()
+    [[2.0, 0.0]]
+    >>> prepared(graph, rules)[0] is prepared(graph, rules)[0]
+    True
+    """
+    rule, impact = rules.liquidation, rules.impact.for_assets(graph.assets)
+    known, found = vars(graph).get(KEPT, (None, graph))
+    if known != rule:
+        margin_units = rule.margin_units(graph)
+        if margin_units is graph.margin_units:
+            return graph, impact
+        found = replace(graph, margin_units=margin_units)
+        params = getattr(rule, "__dataclass_params__", None)
+        if params is not None and params.frozen:  # it will stay what it is
+            vars(graph)[KEPT] = rule, found
+    return found, impact

@@ -1,0 +1,356 @@
+"""What a cascade came to: arrays, and the labelled tables made of them when first asked for."""
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph._cached import cached_property
+from contagion_graph._typing import BoolArray, FloatArray, IntArray
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.solvers.solution import Solution
+
+if TYPE_CHECKING:
+    from contagion_graph.margin.rounds.trades import Trade
+
+
+@dataclass(frozen=True, eq=False)
+class CascadeArrays:
+    """The end of a cascade in label order: n accounts, m assets, v pools.
+
+    Parameters
+    ----------
+    price_shocked, price_after : ndarray, shape (m,)
+        Currency per unit.
+    sold, value_sold : ndarray, shape (m,)
+        Net units sold, and what they fetched [currency].
+    losses, proceeds, penalty, socialised, shortfall : ndarray, shape (n,)
+        Given losses; what closing brought before the penalty; the penalty; the share in other members' shortfalls;
+        what the account left unpaid [currency].
+    closed : ndarray, shape (n,)
+        Share of what the account could sell that was closed, 0 to 1; of its long positions where `closed_short` is
+        given.
+    breach_round : ndarray of int, shape (n,)
+        First round in which it was in breach; 0 = never.
+    pool_shortfall, fund_used, fund_received, uncovered : ndarray, shape (v,)
+        Currency.
+    rounds : list of dict
+        One record a round.
+    closed_short : ndarray, shape (n,), optional
+        Share of the short positions that was closed; None: the same as `closed`.
+    price_short : ndarray, shape (m,), optional
+        Price at which short positions are valued in the end; None: `price_after`.
+    trades : tuple of Trade, optional
+        What each round closed and who bore it; None: an equilibrium, which has no rounds.
+    """
+
+    price_shocked: FloatArray
+    price_after: FloatArray
+    sold: FloatArray
+    value_sold: FloatArray
+    losses: FloatArray
+    proceeds: FloatArray
+    penalty: FloatArray
+    socialised: FloatArray
+    shortfall: FloatArray
+    closed: FloatArray
+    breach_round: IntArray
+    pool_shortfall: FloatArray
+    fund_used: FloatArray
+    fund_received: FloatArray
+    uncovered: FloatArray
+    rounds: list[dict[str, float]]
+    closed_short: FloatArray | None = None
+    price_short: FloatArray | None = None
+    trades: "tuple[Trade, ...] | None" = None
+
+    @property
+    def closed_whole(self) -> BoolArray:
+        """Whether an account closed everything, shape (n,)."""
+        whole: BoolArray = self.closed == 1.0
+        if self.closed_short is not None:
+            whole &= self.closed_short == 1.0
+        return whole
+
+
+ROUNDING = 1e-12
+ROUND_COLUMNS = ("breached", "closed_value", "largest_move", "shortfall", "fund_used", "socialised", "uncovered")
+SUMMED = (
+    *("equity_before", "equity_after", "loss", "direct", "impact"),
+    *("penalty", "socialised", "shortfall", "standalone", "indirect"),
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CascadeResult:
+    """The result of a margin cascade: who lost what, through which channel, in which round.
+
+    For every account, loss = direct + impact + penalty + socialised - shortfall and indirect = loss - standalone; over
+    all, loss + fund used + uncovered = direct + impact + penalty.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        The graph before the scenario, with the margins that the liquidation rule went by.
+    model : MarginCascade
+        The model that was run.
+    arrays : CascadeArrays
+        Numbers in label order.
+    solution : Solution
+        How the computation ended.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0, -500.0], traders=["A", "B"]
+    ... )
+    >>> result = cg.MarginCascade().run(graph, {"0": -0.10})
+    >>> result
+    <CascadeResult: 1 of 2 accounts breached, 1 closed whole in 1 round; loss 329.183, of which 129.183 indirect; ...
+    >>> result.traders[["loss", "direct", "indirect", "breach_round"]].round(2)
+              loss  direct  indirect  breach_round
+    trader
+    A       143.54   100.0     43.54             1
+    B       185.65   100.0     85.65             0
+    """
+
+    graph: ExposureGraph
+    model: Any
+    arrays: CascadeArrays
+    solution: Solution
+
+    @cached_property
+    def accounts(self) -> pd.DataFrame:
+        """One row an account.
+
+        equity_before, equity_after, loss, direct, impact, penalty, socialised, shortfall, standalone, indirect
+        [currency], closed (share 0 to 1; where longs and shorts were closed to different shares, of their gross value
+        before the shock), breach_round (0 = never).
+        """
+        graph, end = self.graph, self.arrays
+        before = graph.cash + graph.rest[0]
+        at_shock, left = self._values()
+        worth = graph.cash - end.losses + end.proceeds - end.penalty - end.socialised + left
+        after = np.where(end.closed_whole, np.maximum(worth, 0.0), worth + end.shortfall)
+        direct = graph.rest[0] - at_shock + end.losses
+        standalone = np.minimum(direct, np.maximum(before, 0.0))
+        loss = before - after
+        columns = {
+            "equity_before": before,
+            "equity_after": after,
+            "loss": loss,
+            "direct": direct,
+            "impact": at_shock - (left + end.proceeds),
+            "penalty": end.penalty.copy(),
+            "socialised": end.socialised.copy(),
+            "shortfall": end.shortfall.copy(),
+            "standalone": standalone,
+            "indirect": loss - standalone,
+            "closed": self._closed.copy(),
+            "breach_round": end.breach_round.copy(),
+        }
+        return pd.DataFrame(columns, index=graph.accounts, copy=False)
+
+    def _values(self) -> tuple[FloatArray, FloatArray]:
+        """Return Q.p at the shocked prices, and the value of what is left at the end: Q.p less the closed Q~.p."""
+        end, sellable = self.arrays, self.graph.sellable
+        prices = [end.price_shocked, end.price_after, np.where(sellable, end.price_after, 0.0)]
+        values = self.graph.quantity @ np.column_stack(prices[: 2 if sellable.all() else 3])
+        if end.closed_short is None and end.price_short is None:
+            return values[:, 0], values[:, 1] - end.closed * values[:, -1]
+        at_short = end.price_after if end.price_short is None else end.price_short
+        closed_short = end.closed if end.closed_short is None else end.closed_short
+        long, short = self._sides(end.price_after, at_short)
+        closable = self._sides(prices[-1], np.where(sellable, at_short, 0.0))
+        return values[:, 0], long - end.closed * closable[0] - (short - closed_short * closable[1])
+
+    def _sides(self, price_long: FloatArray, price_short: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the value of the long positions at one price, and of the short ones, above 0, at another."""
+        value, gross, _ = self.graph.valuation(price_long)
+        value_short, gross_short, _ = self.graph.valuation(price_short)
+        return (gross + value) / 2.0, (gross_short - value_short) / 2.0
+
+    @cached_property
+    def _closed(self) -> FloatArray:
+        """The share of each account that was closed: of the sellable gross value at p0, where sides differ."""
+        long, short = self.arrays.closed, self.arrays.closed_short
+        if short is None:
+            return long
+        value, gross, _ = self.graph.valuation(np.where(self.graph.sellable, self.graph.price, 0.0))
+        held_long = np.divide(gross + value, 2.0 * gross, out=np.full_like(gross, 0.5), where=gross > 0.0)
+        return short + held_long * (long - short)
+
+    @cached_property
+    def traders(self) -> pd.DataFrame:
+        """One row a trader: the sums of its accounts.
+
+        Columns as in `accounts`; closed is weighted by gross value before the shock (plain mean where there is none),
+        breach_round is the first of its accounts.
+        """
+        graph, accounts = self.graph, self.accounts
+        trader, total = graph.trader_of, graph.per_trader
+        columns: dict[str, Any] = {name: total(accounts[name]) for name in SUMMED}
+        gross = graph.rest[1]
+        weight = np.where((total(gross) > 0.0)[trader], gross, 1.0)
+        columns["closed"] = total(weight * self._closed) / total(weight)
+        columns["breach_round"] = graph.least_per_trader(self.arrays.breach_round)
+        return pd.DataFrame(columns, index=graph.traders.rename("trader"))
+
+    @cached_property
+    def assets(self) -> pd.DataFrame:
+        """One row an asset.
+
+        price_before, price_shocked, price_after [currency per unit], units_sold (net; below 0 = bought), value_sold,
+        open_interest_before, open_interest_after [currency; longs and shorts both count]; price_after_short where
+        shorts are valued at another price than longs.
+        """
+        graph, end = self.graph, self.arrays
+        gross = graph.quantity.copy()
+        gross.data = np.abs(gross.data)
+        everything = graph.column_sums(gross, np.ones(len(graph.accounts)))
+        short = end.closed if end.closed_short is None else end.closed_short
+        closed = graph.column_sums(gross, (end.closed + short) / 2.0)
+        closed += graph.column_sums(graph.quantity, (end.closed - short) / 2.0)
+        closed = np.where(graph.sellable, closed, 0.0)
+        columns = {
+            "price_before": graph.price,
+            "price_shocked": end.price_shocked,
+            "price_after": end.price_after,
+            "units_sold": end.sold,
+            "value_sold": end.value_sold,
+            "open_interest_before": everything * graph.price,
+            "open_interest_after": (everything - closed) * end.price_after,
+        }
+        if end.price_short is not None:
+            columns["price_after_short"] = end.price_short
+        return pd.DataFrame(columns, index=graph.assets.rename("asset"))
+
+    @cached_property
+    def pools(self) -> pd.DataFrame:
+        """One row a pool.
+
+        shortfall, fund_before, fund_used, fund_received, fund_after, socialised, uncovered, assets_before,
+        assets_after, liabilities_before, liabilities_after [currency], solvency_before, solvency_after (assets over
+        liabilities; NaN without liabilities). Liabilities are the positive equities; assets are the fund plus the sum
+        of equities, where an uncovered shortfall still counts as the negative equity that it is.
+        """
+        graph, end, accounts = self.graph, self.arrays, self.accounts
+
+        def total(amount: Any) -> FloatArray:
+            return graph.column_sums(graph.membership, np.asarray(amount, dtype=np.float64))
+
+        before, after = accounts["equity_before"], accounts["equity_after"]
+        fund_after = graph.insurance_fund - end.fund_used + end.fund_received
+        columns = {
+            "shortfall": end.pool_shortfall,
+            "fund_before": graph.insurance_fund,
+            "fund_used": end.fund_used,
+            "fund_received": end.fund_received,
+            "fund_after": fund_after,
+            "socialised": total(end.socialised),
+            "uncovered": end.uncovered,
+            "assets_before": graph.insurance_fund + total(before),
+            "assets_after": fund_after + total(after) - end.uncovered,
+            "liabilities_before": total(np.maximum(before, 0.0)),
+            "liabilities_after": total(np.maximum(after, 0.0)),
+        }
+        frame = pd.DataFrame(columns, index=graph.pools.rename("pool"))
+        for when in ("before", "after"):
+            owed = frame[f"liabilities_{when}"]
+            frame[f"solvency_{when}"] = frame[f"assets_{when}"] / owed.where(owed > 0.0)
+        return frame
+
+    @cached_property
+    def rounds(self) -> pd.DataFrame:
+        """One row a round, from 1.
+
+        breached (accounts), closed_value (at the prices before the round), shortfall, fund_used, socialised, uncovered
+        [currency], largest_move (relative change of a price in the round).
+        """
+        index = pd.RangeIndex(1, len(self.arrays.rounds) + 1, name="round")
+        frame = pd.DataFrame(self.arrays.rounds, index=index, columns=list(ROUND_COLUMNS), dtype=np.float64)
+        return frame.astype({"breached": np.int64})
+
+    def bystanders(self) -> pd.DataFrame:
+        """Return the traders whom the shock itself did not touch and who lose all the same, the largest loss first.
+
+        A loss of less than 1e-12 of what the trader holds is rounding.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays(
+        ...     [[9.0, 2.0], [0.0, 4.0]], price=[10.0, 10.0], depth=100.0, margin_long=0.1, cash=[-95.0, 0.0]
+        ... )
+        >>> cg.MarginCascade().run(graph, {"0": -0.2}).bystanders().index.tolist()
+        ['1']
+        """
+        hit: pd.DataFrame = self.traders[self._hit_by_others]
+        return hit.sort_values("loss", ascending=False, kind="stable")
+
+    @cached_property
+    def _hit_by_others(self) -> BoolArray:
+        """Which traders the shock itself did not touch and lose all the same."""
+        traders = self.traders
+        gross = self.graph.per_trader(self.graph.rest[1])
+        lost = traders["loss"] > ROUNDING * (gross + traders["equity_before"].abs())
+        hit: BoolArray = ((traders["direct"] == 0.0) & lost).to_numpy()
+        return hit
+
+    def to_frames(self) -> dict[str, pd.DataFrame]:
+        """Return all tables as pandas frames with plain columns: summary, traders, accounts, assets, pools, rounds."""
+        figures = self.summary()
+        summary = pd.DataFrame({"figure": figures.index, "value": figures.to_numpy()})
+        tables = {
+            name: getattr(self, name).reset_index() for name in ("traders", "accounts", "assets", "pools", "rounds")
+        }
+        return {"summary": summary, **tables}
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            rounds; traders; accounts; breached and closed (accounts; closed = wholly); loss, direct,
+            impact, penalty, socialised, shortfall, standalone, indirect (currency, over all accounts); fund_used,
+            fund_received, uncovered (currency, over all pools); largest_fall (relative fall of a price from before the
+            shock to the end); bystanders (traders whom the shock did not touch and who lose) and bystander_loss
+            (currency).
+        """
+        graph, end = self.graph, self.arrays
+        totals = {name: graph.total(self.accounts[name].to_numpy()) for name in SUMMED[2:]}
+        pools = self.pools[["fund_used", "fund_received", "uncovered"]].sum()
+        hit, mine = self._hit_by_others, graph.counted_traders
+        counts = mine, mine & hit, np.ones(len(graph.accounts)), end.breach_round > 0, end.closed_whole
+        traders, bystanders, accounts, breached, closed = graph.count([np.count_nonzero(each) for each in counts])
+        fall = 1.0 - end.price_after / graph.price
+        figures: dict[str, float] = {
+            "rounds": len(end.rounds),
+            "traders": traders,
+            "accounts": accounts,
+            "breached": breached,
+            "closed": closed,
+            **totals,
+            **{str(name): float(amount) for name, amount in pools.items()},
+            "largest_fall": float(fall.max()),
+            "bystanders": bystanders,
+            "bystander_loss": graph.total(self.accounts["loss"].to_numpy() * hit[graph.trader_of]),
+        }
+        return pd.Series(figures, name="cascade", dtype=np.float64)
+
+    def __repr__(self) -> str:
+        s = self.summary()
+        plural = "" if s["rounds"] == 1 else "s"
+        return (
+            f"<CascadeResult: {s['breached']:,.0f} of {s['accounts']:,.0f} accounts breached, {s['closed']:,.0f} "
+            f"closed whole in {s['rounds']:.0f} round{plural}; loss {s['loss']:,.6g}, of which {s['indirect']:,.6g} "
+            f"indirect; shortfall {s['shortfall']:,.6g}, of which the fund paid {s['fund_used']:,.6g}, members "
+            f"{s['socialised']:,.6g}, nobody {s['uncovered']:,.6g}. {self.solution.status.value}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self)[1:-1])}</p>{self.rounds.to_html(float_format='{:,.6g}'.format)}"

@@ -1,0 +1,279 @@
+"""The rounds of the margin cascade: the irreversible path.
+
+A round maps (prices, loss levels) over the accounts to (units sold per asset, shortfall per channel) and back to
+(prices, loss levels). Symbols and steps are those of docs/cascade.md: E equity, M maintenance, gamma the closed share,
+S units sold, x their value over depth, R what closing has realised, L what was socialised. The closed share has two
+sides, of what is held long and of what is held short; most rules keep them equal.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from contagion_graph._typing import BoolArray, FloatArray, IntArray
+from contagion_graph.errors import ConvergenceError
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.rows import GraphPasses
+from contagion_graph.graph.scenario import Scenario
+from contagion_graph.margin.prepare import CascadeRules
+from contagion_graph.margin.result import CascadeArrays
+from contagion_graph.margin.rounds.account_state import Market, Rows, union
+from contagion_graph.margin.rounds.closing import Closing
+from contagion_graph.margin.rounds.loss_waterfall import Shared, share_losses
+from contagion_graph.margin.rounds.trades import Trade
+from contagion_graph.rules.impact import Impact
+from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides
+from contagion_graph.solvers.iterate import iterate
+from contagion_graph.solvers.solution import Solution, Status
+from contagion_graph.tables.vectors import label_text
+
+
+class Path:
+    """One cascade and the steps of its rounds.
+
+    Parameters
+    ----------
+    graph : GraphPasses
+        The graph before the scenario, or the part of it that is near the scenario.
+    scenario : Scenario
+        Shocked prices, given losses, given defaults.
+    rules : CascadeRules
+        Liquidation, sharing, penalty.
+    impact : Impact
+        That of the rules, in the order of the graph's assets.
+    market : Market
+        The accounts at the scenario's prices.
+    rank : ndarray, shape (n,), optional
+        Accounts close one at a time, the lowest rank in breach first; None: all that are in breach close together.
+    """
+
+    def __init__(
+        self,
+        graph: GraphPasses,
+        scenario: Scenario,
+        rules: CascadeRules,
+        impact: Impact,
+        market: Market,
+        *,
+        rank: IntArray | None = None,
+    ) -> None:
+        n, m, v = graph.cash.size, graph.price.size, len(graph.pools)
+        self.graph, self.scenario, self.rules, self.impact = graph, scenario, rules, impact
+        self.market = market
+        self.sold, self.value_sold, self.size = np.zeros(m), np.zeros(m), np.zeros(m)
+        self.breach_round = np.zeros(n, dtype=np.int32)
+        self.proceeds, self.penalty, self.shortfall = np.zeros(n), np.zeros(n), np.zeros(n)
+        self.fund, self.fund_used, self.fund_received = graph.insurance_fund.copy(), np.zeros(v), np.zeros(v)
+        self.pool_shortfall, self.uncovered, self.fund_needed = np.zeros(v), np.zeros(v), np.zeros(v)
+        self.rounds: list[dict[str, float]] = []
+        self.trades: list[Trade] = []
+        self.rank, self.gross_value = rank, graph.gross_total
+
+    def change(self, step: int) -> tuple[float, bool]:
+        """Return the value that the round to come closes, as a share of gross value, and whether it is not worth it."""
+        graph, closing = self.graph, self.closing(*self.breached(step))
+        closing.check(graph)
+        parts = self._units(closing), graph.chunk_sums(graph.membership, closing.value, closing.rows)
+        sums = graph.group.total(np.hstack(parts), [closing.rows.size, np.count_nonzero(closing.whole)])
+        value, self.next, self.units = float(sums[graph.price.size : -2].sum()), closing, sums[: graph.price.size]
+        self.first = {"breached": int(sums[-2]), "closed_value": value}
+        negligible = value <= self.rules.tol * self.gross_value and not sums[-1]
+        return value / self.gross_value if self.gross_value else 0.0, negligible
+
+    def advance(self, step: int) -> None:
+        """Carry out the round: close, move the prices, settle."""
+        rows, sides = self.next.rows, self.next.sides
+        before = self.trades[-1].after if self.trades else self.scenario.price_shocked
+        self.breach_round[rows] = np.where(self.breach_round[rows] == 0, step, self.breach_round[rows])
+        average, penalty = self.trade(self.next)
+        after = self.market.price.copy()
+        moved = np.divide(after, before, out=np.ones_like(before), where=before > 0)
+        left, shortfall = self.shortfalls(rows)
+        totals, shared = self.settle(left, shortfall)
+        self.rounds.append(self.first | {"largest_move": float(np.abs(moved - 1).max())} | totals)
+        closed, prices = (rows, sides.long, sides.short, penalty), (before, average, after)
+        self.trades.append(Trade(*closed, *prices, left, shortfall, shared.rise, shared.capped, shared.paid))
+
+    def breached(self, step: int) -> tuple[Rows, FloatArray]:
+        """Return who is in breach, and its equity (steps 1 and 2).
+
+        In breach is who is not wholly closed and has E < M; in the first round the given defaults too. Where accounts
+        close one at a time, only the first of them by rank, after all given defaults.
+        """
+        market, (rows, equity) = self.market, self.market.due()
+        slack = equity - market.accounts.maintenance[rows]
+        self._check_finite(step - 1, "price of asset", market.price, lambda j: self.graph.assets[j])
+        self._check_finite(step - 1, "slack of account", slack, lambda k: self.graph.accounts[rows[k]])
+        below = (slack < 0.0) & ~self.closed_whole(rows)
+        rows, equity = rows[below], equity[below]
+        if step == 1 and self.scenario.defaults.any():
+            given = np.flatnonzero(self.scenario.defaults)
+            rows = given if self.rank is not None else union(rows, given, len(self.graph.accounts))
+            return rows, market.equity(rows)
+        if self.rank is not None and rows.size:
+            first = np.argmin(self.rank[rows])
+            return rows[[first]], equity[[first]]
+        return rows, equity
+
+    def closed_whole(self, rows: Rows) -> BoolArray:
+        """Say which accounts have closed everything."""
+        state = self.market.accounts
+        whole: BoolArray = (state.closed_long[rows] == 1.0) & (state.closed_short[rows] == 1.0)
+        return whole
+
+    def closing(self, rows: Rows, equity: FloatArray) -> Closing:
+        """Return the shares theta of what they have left that accounts in breach close (step 3)."""
+        if rows.size == 0:
+            return Closing(rows, ClosedSides(equity, equity, equity), equity, equity, equity)
+        graph, price, state = self.graph, self.market.price, self.market.accounts
+        long, short = _sides(*graph.valuation(np.where(graph.sellable, price, 0.0), rows)[:2])
+        open_long, open_short = 1.0 - state.closed_long[rows], 1.0 - state.closed_short[rows]
+        long *= open_long
+        short *= open_short
+        maintenance, debt = state.maintenance[rows], short
+        kept = np.zeros(rows.size)
+        if not graph.sellable.all():
+            value, gross, kept = graph.valuation(np.where(graph.sellable, 0.0, price), rows)
+            debt = short + _sides(value, gross)[1]
+        accounts = BreachedAccounts(
+            equity=equity,
+            maintenance=maintenance,
+            closable_maintenance=maintenance - kept,
+            closable_gross=long + short,
+            debt=debt + np.maximum(state.worth[rows] - equity - state.money[rows], 0.0),
+            penalty=self.rules.penalty,
+            closable_long=long,
+        )
+        sides = self.rules.liquidation.closed_sides(accounts)
+        whole = (equity <= 0.0) | self.scenario.defaults[rows]
+        longs = np.where(whole, 1.0, sides.long)
+        shorts = longs if sides.short is sides.long else np.where(whole, 1.0, sides.short)
+        sides = ClosedSides(longs, shorts, sides.repaid)
+        held = sides.long * open_long, sides.short * open_short
+        return Closing(rows, sides, *held, sides.long * long + sides.short * short)
+
+    def trade(self, closing: Closing) -> tuple[FloatArray, FloatArray]:
+        """Sell, move the prices, settle at the round's price, charge penalty and bonus (steps 4 to 6).
+
+        Return the average price of the round, and the penalty of each account.
+        """
+        graph, rules, market, state = self.graph, self.rules, self.market, self.market.accounts
+        rows, sides, longs, shorts, _ = closing
+        units = np.where(graph.sellable, self.units, 0.0)
+        price, average = self._move(units)
+        self.sold += units
+        self.value_sold += units * average
+        long, short = _sides(*graph.valuation(np.where(graph.sellable, average, 0.0), rows)[:2])
+        proceeds, penalty = longs * long - shorts * short, rules.penalty * (longs * long + shorts * short)
+        self.penalties = graph.chunk_sums(graph.membership, penalty, rows)
+        penalty += rules.liquidation.bonus * sides.repaid
+        self.proceeds[rows] += proceeds
+        self.penalty[rows] += penalty
+        state.money[rows] += proceeds - penalty
+        state.closed_long[rows] = np.where(sides.long == 1.0, 1.0, state.closed_long[rows] + longs)
+        state.closed_short[rows] = np.where(sides.short == 1.0, 1.0, state.closed_short[rows] + shorts)
+        market.exempt(rows[self.closed_whole(rows)])
+        market.look_again(rows)
+        market.move_prices(price)
+        return average, penalty
+
+    def _units(self, closing: Closing) -> FloatArray:
+        """Return the net units that accounts close, within each chunk."""
+        graph, (rows, _, longs, shorts, _) = self.graph, closing
+        units, tilt = graph.chunk_sums(graph.quantity, (longs + shorts) / 2.0, rows), (longs - shorts) / 2.0
+        if tilt.any():  # a q = (a + b)/2 q + (a - b)/2 |q| where q > 0, and b q likewise where q < 0
+            units += graph.chunk_sums(abs(graph.quantity[rows]), tilt, rows)
+        return units
+
+    def _move(self, units: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the price after a sale, and the price at which it trades."""
+        graph, impact, start, before = self.graph, self.impact, self.size, self.market.price
+        if impact.volume == "current":
+            self.size = start + (units * before) / graph.depth
+        else:
+            self.size = ((self.sold + units) * graph.price) / graph.depth
+        after = self.scenario.price_shocked * impact.price_factor(self.size)
+        if self.rules.alpha is None:
+            return after, self.scenario.price_shocked * impact.average_factor(start, self.size)
+        return after, before + self.rules.alpha * (after - before)
+
+    def shortfalls(self, rows: Rows) -> tuple[Rows, FloatArray]:
+        """Return which accounts, now wholly closed, leave a shortfall, and how much (step 7)."""
+        rows = rows[self.closed_whole(rows)]
+        equity = self.market.equity(rows)
+        rows, shortfall = rows[equity < 0.0], -equity[equity < 0.0]
+        self.shortfall[rows] = shortfall
+        return rows, shortfall
+
+    def settle(self, rows: Rows, shortfall: FloatArray) -> tuple[dict[str, float], Shared]:
+        """Settle shortfalls: the fund, with its part of the penalties, pays; open members share the rest (step 8)."""
+        graph = self.graph
+        left = graph.chunk_sums(graph.membership, shortfall, rows)
+        due, penalties = np.split(graph.group.total(np.hstack([left, self.penalties])), 2)
+        received = self.rules.penalty_to_fund * penalties
+        self.fund += received
+        self.fund_received += received
+        used = np.minimum(due, self.fund)
+        shared = share_losses(self.market, due - used)
+        uncovered = shared.uncovered
+        self.fund -= used
+        self.fund_used += used
+        self.pool_shortfall += due
+        self.fund_needed = np.maximum(self.fund_needed, self.pool_shortfall - self.fund_received)
+        self.uncovered += uncovered
+        totals = {"shortfall": due, "fund_used": used, "socialised": due - used - uncovered, "uncovered": uncovered}
+        return {name: float(amount.sum()) for name, amount in totals.items()}, shared
+
+    def _check_finite(self, step: int, what: str, values: FloatArray, label_of: Callable[[int], Any]) -> None:
+        if not np.isfinite(values).all():
+            wrong = np.flatnonzero(~np.isfinite(values))
+            label = label_text(label_of(wrong[0]))
+            when = f"after round {step}" if step else "at the shocked prices"
+            solution = Solution(Status.NON_FINITE, step, np.nan, self.market.looks)
+            raise ConvergenceError(f"{what} {label!r} is {values[wrong[0]]} {when}. {solution.status.value}", solution)
+
+    def arrays(self) -> CascadeArrays:
+        """Return what the path has come to."""
+        state = self.market.accounts
+        (two_shares,) = self.graph.count([not np.array_equal(state.closed_long, state.closed_short)])
+        return CascadeArrays(
+            price_shocked=self.scenario.price_shocked,
+            price_after=self.market.price,
+            sold=self.sold,
+            value_sold=self.value_sold,
+            losses=self.scenario.losses,
+            closed=state.closed_long,
+            closed_short=state.closed_short if two_shares else None,
+            breach_round=self.breach_round,
+            proceeds=self.proceeds,
+            penalty=self.penalty,
+            socialised=self.market.levies(self.graph.all_rows),
+            shortfall=self.shortfall,
+            pool_shortfall=self.pool_shortfall,
+            fund_used=self.fund_used,
+            fund_received=self.fund_received,
+            uncovered=self.uncovered,
+            rounds=self.rounds,
+            trades=tuple(self.trades),
+        )
+
+
+def weights(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> FloatArray:
+    """Return the weights of the accounts in loss sharing, as an array of the caller's own."""
+    if rules.sharing is None:
+        return np.zeros(len(graph.accounts))
+    return rules.sharing.weights(graph, scenario.price_shocked)
+
+
+def run_path(path: Path) -> Solution:
+    """Carry out rounds until nobody is in breach, or what is left to close is negligible."""
+    solution, _ = iterate(path.change, path.advance, max_steps=path.rules.max_rounds)
+    (looks,) = path.graph.count([path.market.looks])
+    return replace(solution, looks=int(looks))
+
+
+def _sides(value: FloatArray, gross: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the value of longs and of shorts, given their difference and their sum."""
+    return (gross + value) / 2.0, (gross - value) / 2.0

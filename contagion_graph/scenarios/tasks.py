@@ -1,0 +1,183 @@
+"""A part of a sweep: what one worker does with some hundred scenarios, and how parts are put together."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from contagion_graph._typing import FloatArray
+from contagion_graph.chunks import WIDTH
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.margin.batch.batch import Batches, Ended
+from contagion_graph.margin.prepare import CascadeRules
+from contagion_graph.scenarios.figures import COLUMNS, Losses, figures, losses
+from contagion_graph.state import Ends, Members, Tally, Touched
+
+SIZE = 8 * WIDTH  # scenarios of a part: sums are taken within parts, then over parts in their order
+LATEST = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What all parts of a sweep share.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        The positions before the scenarios.
+    rules : CascadeRules
+        The model.
+    kept : int or None
+        Largest losses of each trader that are kept; None: nothing is kept of traders.
+    fund : ndarray, shape (v,), optional
+        Insurance funds in the place of the graph's.
+    """
+
+    graph: ExposureGraph
+    rules: CascadeRules
+    kept: int | None
+    fund: FloatArray | None = None
+
+
+class Task(NamedTuple):
+    """Some scenarios: the number of the first of them, their shocked prices (S x m), and what earlier ones tell.
+
+    Where the largest losses of earlier scenarios are known, losses below `floor` (one for each trader) are not among
+    the largest of all, and need not be kept; None: nothing is known. The outcome is the same.
+    """
+
+    first: int
+    price: FloatArray
+    floor: FloatArray | None = None
+
+
+class Part(NamedTuple):
+    """What came of some scenarios: a value of each in every column, final prices (S x m), needed funds (S x v), tally.
+
+    The needed fund of a pool is the most by which its shortfalls were ever above what it had received.
+    """
+
+    figures: dict[str, Any]
+    price: FloatArray
+    needed: FloatArray
+    tally: Tally | None
+
+
+def new_tally(traders: int, kept: int) -> Tally:
+    """Return a tally of no scenario."""
+    sums = (np.zeros(traders), np.zeros(traders), np.zeros(traders), np.zeros(traders, dtype=np.int64))
+    return Tally(*sums, np.full((traders, kept), -np.inf), np.full((traders, kept), LATEST, dtype=np.int32))
+
+
+def least_kept(total: Part | None) -> FloatArray | None:
+    """Return the least loss kept of each trader, -inf where there is room for more; None where nothing is kept."""
+    if total is None or total.tally is None or total.tally.tail.shape[1] == 0:
+        return None
+    return total.tally.tail[:, 0].copy()
+
+
+def add_tally(total: Tally, part: Tally) -> None:
+    """Add the tally of later scenarios to one of earlier ones."""
+    from contagion_graph.kernels import tallies
+
+    for mine, more in zip(total[:4], part[:4], strict=True):
+        np.add(mine, more, out=mine)
+    tallies.merge_tails(total, part)
+
+
+def work(setting: Setting, task: Task) -> Part:
+    """Run the scenarios of a task, a batch at a time."""
+    worker = Worker(setting, task.floor)
+    for start in range(0, len(task.price), WIDTH):
+        worker.add(task.first + start, task.price[start : start + WIDTH])
+    return worker.part()
+
+
+class Came(NamedTuple):
+    """What came of one scenario of a batch: losses of who was touched, its row in the table, and where it ended."""
+
+    number: int
+    found: Losses
+    row: dict[str, Any]
+    needed: FloatArray
+    price: FloatArray
+    level: FloatArray
+
+
+class Worker:
+    """What a part comes to, while it comes.
+
+    Parameters
+    ----------
+    setting : Setting
+        What all parts share.
+    floor : ndarray, shape (t,), optional
+        Losses of each trader that need not be kept.
+    """
+
+    def __init__(self, setting: Setting, floor: FloatArray | None = None) -> None:
+        self.setting, self.batches = setting, Batches(setting.graph, setting.rules)
+        graph = self.batches.graph
+        self.graph, self.units = graph, graph.column_sums(graph.quantity, np.ones(len(graph.cash)))
+        self.rows: list[dict[str, Any]] = []
+        self.prices: list[FloatArray] = []
+        self.needed: list[FloatArray] = []
+        self.tally = None if setting.kept is None else new_tally(len(graph.traders), setting.kept)
+        self.floor = np.full(len(graph.traders), -np.inf) if floor is None else floor
+        self.members = _members(graph, self.batches.shared_base)
+
+    def add(self, first: int, price: FloatArray) -> None:
+        """Run a batch."""
+        size, (m, v) = len(price), (price.shape[1], len(self.graph.pools))
+        rows: list[Any] = [None] * size
+        needed, after, level = np.zeros((size, v)), np.zeros((size, m)), np.zeros((size, v))
+        found: list[Any] = [None] * size
+        for one in self.batches.run(price, self._what_came, first=first, fund=self.setting.fund):
+            found[one.number], rows[one.number] = one.found, one.row
+            needed[one.number], after[one.number], level[one.number] = one.needed, one.price, one.level
+        self.rows += rows
+        self.prices.append(after)
+        self.needed.append(needed)
+        if self.tally is not None:
+            from contagion_graph.kernels import tallies
+
+            ends = Ends(*(_columns(values) for values in (price, after, level)))
+            touched = _touched(found, len(self.graph.cash))
+            tallies.add_batch(self.graph.cells, self.members, ends, touched, (first, size), self.floor, self.tally)
+
+    def _what_came(self, ended: Ended) -> Came:
+        path = ended.path
+        found = losses(self.graph, ended, everybody=self._apart(ended))
+        row = figures(self.graph, ended, found, self.units)
+        return Came(ended.number, found, row, path.fund_needed, path.market.price, path.market.channels.level)
+
+    def _apart(self, ended: Ended) -> bool:
+        """Say whether losses were shared by weights that hold in this scenario only."""
+        return self.batches.shared_base is None and bool(ended.path.market.channels.level.any())
+
+    def part(self) -> Part:
+        """Return what the scenarios came to."""
+        columns = {name: np.array([row[name] for row in self.rows]) for name in COLUMNS}
+        return Part(columns, np.concatenate(self.prices), np.concatenate(self.needed), self.tally)
+
+
+def _members(graph: ExposureGraph, base: FloatArray | None) -> Members:
+    trader = graph.trader_of
+    rows = np.argsort(trader, kind="stable")
+    first = np.concatenate([[0], np.cumsum(np.bincount(trader, minlength=len(graph.traders)))])
+    weights = np.zeros(len(graph.cash)) if base is None else base
+    return Members(first, rows, graph.cash, graph.rest[0], weights, graph.pool_of)
+
+
+def _columns(values: FloatArray) -> FloatArray:
+    """Return values of scenarios as columns, the last one repeated up to the width of a batch."""
+    return np.ascontiguousarray(values[np.minimum(np.arange(WIDTH), len(values) - 1)].T)
+
+
+def _touched(found: list[Losses], n: int) -> Touched:
+    rows = np.concatenate([each.rows for each in found])
+    scenario = np.repeat(np.arange(len(found)), [each.rows.size for each in found])
+    order = np.argsort(rows, kind="stable")
+    loss, closed = (np.concatenate([getattr(each, name) for each in found])[order] for name in ("loss", "closed"))
+    first = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
+    return Touched(first, scenario[order], loss, closed)

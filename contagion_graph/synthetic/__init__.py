@@ -1,0 +1,1 @@
+"""Markets to try: seeded venues, and networks reconstructed from their margins."""
