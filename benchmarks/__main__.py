@@ -122,7 +122,8 @@ def cascade_row(
     """Yield the line of a cascade, with what happened in it."""
     result = model.run(graph, shock)
     breached, n = int((result.arrays.breach_round > 0).sum()), len(graph.accounts)
-    note = f"{breached / n:.1%} breached, {len(result.rounds)} rounds, {result.solution.looks / n:.2f} looks an account"
+    revalued = result.solution.revaluations / n
+    note = f"{breached / n:.1%} breached, {len(result.rounds)} rounds, {revalued:.2f} revaluations an account"
     yield from in_units(name, budget, lambda: model.run(graph, shock), note)
 
 

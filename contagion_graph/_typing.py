@@ -1,9 +1,13 @@
-"""The types of arrays that modules name."""
+"""The types that modules and users name: arrays, seeds, what to do on failure."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 IntArray = np.ndarray[Any, np.dtype[np.int32]]
 BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
+
+Seed = int | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator
+OnFailure = Literal["raise", "warn", "ignore"]

@@ -1,14 +1,12 @@
 """Checks of a rule's parameters when the record is built."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from contagion_graph._typing import Seed
 from contagion_graph.errors import ParameterError
-
-Seed = int | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
 
 
 def check_choice(what: str, value: object, choices: tuple[Any, ...]) -> None:
@@ -61,7 +59,7 @@ def check_number(
     raise ParameterError(f"{owner}: {name} is {value!r}; it must be a {'whole ' if whole else ''}number {span}")
 
 
-def generator_of(owner: str, rng: Seed) -> np.random.Generator:
+def generator_of(owner: str, rng: Seed | None) -> np.random.Generator:
     """Return the generator of a seed, or the generator itself."""
     try:
         return np.random.default_rng(rng)

@@ -38,7 +38,7 @@ class TableError(ContagionError, ValueError):
 
 
 class ConvergenceError(ContagionError, RuntimeError):
-    """A computation stopped before it came to rest.
+    """A computation stopped before it converged.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class UnusedColumnWarning(ContagionWarning):
 
 
 class ConvergenceWarning(ContagionWarning):
-    """A computation stopped before it came to rest, and the caller asked for a warning instead of an error."""
+    """A computation stopped before it converged, and the caller asked for a warning instead of an error."""
 
 
 class CovarianceWarning(ContagionWarning):

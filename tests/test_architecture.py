@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "contagion_graph"
 LAYERS = [
-    {"errors", "_typing", "_validate", "_cached", "chunks", "state", "tables", "solvers", "kernels"},
+    {"errors", "_typing", "_validate", "_cached", "_result", "chunks", "state", "tables", "solvers", "kernels"},
     {"graph", "rules"},
     {"synthetic", "margin", "clearing", "distress"},
     {"exposure"},

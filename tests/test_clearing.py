@@ -382,7 +382,7 @@ def test_a_result_is_labelled_and_says_what_happened():
         assert series.index.tolist() == ["A", "B", "C"]
     assert repr(result) == (
         "<ClearingResult: 2 of 3 nodes default in 2 waves, 1 of them in the first; of 69 due, 8.09091 is not paid. "
-        "It came to rest.>"
+        "Converged.>"
     )
     assert "<table" in result._repr_html_()
     assert result.to_frames()["nodes"]["node"].tolist() == ["A", "B", "C"]

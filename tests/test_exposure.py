@@ -316,7 +316,7 @@ def test_the_equilibrium_of_a_netted_venue_is_one(rule: object, seed: int):
     assert not found.one_sided
     assert found.state.rate.any()
     assert np.count_nonzero(share) > 100
-    assert found.result.solution.looks < found.result.solution.steps * share.size
+    assert found.result.solution.revaluations < found.result.solution.steps * share.size
     np.testing.assert_allclose(found.case.apply(share), share, rtol=0, atol=1e-9)
 
 

@@ -28,7 +28,7 @@ def test_random_markets():
         graph = graph_of(case.market)
         due, everything = (run_case(case, graph, looks=looks) for looks in ("due", "all"))
         assert_same_bits(due, everything)
-        looks += due.solution.looks, everything.solution.looks
+        looks += due.solution.revaluations, everything.solution.revaluations
     assert looks[0] < 0.8 * looks[1]  # markets of 25 accounts in one block, most of them hit
     some = [
         (case, dense_cascade(case.market, case.rules, case.shock, case.losses, case.defaults)) for case in cases[::5]
@@ -44,7 +44,7 @@ def test_whoever_gains_from_a_shock_is_passed_over():
     )
     fall, rise = (cg.MarginCascade().run(graph, {"0": change}) for change in (-0.2, 0.2))
     assert (fall.arrays.breach_round.tolist(), rise.arrays.breach_round.tolist()) == ([1, 0], [0, 1])
-    assert fall.solution.looks == rise.solution.looks == 2  # at the shocked prices, and after it closed
+    assert fall.solution.revaluations == rise.solution.revaluations == 2  # at the shocked prices, and after it closed
 
 
 @pytest.mark.parametrize("rule", [cg.FullLiquidation(), cg.TargetMargin(0.1), cg.CloseFactor(0.5, full_below=0.9)])
@@ -56,7 +56,7 @@ def test_a_venue(rule, fall: float):
     due = model.run(graph, {"ETH": -fall})
     everything = model.run(graph, {"ETH": -fall}, looks="all")
     assert_same_bits(due, everything)
-    assert due.solution.looks < everything.solution.looks / 2
+    assert due.solution.revaluations < everything.solution.revaluations / 2
     assert len(due.rounds) > 3
 
 
@@ -68,19 +68,19 @@ def test_a_lending_venue_whose_longs_and_shorts_close_to_different_shares():
     due, everything = model.run(graph, shock), model.run(graph, shock, looks="all")
     assert_same_bits(due, everything)
     assert due.arrays.closed_short is not None
-    assert due.solution.looks < everything.solution.looks
+    assert due.solution.revaluations < everything.solution.revaluations
     assert len(due.rounds) > 2
 
 
 def test_after_a_small_shock_few_rows_are_looked_at():
     graph = cg.generate.perpetuals(20_000, 40, rng=1)
     result = cg.MarginCascade().run(graph, {"A37": -0.02})
-    assert result.solution.looks < 0.2 * len(graph.accounts)
+    assert result.solution.revaluations < 0.2 * len(graph.accounts)
 
 
 def test_an_account_is_seen_once_at_a_price():
     graph = cg.ExposureGraph.from_arrays([[1.0], [1.0]], price=[10.0], margin_long=0.1)
-    assert cg.MarginCascade().run(graph, looks="all").solution.looks == 2
+    assert cg.MarginCascade().run(graph, looks="all").solution.revaluations == 2
 
 
 def test_the_way_to_look_is_checked():

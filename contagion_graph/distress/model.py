@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from scipy import sparse
 
-from contagion_graph._typing import FloatArray
+from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_choice, check_number
 from contagion_graph.distress.propagate import spread
 from contagion_graph.distress.result import DistressResult, Ends
@@ -18,7 +18,6 @@ from contagion_graph.state import Passing
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
 
-OnFailure = Literal["raise", "warn", "ignore"]
 Insolvent = Literal["inert", "defaulted"]
 SHARE = Number("share", low=0.0, high=1.0)
 

@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from contagion_graph._validate import Seed, check_number
+from contagion_graph._typing import Seed
+from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 
@@ -104,7 +105,7 @@ def compare(graph: ExposureGraph, measures: "Iterable[pd.Series[float] | Measure
 
 
 def stability(
-    graph: ExposureGraph, measure: Measure, *, noise: float = 0.01, draws: int = 100, rng: Seed = None
+    graph: ExposureGraph, measure: Measure, *, noise: float = 0.01, draws: int = 100, rng: Seed | None = None
 ) -> Stability:
     """Return how far the ranking by a measure moves under small noise in depth and price.
 

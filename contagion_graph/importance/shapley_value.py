@@ -1,13 +1,12 @@
 """The Shapley value of a game, and the shares of traders in what a shock costs: what each adds, in every order."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import gammaln, stdtrit
 
-from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._typing import BoolArray, FloatArray, Seed
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
@@ -18,11 +17,10 @@ from contagion_graph.margin.model import MarginCascade
 EXACT = 15  # players up to which every coalition is valued
 SAMPLED = 200  # permutations where there are more and no number is given
 CONFIDENCE = 0.95
-Seed = Any
 
 
 def shapley_values(
-    value: Callable[[BoolArray], float], n: int, *, permutations: int | None = None, rng: Seed = None
+    value: Callable[[BoolArray], float], n: int, *, permutations: int | None = None, rng: Seed | None = None
 ) -> pd.DataFrame:
     """Return the Shapley value of a game of n players: what each adds to v, on average over all orders of entry.
 
@@ -117,7 +115,7 @@ def shapley(
     traders: Iterable[object] | None = None,
     measure: Measure = "shortfall",
     permutations: int | None = None,
-    rng: Seed = None,
+    rng: Seed | None = None,
 ) -> pd.DataFrame:
     """Return each trader's share in what a shock costs: its Shapley value in the game of who is present.
 
@@ -191,7 +189,7 @@ def aumann_shapley(
     measure: Measure = "shortfall",
     steps: int = 16,
     permutations: int = 4,
-    rng: Seed = None,
+    rng: Seed | None = None,
 ) -> pd.DataFrame:
     """Return each trader's share in what a shock costs by what its last unit adds, while all grow from 0 to full size.
 

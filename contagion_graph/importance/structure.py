@@ -7,8 +7,8 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from contagion_graph._typing import FloatArray
-from contagion_graph._validate import Seed, check_number
+from contagion_graph._typing import FloatArray, Seed
+from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.importance.incidence import Of, Sides, Weight, sides
@@ -79,7 +79,7 @@ def betweenness(
     *,
     of: Of = "traders",
     samples: int | None = None,
-    rng: Seed = None,
+    rng: Seed | None = None,
     weight: Weight = "value",
     sort: bool = False,
 ) -> "pd.Series[float]":

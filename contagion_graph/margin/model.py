@@ -1,6 +1,5 @@
 """The margin cascade as a frozen record of its rules."""
 
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -8,8 +7,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
+from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_choice
-from contagion_graph.errors import ConvergenceError, ConvergenceWarning, ParameterError
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph.collectives import Spread
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import AccountKey, Order, Shock, check_graph, closed_shares, ranks, scenario
@@ -19,9 +19,8 @@ from contagion_graph.margin.prepare import CascadeRules, prepared
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.margin.rounds.account_state import Market
 from contagion_graph.margin.rounds.path import Path, run_path, weights
-from contagion_graph.solvers.solution import Solution
+from contagion_graph.solvers.solution import Solution, conclude
 
-OnFailure = Literal["raise", "warn", "ignore"]
 Looks = Literal["due", "all"]
 
 
@@ -251,11 +250,5 @@ def _check_choices(**choices: tuple[str, Any]) -> None:
 
 
 def _report(solution: Solution, on_failure: OnFailure) -> None:
-    if solution.converged or on_failure == "ignore":
-        return
-    message = (
-        f"{solution.status.value} ({solution.steps} rounds; still to close: {solution.residual:.3g} of gross value)"
-    )
-    if on_failure == "raise":
-        raise ConvergenceError(message, solution)
-    warnings.warn(message, ConvergenceWarning, stacklevel=3)
+    reached = f"MarginCascade, {solution.steps} rounds, still to close: {solution.residual:.3g} of gross value"
+    conclude(solution, on_failure, reached, "Raise max_rounds, or tol.")

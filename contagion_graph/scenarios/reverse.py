@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import FloatArray
-from contagion_graph._validate import Seed, check_number, generator_of
+from contagion_graph._typing import FloatArray, Seed
+from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade

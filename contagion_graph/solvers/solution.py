@@ -1,15 +1,23 @@
-"""How a computation ended."""
+"""How a computation ended, and what to do when it did not converge."""
 
+import warnings
 from dataclasses import dataclass
 from enum import Enum
+from typing import get_args
+
+from contagion_graph._typing import OnFailure
+from contagion_graph._validate import check_choice
+from contagion_graph.errors import ConvergenceError, ConvergenceWarning
 
 
 class Status(Enum):
     """How a computation ended; each value is the sentence to show."""
 
-    CONVERGED = "It came to rest."
-    STEP_LIMIT = "It was stopped at the step limit before it came to rest; raise max_rounds, or tol."
+    CONVERGED = "Converged."
+    STEP_LIMIT = "Stopped at the step limit before it converged."
     NON_FINITE = "A number became infinite or undefined; look at the scale of the inputs."
+    NOT_FOUND = "No solution was found from this start."
+    NOT_COMPUTED = "Not computed."
 
 
 @dataclass(frozen=True)
@@ -24,8 +32,8 @@ class Solution:
         Rounds or iterations carried out.
     residual : float
         What was still to be done at the end, as a share of the whole (dimensionless).
-    looks : int
-        How often a row was looked at.
+    revaluations : int
+        How often an account was valued again.
     contraction : float, optional
         Size of the last step over that of the one before.
     error_bound : float, optional
@@ -42,12 +50,53 @@ class Solution:
     status: Status
     steps: int
     residual: float
-    looks: int = 0
+    revaluations: int = 0
     contraction: float | None = None
     error_bound: float | None = None
     error_estimate: float | None = None
 
     @property
     def converged(self) -> bool:
-        """Whether the computation came to rest."""
+        """Whether the computation converged."""
         return self.status is Status.CONVERGED
+
+
+EXACT = Solution(Status.CONVERGED, steps=0, residual=0.0, error_bound=0.0)  # of what is computed by a formula
+
+
+def check_on_failure(on_failure: str) -> None:
+    """Refuse what is no way to treat a failure; before the work, not after it."""
+    check_choice("on_failure", on_failure, get_args(OnFailure))
+
+
+def conclude(solution: Solution, on_failure: OnFailure, where: str, remedy: str) -> None:
+    """Raise, warn or keep quiet about a computation that did not converge.
+
+    Parameters
+    ----------
+    solution : Solution
+        How it ended.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where it did not converge.
+    where : str
+        The model or function, and what is known of the answer: the start of the message.
+    remedy : str
+        What the user can do about it: the end of the message. It names the argument that limits the steps.
+
+    Raises
+    ------
+    ConvergenceError
+        It did not converge, and `on_failure` is "raise".
+
+    Examples
+    --------
+    >>> conclude(Solution(Status.STEP_LIMIT, 9, 0.5), "raise", "hits", "Raise max_iter.")
+    Traceback (most recent call last):
+    contagion_graph.errors.ConvergenceError: hits: Stopped at the step limit before it converged. Raise max_iter.
+    """
+    if solution.converged or on_failure == "ignore":
+        return
+    message = f"{where}: {solution.status.value} {remedy}"
+    if on_failure == "raise":
+        raise ConvergenceError(message, solution)
+    warnings.warn(message, ConvergenceWarning, stacklevel=3)

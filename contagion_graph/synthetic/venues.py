@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph._validate import Seed, check_number, generator_of
+from contagion_graph._typing import BoolArray, FloatArray, Seed
+from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.synthetic.asset_universe import STABLECOINS, lending_assets, perpetual_assets, with_depth
@@ -48,7 +48,7 @@ def perpetuals(
     n_assets: int,
     *,
     n_positions: int | None = None,
-    rng: Seed = None,
+    rng: Seed | None = None,
     n_pools: int = 1,
     tail: float = TAIL,
     leverage: float = LEVERAGE,
@@ -131,7 +131,7 @@ def lending(
     n_assets: int,
     *,
     n_positions: int | None = None,
-    rng: Seed = None,
+    rng: Seed | None = None,
     n_pools: int = 1,
     tail: float = TAIL,
     health: float = HEALTH,

@@ -1,9 +1,9 @@
 """Many scenarios on one graph: passes over the rows for up to `WIDTH` of them, then the rounds of each on few rows.
 
 The passes foresee roughly how far each scenario takes prices, and find which accounts can be in breach before they have
-gone farther (screening.py). These are copied next to each other, and the rounds of `MarginCascade.run` go on among them,
-until prices or loss levels leave what was foreseen: then a second pass allows for more, and last the scenario runs on
-all rows. What is foreseen decides the work, never the answer.
+gone farther (screening.py). These are copied next to each other, and the rounds of `MarginCascade.run` go on among
+them, until prices or loss levels leave what was foreseen: then a second pass allows for more, and last the scenario
+runs on all rows. What is foreseen decides the work, never the answer.
 """
 
 from collections.abc import Callable, Iterator

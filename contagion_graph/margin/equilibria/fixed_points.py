@@ -106,7 +106,7 @@ def _apply_map(bounds: tuple[Bound, ...], max_steps: int) -> tuple[Solution, lis
 
     solution, sizes = iterate(change, advance, max_steps=max_steps)
     (looks,) = case.book.count([sum(bound.looks for bound in bounds)])
-    return replace(solution, looks=int(looks)), sizes
+    return replace(solution, revaluations=int(looks)), sizes
 
 
 def _estimated(solution: Solution, sizes: list[float]) -> Solution:

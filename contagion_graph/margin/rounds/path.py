@@ -271,7 +271,7 @@ def run_path(path: Path) -> Solution:
     """Carry out rounds until nobody is in breach, or what is left to close is negligible."""
     solution, _ = iterate(path.change, path.advance, max_steps=path.rules.max_rounds)
     (looks,) = path.graph.count([path.market.looks])
-    return replace(solution, looks=int(looks))
+    return replace(solution, revaluations=int(looks))
 
 
 def _sides(value: FloatArray, gross: FloatArray) -> tuple[FloatArray, FloatArray]:

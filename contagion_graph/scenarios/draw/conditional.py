@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import FloatArray
-from contagion_graph._validate import Seed, generator_of
+from contagion_graph._typing import FloatArray, Seed
+from contagion_graph._validate import generator_of
 from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.scenarios.draw.covariance import root_of
 from contagion_graph.scenarios.draw.points import Points, check_points, normal
@@ -21,7 +21,7 @@ def conditional(
     count: int | None = None,
     *,
     points: Points = "random",
-    rng: Seed = None,
+    rng: Seed | None = None,
 ) -> pd.DataFrame:
     """Return what the other assets do when some change by so much, log-returns being normal.
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from contagion_graph._validate import Seed, check_number, generator_of
+from contagion_graph._typing import Seed
+from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.scenarios.frame import REMEDY, scenario_frame
 
@@ -18,7 +19,7 @@ def joint_failure(
     count: int,
     *,
     correlation: float = 0.0,
-    rng: Seed = None,
+    rng: Seed | None = None,
 ) -> pd.DataFrame:
     """Draw which of several things fail, and what that does to prices.
 

@@ -3,13 +3,16 @@
 import numpy as np
 import pandas as pd
 
-from contagion_graph._validate import Seed, check_number, generator_of
+from contagion_graph._typing import Seed
+from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.scenarios.draw.covariance import log_returns
 from contagion_graph.scenarios.frame import scenario_frame
 
 
-def historical(prices: pd.DataFrame, count: int, *, horizon: int = 1, block: int = 5, rng: Seed = None) -> pd.DataFrame:
+def historical(
+    prices: pd.DataFrame, count: int, *, horizon: int = 1, block: int = 5, rng: Seed | None = None
+) -> pd.DataFrame:
     """Draw scenarios from history by a block bootstrap: all assets move as they did on the days that are drawn.
 
     A scenario is the return over `horizon` steps, put together from blocks of `block` consecutive steps with starts

@@ -7,15 +7,17 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from contagion_graph._typing import FloatArray
-from contagion_graph._validate import Seed, check_number, generator_of
+from contagion_graph._typing import FloatArray, Seed
+from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.scenarios.draw.covariance import root_of
 from contagion_graph.scenarios.draw.points import Points, check_points, normal, uniform
 from contagion_graph.scenarios.frame import scenario_frame
 
 
-def gaussian(covariance: pd.DataFrame, count: int, *, points: Points = "random", rng: Seed = None) -> pd.DataFrame:
+def gaussian(
+    covariance: pd.DataFrame, count: int, *, points: Points = "random", rng: Seed | None = None
+) -> pd.DataFrame:
     """Draw normal log-returns: change = exp(r) - 1, r ~ N(0, covariance).
 
     Parameters
@@ -51,7 +53,7 @@ def gaussian(covariance: pd.DataFrame, count: int, *, points: Points = "random",
 
 
 def student_t(
-    covariance: pd.DataFrame, count: int, *, freedom: float = 4.0, points: Points = "random", rng: Seed = None
+    covariance: pd.DataFrame, count: int, *, freedom: float = 4.0, points: Points = "random", rng: Seed | None = None
 ) -> pd.DataFrame:
     """Draw log-returns from a multivariate Student's t distribution: all assets are violent in the same scenarios.
 
@@ -105,7 +107,7 @@ def factor(
     count: int,
     *,
     points: Points = "random",
-    rng: Seed = None,
+    rng: Seed | None = None,
 ) -> pd.DataFrame:
     """Draw log-returns from a factor model: r = B f + e, f ~ N(0, F), e_j ~ N(0, specific_j).
 

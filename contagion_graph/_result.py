@@ -1,0 +1,73 @@
+"""What all results offer, and pairs of them: the least and the greatest solution."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Generic, TypeVar
+
+import pandas as pd
+
+from contagion_graph.solvers.solution import Solution
+
+SHOWN = 20
+
+
+class Result(ABC):
+    """What a computation found: its main figures, its tables, the model that was run, and how the computation ended.
+
+    A result names the types of `model` and `solution`, and has `summary`, `_tables` and `__repr__`.
+    """
+
+    model: Any
+    solution: Solution
+
+    @abstractmethod
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures."""
+
+    @abstractmethod
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        """Return the labelled tables by name, the one to show first."""
+
+    def to_frames(self) -> dict[str, pd.DataFrame]:
+        """Return all tables as pandas frames with plain columns.
+
+        Returns
+        -------
+        dict of DataFrame
+            "summary" with columns figure and value, and every table of the result under its name.
+        """
+        figures = self.summary()
+        summary = pd.DataFrame({"figure": figures.index, "value": figures.to_numpy()})
+        return {"summary": summary, **{name: table.reset_index() for name, table in self._tables().items()}}
+
+    def _repr_html_(self) -> str:
+        table = next(iter(self._tables().values())).head(SHOWN)
+        return f"<p>{escape(repr(self)[1:-1])}</p>{table.to_html(float_format='{:,.6g}'.format)}"
+
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Pair(ABC, Generic[R_co]):
+    """The least and the greatest solution of a model: every other lies between them.
+
+    Parameters
+    ----------
+    least, greatest : Result
+        The same tables of both.
+    """
+
+    least: R_co
+    greatest: R_co
+
+    @property
+    @abstractmethod
+    def gap(self) -> Any:
+        """How far apart the two are."""
+
+    @property
+    @abstractmethod
+    def unique(self) -> bool:
+        """Whether the two are the same: there is one solution, and this is it."""
