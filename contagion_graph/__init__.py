@@ -1,6 +1,7 @@
 """Graph-based contagion analytics for pooled collateral.
 
-Every public name is loaded when it is first used, so that importing the package costs next to nothing.
+Every public name is loaded when it is first used, so that importing the package costs next to nothing. `__init__.pyi`
+tells type checkers and editors the same names.
 """
 
 from importlib import import_module
@@ -25,6 +26,7 @@ _HOME = {
     "ConstantProductImpact": "rules.impact",
     "OrderBookImpact": "rules.order_book",
     "ProRata": "rules.sharing",
+    "rules": "rules",
     "Solution": "solvers.solution",
     "Status": "solvers.solution",
     "read_tables": "io.read",

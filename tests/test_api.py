@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,7 @@ NAMES = {
     *("blame", "critical_notional", "paths", "spectral_radius"),
     *("direct_exposure", "exposure_curve", "exposure_to_traders"),
     *("indirect_exposure", "look_through", "marginal_exposure"),
-    *("collateral", "generate", "importance", "named", "plot", "read_tables", "write_tables"),
+    *("collateral", "generate", "importance", "named", "plot", "read_tables", "rules", "write_tables"),
     *("InfeasibleError", "MissingExtraError"),
     *("write_gexf", "write_report"),
     *("backbone", "cite", "to_latex", "write_gephi_csv", "write_gexf", "write_graphml"),
@@ -38,6 +39,14 @@ def test_the_public_names_are_these():
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_every_name_loads_and_is_documented(name: str):
     assert getattr(cg, name).__doc__
+
+
+def test_type_checkers_are_told_the_same_names():
+    stub = Path(cg.__file__).with_suffix(".pyi")
+    told: dict[str, object] = {}
+    exec(compile(stub.read_text(encoding="utf-8"), stub, "exec"), told)
+    assert set(told["__all__"]) == set(cg.__all__)
+    assert [name for name in cg.__all__ if told[name] is not getattr(cg, name)] == []
 
 
 def test_an_unknown_name_is_an_attribute_error():

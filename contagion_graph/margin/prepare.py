@@ -1,15 +1,14 @@
 """The rules of a cascade, checked when they are put together, and fitted to a graph."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
-from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.rules.impact import ExponentialImpact, Impact
 from contagion_graph.rules.liquidation import FullLiquidation, Liquidation, LiquidationRule
-from contagion_graph.rules.sharing import ProRata
+from contagion_graph.rules.sharing import ProRata, Sharing
 
 KEPT = "with the margins of the last rule"  # where a graph keeps that graph, and so what it knows at rest
 NEEDED = {
@@ -22,13 +21,6 @@ ADVICE = {
     "impact": "inherits ImpactRecord and has price_factor(x) and average_factor(start, end)",
     "sharing": "has weights(graph, price_shocked)",
 }
-
-
-class Sharing(Protocol):
-    """What the cascade asks of loss sharing."""
-
-    def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
-        """Return the weight b >= 0 of every account, shape (n,), as an array that the cascade may change."""
 
 
 @dataclass(frozen=True)

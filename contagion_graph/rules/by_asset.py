@@ -16,7 +16,7 @@ class ByAsset:
     Parameters
     ----------
     items : tuple of (label, value)
-        Sorted by label until `bound` puts them into the order of the assets of a graph.
+        Sorted by label until `align_by_asset` puts them into the order of the assets of a graph.
     in_order : bool
         Whether they are in that order.
     """
@@ -40,16 +40,16 @@ def read_by_asset(owner: str, name: str, value: Any, read: Callable[[str, Any], 
     return ByAsset(tuple(sorted(items.items())))
 
 
-def bound(owner: str, name: str, value: Any, assets: "pd.Index[str]") -> Any:
+def align_by_asset(owner: str, name: str, value: Any, assets: "pd.Index[str]") -> Any:
     """Return a `ByAsset` in the order of the assets, and what holds for every asset as it is.
 
     Examples
     --------
     >>> import pandas as pd
     >>> scale = ByAsset((("BTC", 0.1), ("ETH", 0.2)))
-    >>> bound("Rule", "scale", scale, pd.Index(["ETH", "BTC"])).items
+    >>> align_by_asset("Rule", "scale", scale, pd.Index(["ETH", "BTC"])).items
     (('ETH', 0.2), ('BTC', 0.1))
-    >>> bound("Rule", "scale", scale, pd.Index(["BTC", "ETHX"]))
+    >>> align_by_asset("Rule", "scale", scale, pd.Index(["BTC", "ETHX"]))
     Traceback (most recent call last):
     contagion_graph.errors.ParameterError: Rule: scale names asset 'ETH', which the graph does not have (did you ...
     """
@@ -67,7 +67,7 @@ def bound(owner: str, name: str, value: Any, assets: "pd.Index[str]") -> Any:
     return ByAsset(tuple((label, given[label]) for label in assets), in_order=True)
 
 
-def in_order(owner: str, name: str, value: Any) -> tuple[Any, ...]:
+def values_by_asset(owner: str, name: str, value: Any) -> tuple[Any, ...]:
     """Return one value for each asset in the order of the graph, or the one value that holds for every asset."""
     if not isinstance(value, ByAsset):
         return (value,)

@@ -10,7 +10,7 @@ import pandas as pd
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError, nearest
-from contagion_graph.rules.by_asset import bound, in_order, read_by_asset
+from contagion_graph.rules.by_asset import align_by_asset, read_by_asset, values_by_asset
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class CapitalRatio:
         """Return w in the order of the assets; of cash, which is counted apart, 0."""
         weights = np.where(cash, 0.0, 1.0)
         if self.weights is not None:
-            weights[~cash] = in_order(
-                "CapitalRatio", "weights", bound("CapitalRatio", "weights", self.weights, assets[~cash])
+            weights[~cash] = values_by_asset(
+                "CapitalRatio", "weights", align_by_asset("CapitalRatio", "weights", self.weights, assets[~cash])
             )
         return weights
 

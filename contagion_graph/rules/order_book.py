@@ -13,7 +13,7 @@ import pandas as pd
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
-from contagion_graph.rules.by_asset import ByAsset, bound, in_order, read_by_asset
+from contagion_graph.rules.by_asset import ByAsset, align_by_asset, read_by_asset, values_by_asset
 from contagion_graph.rules.impact import ImpactRecord
 
 Levels = tuple[tuple[float, float], ...]
@@ -97,7 +97,7 @@ class OrderBookImpact(ImpactRecord):
 
     def for_assets(self, assets: "pd.Index[str]") -> Self:
         """Return the impact with its books in the order of these assets; each asset needs one."""
-        return replace(self, levels=bound(*self._levels, assets))
+        return replace(self, levels=align_by_asset(*self._levels, assets))
 
     def price_factor(self, x: FloatArray) -> FloatArray:
         """Return f(x), linear from level to level and constant beyond the last."""
@@ -150,7 +150,7 @@ class OrderBookImpact(ImpactRecord):
 
     @cached_property
     def _lines(self) -> "_Lines":
-        return _lines(in_order(*self._levels))
+        return _lines(values_by_asset(*self._levels))
 
 
 class _Lines(NamedTuple):

@@ -1,7 +1,7 @@
 """Loss sharing: the weights by which members of a pool bear what its insurance fund cannot pay."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
@@ -11,6 +11,13 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 
 Base = Literal["equity", "deposits", "profit", "open_interest", "share"]
+
+
+class Sharing(Protocol):
+    """What the cascade asks of loss sharing."""
+
+    def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+        """Return the weight b >= 0 of every account, shape (n,), as an array that the cascade may change."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
-from contagion_graph.rules.by_asset import ByAsset, bound, in_order, read_by_asset
+from contagion_graph.rules.by_asset import ByAsset, align_by_asset, read_by_asset, values_by_asset
 from contagion_graph.rules.impact import ImpactRecord, share_before
 
 
@@ -51,7 +51,7 @@ class SquareRootImpact(ImpactRecord):
 
     def for_assets(self, assets: "pd.Index[str]") -> Self:
         """Return the impact with its coefficients in the order of these assets; each asset needs one."""
-        return replace(self, coefficient=bound(*self._coefficient, assets))
+        return replace(self, coefficient=align_by_asset(*self._coefficient, assets))
 
     def price_factor(self, x: FloatArray) -> FloatArray:
         """Return f(x) = max(0, 1 - c sign(x) sqrt(|x|))."""
@@ -95,7 +95,7 @@ class SquareRootImpact(ImpactRecord):
 
     @cached_property
     def _c(self) -> FloatArray:
-        return np.array(in_order(*self._coefficient), dtype=np.float64)
+        return np.array(values_by_asset(*self._coefficient), dtype=np.float64)
 
 
 def _positive(name: str, value: Any) -> float:
