@@ -24,7 +24,7 @@ def marginal_rows(graph: cg.ExposureGraph, shock: dict[str, float], unit: float,
     state, every = rest.state, traders_of(graph, None)
     note = f"{state.rows.size:,} accounts close something, {np.count_nonzero(state.share < 1.0):,} of them in part"
     work: dict[str, tuple[Callable[[], object], str]] = {
-        "": (lambda: cg.marginal_exposure(graph, MODEL, shock=shock), budget),
+        "": (lambda: cg.marginal_exposure(graph, MODEL, shock), budget),
         ", of which the equilibrium": (lambda: from_rest(graph, scenario(graph, shock), MODEL), ""),
         ", of which the derivative": (lambda: derivative(rest.case, state, np.arange(len(graph.assets)), every), ""),
     }
@@ -38,7 +38,7 @@ def indirect_rows(graph: cg.ExposureGraph) -> Iterator[Row]:
     model = cg.MarginCascade()
 
     def run() -> object:
-        return cg.indirect_exposure(graph, model, size=FALL)
+        return cg.indirect_exposure(graph, model, FALL)
 
     peak = peak_over(run)  # first: what later runs need was freed by this one, and perhaps not given back
     held = sum(array.nbytes for array in (graph.quantity.data, graph.quantity.indices, graph.margin_units.data)) / 1e9

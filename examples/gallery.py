@@ -63,13 +63,13 @@ def importance() -> Any:
 
 def exposure() -> Any:
     """Draw indirect exposure to falls by 20 %."""
-    return cg.plot.exposure(cg.indirect_exposure(venue(), MODEL, size=-0.20), top=15)
+    return cg.plot.exposure(cg.indirect_exposure(venue(), MODEL, -0.20), top=15)
 
 
 def curve() -> Any:
     """Draw losses against the fall of ETH."""
     worst = result().traders["loss"].nlargest(4).index
-    return cg.plot.exposure_curve(cg.exposure_curve(venue(), MODEL, "ETH", SIZES, traders=worst))
+    return cg.plot.exposure_curve(cg.exposure_curve(venue(), MODEL, "ETH", sizes=SIZES, traders=worst))
 
 
 def frontier() -> Any:

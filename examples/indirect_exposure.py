@@ -25,7 +25,7 @@ def exchange() -> cg.ExposureGraph:
 
 def losers_without_eth(graph: cg.ExposureGraph, model: cg.MarginCascade, k: int = 5) -> pd.DataFrame:
     """Return the traders who hold no ETH, net, and lose most when it falls, with what they hold in all."""
-    exposure = cg.indirect_exposure(graph, model, size=FALL, assets=["ETH"])
+    exposure = cg.indirect_exposure(graph, model, FALL, assets=["ETH"])
     table = exposure.top(k, not_held=True).drop(columns="asset").rename(columns={"value": "loss"})
     gross = graph.gross_value.groupby(level="trader").sum()
     return table.assign(gross_value=gross.reindex(table["trader"]).to_numpy())

@@ -58,7 +58,7 @@ def test_indirect_exposure_is_that_of_one_by_one_runs_of_the_oracle():
     for seed, case in enumerate(cases(MARKETS)):
         graph, m = graph_of(case.market), len(case.market.price)
         size = float(np.random.default_rng(seed).choice([-0.3, -0.1, -0.05, 0.1, -1.0], p=[0.25, 0.3, 0.2, 0.2, 0.05]))
-        found = cg.indirect_exposure(graph, model_of(case.rules), size=size)
+        found = cg.indirect_exposure(graph, model_of(case.rules), size)
         rest = oracle_run(case, np.zeros(m))
         runs = [oracle_run(case, size * np.eye(m)[j]) for j in range(m)]
         expected = np.stack([run.indirect - rest.indirect for run in runs], axis=1)
@@ -88,14 +88,14 @@ def test_a_trader_is_the_sum_of_its_accounts(seed: int):
         frames[name]["trader"] = [f"T{int(label[1:]) // 3}" for label in frames[name]["trader"]]
     joint = cg.ExposureGraph.from_tables(**frames)
     assert len(joint.traders) < len(joint.accounts) == len(graph.accounts)
-    single = cg.indirect_exposure(graph, model, size=-0.2).to_pandas()
+    single = cg.indirect_exposure(graph, model, -0.2).to_pandas()
     owner = [f"T{int(label[1:]) // 3}" for label in single.index]
-    found = cg.indirect_exposure(joint, model, size=-0.2).to_pandas()
+    found = cg.indirect_exposure(joint, model, -0.2).to_pandas()
     tolerance = 1e-9 * scale_of(case, graph)
     pd.testing.assert_frame_equal(
         found.sort_index(), single.groupby(owner).sum(), atol=tolerance, check_names=False, rtol=0
     )
-    some = cg.indirect_exposure(joint, model, size=-0.2, traders=["T1", "T0"], assets=graph.assets[::-1])
+    some = cg.indirect_exposure(joint, model, -0.2, traders=["T1", "T0"], assets=graph.assets[::-1])
     pd.testing.assert_frame_equal(some.to_pandas(), found.loc[["T1", "T0"], graph.assets[::-1]], atol=tolerance, rtol=0)
 
 
@@ -106,7 +106,7 @@ def test_what_the_market_does_at_rest_is_taken_off():
         traders=["A", "B", "C"], assets=["X", "Y"],
     )  # fmt: skip
     model = cg.MarginCascade()
-    found = cg.indirect_exposure(graph, model, size=-0.2)
+    found = cg.indirect_exposure(graph, model, -0.2)
     rest, run = model.run(graph).traders["indirect"], model.run(graph, {"X": -0.2}).traders["indirect"]
     assert found.baseline.traders["indirect"].tolist() == rest.tolist()
     assert rest["B"] > 0.0
@@ -121,7 +121,7 @@ def venue() -> cg.ExposureGraph:
 
 @pytest.fixture(scope="module")
 def exposure(venue: cg.ExposureGraph) -> object:
-    return cg.indirect_exposure(venue, cg.MarginCascade(penalty=0.01), size=-0.3)
+    return cg.indirect_exposure(venue, cg.MarginCascade(penalty=0.01), -0.3)
 
 
 def test_every_form_says_the_same(venue: cg.ExposureGraph, exposure: object):
@@ -169,7 +169,7 @@ def test_a_trader_without_the_shocked_asset_loses_in_the_reference_case():
         insurance_fund=given["fund"], share=given["soc_base"],
     )  # fmt: skip
     model = cg.MarginCascade(penalty=given["fee"], sharing=cg.ProRata("share"))
-    found = cg.indirect_exposure(graph, model, size=-given["shock"][0])
+    found = cg.indirect_exposure(graph, model, -given["shock"][0])
     victim = str(reference["expected"]["indirect_only_victims_without_shocked_asset"][0])
     assert found.held[[int(victim)], :].toarray()[0, 0] == 0.0
     assert found.trader(victim)["0"] > 1.0
@@ -182,7 +182,7 @@ def test_nothing_of_size_accounts_times_assets_is_held():
     model = cg.MarginCascade()
     model.run(graph, {"BTC": -0.1})  # what the graph knows at rest is computed, and the passes are compiled
     tracemalloc.start()
-    found = cg.indirect_exposure(graph, model, size=-0.1)
+    found = cg.indirect_exposure(graph, model, -0.1)
     found.top(5)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -213,7 +213,7 @@ def test_the_curve_is_that_of_one_by_one_runs():
     for seed, case in enumerate(cases(30)):
         graph, model, m = graph_of(case.market), model_of(case.rules), len(case.market.price)
         sizes = [-0.4, 0.1, -0.05, 0.0, -0.2]
-        curve = cg.exposure_curve(graph, model, "a0", sizes)
+        curve = cg.exposure_curve(graph, model, "a0", sizes=sizes)
         assert curve.index.tolist() == sorted(sizes)
         rest = oracle_run(case, np.zeros(m))
         runs = [oracle_run(case, size * np.eye(m)[0]) for size in sorted(sizes)]
@@ -275,7 +275,7 @@ def test_marginal_exposure_is_the_difference_quotient_of_the_equilibrium(one_sid
             continue
         shock = dict(zip(graph.assets, case.shock, strict=True))
         try:
-            found = cg.marginal_exposure(graph, model, shock=shock, tol=1e-3)
+            found = cg.marginal_exposure(graph, model, shock, tol=1e-3)
         except cg.ConvergenceError:
             assert not one_sided
             continue
@@ -329,7 +329,7 @@ def test_at_rest_the_marginal_exposure_is_what_is_held(venue: cg.ExposureGraph):
 
 def test_a_step_has_the_slope_within_it():
     """A is closed whole whatever X does: B answers to Y alone, at the price at which A sold it."""
-    found = cg.marginal_exposure(pair(), cg.MarginCascade(), shock={"X": -0.12}).to_pandas()
+    found = cg.marginal_exposure(pair(), cg.MarginCascade(), {"X": -0.12}).to_pandas()
     assert found.loc["B"].tolist() == pytest.approx([0.0, 4.0 * np.exp(-0.02)])
 
 
@@ -343,8 +343,8 @@ def test_a_kink_is_told():
 
 def test_look_through_is_the_holding_and_what_others_add():
     graph, model = pair(), cg.MarginCascade(cg.TargetMargin())
-    held = cg.look_through(graph, model, shock={"X": -0.13})
-    marginal = cg.marginal_exposure(graph, model, shock={"X": -0.13}).to_pandas()
+    held = cg.look_through(graph, model, {"X": -0.13})
+    marginal = cg.marginal_exposure(graph, model, {"X": -0.13}).to_pandas()
     pd.testing.assert_frame_equal(held.effective.to_pandas(), marginal)
     np.testing.assert_allclose(held.direct.to_pandas(), graph.quantity.toarray())
     np.testing.assert_allclose(held.indirect.to_pandas(), marginal - graph.quantity.toarray(), atol=1e-12)

@@ -23,19 +23,19 @@ def in_all(**arguments: object) -> list[object]:
 @pytest.mark.parametrize("size", [0, -1.01, np.nan, np.inf, "-0.1", None, True])
 def test_sizes_that_are_none(size: object):
     with pytest.raises(cg.ParameterError, match="size is"):
-        cg.indirect_exposure(pair(), cg.MarginCascade(), size=size)
+        cg.indirect_exposure(pair(), cg.MarginCascade(), size)
     if size is not None:
         with pytest.raises(cg.ParameterError, match="size is"):
             cg.look_through(pair(), cg.MarginCascade(), size=size)
     if size != 0 or size is True:
         with pytest.raises(cg.ParameterError, match="size is"):
-            cg.exposure_curve(pair(), cg.MarginCascade(), "X", [-0.1, size])
+            cg.exposure_curve(pair(), cg.MarginCascade(), "X", sizes=[-0.1, size])
 
 
 @pytest.mark.parametrize(("sizes", "words"), [([], "empty"), (-0.1, "give a list"), ("-0.1", "give a list")])
 def test_sizes_of_a_curve_that_are_none(sizes: object, words: str):
     with pytest.raises(cg.ParameterError, match=words):
-        cg.exposure_curve(pair(), cg.MarginCascade(), "X", sizes)
+        cg.exposure_curve(pair(), cg.MarginCascade(), "X", sizes=sizes)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_unknown_labels_elsewhere():
     with pytest.raises(cg.TableError, match=r"asset: unknown label 'x' \(did you mean 'X'\?\)"):
         found.asset("x")
     with pytest.raises(cg.TableError, match="unknown label 'Z'"):
-        cg.exposure_curve(pair(), cg.MarginCascade(), "Z", [-0.1])
+        cg.exposure_curve(pair(), cg.MarginCascade(), "Z", sizes=[-0.1])
     with pytest.raises(cg.TableError, match="unknown label 'Z'"):
         cg.exposure_to_traders(pair(), cg.MarginCascade(), traders=["Z"])
 
@@ -75,7 +75,7 @@ def test_markets_without_contagion_are_refused_with_the_way_out():
     graph, model = pair(depth=None), cg.MarginCascade(sharing=None)
     measures = [
         *in_all(),
-        lambda graph, model: cg.exposure_curve(graph, model, "X", [-0.1]),
+        lambda graph, model: cg.exposure_curve(graph, model, "X", sizes=[-0.1]),
         cg.exposure_to_traders,
     ]
     for measure in measures:
@@ -113,7 +113,7 @@ def test_states_without_a_derivative_are_refused():
         cg.marginal_exposure(none, cg.MarginCascade(impact=cg.LinearImpact()))
     slow = cg.MarginCascade(cg.TargetMargin(), max_rounds=1)
     with pytest.raises(cg.ConvergenceError, match=r"from nothing closed in 1 steps; raise max_rounds"):
-        cg.marginal_exposure(pair(), slow, shock={"X": -0.13})
+        cg.marginal_exposure(pair(), slow, {"X": -0.13})
     venue = cg.ExposureGraph.from_tables(
         positions={"trader": ["A", "B"], "asset": ["X", "Y"], "quantity": [9.0, 9.0], "entry_price": [10.0, 5.0]},
         assets={"asset": ["X", "Y"], "price": [10.0, 10.0], "margin_long": [0.1, 0.1], "depth": [1e3, 1e3]},
@@ -142,14 +142,14 @@ def test_what_else_is_refused():
 def test_a_curve_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("contagion_graph.exposure.curve.LARGEST_TABLE", 7)
     with pytest.raises(cg.ParameterError, match="2 sizes x 2 traders"):
-        cg.exposure_curve(pair(), cg.MarginCascade(), "X", [-0.1, -0.2])
-    assert cg.exposure_curve(pair(), cg.MarginCascade(), "X", [-0.1, -0.2], traders=["B"])["loss"].shape == (2, 1)
+        cg.exposure_curve(pair(), cg.MarginCascade(), "X", sizes=[-0.1, -0.2])
+    assert cg.exposure_curve(pair(), cg.MarginCascade(), "X", sizes=[-0.1, -0.2], traders=["B"])["loss"].shape == (2, 1)
 
 
 def test_a_run_that_does_not_come_to_rest_says_which():
     model = cg.MarginCascade(cg.TargetMargin(0.2), max_rounds=1)
     with pytest.raises(cg.ConvergenceError) as caught:
-        cg.indirect_exposure(pair(), model, size=-0.14)
+        cg.indirect_exposure(pair(), model, -0.14)
     assert caught.value.__notes__ == ["in the run with shock={'X': -0.14}"]
 
 

@@ -232,7 +232,7 @@ def test_the_airport_game_exactly_and_sampled():
     exact = importance.shapley_values(runway, 4)
     np.testing.assert_allclose(exact["shapley"], phi, atol=given["tolerance"])
     assert (exact["standard_error"] == 0.0).all()
-    sampled = importance.shapley_values(runway, 4, permutations=2000, rng=1)
+    sampled = importance.shapley_values(runway, 4, n_permutations=2000, rng=1)
     assert (np.abs(sampled["shapley"] - phi) <= 4 * sampled["standard_error"]).all()
     assert sampled["shapley"].sum() == pytest.approx(7.0)
 
@@ -244,14 +244,14 @@ def test_confidence_intervals_hold_as_often_as_they_say():
     def runway(planes: np.ndarray) -> float:
         return float(costs[planes].max(initial=0.0))
 
-    tables = [importance.shapley_values(runway, 4, permutations=100, rng=seed) for seed in range(300)]
+    tables = [importance.shapley_values(runway, 4, n_permutations=100, rng=seed) for seed in range(300)]
     inside = np.mean([(table["low"] <= phi) & (phi <= table["high"]) for table in tables], axis=0)
     assert ((inside > 0.88) & (inside < 0.99)).all()
 
 
 def test_sixteen_players_are_sampled():
     weight = np.arange(16.0)
-    table = importance.shapley_values(lambda inside: float(weight[inside].sum()), 16, permutations=3, rng=0)
+    table = importance.shapley_values(lambda inside: float(weight[inside].sum()), 16, n_permutations=3, rng=0)
     np.testing.assert_allclose(table["shapley"], weight)
 
 
@@ -288,8 +288,8 @@ def test_all_traders_share_the_loss_of_the_pools(seed: int):
     expected = model.run(graph, shock).pools["shortfall"].sum() - model.run(graph).pools["shortfall"].sum()
     for table in (
         importance.shapley(graph, model, shock)["shapley"],
-        importance.aumann_shapley(graph, model, shock, steps=3, permutations=2, rng=0)["aumann_shapley"],
-        importance.shapley(graph, model, shock, permutations=5, rng=0)["shapley"],
+        importance.aumann_shapley(graph, model, shock, n_points=3, n_permutations=2, rng=0)["aumann_shapley"],
+        importance.shapley(graph, model, shock, n_permutations=5, rng=0)["shapley"],
     ):
         assert table.sum() == pytest.approx(expected, abs=1e-9 * graph.gross_value.sum())
         assert table.index.tolist() == graph.traders.tolist()
@@ -324,7 +324,7 @@ def test_aumann_shapley_of_a_quadratic_loss_is_its_integral():
     value, depth = np.array([300.0, 100.0, 50.0]), 1e4
     graph = cg.ExposureGraph.from_arrays(value[:, None], price=1.0, depth=depth, margin_long=1.0, cash=-0.5 * value)
     model = cg.MarginCascade(sharing=None, impact=cg.LinearImpact())
-    shares = importance.aumann_shapley(graph, model, {"0": -0.01}, measure="loss", steps=3, permutations=2, rng=0)
+    shares = importance.aumann_shapley(graph, model, {"0": -0.01}, measure="loss", n_points=3, n_permutations=2, rng=0)
     # all are in breach at any size, with and without the shock, and sell S = sum value at the mean price 1 - S / (2 D)
     expected = 0.01 * value - 0.01 * value * value.sum() / (2 * depth)
     np.testing.assert_allclose(shares["aumann_shapley"], expected, rtol=1e-9)
@@ -443,13 +443,13 @@ def test_debtrank_of_a_graph_is_its_dense_definition(seed: int, netted: bool):
     for _ in range(20_000):
         new = np.minimum(1.0, level + matrix @ rise)
         level, rise = new, new - level
-    options = {"slope": dict(zip(graph.traders, slope, strict=True)), "tol": 1e-14, "max_steps": 100_000}
+    options = {"slope": dict(zip(graph.traders, slope, strict=True)), "tol": 1e-14, "max_iter": 100_000}
     found = importance.debtrank(graph, shock, **options)
     np.testing.assert_allclose(found[solvent], level[solvent], atol=1e-9)
     assert found[~solvent].isna().all()
     impact = importance.debtrank_impact(graph, **options)
     for trader in graph.traders[solvent]:
-        alone = importance.debtrank(graph, initial={trader: 1.0}, **options).drop(trader)
+        alone = importance.debtrank(graph, equity_shock={trader: 1.0}, **options).drop(trader)
         lost = (alone * pd.Series(equity, graph.traders)).sum() / equity[solvent].sum()
         assert impact[trader] == pytest.approx(lost, abs=1e-9)
 
@@ -460,7 +460,7 @@ def test_debtrank_unsaturated_is_the_inverse():
     matrix = dense_overlap(graph) / equity[:, None]
     start = dict.fromkeys(graph.traders, 0.001)
     expected = np.linalg.solve(np.eye(equity.size) - matrix, np.full(equity.size, 0.001))
-    np.testing.assert_allclose(importance.debtrank(graph, initial=start, tol=0.0), expected, rtol=1e-11)
+    np.testing.assert_allclose(importance.debtrank(graph, equity_shock=start, tol=0.0), expected, rtol=1e-11)
 
 
 # --- what cannot be ---------------------------------------------------------------------------------------------------
@@ -488,13 +488,13 @@ def test_faults_of_sizes():
     graph, model, shock = twins()
     with pytest.raises(cg.ParameterError, match="k is 0"):
         importance.knockout(graph, model, shock, k=0)
-    with pytest.raises(cg.ParameterError, match="n is 0"):
+    with pytest.raises(cg.ParameterError, match="n_players is 0"):
         importance.shapley_values(lambda inside: 0.0, 0)
-    for options in ({"permutations": 1}, {"permutations": 3}, {"steps": 0}):
+    for options in ({"n_permutations": 1}, {"n_permutations": 3}, {"n_points": 0}):
         with pytest.raises(cg.ParameterError):
             importance.aumann_shapley(graph, model, shock, **options)
-    with pytest.raises(cg.ParameterError, match="permutations is 1"):
-        importance.shapley(graph, model, shock, permutations=1)
+    with pytest.raises(cg.ParameterError, match="n_permutations is 1"):
+        importance.shapley(graph, model, shock, n_permutations=1)
 
 
 @pytest.mark.parametrize("name", ["indirect_contagion_index", "endogenous_risk_index", "debtrank_impact"])
@@ -506,15 +506,15 @@ def test_without_depth_no_sale_costs_anything(name: str):
 
 def test_faults_of_debtrank():
     graph, _, _ = twins()
-    with pytest.raises(cg.ParameterError, match="give a shock, or initial losses"):
+    with pytest.raises(cg.ParameterError, match="give a shock, or an equity_shock"):
         importance.debtrank(graph)
     with pytest.raises(cg.TableError, match="did you mean 'A'"):
-        importance.debtrank(graph, initial={"Aa": 1.0})
+        importance.debtrank(graph, equity_shock={"Aa": 1.0})
     with pytest.raises(cg.TableError, match="out of range"):
-        importance.debtrank(graph, initial={"A": 2.0})
+        importance.debtrank(graph, equity_shock={"A": 2.0})
     with pytest.raises(cg.TableError, match="slope"):
         importance.debtrank(graph, {"X": -0.1}, slope=1.5)
-    with pytest.raises(cg.ConvergenceError, match="raise max_steps"):
-        importance.debtrank(graph, {"X": -0.001}, max_steps=1)
+    with pytest.raises(cg.ConvergenceError, match="raise max_iter"):
+        importance.debtrank(graph, {"X": -0.001}, max_iter=1)
     with pytest.raises(cg.ParameterError, match="unknown trader"):
         importance.debtrank_impact(graph, traders=["Z"])

@@ -67,7 +67,7 @@ def test_the_reference_case():
     u, p = both(importance.hits, graph)
     assert u == pytest.approx(expected["hits_u"], **near)
     assert p == pytest.approx(expected["hits_p"], **near)
-    fitness, complexity = both(importance.fitness_complexity, graph_of(given["fitness_M"]), steps=1)
+    fitness, complexity = both(importance.fitness_complexity, graph_of(given["fitness_M"]), n_iter=1)
     assert fitness == pytest.approx(expected["fitness_after_1"], **near)
     assert complexity == pytest.approx(expected["complexity_after_1"], **near)
 
@@ -249,7 +249,7 @@ def test_hits_is_in_the_component_with_the_largest_singular_value():
 def test_more_steps_than_lanczos_keeps_vectors():
     size = 400  # the path graph: eigenvalues are close together
     values = sparse.diags_array([np.ones(size), np.ones(size - 1)], offsets=[0, 1]).toarray()
-    u, p = both(importance.hits, graph_of(values), max_steps=100_000)
+    u, p = both(importance.hits, graph_of(values), max_iter=100_000)
     sigma = np.linalg.svd(values, compute_uv=False)[0]
     assert values @ p == pytest.approx(sigma * u, abs=1e-10)
     assert sigma == pytest.approx(u @ values @ p, rel=1e-12)
@@ -286,8 +286,8 @@ def test_a_prior_by_label_draws_importance_to_itself():
 @ALL
 def test_a_measure_that_is_not_at_rest_says_so(measure):
     graph = graph_of(connected_values(1))
-    with pytest.raises(cg.ConvergenceError, match=f"{measure.__name__}: after 1 steps .* raise max_steps") as caught:
-        measure(graph, max_steps=1)
+    with pytest.raises(cg.ConvergenceError, match=f"{measure.__name__}: after 1 steps .* raise max_iter") as caught:
+        measure(graph, max_iter=1)
     assert caught.value.solution.status is cg.Status.STEP_LIMIT
     assert caught.value.solution.steps == 1
     assert caught.value.solution.residual > 0.0
@@ -296,8 +296,8 @@ def test_a_measure_that_is_not_at_rest_says_so(measure):
 def test_a_nested_graph_has_no_rest_in_reach_but_steps():
     graph = graph_of(np.tri(6)[:, ::-1].T)
     with pytest.raises(cg.ConvergenceError):
-        importance.fitness_complexity(graph, max_steps=50)
-    ranks = importance.fitness_complexity(graph, steps=50).rank()
+        importance.fitness_complexity(graph, max_iter=50)
+    ranks = importance.fitness_complexity(graph, n_iter=50).rank()
     assert ranks.tolist() == importance.degree(graph).rank().tolist()
 
 
@@ -308,14 +308,14 @@ def test_a_nested_graph_has_no_rest_in_reach_but_steps():
         ("hits", {"weight": "price"}, "hits: weight is 'price'; it must be one of value, quantity, unit"),
         ("hits", {"tol": 0.0}, "hits: tol is 0.0"),
         ("hits", {"tol": float("nan")}, "hits: tol is nan"),
-        ("eigenvector", {"max_steps": 0}, "eigenvector: max_steps is 0"),
+        ("eigenvector", {"max_iter": 0}, "eigenvector: max_iter is 0"),
         ("katz", {"damping": 1.0}, "katz: damping is 1.0"),
         ("pagerank", {"damping": float("nan")}, "pagerank: damping is nan"),
         ("birank", {"damping": (0.5, 1.5)}, "birank: damping is 1.5"),
         ("birank", {"damping": (0.5,)}, "pair alpha"),
         ("birank", {"prior": [1.0]}, "prior must be a pair"),
         ("cohits", {"prior": ([0.0, 0.0], None)}, "0 everywhere"),
-        ("fitness_complexity", {"steps": -1}, "steps is -1"),
+        ("fitness_complexity", {"n_iter": -1}, "n_iter is -1"),
     ],
 )
 def test_wrong_parameters_are_refused(name: str, options: dict[str, object], message: str):

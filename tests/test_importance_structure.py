@@ -51,19 +51,19 @@ def test_sampled_betweenness_is_exact_with_all_nodes_and_unbiased_with_some():
     graph = graph_of(connected_values(3))
     exact = importance.betweenness(graph)
     nodes = len(graph.traders) + len(graph.assets)
-    assert importance.betweenness(graph, samples=nodes).to_numpy() == pytest.approx(exact.to_numpy())
-    few = [importance.betweenness(graph, samples=nodes // 2, rng=seed) for seed in range(400)]
+    assert importance.betweenness(graph, n_samples=nodes).to_numpy() == pytest.approx(exact.to_numpy())
+    few = [importance.betweenness(graph, n_samples=nodes // 2, rng=seed) for seed in range(400)]
     assert np.mean(few, axis=0) == pytest.approx(exact.to_numpy(), rel=0.1, abs=0.3)
-    pd.testing.assert_series_equal(importance.betweenness(graph, samples=nodes // 2, rng=7), few[7], check_exact=True)
+    pd.testing.assert_series_equal(importance.betweenness(graph, n_samples=nodes // 2, rng=7), few[7], check_exact=True)
 
 
 @OF
 def test_searches_from_many_nodes_are_refused_with_the_way_out(of: str, monkeypatch):
     monkeypatch.setattr(structure, "MOST_SEARCHED", 2)
     graph = graph_of(np.ones((3, 3)))
-    with pytest.raises(cg.ParameterError, match="give samples="):
+    with pytest.raises(cg.ParameterError, match="give n_samples="):
         importance.betweenness(graph, of=of)
-    assert importance.betweenness(graph, of=of, samples=2, rng=0).name == "betweenness"
+    assert importance.betweenness(graph, of=of, n_samples=2, rng=0).name == "betweenness"
     with pytest.raises(cg.ParameterError, match=f"3 {of} are more than the 2"):
         importance.closeness(graph, of=of)
 
@@ -133,7 +133,7 @@ def test_sinkrank_takes_the_rows_in_blocks_and_refuses_two_large_sides(monkeypat
 def test_the_reference_overlap_and_its_endogenous_risk_index():
     reference = case("bipartite_centralities")
     given, expected, near = reference["inputs"], reference["expected"], {"rel": reference["tolerance"]}
-    matrix = importance.overlap(graph_of(given["holdings"], depth=given["depth"]), "liquidity").toarray()
+    matrix = importance.overlap(graph_of(given["holdings"], depth=given["depth"]), measure="liquidity").toarray()
     assert matrix == pytest.approx(np.array(expected["Omega"]), **near)
     values, vectors = np.linalg.eigh(matrix)
     assert values[-1] == pytest.approx(expected["omega_spectral_radius"], **near)
@@ -147,9 +147,9 @@ def test_cosine_and_jaccard_are_those_of_dense_vectors(of: str):
         graph, rows = graph_of(values), values if of == "traders" else values.T
         length, held = np.linalg.norm(rows, axis=1), rows != 0.0
         cosine = rows @ rows.T / np.outer(length, length)
-        assert importance.overlap(graph, "cosine", of=of).toarray() == pytest.approx(cosine, rel=1e-12, abs=1e-15)
+        assert importance.overlap(graph, of=of).toarray() == pytest.approx(cosine, rel=1e-12, abs=1e-15)
         common, either = held @ held.T.astype(int), (held[:, None] | held[None]).sum(axis=2)
-        jaccard = importance.overlap(graph, "jaccard", of=of)
+        jaccard = importance.overlap(graph, measure="jaccard", of=of)
         assert jaccard.toarray() == pytest.approx(common / either, rel=1e-12)
 
 
@@ -157,11 +157,11 @@ def test_cosine_and_jaccard_are_those_of_dense_vectors(of: str):
 @pytest.mark.parametrize("measure", ["cosine", "jaccard"])
 def test_the_largest_overlaps_are_those_of_the_matrix(of: str, measure: str, monkeypatch):
     graph = graph_of(np.concatenate([random_values(seed=1)] * 2))
-    cells = sparse.triu(importance.overlap(graph, measure, of=of), k=1).tocoo()
+    cells = sparse.triu(importance.overlap(graph, measure=measure, of=of), k=1).tocoo()
     cells = sorted(zip(-cells.data, cells.row, cells.col, strict=True))
     for at_once in (1, 7, 10_000_000):
         monkeypatch.setattr(portfolio_overlap, "PRODUCTS_AT_ONCE", at_once)
-        pairs = importance.overlap_pairs(graph, measure, of=of, count=5)
+        pairs = importance.overlap_pairs(graph, measure=measure, of=of, k=5)
         labels = {"traders": graph.traders, "assets": graph.assets}[of]
         assert pairs[of[:-1]].tolist() == [labels[row] for _, row, _ in cells[:5]]
         assert pairs["other"].tolist() == [labels[column] for _, _, column in cells[:5]]
@@ -171,9 +171,9 @@ def test_the_largest_overlaps_are_those_of_the_matrix(of: str, measure: str, mon
 def test_overlap_of_nothing_and_of_assets_without_impact():
     empty = graph_of(np.zeros((2, 2)))
     for measure in ("cosine", "jaccard", "liquidity"):
-        assert importance.overlap(empty, measure).nnz == 0
-        assert importance.overlap_pairs(empty, measure).empty
-    assert importance.overlap(graph_of([[1.0], [2.0]]), "liquidity").nnz == 0
+        assert importance.overlap(empty, measure=measure).nnz == 0
+        assert importance.overlap_pairs(empty, measure=measure).empty
+    assert importance.overlap(graph_of([[1.0], [2.0]]), measure="liquidity").nnz == 0
     assert importance.overlap(graph_of([[1e-200], [-1e200]])).toarray() == pytest.approx(np.array([[1, -1], [-1, 1]]))
 
 
@@ -240,15 +240,15 @@ def test_compare_refuses(measures: list[object], message: str):
 
 def test_a_ranking_is_stable_without_noise_and_moves_with_it():
     graph = graph_of(connected_values(3), depth=100.0)
-    still = importance.stability(graph, importance.hits, noise=0.0, draws=3)
+    still = importance.stability(graph, importance.hits, noise=0.0, n_draws=3)
     assert not still.nodes[["mean_change", "worst_change"]].to_numpy().any()
     assert still.kendall.tolist() == [1.0] * 3
-    moved = importance.stability(graph, importance.hits, noise=1.0, draws=20, rng=5)
+    moved = importance.stability(graph, importance.hits, noise=1.0, n_draws=20, rng=5)
     assert (moved.nodes["worst_change"] >= moved.nodes["mean_change"]).all()
     assert moved.nodes["worst_change"].max() > 0
     assert moved.kendall.between(-1.0, 1.0).all()
     pd.testing.assert_series_equal(moved.nodes["value"], importance.hits(graph), check_names=False)
-    again = importance.stability(graph, importance.hits, noise=1.0, draws=20, rng=5)
+    again = importance.stability(graph, importance.hits, noise=1.0, n_draws=20, rng=5)
     pd.testing.assert_frame_equal(moved.nodes, again.nodes, check_exact=True)
 
 
@@ -257,7 +257,7 @@ def test_measures_that_rank_nobody_have_a_tau():
     same, flat = (pd.Series(value, index=["A", "B", "C"], name=name) for value, name in ((2.0, "same"), (7.0, "flat")))
     tau = importance.compare(graph, [importance.strength, same, flat]).kendall
     assert tau.to_numpy().tolist() == [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
-    assert importance.stability(graph, lambda _: same, draws=2).kendall.tolist() == [1.0, 1.0]
+    assert importance.stability(graph, lambda _: same, n_draws=2).kendall.tolist() == [1.0, 1.0]
 
 
 def test_who_is_insolvent_in_a_draw_is_left_out_of_it():
@@ -266,7 +266,7 @@ def test_who_is_insolvent_in_a_draw_is_left_out_of_it():
         [[50.0, 0.0], [50.0, 50.0], [0.0, 50.0]], price=1.0, depth=1000.0, cash=[-20.0, -40.0, -49.0],
         traders=["A", "B", "C"],
     )  # fmt: skip
-    found = importance.stability(graph, importance.debtrank_impact, noise=0.1, draws=30, rng=1)
+    found = importance.stability(graph, importance.debtrank_impact, noise=0.1, n_draws=30, rng=1)
     assert found.nodes["undefined"].tolist()[:2] == [0, 0]
     assert 5 < found.nodes.loc["C", "undefined"] < 25
     assert np.isfinite(found.nodes["mean_change"]).all()
@@ -275,7 +275,7 @@ def test_who_is_insolvent_in_a_draw_is_left_out_of_it():
         graph,
         lambda market: importance.strength(market) * (1.0 if market is graph else np.nan),
         noise=0.1,
-        draws=2,
+        n_draws=2,
         rng=1,
     )
     assert gone.nodes["mean_change"].isna().all()
@@ -290,9 +290,9 @@ def test_noise_reaches_the_depth():
         seen.append((one.depth.sum(), one.price.sum()))
         return importance.degree(one)
 
-    importance.stability(graph, total_depth, draws=2, rng=0)
+    importance.stability(graph, total_depth, n_draws=2, rng=0)
     assert len({depth for depth, _ in seen}) == len({price for _, price in seen}) == 3
-    for options, message in (({"noise": -1.0}, "noise"), ({"draws": 0}, "draws")):
+    for options, message in (({"noise": -1.0}, "noise"), ({"n_draws": 0}, "draws")):
         with pytest.raises(cg.ParameterError, match=message):
             importance.stability(graph, importance.degree, **options)
 
@@ -302,11 +302,11 @@ def test_wrong_names_are_refused():
     for call in (
         lambda: importance.degree(graph, of="pools"),
         lambda: importance.concentration(graph, of="accounts"),
-        lambda: importance.overlap(graph, "pearson"),
+        lambda: importance.overlap(graph, measure="pearson"),
         lambda: importance.overlap(graph, of="pools"),
-        lambda: importance.overlap(graph, "liquidity", of="assets"),
-        lambda: importance.overlap_pairs(graph, count=0),
-        lambda: importance.betweenness(graph, samples=3),
+        lambda: importance.overlap(graph, measure="liquidity", of="assets"),
+        lambda: importance.overlap_pairs(graph, k=0),
+        lambda: importance.betweenness(graph, n_samples=3),
         lambda: importance.strength(graph, weight="cash"),
     ):
         with pytest.raises(cg.ParameterError):

@@ -80,9 +80,9 @@ def all_plots(result: cg.CascadeResult) -> dict[str, Callable[[], Any]]:
         "cascade": lambda: cg.plot.cascade(result),
         "waterfall": lambda: cg.plot.waterfall(result),
         "bipartite": lambda: cg.plot.bipartite(result),
-        "exposure": lambda: cg.plot.exposure(cg.indirect_exposure(graph, result.model, size=-0.2)),
+        "exposure": lambda: cg.plot.exposure(cg.indirect_exposure(graph, result.model, -0.2)),
         "exposure_curve": lambda: cg.plot.exposure_curve(
-            cg.exposure_curve(graph, result.model, asset, [-0.2, -0.1], traders=some)
+            cg.exposure_curve(graph, result.model, asset, sizes=[-0.2, -0.1], traders=some)
         ),
         "tipping": lambda: cg.plot.tipping(ends()),
         "importance": lambda: cg.plot.importance(of.compare(graph, [of.strength, of.hits])),
@@ -201,7 +201,7 @@ def test_nodes_stand_in_the_order_of_their_rounds(result: cg.CascadeResult):
 
 
 def test_the_heat_map_is_the_exposure(result: cg.CascadeResult):
-    exposure = cg.indirect_exposure(result.graph, result.model, size=-0.2)
+    exposure = cg.indirect_exposure(result.graph, result.model, -0.2)
     ax = cg.plot.exposure(exposure, top=7, top_assets=2)
     table = exposure.to_pandas()
     rows = [label.get_text() for label in ax.get_yticklabels()]
@@ -215,7 +215,7 @@ def test_the_heat_map_is_the_exposure(result: cg.CascadeResult):
 
 def test_the_curve_is_the_table_with_its_kinks(result: cg.CascadeResult):
     graph = result.graph
-    table = cg.exposure_curve(graph, result.model, graph.assets[0], np.linspace(-0.3, 0.0, 9), traders=["1", "2"])
+    table = cg.exposure_curve(graph, result.model, graph.assets[0], sizes=np.linspace(-0.3, 0.0, 9), traders=["1", "2"])
     ax = cg.plot.exposure_curve(table, of="indirect")
     drawn = {tuple(line.get_ydata()) for line in ax.lines[:2]}
     assert drawn == {tuple(table["indirect", trader]) for trader in ("1", "2")}

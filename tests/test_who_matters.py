@@ -204,7 +204,7 @@ def test_the_page_quotes_how_stable_they_are(bank_graph: cg.ExposureGraph):
         "debtrank": lambda graph: of.debtrank_impact(graph).fillna(0.0),
     }
     worst = {
-        (name, noise): of.stability(bank_graph, measure, noise=noise, draws=20, rng=0).kendall.min()
+        (name, noise): of.stability(bank_graph, measure, noise=noise, n_draws=20, rng=0).kendall.min()
         for name, measure in measures.items()
         for noise in (0.01, 0.001)
     }

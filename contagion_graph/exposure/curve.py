@@ -19,8 +19,8 @@ def exposure_curve(
     graph: ExposureGraph,
     model: MarginCascade,
     asset: object,
-    sizes: Iterable[float],
     *,
+    sizes: Iterable[float],
     traders: Iterable[object] | None = None,
 ) -> pd.DataFrame:
     """Return what traders lose as one asset moves further and further.
@@ -64,7 +64,7 @@ def exposure_curve(
     ...     [[9.0, 2.0], [0.0, 4.0]], price=10.0, depth=1000.0, margin_long=0.1, cash=[-90.0, 0.0],
     ...     traders=["A", "B"], assets=["X", "Y"],
     ... )
-    >>> curve = cg.exposure_curve(graph, cg.MarginCascade(), "X", [-0.05, -0.1, -0.2])
+    >>> curve = cg.exposure_curve(graph, cg.MarginCascade(), "X", sizes=[-0.05, -0.1, -0.2])
     >>> curve["loss"].round(2)
               A     B
     size

@@ -33,8 +33,8 @@ class IndirectExposure(ExposureMatrix):
 def indirect_exposure(
     graph: ExposureGraph,
     model: MarginCascade,
-    *,
     size: float,
+    *,
     assets: Iterable[object] | None = None,
     traders: Iterable[object] | None = None,
 ) -> IndirectExposure:
@@ -87,7 +87,7 @@ def indirect_exposure(
     ...     [[9.0, 2.0], [0.0, 4.0]], price=10.0, depth=1000.0, margin_long=0.1, cash=[-90.0, 0.0],
     ...     traders=["A", "B"], assets=["X", "Y"],
     ... )
-    >>> exposure = cg.indirect_exposure(graph, cg.MarginCascade(), size=-0.2)
+    >>> exposure = cg.indirect_exposure(graph, cg.MarginCascade(), -0.2)
     >>> exposure.to_pandas().round(2)
                X    Y
     trader

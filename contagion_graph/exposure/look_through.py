@@ -29,9 +29,9 @@ class LookThrough(NamedTuple):
 def look_through(
     graph: ExposureGraph,
     model: MarginCascade,
+    shock: Shock | None = None,
     *,
     size: float | None = None,
-    shock: Shock | None = None,
     assets: Iterable[object] | None = None,
     traders: Iterable[object] | None = None,
 ) -> LookThrough:
@@ -79,7 +79,7 @@ def look_through(
     ([0.0, 4.0], [1.07, 4.0])
     """
     if size is None:
-        effective: ExposureMatrix = marginal_exposure(graph, model, shock=shock, assets=assets, traders=traders)
+        effective: ExposureMatrix = marginal_exposure(graph, model, shock, assets=assets, traders=traders)
     elif shock is not None:
         raise ParameterError("give a size or a shock: with a size, losses are those from the prices of the graph on")
     else:

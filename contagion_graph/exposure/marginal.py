@@ -65,8 +65,8 @@ class MarginalExposure(ExposureMatrix):
 def marginal_exposure(
     graph: ExposureGraph,
     model: MarginCascade,
-    *,
     shock: Shock | None = None,
+    *,
     assets: Iterable[object] | None = None,
     traders: Iterable[object] | None = None,
     tol: float = 1e-9,
@@ -130,7 +130,7 @@ def marginal_exposure(
     ...     traders=["A", "B"], assets=["X", "Y"],
     ... )
     >>> model = cg.MarginCascade(cg.TargetMargin())
-    >>> cg.marginal_exposure(graph, model, shock={"X": -0.13}).to_pandas().round(3)
+    >>> cg.marginal_exposure(graph, model, {"X": -0.13}).to_pandas().round(3)
                  X      Y
     trader
     A       18.978  4.357

@@ -4,7 +4,7 @@ Every measure takes the graph first, and `of="traders"` or `of="assets"` says wh
 """
 
 from contagion_graph.importance.behavioural import indirect_vulnerability, knockout, systemicness
-from contagion_graph.importance.compare import Comparison, Stability, compare, stability
+from contagion_graph.importance.comparison import Comparison, Stability, compare, stability
 from contagion_graph.importance.overlap_debtrank import debtrank, debtrank_impact
 from contagion_graph.importance.overlap_index import endogenous_risk_index, indirect_contagion_index
 from contagion_graph.importance.portfolio_overlap import concentration, overlap, overlap_pairs

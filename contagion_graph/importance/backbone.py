@@ -12,7 +12,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.importance.incidence import exposures
 
 
-def backbone(graph: ExposureGraph, alpha: float = 0.05) -> ExposureGraph:
+def backbone(graph: ExposureGraph, *, significance: float = 0.05) -> ExposureGraph:
     """Return the graph of the positions that are too large, for their trader or for their asset, to be chance.
 
     Were the value s_i that a trader spreads over its k_i assets cut at random (k_i - 1 uniform points), a share of at
@@ -20,15 +20,15 @@ def backbone(graph: ExposureGraph, alpha: float = 0.05) -> ExposureGraph:
 
         alpha_ij = 1 - (k_i - 1) integral_0^p_ij (1 - x)^(k_i - 2) dx = (1 - p_ij)^(k_i - 1)
 
-    and likewise for the value of an asset over its traders. What one trader holds in one asset is kept where alpha_ij <
-    alpha at one of its two ends; an end with one edge only is no evidence. So it keeps what stands out at every scale,
-    where a threshold on the weight keeps the large only.
+    and likewise for an asset over its traders. A position of a trader in an asset is kept where alpha_ij is
+    below `significance` at one of its two ends; an end with one edge only is no evidence. The filter keeps edges that
+    are large for their node, whatever the size of the node; a threshold on the weight keeps those of large nodes only.
 
     Parameters
     ----------
     graph : ExposureGraph
         Who holds what; w_ij is the gross value that trader i holds in asset j, its accounts together [currency].
-    alpha : float
+    significance : float
         Level of significance, in (0, 1); the smaller, the less is kept.
 
     Returns
@@ -40,7 +40,7 @@ def backbone(graph: ExposureGraph, alpha: float = 0.05) -> ExposureGraph:
     Raises
     ------
     ParameterError
-        An alpha outside (0, 1).
+        A significance outside (0, 1).
 
     References
     ----------
@@ -53,10 +53,10 @@ def backbone(graph: ExposureGraph, alpha: float = 0.05) -> ExposureGraph:
     >>> cg.backbone(graph).quantity.toarray().tolist()
     [[97.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
     """
-    check_number("backbone", "alpha", alpha, low=0, above=True, high=1, below=True)
+    check_number("backbone", "significance", significance, low=0, above=True, high=1, below=True)
     weights = exposures(graph, "backbone")
-    traders, assets = significance(weights)
-    kept = np.minimum(traders, assets) < alpha
+    traders, assets = probabilities(weights)
+    kept = np.minimum(traders, assets) < significance
     keys = _keys(np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr)), weights.indices, graph)[kept]
     q = graph.quantity
     account = np.repeat(np.arange(q.shape[0]), np.diff(q.indptr))
@@ -77,7 +77,7 @@ def backbone(graph: ExposureGraph, alpha: float = 0.05) -> ExposureGraph:
     )
 
 
-def significance(weights: sparse.csr_array) -> tuple[FloatArray, FloatArray]:
+def probabilities(weights: sparse.csr_array) -> tuple[FloatArray, FloatArray]:
     """Return alpha_ij of every cell, from its row's side and from its column's; weights above 0."""
     rows, columns = weights.shape
     row = np.repeat(np.arange(rows), np.diff(weights.indptr))

@@ -19,23 +19,23 @@ KEPT = 64  # vectors after which Lanczos starts again from the best it has
 
 @dataclass(frozen=True)
 class Stop:
-    """When a measure stops: at rest within `tol`, or after `max_steps` with an error."""
+    """When a measure stops: at rest within `tol`, or after `max_iter` with an error."""
 
     name: str
     tol: float
-    max_steps: int
+    max_iter: int
 
     def __post_init__(self) -> None:
         check_number(self.name, "tol", self.tol, low=0, above=True, high=1, below=True)
-        check_number(self.name, "max_steps", self.max_steps, low=1, whole=True)
+        check_number(self.name, "max_iter", self.max_iter, low=1, whole=True)
 
     def run(self, change: Callable[[int], tuple[float, bool]], advance: Callable[[int], None]) -> None:
         """Iterate until rest, or raise a `ConvergenceError`."""
-        solution, _ = iterate(change, advance, max_steps=self.max_steps)
+        solution, _ = iterate(change, advance, max_steps=self.max_iter)
         if not solution.converged:
             raise ConvergenceError(
                 f"{self.name}: after {solution.steps:,} steps the residual is {solution.residual:.2g} and not yet "
-                f"{self.tol:g}; raise max_steps, or tol",
+                f"{self.tol:g}; raise max_iter, or tol",
                 solution,
             )
 

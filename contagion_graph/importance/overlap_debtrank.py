@@ -47,14 +47,14 @@ class _Spread:
         faults.raise_if_any()
         return shares
 
-    def rest(self, initial: FloatArray, tol: float, max_steps: int) -> FloatArray:
+    def rest(self, initial: FloatArray, tol: float, max_iter: int) -> FloatArray:
         """Return where losses end that start like this, (n,) or (n, b)."""
         sold, lost = (each if initial.ndim == 1 else each[:, None] for each in (self.slope, self.per_equity))
-        end = propagate(lambda rise: lost * self.overlap.apply(sold * rise), initial, tol=tol, max_steps=max_steps)
+        end = propagate(lambda rise: lost * self.overlap.apply(sold * rise), initial, tol=tol, max_steps=max_iter)
         if not end.solution.converged:
             raise ConvergenceError(
-                f"{self.name}: after {max_steps:,} steps a trader still loses {end.solution.residual:.2g} of its "
-                "equity in a step; raise max_steps, or tol",
+                f"{self.name}: after {max_iter:,} steps a trader still loses {end.solution.residual:.2g} of its "
+                "equity in a step; raise max_iter, or tol",
                 end.solution,
             )
         return end.level
@@ -64,16 +64,16 @@ def debtrank(
     graph: ExposureGraph,
     shock: Shock | None = None,
     *,
-    initial: Mapping[Any, float] | None = None,
+    equity_shock: Mapping[Any, float] | None = None,
     slope: Any = 1.0,
     tol: float = 1e-9,
-    max_steps: int = 10_000,
+    max_iter: int = 10_000,
 ) -> "pd.Series[float]":
     """Return the share of its equity that each trader loses in a shock, all sales that it sets off included.
 
-    h <- min(1, h + Lambda dh) until rest, Lambda_ij = slope_j sum_k P_ik P_jk / D_k / e_i, from h_i = min(1, direct
-    loss_i / e_i + initial_i). Linear in between: there is no margin, traders sell from the first loss on, and prices
-    move linearly. Without a shock, nothing happens.
+    h <- min(1, h + Lambda dh) until it converges, Lambda_ij = slope_j sum_k P_ik P_jk / D_k / e_i, from h_i = min(1,
+    direct loss_i / e_i + equity_shock_i). Linear in between: there is no margin, traders sell from the first loss on,
+    and prices move linearly. Without a shock, nothing happens.
 
     Parameters
     ----------
@@ -81,14 +81,14 @@ def debtrank(
         Who holds what; e is a trader's equity before the shock. Assets that are not sellable are not sold.
     shock : mapping or Series asset -> relative price change, optional
         -0.30 = falls by 30 %. Whoever gains from it starts at 0.
-    initial : mapping or Series trader -> share of equity in [0, 1], optional
+    equity_shock : mapping or Series trader -> share of equity in [0, 1], optional
         Lost at the start, whatever the shock; 1 = defaults.
     slope : number, or mapping or Series by trader
         Share in [0, 1] of its portfolio that a trader has sold when all its equity is lost. 1 - equity / assets keeps
         leverage constant.
     tol : float
         It stops before a step in which nobody would lose more than this share of its equity.
-    max_steps : int
+    max_iter : int
         Steps after which to give up.
 
     Returns
@@ -103,7 +103,7 @@ def debtrank(
     TableError
         A label that the graph does not know, or a number out of range.
     ConvergenceError
-        Not at rest after `max_steps`, with the solution.
+        Not at rest after `max_iter`, with the solution.
 
     References
     ----------
@@ -120,13 +120,13 @@ def debtrank(
     >>> cg.importance.debtrank(graph, {"X": -0.05}).round(4).to_dict()
     {'A': 0.4167, 'B': 0.25, 'C': 0.0833}
     """
-    if shock is None and initial is None:
-        raise ParameterError("debtrank: give a shock, or initial losses by trader")
+    if shock is None and equity_shock is None:
+        raise ParameterError("debtrank: give a shock, or an equity_shock by trader")
     spread = _Spread(graph, slope, "debtrank")
     lost = graph.per_trader(-(graph.quantity @ (scenario(graph, shock).price_shocked - graph.price)))
     start = np.maximum(lost, 0.0) * spread.per_equity
-    start += spread.share("initial", {} if initial is None else initial, 0.0) * spread.solvent
-    level = spread.rest(np.minimum(start, 1.0), tol, max_steps)
+    start += spread.share("equity_shock", {} if equity_shock is None else equity_shock, 0.0) * spread.solvent
+    level = spread.rest(np.minimum(start, 1.0), tol, max_iter)
     level[~spread.solvent] = np.nan
     return pd.Series(level, graph.traders.rename("trader"), name="debtrank")
 
@@ -137,7 +137,7 @@ def debtrank_impact(
     traders: Iterable[object] | None = None,
     slope: Any = 1.0,
     tol: float = 1e-9,
-    max_steps: int = 10_000,
+    max_iter: int = 10_000,
 ) -> "pd.Series[float]":
     """Return the share of all equity that the others lose if a trader defaults, all further sales included.
 
@@ -146,7 +146,7 @@ def debtrank_impact(
 
     Parameters
     ----------
-    graph, slope, tol, max_steps
+    graph, slope, tol, max_iter
         As in `debtrank`.
     traders : iterable of labels, optional
         Whose defaults to follow, 64 at a time; None: everybody's.
@@ -182,7 +182,7 @@ def debtrank_impact(
     for place in np.split(places, np.arange(TOGETHER, places.size, TOGETHER)):
         start = np.zeros((len(graph.traders), place.size))
         start[chosen[place], np.arange(place.size)] = 1.0
-        level = spread.rest(start, tol, max_steps)
+        level = spread.rest(start, tol, max_iter)
         level[chosen[place], np.arange(place.size)] = 0.0
         impact[place] = (np.where(spread.solvent, spread.equity, 0.0) @ level) / total
     return pd.Series(impact, graph.traders[chosen].rename("trader"), name="debtrank_impact")

@@ -118,7 +118,7 @@ def indirect_contagion_index(graph: ExposureGraph, *, netted: bool = False) -> "
     return pd.Series(overlap.row_sums(), graph.traders.rename("trader"), name="indirect_contagion_index")
 
 
-def endogenous_risk_index(graph: ExposureGraph, *, tol: float = 1e-9, max_steps: int = 1000) -> "pd.Series[float]":
+def endogenous_risk_index(graph: ExposureGraph, *, tol: float = 1e-9, max_iter: int = 1000) -> "pd.Series[float]":
     """Return the Perron vector of the liquidity-weighted overlaps: who matters where sales set off further sales.
 
     Omega x = lambda x with the largest lambda, Omega_ij = sum_k P_ik P_jk / D_k, the diagonal included, x >= 0 and sum
@@ -132,7 +132,7 @@ def endogenous_risk_index(graph: ExposureGraph, *, tol: float = 1e-9, max_steps:
         Who holds what; assets that are not sellable do not count. Longs and shorts are kept apart.
     tol : float
         It stops where |Omega y - lambda y| <= tol lambda.
-    max_steps : int
+    max_iter : int
         Products after which to give up.
 
     Returns
@@ -146,7 +146,7 @@ def endogenous_risk_index(graph: ExposureGraph, *, tol: float = 1e-9, max_steps:
     ParameterError
         No sellable asset has a finite depth; a tolerance or step limit that cannot be.
     ConvergenceError
-        Not at rest after `max_steps`.
+        Not at rest after `max_iter`.
 
     References
     ----------
@@ -161,7 +161,7 @@ def endogenous_risk_index(graph: ExposureGraph, *, tol: float = 1e-9, max_steps:
     >>> cg.importance.endogenous_risk_index(graph).round(4).to_dict()
     {'A': 0.7071, 'B': 0.2929, 'C': 0.0}
     """
-    stop = Stop("endogenous_risk_index", tol, max_steps)
+    stop = Stop("endogenous_risk_index", tol, max_iter)
     overlap = overlap_of(graph, "endogenous_risk_index")
     sums, held = overlap.row_sums(), overlap.held
     alone = (sums == 0.0) & (np.diff(held.indptr) > 0)

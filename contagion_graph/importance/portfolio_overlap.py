@@ -19,7 +19,7 @@ MOST_COMPUTED = 10_000_000_000  # products: minutes
 PRODUCTS_AT_ONCE = 10_000_000
 
 
-def overlap(graph: ExposureGraph, measure: Measure = "cosine", *, of: Of = "traders") -> sparse.csr_array:
+def overlap(graph: ExposureGraph, *, measure: Measure = "cosine", of: Of = "traders") -> sparse.csr_array:
     """Return how much any two traders (or assets) overlap, as a sparse matrix.
 
     With v the signed value (net over a trader's accounts) and H the set of what is held:
@@ -57,7 +57,7 @@ def overlap(graph: ExposureGraph, measure: Measure = "cosine", *, of: Of = "trad
     --------
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[100.0, 50.0], [0.0, 80.0]], price=1.0, depth=[1000.0, 500.0])
-    >>> cg.importance.overlap(graph, "liquidity").toarray().round(6).tolist()
+    >>> cg.importance.overlap(graph, measure="liquidity").toarray().round(6).tolist()
     [[15.0, 8.0], [8.0, 12.8]]
     """
     vectors = _vectors(graph, measure, of)
@@ -68,7 +68,7 @@ def overlap(graph: ExposureGraph, measure: Measure = "cosine", *, of: Of = "trad
 
 
 def overlap_pairs(
-    graph: ExposureGraph, measure: Measure = "cosine", *, of: Of = "traders", count: int = 20
+    graph: ExposureGraph, *, measure: Measure = "cosine", of: Of = "traders", k: int = 20
 ) -> pd.DataFrame:
     """Return the pairs of traders (or assets) that overlap most, from the largest down.
 
@@ -76,7 +76,7 @@ def overlap_pairs(
     ----------
     graph, measure, of
         As in `overlap`.
-    count : int
+    k : int
         How many pairs.
 
     Returns
@@ -104,7 +104,7 @@ def overlap_pairs(
     1      B     C     -0.8
     2      A     C     -1.0
     """
-    check_number("overlap_pairs", "count", count, low=1, whole=True)
+    check_number("overlap_pairs", "k", k, low=1, whole=True)
     vectors = _vectors(graph, measure, of)
     work = np.cumsum(_work(vectors))
     _check_work("overlap_pairs", work[-1], MOST_COMPUTED)
@@ -116,7 +116,7 @@ def overlap_pairs(
         block = pd.DataFrame({"row": cells.row + start, "column": cells.col, "overlap": cells.data})
         block = block[block["row"] < block["column"]]
         found = pd.concat([best, block]) if len(best) else block
-        best = found.sort_values(["overlap", "row", "column"], ascending=[False, True, True])[:count]
+        best = found.sort_values(["overlap", "row", "column"], ascending=[False, True, True])[:k]
     ends = {of[:-1]: labels[best["row"]], "other": labels[best["column"]]}
     return pd.DataFrame({**ends, "overlap": best["overlap"].to_numpy()})
 

@@ -20,7 +20,7 @@ CONFIDENCE = 0.95
 
 
 def shapley_values(
-    value: Callable[[BoolArray], float], n: int, *, permutations: int | None = None, rng: Seed | None = None
+    value: Callable[[BoolArray], float], n_players: int, *, n_permutations: int | None = None, rng: Seed | None = None
 ) -> pd.DataFrame:
     """Return the Shapley value of a game of n players: what each adds to v, on average over all orders of entry.
 
@@ -31,9 +31,9 @@ def shapley_values(
     ----------
     value : callable
         v: takes which players are in, as an array of n bools, and returns a number.
-    n : int
+    n_players : int
         Number of players.
-    permutations : int, optional
+    n_permutations : int, optional
         How many random orders of entry to draw, at least 2; each values n + 1 coalitions. None: up to 15 players all
         2^n coalitions are valued, and the result is exact; beyond, 200 orders.
     rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
@@ -64,13 +64,13 @@ def shapley_values(
     >>> shapley_values(runway, 4)["shapley"].round(4).tolist()
     [0.25, 0.5833, 1.0833, 5.0833]
     """
-    check_number("shapley_values", "n", n, low=1, whole=True)
-    if permutations is None and n <= EXACT:
-        return _table([_exact(value, n)])
-    draws = SAMPLED if permutations is None else permutations
-    check_number("shapley_values", "permutations", draws, low=2, whole=True)
+    check_number("shapley_values", "n_players", n_players, low=1, whole=True)
+    if n_permutations is None and n_players <= EXACT:
+        return _table([_exact(value, n_players)])
+    draws = SAMPLED if n_permutations is None else n_permutations
+    check_number("shapley_values", "n_permutations", draws, low=2, whole=True)
     random = np.random.default_rng(rng)
-    return _table([_added(value, random.permutation(n), n) for _ in range(int(draws))])
+    return _table([_added(value, random.permutation(n_players), n_players) for _ in range(int(draws))])
 
 
 def _exact(value: Callable[[BoolArray], float], n: int) -> FloatArray:
@@ -114,7 +114,7 @@ def shapley(
     *,
     traders: Iterable[object] | None = None,
     measure: Measure = "shortfall",
-    permutations: int | None = None,
+    n_permutations: int | None = None,
     rng: Seed | None = None,
 ) -> pd.DataFrame:
     """Return each trader's share in what a shock costs: its Shapley value in the game of who is present.
@@ -137,7 +137,7 @@ def shapley(
         The players; None: all traders.
     measure : {"loss", "shortfall", "uncovered"}
         v.
-    permutations, rng
+    n_permutations, rng
         As in `shapley_values`: None is exact up to 15 traders, 2^n cascades, and draws 200 orders beyond.
 
     Returns
@@ -176,7 +176,7 @@ def shapley(
             return 0.0
         return game.without(chosen[~present])
 
-    table = shapley_values(value, chosen.size, permutations=permutations, rng=rng)
+    table = shapley_values(value, chosen.size, n_permutations=n_permutations, rng=rng)
     return table.set_axis(graph.traders[chosen].rename("trader"))
 
 
@@ -187,8 +187,8 @@ def aumann_shapley(
     *,
     traders: Iterable[object] | None = None,
     measure: Measure = "shortfall",
-    steps: int = 16,
-    permutations: int = 4,
+    n_points: int = 16,
+    n_permutations: int = 4,
     rng: Seed | None = None,
 ) -> pd.DataFrame:
     """Return each trader's share in what a shock costs by what its last unit adds, while all grow from 0 to full size.
@@ -197,18 +197,19 @@ def aumann_shapley(
     Shapley value with every trader cut into infinitely many equal parts. A trader's size scales its positions, its cash
     and its weight in loss sharing, so that leverage and margins stay; v is that of `shapley`.
 
-    v jumps where an account comes into breach, so no quadrature of derivatives would do. Instead traders grow in
-    `steps` equal steps, in each of which all grow once, in a random order and, in every other pass, its reverse. Added
-    up, what each adds is the cost to the last digit, at any number of steps; a jump goes to whoever sets it off.
+    v jumps where an account comes into breach, so quadrature of derivatives does not work. Instead traders grow in
+    `n_points` equal steps. In each step every trader grows once, in a random order and, in every other pass, in the
+    reverse order. The contributions add up to the cost exactly, for any number of steps; a jump is attributed to the
+    trader that causes it.
 
     Parameters
     ----------
     graph, model, shock, traders, measure
         As in `shapley`; traders that are not named have full size throughout.
-    steps : int
+    n_points : int
         Steps in which all grow from 0 to full size.
-    permutations : int
-        Passes, an even number from 2 up; each values `steps` x traders markets.
+    n_permutations : int
+        Passes, an even number from 2 up; each values `n_points` x traders markets.
     rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
         As in `numpy.random.default_rng`.
 
@@ -217,8 +218,8 @@ def aumann_shapley(
     DataFrame
         By trader: aumann_shapley, standard_error over pairs of passes (NaN for a single pair), low, high [currency],
         the 95 % confidence interval by Student's t. The values add up to the cost within 1e-9 of gross value. Each is
-        exact where v is a polynomial of degree 2 in sizes; otherwise the error of a smooth v falls with steps^-2, that
-        of a jump with its size over steps and the root of passes.
+        exact where v is a polynomial of degree 2 in sizes; otherwise the error of a smooth v falls with n_points^-2,
+        that of a jump with its size over n_points and the root of passes.
 
     Raises
     ------
@@ -227,8 +228,10 @@ def aumann_shapley(
     TableError, ConvergenceError
         As in `MarginCascade.run`.
 
-    References ---------- Aumann & Shapley (1974), Values of Non-Atomic Games; Billera & Heath (1982), Mathematics of
-    Operations Research 7(1).
+    References
+    ----------
+    Aumann & Shapley (1974), Values of Non-Atomic Games; Billera & Heath (1982), Mathematics of Operations Research
+    7(1).
 
     Examples
     --------
@@ -242,11 +245,11 @@ def aumann_shapley(
     {'A': 40.3, 'B': 58.3, 'C': 0.0}
     """
     chosen = chosen_traders("aumann_shapley", graph, traders)
-    check_number("aumann_shapley", "steps", steps, low=1, whole=True)
-    check_number("aumann_shapley", "permutations", permutations, low=2, whole=True)
-    if permutations % 2:
+    check_number("aumann_shapley", "n_points", n_points, low=1, whole=True)
+    check_number("aumann_shapley", "n_permutations", n_permutations, low=2, whole=True)
+    if n_permutations % 2:
         raise ParameterError(
-            f"aumann_shapley: permutations is {permutations}; passes come in pairs, give an even number"
+            f"aumann_shapley: n_permutations is {n_permutations}; passes come in pairs, give an even number"
         )
     game = Game(graph, model, shock, measure=measure, name="aumann_shapley")
     random, size = np.random.default_rng(rng), np.ones(len(graph.traders))
@@ -256,15 +259,15 @@ def aumann_shapley(
         before = game.scaled(size[graph.trader_of])
         for step, entering in enumerate(order, 1):
             for place in entering:
-                size[chosen[place]] = step / steps
+                size[chosen[place]] = step / n_points
                 after = game.scaled(size[graph.trader_of])
                 shares[place] += after - before
                 before = after
         return shares
 
     samples = []
-    for _ in range(permutations // 2):
-        order = [random.permutation(chosen.size) for _ in range(steps)]
+    for _ in range(n_permutations // 2):
+        order = [random.permutation(chosen.size) for _ in range(n_points)]
         samples.append((grown(order) + grown([entering[::-1] for entering in order])) / 2.0)
     table = _table(samples).rename(columns={"shapley": "aumann_shapley"})
     if len(samples) == 1:

@@ -22,7 +22,7 @@ def hits(
     weight: Weight = "value",
     sort: bool = False,
     tol: float = 1e-12,
-    max_steps: int = 1000,
+    max_iter: int = 1000,
 ) -> "pd.Series[float]":
     """Return hub scores of traders or authority scores of assets: the leading singular vectors of W.
 
@@ -40,7 +40,7 @@ def hits(
         Whether to sort from the largest down; else in label order.
     tol : float
         Stops where |W^T W p - sigma^2 p| <= tol sigma^2.
-    max_steps : int
+    max_iter : int
         Products with W^T W after which to give up.
 
     Returns
@@ -54,7 +54,7 @@ def hits(
     ParameterError
         A name or number that cannot be.
     ConvergenceError
-        Not at rest after `max_steps`.
+        Not at rest after `max_iter`.
 
     References
     ----------
@@ -67,7 +67,7 @@ def hits(
     >>> cg.importance.hits(graph, sort=True).round(4).to_dict()
     {'B': 0.7971, 'A': 0.6038}
     """
-    side, stop = sides(graph, "hits", of, weight=weight), Stop("hits", tol, max_steps)
+    side, stop = sides(graph, "hits", of, weight=weight), Stop("hits", tol, max_iter)
     _, traders, assets = _singular(side, stop)
     return side.series(traders, assets, sort=sort)
 
@@ -79,7 +79,7 @@ def eigenvector(
     weight: Weight = "value",
     sort: bool = False,
     tol: float = 1e-12,
-    max_steps: int = 1000,
+    max_iter: int = 1000,
 ) -> "pd.Series[float]":
     """Return eigenvector centrality in the bipartite graph: each node is the sum of its neighbours, times the weights.
 
@@ -88,7 +88,7 @@ def eigenvector(
 
     Parameters
     ----------
-    graph, of, weight, sort, tol, max_steps
+    graph, of, weight, sort, tol, max_iter
         As in `hits`.
 
     Returns
@@ -112,7 +112,7 @@ def eigenvector(
     >>> cg.importance.eigenvector(graph).round(4).to_dict()
     {'A': 0.427, 'B': 0.5636}
     """
-    side, stop = sides(graph, "eigenvector", of, weight=weight), Stop("eigenvector", tol, max_steps)
+    side, stop = sides(graph, "eigenvector", of, weight=weight), Stop("eigenvector", tol, max_iter)
     _, traders, assets = _singular(side, stop)
     return side.series(traders / np.sqrt(2.0), assets / np.sqrt(2.0), sort=sort)
 
@@ -125,7 +125,7 @@ def katz(
     weight: Weight = "value",
     sort: bool = False,
     tol: float = 1e-12,
-    max_steps: int = 1000,
+    max_iter: int = 1000,
 ) -> "pd.Series[float]":
     """Return Katz centrality in the bipartite graph: the walks that end at a node, long ones attenuated.
 
@@ -134,7 +134,7 @@ def katz(
 
     Parameters
     ----------
-    graph, of, weight, sort, tol, max_steps
+    graph, of, weight, sort, tol, max_iter
         As in `hits`; `tol` holds for sigma and, as the sum of |residuals|, for x.
     damping : float
         In [0, 1): alpha as a share of the largest that converges.
@@ -161,7 +161,7 @@ def katz(
     {'A': 0.431, 'B': 0.5622}
     """
     check_number("katz", "damping", damping, low=0, high=1, below=True)
-    side, stop = sides(graph, "katz", of, weight=weight), Stop("katz", tol, max_steps)
+    side, stop = sides(graph, "katz", of, weight=weight), Stop("katz", tol, max_iter)
     sigma, traders, assets = _singular(side, stop)
     alpha = damping / sigma if sigma else 0.0
     ones = np.ones_like(traders), np.ones_like(assets)
@@ -175,11 +175,11 @@ def fitness_complexity(
     graph: ExposureGraph,
     *,
     of: Of = "traders",
-    steps: int | None = None,
+    n_iter: int | None = None,
     weight: Weight = "value",
     sort: bool = False,
     tol: float = 1e-10,
-    max_steps: int = 10_000,
+    max_iter: int = 10_000,
 ) -> "pd.Series[float]":
     """Return the fitness of traders or the complexity of assets: an asset that the unfit hold is not complex.
 
@@ -189,13 +189,13 @@ def fitness_complexity(
     ----------
     graph, of, weight, sort
         As in `hits`; weight="unit" is the matrix of the paper.
-    steps : int, optional
+    n_iter : int, optional
         Carry out exactly so many steps; None = until rest.
     tol : float
         Stops where no F and no Q changes by more.
-    max_steps : int
+    max_iter : int
         Steps after which to give up. Where the graph is nested, F or Q of some nodes go to 0 like 1 / step: give
-        `steps`, and read the ranks.
+        `n_iter`, and read the ranks.
 
     Returns
     -------
@@ -216,12 +216,12 @@ def fitness_complexity(
     --------
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[1.0, 1.0], [1.0, 0.0]], price=1.0, traders=["A", "B"])
-    >>> cg.importance.fitness_complexity(graph, steps=1).round(4).to_dict()
+    >>> cg.importance.fitness_complexity(graph, n_iter=1).round(4).to_dict()
     {'A': 1.3333, 'B': 0.6667}
     """
-    stop = Stop("fitness_complexity", tol, max_steps)
-    if steps is not None:
-        check_number("fitness_complexity", "steps", steps, low=0, whole=True)
+    stop = Stop("fitness_complexity", tol, max_iter)
+    if n_iter is not None:
+        check_number("fitness_complexity", "n_iter", n_iter, low=0, whole=True)
     side = sides(graph, "fitness_complexity", of, weight=weight)
     linked = [degree > 0.0 for degree in side.degrees()]
     now = new = linked[0].astype(np.float64), linked[1].astype(np.float64)
@@ -233,16 +233,16 @@ def fitness_complexity(
             inverse = back @ np.where(linked[0], 1.0 / now[0], 0.0)
             new = _mean_one(side.matrix @ now[1], linked[0]), _mean_one(1.0 / inverse, linked[1])
         size = max(float(np.abs(after - before).max()) for after, before in zip(new, now, strict=True))
-        return size, steps is None and size <= tol
+        return size, n_iter is None and size <= tol
 
     def advance(_: int) -> None:
         nonlocal now
         now = new
 
-    if steps is None:
+    if n_iter is None:
         stop.run(change, advance)
     else:
-        iterate(change, advance, max_steps=steps)
+        iterate(change, advance, max_steps=n_iter)
     return side.series(*now, sort=sort).rename(side.pick("fitness", "complexity"))
 
 

@@ -78,7 +78,7 @@ def betweenness(
     graph: ExposureGraph,
     *,
     of: Of = "traders",
-    samples: int | None = None,
+    n_samples: int | None = None,
     rng: Seed | None = None,
     weight: Weight = "value",
     sort: bool = False,
@@ -91,9 +91,9 @@ def betweenness(
     ----------
     graph, of, weight, sort
         As in `strength`; weight="unit" counts links.
-    samples : int, optional
+    n_samples : int, optional
         None = exact. Else paths from so many nodes only, drawn from both sides without replacement, and the result
-        times nodes / samples: unbiased.
+        times nodes / n_samples: unbiased.
     rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
         As in `numpy.random.default_rng`; the same seed draws the same nodes.
 
@@ -105,7 +105,7 @@ def betweenness(
     Raises
     ------
     ParameterError
-        A name or number that cannot be; `samples` not given where traders and assets are above 10,000 together.
+        A name or number that cannot be; `n_samples` not given where traders and assets are above 10,000 together.
 
     Notes
     -----
@@ -126,18 +126,18 @@ def betweenness(
     """
     side = sides(graph, "betweenness", of, weight=weight)
     nodes = sum(side.matrix.shape)
-    if samples is None and nodes > MOST_SEARCHED:
+    if n_samples is None and nodes > MOST_SEARCHED:
         raise ParameterError(
             f"betweenness: {nodes:,} nodes are more than the {MOST_SEARCHED:,} that are searched from each; "
-            "give samples="
+            "give n_samples="
         )
     sources = None
-    if samples is not None:
-        check_number("betweenness", "samples", samples, low=1, high=nodes, whole=True)
-        sources = np.sort(np.random.default_rng(rng).choice(nodes, int(samples), replace=False)).tolist()
+    if n_samples is not None:
+        check_number("betweenness", "n_samples", n_samples, low=1, high=nodes, whole=True)
+        sources = np.sort(np.random.default_rng(rng).choice(nodes, int(n_samples), replace=False)).tolist()
     network, length = _network(side)
     counts = np.array(network.betweenness(directed=False, weights=length, sources=sources))
-    return side.series(*_halves(side, counts * (nodes / samples if samples else 1.0)), sort=sort)
+    return side.series(*_halves(side, counts * (nodes / n_samples if n_samples else 1.0)), sort=sort)
 
 
 def closeness(

@@ -58,7 +58,7 @@ def exposure(matrix: Any, *, top: int = 20, top_assets: int = 20, ax: "Axes | No
     ...     [[9.0, 2.0], [0.0, 4.0]], price=10.0, depth=1000.0, margin_long=0.1, cash=[-90.0, 0.0],
     ...     traders=["A", "B"], assets=["X", "Y"],
     ... )
-    >>> ax = cg.plot.exposure(cg.indirect_exposure(graph, cg.MarginCascade(), size=-0.2))
+    >>> ax = cg.plot.exposure(cg.indirect_exposure(graph, cg.MarginCascade(), -0.2))
     >>> ax.images[0].get_array().round(2).tolist()
     [[2.14, 0.0], [2.0, 0.0]]
     """
@@ -136,7 +136,7 @@ def exposure_curve(table: pd.DataFrame, *, of: str = "loss", top: int = 5, ax: "
     ...     [[9.0, 2.0], [0.0, 4.0]], price=10.0, depth=1000.0, margin_long=0.1, cash=[-90.0, 0.0],
     ...     traders=["A", "B"], assets=["X", "Y"],
     ... )
-    >>> ax = cg.plot.exposure_curve(cg.exposure_curve(graph, cg.MarginCascade(), "X", [-0.05, -0.1, -0.2]))
+    >>> ax = cg.plot.exposure_curve(cg.exposure_curve(graph, cg.MarginCascade(), "X", sizes=[-0.05, -0.1, -0.2]))
     >>> ax.lines[0].get_ydata().tolist()
     [20.0, 9.0, 4.5]
     """

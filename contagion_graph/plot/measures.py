@@ -6,7 +6,7 @@ import numpy as np
 
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
-from contagion_graph.importance.compare import Comparison
+from contagion_graph.importance.comparison import Comparison
 from contagion_graph.plot.canvas import QUIET, axes, beside_legend, matplotlib, plain, style, text
 
 if TYPE_CHECKING:

@@ -105,7 +105,7 @@ def compare(graph: ExposureGraph, measures: "Iterable[pd.Series[float] | Measure
 
 
 def stability(
-    graph: ExposureGraph, measure: Measure, *, noise: float = 0.01, draws: int = 100, rng: Seed | None = None
+    graph: ExposureGraph, measure: Measure, *, noise: float = 0.01, n_draws: int = 100, rng: Seed | None = None
 ) -> Stability:
     """Return how far the ranking by a measure moves under small noise in depth and price.
 
@@ -120,7 +120,7 @@ def stability(
         Function of a graph that returns a Series by label.
     noise : float
         From 0 up: standard deviation of the logarithm.
-    draws : int
+    n_draws : int
         How often to draw, and to compute the measure.
     rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
         As in `numpy.random.default_rng`; the same seed draws the same noise.
@@ -139,19 +139,19 @@ def stability(
     --------
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[4.0, 0.0], [4.0, 3.0]], price=1.0, traders=["A", "B"])
-    >>> cg.importance.stability(graph, cg.importance.hits, draws=10, rng=0).nodes.round(4)
+    >>> cg.importance.stability(graph, cg.importance.hits, n_draws=10, rng=0).nodes.round(4)
              value  rank  mean_change  worst_change  undefined
     trader
     A       0.6038     2          0.0             0          0
     B       0.7971     1          0.0             0          0
     """
     check_number("stability", "noise", noise, low=0)
-    check_number("stability", "draws", draws, low=1, whole=True)
+    check_number("stability", "n_draws", n_draws, low=1, whole=True)
     draw = np.random.default_rng(rng)
     value = _values(measure, graph)
     size, kendall = len(value), []
     total, worst, known = np.zeros(size), np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
-    for _ in range(draws):
+    for _ in range(n_draws):
         factors = np.exp(noise * draw.standard_normal((2, len(graph.assets))))
         noisy = graph.with_(price=graph.price * factors[0], depth=graph.depth * factors[1])
         moved = _aligned(_values(measure, noisy, gaps=True), value)
@@ -163,8 +163,8 @@ def stability(
         kendall.append(tau(value[there], moved[there]))
     mean = np.divide(total, known, out=np.full(size, np.nan), where=known > 0)
     nodes = pd.DataFrame({"value": value, "rank": ranking(value)})
-    nodes = nodes.assign(mean_change=mean, worst_change=worst, undefined=draws - known)
-    return Stability(nodes, pd.Series(kendall, index=pd.RangeIndex(draws, name="draw"), name="kendall"))
+    nodes = nodes.assign(mean_change=mean, worst_change=worst, undefined=n_draws - known)
+    return Stability(nodes, pd.Series(kendall, index=pd.RangeIndex(n_draws, name="draw"), name="kendall"))
 
 
 def tau(values: ArrayLike, others: ArrayLike) -> float:
