@@ -15,10 +15,11 @@ SHOWN = 20
 class Result(ABC):
     """What a computation found: its main figures, its tables, the model that was run, and how the computation ended.
 
-    A result names the types of `model` and `solution`, and has `summary`, `_tables` and `__repr__`.
+    A result names the class of its `model` (imported under `if TYPE_CHECKING` where that would point up), and has
+    `summary`, `_tables` and `__repr__`.
     """
 
-    model: Any
+    model: object
     solution: Solution
 
     @abstractmethod
