@@ -43,10 +43,10 @@ def sweep_rows() -> Iterator[Row]:
     matrix = VOLATILITY**2 * (0.6 + 0.4 * np.eye(N_ASSETS))
     covariance = pd.DataFrame(matrix, index=graph.assets, columns=graph.assets)
     shocks = cg.scenarios.draw.student_t(covariance, SCENARIOS, rng=0)
-    cg.sweep(model, graph, shocks[:WIDTH], progress=False)
+    cg.sweep(graph, model, shocks[:WIDTH])
     results: list[cg.SweepResult] = []
     start = time.perf_counter()
-    peak = peak_over(lambda: results.append(cg.sweep(model, graph, shocks, progress=False)))
+    peak = peak_over(lambda: results.append(cg.sweep(graph, model, shocks)))
     seconds, closed = time.perf_counter() - start, results[0].scenarios["closed"].mean() / N_ACCOUNTS
     note = f"{graph.n_positions:,} positions, {closed:.2%} closed on average; {peak:.2f} GB over the graph"
     yield f"{SCENARIOS:,} scenarios, {N_ACCOUNTS:,} accounts x {N_ASSETS} assets", f"{seconds:.0f} s", "60 s", note

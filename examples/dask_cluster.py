@@ -56,7 +56,7 @@ def sweep(client: Client) -> None:
     graph = cg.generate.lending(1_000, 10, rng=0)
     shocks = cg.scenarios.draw.grid({"WETH": [-k / 2_000 for k in range(SCENARIOS)]})
     executor = cg.distributed.DaskExecutor(client)
-    found, seconds = timed(lambda: cg.sweep(cg.MarginCascade(), graph, shocks, executor=executor, progress=False))
+    found, seconds = timed(lambda: cg.sweep(graph, cg.MarginCascade(), shocks, executor=executor))
     print(f"{found}\n  in {seconds:.1f} s")
 
 

@@ -26,7 +26,7 @@ def scenarios(graph: cg.ExposureGraph) -> pd.DataFrame:
     m = len(graph.assets)
     matrix = VOLATILITY**2 * (CORRELATION * np.ones((m, m)) + (1.0 - CORRELATION) * np.eye(m))
     covariance = pd.DataFrame(matrix, index=graph.assets, columns=graph.assets)
-    return cg.scenarios.draw.student_t(covariance, SCENARIOS, freedom=4.0, rng=0)
+    return cg.scenarios.draw.student_t(covariance, SCENARIOS, df=4.0, rng=0)
 
 
 def main() -> pd.DataFrame:
@@ -35,8 +35,8 @@ def main() -> pd.DataFrame:
     shocks = scenarios(graph)
     calm = cg.MarginCascade(sharing=None)
     deep = graph.with_(depth=np.inf)
-    alone = cg.sweep(calm, deep, shocks, keep="scenarios", progress=False)
-    together = cg.sweep(cg.MarginCascade(), graph, shocks, keep="scenarios", progress=False)
+    alone = cg.sweep(deep, calm, shocks, keep="scenarios")
+    together = cg.sweep(graph, cg.MarginCascade(), shocks, keep="scenarios")
     levels = [0.9, 0.95, 0.99, 0.999]
     columns = {
         "without contagion": [alone.fund_for(level).sum() for level in levels],

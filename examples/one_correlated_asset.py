@@ -33,7 +33,7 @@ def main() -> pd.DataFrame:
         matrix = covariance(graph, failed, correlation)
         mean = model.run(graph, cg.scenarios.draw.conditional(matrix, {failed: FALL}).iloc[0]).summary()
         shocks = cg.scenarios.draw.conditional(matrix, {failed: FALL}, DRAWS, rng=0)
-        drawn = cg.sweep(model, graph, shocks, keep="scenarios", level=0.9, progress=False)
+        drawn = cg.sweep(graph, model, shocks, keep="scenarios", level=0.9)
         rows.append(
             {
                 "correlation": correlation,

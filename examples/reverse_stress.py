@@ -21,8 +21,8 @@ def main() -> tuple[cg.scenarios.ReverseStress, cg.scenarios.TippingPoint]:
     m = len(graph.assets)
     matrix = VOLATILITY**2 * (CORRELATION * np.ones((m, m)) + (1.0 - CORRELATION) * np.eye(m))
     covariance = pd.DataFrame(matrix, index=graph.assets, columns=graph.assets)
-    found = cg.reverse_stress(model, graph, covariance, event=event, steps=8, directions=4)
-    point = cg.tipping_point(model, graph, dict.fromkeys(graph.assets, -0.5), event=event)
+    found = cg.reverse_stress(graph, model, covariance, event=event, n_points=8, n_directions=4, rng=0)
+    point = cg.tipping_point(graph, model, dict.fromkeys(graph.assets, -0.5), event=event)
     assert found is not None
     assert point is not None
     print(f"At least {SHARE:.0%} of {len(graph.accounts)} accounts closed; relative price changes, and their norm:\n")
@@ -30,7 +30,7 @@ def main() -> tuple[cg.scenarios.ReverseStress, cg.scenarios.TippingPoint]:
     print(f"\n{found.figures.to_string(float_format='{:,.0f}'.format)}")
     print(f"\nA fall of every asset by half tips at {point.size:.1%} of it. Just below and just above:\n")
     print(point.jump.to_string(float_format="{:,.0f}".format))
-    falls = cg.scenarios.ladder(model, graph, [-0.05, -0.1, -0.2, -0.4], figure="closed")
+    falls = cg.scenarios.ladder(graph, model, [-0.05, -0.1, -0.2, -0.4], column="closed")
     print(f"\nAccounts closed by falls of single assets:\n\n{falls.to_string()}")
     return found, point
 

@@ -20,24 +20,24 @@ PARTS = 60
 SCRIPT = """
 import os, sys
 import contagion_graph as cg
-from contagion_graph.scenarios import running
+from contagion_graph.scenarios import run_tasks
 from tests.test_checkpoint import market, PARTS
 run_tasks.SIZE, run_tasks.BETWEEN = 64, 0.0
 arguments = market(64 * PARTS)
 for _ in sys.stdin:
     child = os.fork()
     if child == 0:
-        cg.sweep(*arguments, checkpoint=sys.argv[1], progress=False)
+        cg.sweep(*arguments, checkpoint=sys.argv[1])
         os._exit(0)
     print(child, flush=True)
     print(os.waitpid(child, 0)[1], flush=True)
 """
 
 
-def market(count: int) -> tuple[cg.MarginCascade, cg.ExposureGraph, pd.DataFrame]:
+def market(count: int) -> tuple[cg.ExposureGraph, cg.MarginCascade, pd.DataFrame]:
     graph = cg.generate.perpetuals(60, 4, rng=0)
     covariance = pd.DataFrame(0.05**2 * (0.5 * np.eye(4) + 0.5), index=graph.assets, columns=graph.assets)
-    return cg.MarginCascade(), graph, cg.scenarios.draw.student_t(covariance, count, rng=0)
+    return graph, cg.MarginCascade(), cg.scenarios.draw.student_t(covariance, count, rng=0)
 
 
 def assert_same_bits(one: cg.SweepResult, other: cg.SweepResult) -> None:
@@ -66,15 +66,15 @@ def test_killed_at_ten_random_moments(tmp_path: Path, monkeypatch):
     assert reached == sorted(reached)
     assert reached[-2] < reached[-1] == 64 * PARTS
     monkeypatch.setattr(run_tasks, "SIZE", 64)
-    whole = cg.sweep(*market(64 * PARTS), progress=False)
-    assert_same_bits(whole, cg.sweep(*market(64 * PARTS), checkpoint=tmp_path, progress=False, executor=Never()))
+    whole = cg.sweep(*market(64 * PARTS))
+    assert_same_bits(whole, cg.sweep(*market(64 * PARTS), checkpoint=tmp_path, executor=Never()))
     assert [path.name for path in tmp_path.iterdir()] == [f"sweep-{64 * PARTS:010d}.parquet"]
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(run_tasks, "SIZE", 64)
     monkeypatch.setattr(run_tasks, "BETWEEN", 0.0)
-    model, graph, shocks = market(200)
+    graph, model, shocks = market(200)
     done = []
 
     class Failing:
@@ -89,16 +89,16 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch):
                 yield function(next(shared), task)
 
     with pytest.raises(KeyboardInterrupt):
-        cg.sweep(model, graph, shocks, checkpoint=tmp_path, executor=Failing())
-    result = cg.sweep(model, graph, shocks, checkpoint=tmp_path, executor=Failing())
+        cg.sweep(graph, model, shocks, checkpoint=tmp_path, executor=Failing())
+    result = cg.sweep(graph, model, shocks, checkpoint=tmp_path, executor=Failing())
     assert done == [0, 64, 128, 128, 192]
-    assert_same_bits(result, cg.sweep(model, graph, shocks))
+    assert_same_bits(result, cg.sweep(graph, model, shocks))
 
 
 @pytest.mark.parametrize("change", ["graph", "model", "scenarios", "level"])
 def test_the_checkpoint_of_another_sweep_is_refused(tmp_path: Path, change: str):
-    model, graph, shocks = market(10)
-    cg.sweep(model, graph, shocks, checkpoint=tmp_path)
+    graph, model, shocks = market(10)
+    cg.sweep(graph, model, shocks, checkpoint=tmp_path)
     other = {
         "graph": graph.with_(cash=graph.cash + 1.0),
         "model": cg.MarginCascade(penalty=0.1),
@@ -135,9 +135,9 @@ def test_a_checkpoint_holds_arrays_of_every_shape(tmp_path: Path, monkeypatch):
     from contagion_graph.scenarios import checkpoint
 
     monkeypatch.setattr(checkpoint, "PIECE", 100)
-    model, graph, shocks = market(20)
-    first = cg.sweep(model, graph, shocks, checkpoint=tmp_path / "traders")
-    assert_same_bits(first, cg.sweep(model, graph, shocks, checkpoint=tmp_path / "traders", executor=Never()))
-    cg.sweep(model, graph, shocks, keep="scenarios", checkpoint=tmp_path / "none")
-    assert cg.sweep(model, graph, shocks, keep="scenarios", checkpoint=tmp_path / "none").part.tally is None
+    graph, model, shocks = market(20)
+    first = cg.sweep(graph, model, shocks, checkpoint=tmp_path / "traders")
+    assert_same_bits(first, cg.sweep(graph, model, shocks, checkpoint=tmp_path / "traders", executor=Never()))
+    cg.sweep(graph, model, shocks, keep="scenarios", checkpoint=tmp_path / "none")
+    assert cg.sweep(graph, model, shocks, keep="scenarios", checkpoint=tmp_path / "none").part.tally is None
     assert tasks.SIZE == 512

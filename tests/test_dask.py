@@ -148,7 +148,7 @@ def test_a_result_outlives_the_workers_that_held_it(client: Any, spread: Any, wh
 def test_sweeps(client: Any):
     whole, rng = cg.generate.perpetuals(600, 8, rng=1), np.random.default_rng(1)
     shocks = pd.DataFrame(rng.normal(0.0, 0.03, (1_030, 2)), columns=["ETH", "BTC"])
-    alone = cg.sweep(MODEL, whole, shocks, progress=False)
+    alone = cg.sweep(whole, MODEL, shocks)
 
     killed = []
 
@@ -162,7 +162,7 @@ def test_sweeps(client: Any):
                     killed.append(kill(client, 0))
 
     for executor in (cg.distributed.DaskExecutor(client), Executor(client)):
-        found = cg.sweep(MODEL, whole, shocks, progress=False, executor=executor)
+        found = cg.sweep(whole, MODEL, shocks, executor=executor)
         pd.testing.assert_frame_equal(found.scenarios, alone.scenarios, check_exact=True)
         pd.testing.assert_frame_equal(found.traders, alone.traders, check_exact=True)
     wait_for_workers(client, *killed)

@@ -16,7 +16,7 @@ FACTORS = pd.DataFrame([[0.02, 0.0], [0.0, 0.01]], index=["market", "metal"], co
 SPECIFIC = {"BTC": 0.01, "ETH": 0.0, "GOLD": 0.004}
 DRAWS = {
     "gaussian": lambda count, **how: draw.gaussian(COVARIANCE, count, **how),
-    "student_t": lambda count, **how: draw.student_t(COVARIANCE, count, freedom=5.0, **how),
+    "student_t": lambda count, **how: draw.student_t(COVARIANCE, count, df=5.0, **how),
     "factor": lambda count, **how: draw.factor(LOADINGS, FACTORS, SPECIFIC, count, **how),
     "conditional": lambda count, **how: draw.conditional(COVARIANCE, {"ETH": -0.3}, count, **how),
 }
@@ -58,7 +58,7 @@ def test_moments_of_normal_draws(points: str):
 def test_tails_of_student_draws(points: str):
     """Each log-return over its scale is t with nu degrees of freedom; the covariance is the given one."""
     nu, count = 5.0, 2**14
-    returns = np.log1p(draw.student_t(COVARIANCE, count, freedom=nu, points=points, rng=0)).to_numpy()
+    returns = np.log1p(draw.student_t(COVARIANCE, count, df=nu, points=points, rng=0)).to_numpy()
     standard = returns / np.sqrt(np.diag(MATRIX) * (nu - 2.0) / nu)
     for level in (0.001, 0.01, 0.1, 0.9, 0.99):
         share = (standard < stats.t.ppf(level, nu)).mean(axis=0)
@@ -72,7 +72,7 @@ def test_student_draws_are_violent_together():
     """With correlation 0 the tails of a t distribution still come together, those of a normal do not."""
     identity = pd.DataFrame(np.eye(2) * 0.01, index=["A", "B"], columns=["A", "B"])
     both = []
-    for changes in (draw.student_t(identity, 40_000, freedom=3.0, rng=0), draw.gaussian(identity, 40_000, rng=0)):
+    for changes in (draw.student_t(identity, 40_000, df=3.0, rng=0), draw.gaussian(identity, 40_000, rng=0)):
         low = changes.rank() < 400
         both.append(low.all(axis=1).mean())
     assert both[0] > 5 * both[1]
@@ -184,14 +184,14 @@ def test_failures_come_with_their_probabilities_and_together():
 @pytest.mark.parametrize(
     ("work", "message"),
     [
-        (lambda: draw.gaussian(COVARIANCE, 0), "count is 0; it must be a whole number from 1 up"),
+        (lambda: draw.gaussian(COVARIANCE, 0), "n_draws is 0; it must be a whole number from 1 up"),
         (lambda: draw.gaussian(COVARIANCE, 5, points="halton"), "points is 'halton'; it must be one of random, anti"),
         (lambda: draw.gaussian(COVARIANCE, 5, rng="seed"), "rng is 'seed'; it must be what numpy.random"),
         (lambda: draw.gaussian(COVARIANCE.to_numpy(), 5), "covariance must be a frame"),
         (lambda: draw.gaussian(COVARIANCE[["ETH", "BTC", "GOLD"]], 5), "the same assets in the same order"),
         (lambda: draw.gaussian(COVARIANCE.replace(-0.01, np.nan), 5), "covariance of 'ETH' and 'GOLD' is nan"),
         (lambda: draw.gaussian(COVARIANCE + np.triu(np.ones((3, 3)), 1), 5), "covariance is not symmetric"),
-        (lambda: draw.student_t(COVARIANCE, 5, freedom=2.0), "freedom is 2.0; it must be a number above 2"),
+        (lambda: draw.student_t(COVARIANCE, 5, df=2.0), "df is 2.0; it must be a number above 2"),
         (lambda: draw.factor(LOADINGS, FACTORS, {"BTC": 1.0}, 5), "specific a variance of at least 0 for every"),
         (lambda: draw.factor(LOADINGS[["metal", "market"]], FACTORS, SPECIFIC, 5), "must be the factors"),
         (lambda: draw.conditional(COVARIANCE, {}), "given is empty"),

@@ -38,9 +38,9 @@ def covariance(seed: int, graph: cg.ExposureGraph, factors: int = 2) -> pd.DataF
 def swept(model: cg.MarginCascade, graph: cg.ExposureGraph, shocks: np.ndarray) -> pd.DataFrame:
     """Run shocks by `sweep`, the first of all being none, and return their figures less its own."""
     rows = np.vstack([np.zeros(len(graph.assets)), shocks])
-    figures = cg.sweep(
-        model, graph, pd.DataFrame(rows, columns=graph.assets), keep="scenarios", level=0.5, progress=False
-    ).scenarios[["loss", "closed", "fund_used", "uncovered"]]
+    figures = cg.sweep(graph, model, pd.DataFrame(rows, columns=graph.assets), keep="scenarios", level=0.5).scenarios[
+        ["loss", "closed", "fund_used", "uncovered"]
+    ]
     return (figures - figures.iloc[0]).iloc[1:]
 
 
@@ -68,7 +68,7 @@ def test_certified_tipping_points_agree_with_a_fine_scan_on_60_markets():
     for seed in range(60):
         graph = market(seed, 2 + seed % 7, 1 + seed % 3)
         change = direction(seed, graph, hurts=True)
-        point = cg.tipping_point(CALM, graph, pd.Series(change, index=graph.assets), event=ShareClosed(0.5), tol=1e-3)
+        point = cg.tipping_point(graph, CALM, pd.Series(change, index=graph.assets), event=ShareClosed(0.5), tol=1e-3)
         happens = cases(seed, graph)[-1][1](swept(CALM, graph, np.outer(sizes, change))).to_numpy()
         if point is None:
             assert not happens.any()
@@ -92,7 +92,7 @@ def test_scanned_tipping_points_agree_with_a_fine_scan_on_40_markets():
         change = direction(seed, graph, hurts=False)
         event, oracle = cases(seed, graph)[seed % 3]
         shock = pd.Series(change, index=graph.assets)
-        point = cg.tipping_point(model, graph, shock, event=event, steps=12, tol=1e-3)
+        point = cg.tipping_point(graph, model, shock, event=event, n_points=12, tol=1e-3)
         happens = oracle(swept(model, graph, np.outer(sizes, change))).to_numpy()
         first = sizes[happens.argmax()] if happens.any() else None
         if point is None:
@@ -127,7 +127,7 @@ def test_no_direction_of_a_fine_grid_needs_a_norm_over_one_percent_smaller(seed:
     model = cg.MarginCascade() if seed >= 6 else CALM
     event, oracle = cases(seed, graph)[0 if seed >= 6 else -1]
     matrix = covariance(seed, graph)
-    found = cg.reverse_stress(model, graph, matrix, event=event, steps=8, directions=4)
+    found = cg.reverse_stress(graph, model, matrix, event=event, n_points=8, n_directions=4, rng=0)
     root = np.linalg.cholesky(matrix.to_numpy())
     exact = np.linalg.solve(root, np.log1p(found.shocks.to_numpy()).T).T
     np.testing.assert_allclose(np.linalg.norm(exact, axis=1), found.norm, rtol=1e-8)
@@ -149,7 +149,7 @@ def test_50_assets_no_shock_near_the_optimum_at_99_percent_of_its_norm_does_it()
     )
     own = pd.DataFrame(0.01 * np.eye(50), index=graph.assets, columns=graph.assets)  # no asset, no component is close
     matrix, event = own + 0.1 * covariance(1, graph, factors=3), ShareClosed(0.25)
-    found = cg.reverse_stress(CALM, graph, matrix, event=event, steps=1, directions=2)
+    found = cg.reverse_stress(graph, CALM, matrix, event=event, n_points=1, n_directions=2, rng=0)
     assert event(CALM.run(graph, found.shock), CALM.run(graph))
     root = np.linalg.cholesky(matrix.to_numpy())
     z = np.linalg.solve(root, np.log1p(found.shock.to_numpy()))
@@ -175,11 +175,11 @@ def test_the_tipping_point_of_two_accounts_by_hand():
     graph = ann_and_bob()
     for trader, share, size in (("Ann", 0.5, (1 - 850 / 900) / 0.2), ("Bob", 1.0, (1 - 750 / 900 * np.exp(0.1)) / 0.2)):
         for event in (TraderClosed(trader), ShareClosed(share)):
-            point = cg.tipping_point(CALM, graph, {"ETH": -0.2}, event=event)
+            point = cg.tipping_point(graph, CALM, {"ETH": -0.2}, event=event)
             assert point.certified
             assert point.interval[0] <= size <= point.size
             assert point.size == pytest.approx(size, abs=1e-6)
-    assert cg.tipping_point(CALM, graph, {"ETH": 0.2}, event=TraderClosed("Ann")) is None
+    assert cg.tipping_point(graph, CALM, {"ETH": 0.2}, event=TraderClosed("Ann")) is None
 
 
 def test_what_makes_a_tipping_point_uncertain():
@@ -200,10 +200,10 @@ def test_what_makes_a_tipping_point_uncertain():
 
 def test_accounts_that_are_closed_without_a_shock_do_not_count():
     graph = ann_and_bob(cash=[-950.0, -750.0])
-    point = cg.tipping_point(CALM, graph, {"ETH": -0.5}, event=ShareClosed(0.5))
+    point = cg.tipping_point(graph, CALM, {"ETH": -0.5}, event=ShareClosed(0.5))
     assert point.jump.loc["closed"].tolist() == [1.0, 1.0, 2.0]
     with pytest.raises(cg.ParameterError, match="all accounts of 'Ann' are closed even without a shock"):
-        cg.tipping_point(CALM, graph, {"ETH": -0.5}, event=TraderClosed("Ann"))
+        cg.tipping_point(graph, CALM, {"ETH": -0.5}, event=TraderClosed("Ann"))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_accounts_that_are_closed_without_a_shock_do_not_count():
         ({"direction": {"ETH": float("nan")}}, "changes by nan"),
         ({"model": None}, "model is a NoneType"),
         ({"graph": None}, "graph is a NoneType"),
-        ({"steps": 0}, "steps is 0"),
+        ({"n_points": 0}, "n_points is 0"),
         ({"tol": 0.0}, "tol is 0.0"),
     ],
 )
@@ -237,21 +237,21 @@ def test_tipping_point_refuses_by_name(change: dict, message: str):
         ([[np.nan]], {}, "covariance of 'ETH' and 'ETH' is nan"),
         ([[0.0]], {}, "the covariance is zero"),
         ([[0.01]], {"limit": 0.0}, "limit is 0.0"),
-        ([[0.01]], {"steps": 0}, "steps is 0"),
-        ([[0.01]], {"directions": -1}, "directions is -1"),
+        ([[0.01]], {"n_points": 0}, "n_points is 0"),
+        ([[0.01]], {"n_directions": -1}, "n_directions is -1"),
         ([[0.01]], {"rng": "x"}, "rng is 'x'"),
     ],
 )
 def test_reverse_stress_refuses_by_name(matrix: list | None, options: dict, message: str):
     frame = None if matrix is None else pd.DataFrame(matrix, index=["ETH"], columns=["ETH"])
     with pytest.raises(cg.ParameterError, match=message):
-        cg.reverse_stress(CALM, ann_and_bob(), frame, event=ShareClosed(0.5), **options)
+        cg.reverse_stress(ann_and_bob(), CALM, frame, event=ShareClosed(0.5), **options)
 
 
 def test_reverse_stress_refuses_assets_that_the_graph_does_not_have():
     frame = pd.DataFrame(np.eye(2), index=["ETH", "BTC"], columns=["ETH", "BTC"])
     with pytest.raises(cg.TableError, match="unknown asset 'BTC'"):
-        cg.reverse_stress(CALM, ann_and_bob(), frame, event=ShareClosed(0.5))
+        cg.reverse_stress(ann_and_bob(), CALM, frame, event=ShareClosed(0.5), rng=0)
 
 
 @pytest.mark.parametrize(
@@ -270,16 +270,16 @@ def test_events_refuse_what_no_event_is(build: Callable[[], object], message: st
 
 def test_one_asset_is_solved_by_hand_and_out_of_reach_is_none():
     graph, frame = ann_and_bob(), pd.DataFrame([[0.01]], index=["ETH"], columns=["ETH"])
-    found = cg.reverse_stress(CALM, graph, frame, event=TraderClosed("Ann"))
+    found = cg.reverse_stress(graph, CALM, frame, event=TraderClosed("Ann"), rng=0)
     assert found.norm.to_numpy() == pytest.approx(-np.log(850 / 900) / 0.1, rel=3e-3)
-    assert cg.reverse_stress(CALM, graph, frame, event=TraderClosed("Ann"), limit=0.5) is None
+    assert cg.reverse_stress(graph, CALM, frame, event=TraderClosed("Ann"), limit=0.5, rng=0) is None
 
 
 def test_a_singular_covariance_allows_what_it_allows():
     """Two assets that move as one: no shock to one alone exists, and the only direction is the common one."""
     graph = market(3, 5, 2)
     matrix = pd.DataFrame(0.01 * np.ones((2, 2)), index=graph.assets, columns=graph.assets)
-    found = cg.reverse_stress(CALM, graph, matrix, event=ShareClosed(0.2))
+    found = cg.reverse_stress(graph, CALM, matrix, event=ShareClosed(0.2), rng=0)
     assert found.norm.index.tolist() == ["most likely", "principal component"]
     assert found.shock.iloc[0] == pytest.approx(found.shock.iloc[1])
 
@@ -287,7 +287,8 @@ def test_a_singular_covariance_allows_what_it_allows():
 def test_the_same_seed_finds_the_same_shock():
     graph = market(5, 4, 2)
     one, other = (
-        cg.reverse_stress(CALM, graph, covariance(5, graph), event=ShareClosed(0.5), steps=4, rng=7) for _ in range(2)
+        cg.reverse_stress(graph, CALM, covariance(5, graph), event=ShareClosed(0.5), n_points=4, rng=7)
+        for _ in range(2)
     )
     pd.testing.assert_frame_equal(one.shocks, other.shocks, check_exact=True)
 
@@ -295,19 +296,19 @@ def test_the_same_seed_finds_the_same_shock():
 def test_a_ladder_is_the_cascades_one_by_one_less_the_one_without_a_shock():
     graph, sizes = market(4, 6, 3, two_sided=True).with_(cash=market(4, 6, 3, two_sided=True).cash - 1.0), [-0.4, 0.2]
     model = cg.MarginCascade()
-    for figure in ("loss", "closed", "fund_used"):
-        table = ladder(model, graph, sizes, figure=figure)
-        before = model.run(graph).summary()[figure]
+    for column in ("loss", "closed", "fund_used"):
+        table = ladder(graph, model, sizes, column=column)
+        before = model.run(graph).summary()[column]
         for size in sizes:
             for asset in graph.assets:
-                after = model.run(graph, {asset: size}).summary()[figure]
+                after = model.run(graph, {asset: size}).summary()[column]
                 assert table.loc[size, asset] == pytest.approx(after - before, rel=1e-9, abs=1e-8)
-    assert ladder(model, graph, sizes, assets=["1"]).columns.tolist() == ["1"]
-    for options, message in (({"figure": "rounds"}, "figure is 'rounds'"), ({"assets": []}, "one asset")):
+    assert ladder(graph, model, sizes, assets=["1"]).columns.tolist() == ["1"]
+    for options, message in (({"column": "rounds"}, "column is 'rounds'"), ({"assets": []}, "one asset")):
         with pytest.raises(cg.ParameterError, match=message):
-            ladder(model, graph, sizes, **options)
+            ladder(graph, model, sizes, **options)
     with pytest.raises(cg.ParameterError, match="at least one size"):
-        ladder(model, graph, [])
+        ladder(graph, model, [])
 
 
 def test_the_example_reports_shocks_that_do_it(capsys: pytest.CaptureFixture[str]):

@@ -54,7 +54,7 @@ def test_every_figure_is_that_of_the_cascades_run_one_by_one(seed: int, monkeypa
     graph, model = graph_of(case.market), model_of(case.rules)
     shocks = few_scenarios(graph, seed, count)
     single = [model.run(graph, shock) for _, shock in shocks.iterrows()]
-    result = cg.sweep(model, graph, shocks, level=level)
+    result = cg.sweep(graph, model, shocks, level=level)
     near = {"rtol": 1e-9, "atol": 1e-9 * graph.rest[1].max()}
     summaries = pd.DataFrame([each.summary() for each in single])
     for name in ("loss", "closed", "breached", "fund_used", "shortfall", "socialised", "uncovered", "rounds"):
@@ -79,7 +79,7 @@ def test_every_figure_is_that_of_the_cascades_run_one_by_one(seed: int, monkeypa
 def test_a_trader_with_several_accounts():
     model, graph = two_traders()
     shocks = draw.single_asset(["ETH"], [-0.02, -0.1, -0.2])
-    result = cg.sweep(model, graph, shocks, level=0.5)
+    result = cg.sweep(graph, model, shocks, level=0.5)
     single = [model.run(graph, shock) for _, shock in shocks.iterrows()]
     assert result.traders["closed_share"].to_dict() == {"A": pytest.approx(2 / 3), "B": 0.0}
     expected = pd.DataFrame([each.traders["loss"] for each in single])
@@ -92,7 +92,7 @@ def test_systemic_measures_are_their_definitions():
     graph = cg.generate.perpetuals(300, 8, rng=0)
     model, count, level = cg.MarginCascade(), 200, 0.9
     shocks = draw.gaussian(_covariance(graph), count, rng=0)
-    result = cg.sweep(model, graph, shocks, level=level)
+    result = cg.sweep(graph, model, shocks, level=level)
     single = [model.run(graph, shock) for _, shock in shocks.iterrows()]
     losses = np.array([each.traders["loss"] for each in single])
     pool, k = result.scenarios["loss"].to_numpy(), 20
@@ -115,7 +115,7 @@ def test_systemic_measures_are_their_definitions():
 
 def test_who_never_loses_has_no_covar():
     graph = cg.ExposureGraph.from_arrays([[1.0], [0.0]], price=[1.0], traders=["A", "cash"], cash=[0.0, 5.0])
-    result = cg.sweep(cg.MarginCascade(), graph, draw.single_asset(graph.assets, np.linspace(-0.5, 0, 11)), level=0.8)
+    result = cg.sweep(graph, cg.MarginCascade(), draw.single_asset(graph.assets, np.linspace(-0.5, 0, 11)), level=0.8)
     assert np.isnan(result.systemic()["covar"]["cash"])
     assert not np.isnan(result.systemic()["covar"]["A"])
 
@@ -126,9 +126,9 @@ def test_the_fund_that_suffices(seed: int):
     case = random_case(seed)
     graph, model = graph_of(case.market), model_of(case.rules)
     shocks = few_scenarios(graph, seed, 8)
-    result = cg.sweep(model, graph, shocks, keep="scenarios")
+    result = cg.sweep(graph, model, shocks, keep="scenarios")
     fund = result.fund_for(1.0)
-    enough = cg.sweep(model, graph.with_(insurance_fund=fund), shocks, keep="scenarios").scenarios
+    enough = cg.sweep(graph.with_(insurance_fund=fund), model, shocks, keep="scenarios").scenarios
     gross = graph.rest[1].sum()
     assert (enough["socialised"] + enough["uncovered"]).max() <= 1e-11 * gross
     needed = result.fund_needed
@@ -142,7 +142,7 @@ def test_the_fund_that_suffices(seed: int):
 
 
 def test_some_fund_was_needed():
-    needed = [cg.sweep(model_of(case.rules), graph_of(case.market), few_scenarios(graph_of(case.market), seed, 8),
+    needed = [cg.sweep(graph_of(case.market), model_of(case.rules), few_scenarios(graph_of(case.market), seed, 8),
                        keep="scenarios").fund_for(1.0).sum()
               for seed, case in ((seed, random_case(seed)) for seed in range(10))]  # fmt: skip
     assert np.count_nonzero(needed) > 5
@@ -161,7 +161,7 @@ def test_the_expected_shortfall_of_a_linear_book_is_its_closed_form():
     covariance = pd.DataFrame([[sigma**2]], index=["ETH"], columns=["ETH"])
     z, beyond = special.ndtri(1 - level), 1 - level
     exact = 30.0 * (1.0 - math.exp(sigma**2 / 2) * special.ndtr(z - sigma) / beyond)
-    found = cg.sweep(cg.MarginCascade(), graph, draw.gaussian(covariance, 4_000, rng=1), level=level).traders.iloc[0]
+    found = cg.sweep(graph, cg.MarginCascade(), draw.gaussian(covariance, 4_000, rng=1), level=level).traders.iloc[0]
     assert found["expected_shortfall_low"] < exact < found["expected_shortfall_high"]
     assert found["value_at_risk_low"] < 30.0 * (1.0 - math.exp(sigma * z)) < found["value_at_risk_high"]
     mean = 30.0 * (1.0 - math.exp(sigma**2 / 2))
@@ -184,7 +184,7 @@ def test_the_probability_of_closure_on_an_uncoupled_market_is_analytic():
     sigma, debts = 0.1, np.array([-60.0, -75.0, -80.0, -85.0])
     graph = cg.ExposureGraph.from_arrays(np.ones((4, 1)), price=[100.0], margin_long=0.1, cash=debts, assets=["ETH"])
     covariance = pd.DataFrame([[sigma**2]], index=["ETH"], columns=["ETH"])
-    found = cg.sweep(cg.MarginCascade(sharing=None), graph, draw.gaussian(covariance, 4_000, rng=2)).traders
+    found = cg.sweep(graph, cg.MarginCascade(sharing=None), draw.gaussian(covariance, 4_000, rng=2)).traders
     exact = special.ndtr(np.log(-debts / 90.0) / sigma)
     assert (found["closed_share_low"] <= exact).all()
     assert (exact <= found["closed_share_high"]).all()
@@ -204,32 +204,32 @@ def test_bits_do_not_depend_on_who_does_the_parts():
     graph = cg.generate.perpetuals(120, 5, rng=0)
     shocks = draw.student_t(_covariance(graph), sweep_work.SIZE + 70, rng=0)
     model = cg.MarginCascade(penalty=0.01)
-    here = cg.sweep(model, graph, shocks)
-    assert same_bits(here, cg.sweep(model, graph, shocks, executor=Backwards()))
+    here = cg.sweep(graph, model, shocks)
+    assert same_bits(here, cg.sweep(graph, model, shocks, executor=Backwards()))
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        assert same_bits(here, cg.sweep(model, graph, shocks, executor=pool))
+        assert same_bits(here, cg.sweep(graph, model, shocks, executor=pool))
     assert here.scenarios["closed"].sum() > 100
-    assert not same_bits(here, cg.sweep(model, graph, shocks[::-1]))
+    assert not same_bits(here, cg.sweep(graph, model, shocks[::-1]))
 
 
 def test_a_scenario_that_fails_is_named():
     graph = cg.ExposureGraph.from_arrays([[-9.0]], price=[1.0], depth=1.0, margin_short=0.1, cash=[9.5], assets=["ETH"])
     model = cg.MarginCascade(impact=cg.ConstantProductImpact())
     with pytest.raises(cg.ConvergenceError, match=r"scenario 1 \(rows count from 0\): price of asset 'ETH' is inf"):
-        cg.sweep(model, graph, draw.single_asset(["ETH"], [-0.1, 0.2]))
+        cg.sweep(graph, model, draw.single_asset(["ETH"], [-0.1, 0.2]))
 
 
 def test_a_scenario_that_does_not_come_to_rest_is_marked():
     graph = cg.generate.perpetuals(300, 8, rng=0)
     shocks = draw.single_asset(graph.assets[:1], [0.0, -0.3])
     with pytest.warns(cg.ConvergenceWarning, match="1 of 2 scenarios did not come to rest after 1 rounds"):
-        result = cg.sweep(cg.MarginCascade(max_rounds=1), graph, shocks)
+        result = cg.sweep(graph, cg.MarginCascade(max_rounds=1), shocks)
     assert result.scenarios["converged"].tolist() == [True, False]
 
 
 def test_nothing_but_scenarios_is_kept_where_that_is_wanted():
     model, graph = two_traders()
-    result = cg.sweep(model, graph, draw.single_asset(["ETH"], [-0.1]), keep="scenarios")
+    result = cg.sweep(graph, model, draw.single_asset(["ETH"], [-0.1]), keep="scenarios")
     assert result.part.tally is None
     with pytest.raises(cg.ParameterError, match="kept nothing of traders"):
         result.traders  # noqa: B018
@@ -238,7 +238,7 @@ def test_nothing_but_scenarios_is_kept_where_that_is_wanted():
 
 def test_tables_of_a_result():
     model, graph = two_traders()
-    result = cg.sweep(model, graph, draw.single_asset(["ETH"], [-0.1, -0.2]))
+    result = cg.sweep(graph, model, draw.single_asset(["ETH"], [-0.1, -0.2]))
     frames = result.to_frames()
     assert list(frames["shocks"].columns) == ["scenario", "ETH"]
     assert frames["distribution"]["figure"].tolist() == ["loss", "shortfall", "socialised", "uncovered"]
@@ -263,12 +263,12 @@ def test_bad_inputs(options: dict, message: str):
     model, graph = two_traders()
     given = {"graph": graph, "scenarios": draw.single_asset(["ETH"], [-0.1])} | options
     with pytest.raises(cg.ContagionError, match=message):
-        cg.sweep(model, **given)
+        cg.sweep(model=model, **given)
 
 
 def test_extreme_scenarios():
     model, graph = two_traders()
-    result = cg.sweep(model, graph, draw.single_asset(["ETH"], [-1.0, 0.0, 1e6]))
+    result = cg.sweep(graph, model, draw.single_asset(["ETH"], [-1.0, 0.0, 1e6]))
     assert result.scenarios["converged"].all()
     assert result.scenarios["loss"].iloc[1] == 0.0
 
@@ -277,7 +277,7 @@ def test_one_account_that_holds_nothing():
     graph = cg.ExposureGraph.from_arrays([[0.0]], price=[1.0], assets=["ETH"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = cg.sweep(cg.MarginCascade(), graph, draw.single_asset(["ETH"], [-0.5]))
+        result = cg.sweep(graph, cg.MarginCascade(), draw.single_asset(["ETH"], [-0.5]))
     assert result.traders["expected_loss"].tolist() == [0.0]
 
 
@@ -293,7 +293,7 @@ def test_the_repeated_setting_is_the_same_object():
             return map(function, shared, tasks)
 
     model, graph = two_traders()
-    cg.sweep(model, graph, draw.single_asset(["ETH"], [-0.1]), executor=Looking())
+    cg.sweep(graph, model, draw.single_asset(["ETH"], [-0.1]), executor=Looking())
     assert seen == [True]
 
 

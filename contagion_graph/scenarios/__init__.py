@@ -3,8 +3,8 @@
 from contagion_graph.scenarios import draw
 from contagion_graph.scenarios.events import Event, FundEmpty, LossAbove, ShareClosed, TraderClosed, Uncovered
 from contagion_graph.scenarios.executors import Executor
-from contagion_graph.scenarios.ladder import ladder
 from contagion_graph.scenarios.reverse import ReverseStress
+from contagion_graph.scenarios.shock_ladder import ladder
 from contagion_graph.scenarios.tipping import TippingPoint
 
 __all__ = [

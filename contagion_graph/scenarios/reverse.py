@@ -14,7 +14,7 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.scenarios.draw.covariance import root_of
+from contagion_graph.scenarios.draw.covariances import root_of
 from contagion_graph.scenarios.events import Event
 from contagion_graph.scenarios.frame import changes_of
 from contagion_graph.scenarios.ray_search import Trials, figures_of, first_size, narrowed
@@ -58,15 +58,15 @@ class ReverseStress:
 
 
 def reverse_stress(
-    model: MarginCascade,
     graph: ExposureGraph,
+    model: MarginCascade,
     covariance: pd.DataFrame,
     *,
     event: Event,
     limit: float = 20.0,
-    steps: int = 16,
-    directions: int = 16,
-    rng: Seed = 0,
+    n_points: int = 16,
+    n_directions: int = 16,
+    rng: Seed | None = None,
 ) -> ReverseStress | None:
     """Find the most likely shock that brings an event about: the one of smallest Mahalanobis norm.
 
@@ -79,15 +79,15 @@ def reverse_stress(
 
     Parameters
     ----------
-    model, graph, event
+    graph, model, event
         As in `tipping_point`.
     covariance : DataFrame, asset x asset
         Of log-returns, as in `scenarios.draw`; assets that it lacks do not change.
     limit : float
         Largest norm tried, above 0.
-    steps : int
+    n_points : int
         Sizes of the scan along a ray; one where larger shocks can only bring the event on (see `tipping_point`).
-    directions : int
+    n_directions : int
         Random rays to start from.
     rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
         As in `numpy.random.default_rng`; the same seed finds the same shock.
@@ -117,20 +117,20 @@ def reverse_stress(
     ...     [[10.0, 10.0]], price=[100.0, 100.0], margin_long=0.0, cash=[-1800.0], assets=["BTC", "ETH"]
     ... )
     >>> matrix = pd.DataFrame([[0.01, 0.0], [0.0, 0.01]], index=graph.assets, columns=graph.assets)
-    >>> found = cg.reverse_stress(cg.MarginCascade(), graph, matrix, event=cg.scenarios.ShareClosed(1.0))
+    >>> found = cg.reverse_stress(graph, cg.MarginCascade(), matrix, event=cg.scenarios.ShareClosed(1.0), rng=0)
     >>> found.shock.round(2).tolist()
     [-0.1, -0.1]
     >>> found.norm.round(2).to_dict()
     {'most likely': 1.49, 'single asset': 2.23, 'principal component': 2.23}
     """
     check_number("reverse_stress", "limit", limit, low=0, above=True)
-    check_number("reverse_stress", "steps", steps, low=1, whole=True)
-    check_number("reverse_stress", "directions", directions, low=0, whole=True)
+    check_number("reverse_stress", "n_points", n_points, low=1, whole=True)
+    check_number("reverse_stress", "n_directions", n_directions, low=0, whole=True)
     generator = generator_of("reverse_stress", rng)
     root = _root_on(graph, covariance)
     trials = Trials("reverse_stress", model, graph, event)
-    rays = _Rays(trials, root, int(steps), float(limit))
-    starts = dict(rays.best_of_each(_starts(root, int(directions), generator)))
+    rays = _Rays(trials, root, int(n_points), float(limit))
+    starts = dict(rays.best_of_each(_starts(root, int(n_directions), generator)))
     if not starts:
         return None
     turned = [rays.turned(point, generator, largest=LARGEST_STEP, smallest=MIDDLE_STEP) for point in starts.values()]

@@ -22,13 +22,13 @@ Keep = Literal["traders", "scenarios"]
 
 
 def sweep(
-    model: CascadeRules,
     graph: ExposureGraph,
+    model: CascadeRules,
     scenarios: pd.DataFrame,
     *,
     keep: Keep = "traders",
     level: float = 0.99,
-    progress: bool = True,
+    progress: bool = False,
     checkpoint: str | Path | None = None,
     executor: Executor | None = None,
 ) -> SweepResult:
@@ -40,10 +40,10 @@ def sweep(
 
     Parameters
     ----------
-    model : MarginCascade
-        The rules.
     graph : ExposureGraph
         The positions before the scenarios.
+    model : MarginCascade
+        The rules.
     scenarios : DataFrame, one row a scenario, one column an asset
         Relative price changes, at least -1; assets that are no column do not change. See `scenarios.draw`.
     keep : {"traders", "scenarios"}
@@ -85,7 +85,7 @@ def sweep(
     ...     [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0, -500.0], traders=["A", "B"]
     ... )
     >>> shocks = cg.scenarios.draw.single_asset(graph.assets, [-0.05, -0.10])
-    >>> result = cg.sweep(cg.MarginCascade(), graph, shocks)
+    >>> result = cg.sweep(graph, cg.MarginCascade(), shocks)
     >>> result.scenarios[["loss", "closed", "rounds"]].round(2)
                 loss  closed  rounds
     scenario

@@ -44,7 +44,7 @@ class SweepResult:
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], margin_long=0.1, cash=[-850.0], assets=["ETH"])
     >>> shocks = cg.scenarios.draw.single_asset(["ETH"], [-0.01, -0.06, -0.20])
-    >>> result = cg.sweep(cg.MarginCascade(sharing=None), graph, shocks, level=0.5)
+    >>> result = cg.sweep(graph, cg.MarginCascade(sharing=None), shocks, level=0.5)
     >>> result
     <SweepResult: 3 scenarios of 1 trader; expected loss 73.3333, at 50 % VaR 60, ES 120; 2 scenarios close somebody>
     >>> result.traders[["expected_loss", "closed_share", "expected_shortfall"]].round(4)
@@ -99,7 +99,7 @@ class SweepResult:
         >>> import contagion_graph as cg
         >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], assets=["ETH"])
         >>> shocks = cg.scenarios.draw.single_asset(["ETH"], [-0.1, -0.2, -0.3, -0.4])
-        >>> result = cg.sweep(cg.MarginCascade(), graph, shocks, level=0.75)
+        >>> result = cg.sweep(graph, cg.MarginCascade(), shocks, level=0.75)
         >>> result.distribution()[["mean", "value_at_risk", "expected_shortfall"]].round(6).to_dict()
         {'mean': 250.0, 'value_at_risk': 400.0, 'expected_shortfall': 400.0}
         """
@@ -136,7 +136,7 @@ class SweepResult:
         >>> import contagion_graph as cg
         >>> graph = cg.ExposureGraph.from_arrays([[9.0], [-5.0]], price=[10.0], cash=[0.0, 80.0], assets=["ETH"])
         >>> shocks = cg.scenarios.draw.single_asset(["ETH"], [-0.1, 0.0, 0.1, 0.2])
-        >>> cg.sweep(cg.MarginCascade(), graph, shocks, level=0.75).systemic().round(6)
+        >>> cg.sweep(graph, cg.MarginCascade(), shocks, level=0.75).systemic().round(6)
                 mes  covar  delta_covar
         trader
         0       9.0    4.0          0.0
@@ -171,7 +171,7 @@ class SweepResult:
             needed[short] = rerun(Setting(self.graph, self.model, None, ample), self._price(short)).needed
         return pd.DataFrame(needed, index=self.changes.index, columns=self.graph.pools.rename("pool"))
 
-    def fund_for(self, probability: float) -> "pd.Series[float]":
+    def fund_for(self, level: float) -> "pd.Series[float]":
         """Return the least insurance fund of each pool that suffices with a probability, contagion included.
 
         A larger fund also prevents losses, because less is socialised and fewer members breach. Scenarios in which a
@@ -180,8 +180,8 @@ class SweepResult:
 
         Parameters
         ----------
-        probability : float
-            In (0, 1]; 1: in all scenarios.
+        level : float
+            The probability, in (0, 1]; 1: in all scenarios.
 
         Returns
         -------
@@ -192,17 +192,17 @@ class SweepResult:
         >>> import contagion_graph as cg
         >>> graph = cg.ExposureGraph.from_arrays([[10.0], [1.0]], price=[100.0], margin_long=0.1, cash=[-850.0, 0.0])
         >>> shocks = cg.scenarios.draw.single_asset(graph.assets, [-0.1, -0.2, -0.3, -0.4])
-        >>> result = cg.sweep(cg.MarginCascade(), graph, shocks)
+        >>> result = cg.sweep(graph, cg.MarginCascade(), shocks)
         >>> result.fund_for(0.75).round(6).to_dict()
         {'pool': 150.0}
         """
-        check_number("fund_for", "probability", probability, low=0, above=True, high=1)
+        check_number("fund_for", "level", level, low=0, above=True, high=1)
         ordered = np.sort(self.fund_needed.to_numpy(), axis=0)
-        place = max(math.ceil(probability * len(ordered) - 1e-9), 1) - 1
+        place = max(math.ceil(level * len(ordered) - 1e-9), 1) - 1
         fund = ordered[place] * (1.0 + ROUNDING)  # rounding of its sums shall leave nothing to share
         return pd.Series(fund, index=self.graph.pools.rename("pool"), name="insurance_fund")
 
-    def worst(self, count: int = 1, *, by: str = "loss") -> pd.DataFrame:
+    def worst(self, k: int = 1, *, by: str = "loss") -> pd.DataFrame:
         """Return the worst scenarios, the worst first: `model.run(graph, result.worst(3).iloc[0])` runs one in full.
 
         Examples
@@ -210,14 +210,14 @@ class SweepResult:
         >>> import contagion_graph as cg
         >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], assets=["ETH"])
         >>> shocks = cg.scenarios.draw.single_asset(["ETH"], [-0.1, -0.3, -0.2])
-        >>> cg.sweep(cg.MarginCascade(), graph, shocks).worst(2)
+        >>> cg.sweep(graph, cg.MarginCascade(), shocks).worst(2)
         asset     ETH
         scenario
         1        -0.3
         2        -0.2
         """
-        check_number("worst", "count", count, low=1, whole=True)
-        return self.changes.iloc[np.argsort(-self._column(by), kind="stable")[:count]]
+        check_number("worst", "k", k, low=1, whole=True)
+        return self.changes.iloc[np.argsort(-self._column(by), kind="stable")[:k]]
 
     def to_frames(self) -> dict[str, pd.DataFrame]:
         """Return all tables with plain columns: scenarios, shocks, distribution, and traders where they were kept."""

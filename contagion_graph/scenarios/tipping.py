@@ -50,12 +50,12 @@ class TippingPoint:
 
 
 def tipping_point(
-    model: MarginCascade,
     graph: ExposureGraph,
+    model: MarginCascade,
     direction: "Mapping[Any, float] | pd.Series[float]",
     *,
     event: Event,
-    steps: int = 64,
+    n_points: int = 64,
     tol: float = 1e-6,
 ) -> TippingPoint | None:
     """Find the least size t in (0, 1] at which the shock t * direction brings an event about.
@@ -64,19 +64,19 @@ def tipping_point(
     accounts, t is found by bisection and lies in the interval for certain: every asset that is sold is held on one
     side, the direction moves no price to anybody's advantage, accounts close whole, losses are not shared, sold volume
     counts at initial prices, and the event is `ShareClosed` or `TraderClosed`. Else a scan looks for the first of
-    `steps` equal sizes, and bisection goes on below it.
+    `n_points` equal sizes, and bisection goes on below it.
 
     Parameters
     ----------
-    model : MarginCascade
-        The rules.
     graph : ExposureGraph
         The positions before the shock.
+    model : MarginCascade
+        The rules.
     direction : mapping or Series asset -> relative price change
         The shock at t = 1, at least -1.
     event : FundEmpty, Uncovered, ShareClosed, TraderClosed, LossAbove, or function (result, baseline) -> bool
         What must happen.
-    steps : int
+    n_points : int
         Sizes of the scan.
     tol : float
         Width of the interval, from 1e-12 to 1.
@@ -104,20 +104,22 @@ def tipping_point(
     ...     [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0, -750.0], traders=["Ann", "Bob"]
     ... )
     >>> model = cg.MarginCascade(sharing=None)
-    >>> point = cg.tipping_point(model, graph, {"0": -0.2}, event=cg.scenarios.ShareClosed(1.0))
+    >>> point = cg.tipping_point(graph, model, {"0": -0.2}, event=cg.scenarios.ShareClosed(1.0))
     >>> round(point.size, 4), point.certified
     (0.3951, True)
     >>> point.jump.loc["closed"].to_dict()
     {'baseline': 0.0, 'below': 1.0, 'above': 2.0}
     """
-    check_number("tipping_point", "steps", steps, low=1, whole=True)
+    check_number("tipping_point", "n_points", n_points, low=1, whole=True)
     check_number("tipping_point", "tol", tol, low=1e-12, high=1)
     trials = Trials("tipping_point", model, graph, event)
     change = scenario(graph, direction).price_shocked / graph.price - 1.0
     if not change.any():
         raise ParameterError("tipping_point: direction changes no price; give a shock, such as {'ETH': -0.5}")
     certain = trials.certain(change)
-    interval = first_size(lambda size: trials.happens(size * change), 1.0, steps=1 if certain else int(steps), tol=tol)
+    interval = first_size(
+        lambda size: trials.happens(size * change), 1.0, steps=1 if certain else int(n_points), tol=tol
+    )
     if interval is None:
         return None
     below, above = (trials.run(size * change) for size in interval)

@@ -5,11 +5,11 @@ Models speak of log-returns, r = log(1 + change), so that no price falls below z
 same `rng` gives the same scenarios, and the first k of n are those that k alone would be.
 """
 
-from contagion_graph.scenarios.draw.conditional import conditional
-from contagion_graph.scenarios.draw.covariance import covariance
+from contagion_graph.scenarios.draw.bootstrap import historical
+from contagion_graph.scenarios.draw.covariances import covariance
 from contagion_graph.scenarios.draw.designed import grid, single_asset, together
 from contagion_graph.scenarios.draw.failures import joint_failure
-from contagion_graph.scenarios.draw.historical import historical
+from contagion_graph.scenarios.draw.given_changes import conditional
 from contagion_graph.scenarios.draw.parametric import factor, gaussian, student_t
 
 __all__ = [

@@ -16,7 +16,7 @@ from contagion_graph.scenarios.frame import REMEDY, scenario_frame
 def joint_failure(
     failures: Mapping[Any, Mapping[Any, float]],
     probability: Mapping[Any, float],
-    count: int,
+    n_draws: int,
     *,
     correlation: float = 0.0,
     rng: Seed | None = None,
@@ -33,7 +33,7 @@ def joint_failure(
         As {"bridge": {"wETH": -0.9}, "issuer": {"USDX": -0.5}}.
     probability : mapping failure -> number in [0, 1]
         Over the time that a scenario covers.
-    count : int
+    n_draws : int
         Scenarios.
     correlation : float
         c in [0, 1].
@@ -55,17 +55,17 @@ def joint_failure(
     >>> (changes < 0.0).mean().round(2).to_dict()
     {'wETH': 0.02, 'wBTC': 0.02, 'USDX': 0.01}
     """
-    check_number("joint_failure", "count", count, low=1, whole=True)
+    check_number("joint_failure", "n_draws", n_draws, low=1, whole=True)
     check_number("joint_failure", "correlation", correlation, low=0, high=1)
     if set(failures) != set(probability):
         raise ParameterError("joint_failure: failures and probability must name the same failures")
     for name, chance in probability.items():
         check_number("joint_failure", f"probability of {name!r}", chance, low=0, high=1)
     effects = _effects(failures)
-    draws = generator_of("joint_failure", rng).standard_normal((count, len(failures) + 1))
+    draws = generator_of("joint_failure", rng).standard_normal((n_draws, len(failures) + 1))
     latent = np.sqrt(correlation) * draws[:, :1] + np.sqrt(1.0 - correlation) * draws[:, 1:]
     fails = latent < special.ndtri(np.array([probability[name] for name in failures], dtype=np.float64))
-    kept = np.ones((count, effects.shape[1]))
+    kept = np.ones((n_draws, effects.shape[1]))
     for k, effect in enumerate(effects.to_numpy()):
         kept[fails[:, k]] *= 1.0 + effect
     return scenario_frame(kept - 1.0, effects.columns)

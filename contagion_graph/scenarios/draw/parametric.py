@@ -10,13 +10,13 @@ from scipy import special
 from contagion_graph._typing import FloatArray, Seed
 from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
-from contagion_graph.scenarios.draw.covariance import root_of
+from contagion_graph.scenarios.draw.covariances import root_of
 from contagion_graph.scenarios.draw.points import Points, check_points, normal, uniform
 from contagion_graph.scenarios.frame import scenario_frame
 
 
 def gaussian(
-    covariance: pd.DataFrame, count: int, *, points: Points = "random", rng: Seed | None = None
+    covariance: pd.DataFrame, n_draws: int, *, points: Points = "random", rng: Seed | None = None
 ) -> pd.DataFrame:
     """Draw normal log-returns: change = exp(r) - 1, r ~ N(0, covariance).
 
@@ -24,7 +24,7 @@ def gaussian(
     ----------
     covariance : DataFrame, asset x asset
         Of log-returns over the time that a scenario covers.
-    count : int
+    n_draws : int
         Scenarios.
     points : {"random", "antithetic", "sobol"}
         Independent draws; pairs of opposite draws; scrambled Sobol points. The last two estimate means with less noise;
@@ -46,14 +46,14 @@ def gaussian(
     >>> np.log1p(changes).cov().round(3).to_numpy().tolist()
     [[0.04, 0.03], [0.03, 0.09]]
     """
-    check_points("gaussian", count, points)
+    check_points("gaussian", n_draws, points)
     root, assets = root_of(covariance)
-    draws = normal(count, root.shape[1], points, generator_of("gaussian", rng))
+    draws = normal(n_draws, root.shape[1], points, generator_of("gaussian", rng))
     return scenario_frame(np.expm1(draws @ root.T), assets)
 
 
 def student_t(
-    covariance: pd.DataFrame, count: int, *, freedom: float = 4.0, points: Points = "random", rng: Seed | None = None
+    covariance: pd.DataFrame, n_draws: int, *, df: float = 4.0, points: Points = "random", rng: Seed | None = None
 ) -> pd.DataFrame:
     """Draw log-returns from a multivariate Student's t distribution: all assets are violent in the same scenarios.
 
@@ -61,9 +61,9 @@ def student_t(
 
     Parameters
     ----------
-    covariance, count, points, rng
+    covariance, n_draws, points, rng
         As in `gaussian`. Of an antithetic pair both have the same w.
-    freedom : float
+    df : float
         nu > 2, the degrees of freedom; 3 to 5 are usual for daily returns.
 
     Returns
@@ -78,33 +78,33 @@ def student_t(
     --------
     >>> import pandas as pd
     >>> covariance = pd.DataFrame([[0.04]], index=["ETH"], columns=["ETH"])
-    >>> changes = student_t(covariance, 10_000, freedom=3.0, rng=0)
+    >>> changes = student_t(covariance, 10_000, df=3.0, rng=0)
     >>> bool((changes["ETH"] < -0.6).mean() > 20 * (gaussian(covariance, 10_000, rng=0)["ETH"] < -0.6).mean())
     True
     """
-    check_points("student_t", count, points)
-    check_number("student_t", "freedom", freedom, low=2, above=True)
+    check_points("student_t", n_draws, points)
+    check_number("student_t", "df", df, low=2, above=True)
     root, assets = root_of(covariance)
-    draws, w = _normal_and_chi2(count, root.shape[1], freedom, points, generator_of("student_t", rng))
-    return scenario_frame(np.expm1(draws @ root.T * np.sqrt((freedom - 2.0) / w)[:, None]), assets)
+    draws, w = _normal_and_chi2(n_draws, root.shape[1], df, points, generator_of("student_t", rng))
+    return scenario_frame(np.expm1(draws @ root.T * np.sqrt((df - 2.0) / w)[:, None]), assets)
 
 
 def _normal_and_chi2(
-    count: int, size: int, freedom: float, points: Points, generator: np.random.Generator
+    n_draws: int, size: int, df: float, points: Points, generator: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     for_normal, for_chi2 = generator.spawn(2)
     if points == "sobol":
-        cube = uniform(count, size + 1, for_normal)
-        return special.ndtri(cube[:, 1:]), special.chdtri(freedom, cube[:, 0])
-    w = for_chi2.chisquare(freedom, count if points == "random" else -(-count // 2))
-    return normal(count, size, points, for_normal), w if points == "random" else np.repeat(w, 2)[:count]
+        cube = uniform(n_draws, size + 1, for_normal)
+        return special.ndtri(cube[:, 1:]), special.chdtri(df, cube[:, 0])
+    w = for_chi2.chisquare(df, n_draws if points == "random" else -(-n_draws // 2))
+    return normal(n_draws, size, points, for_normal), w if points == "random" else np.repeat(w, 2)[:n_draws]
 
 
 def factor(
     loadings: pd.DataFrame,
     factor_covariance: pd.DataFrame,
     specific: Mapping[Any, float] | pd.Series,
-    count: int,
+    n_draws: int,
     *,
     points: Points = "random",
     rng: Seed | None = None,
@@ -119,7 +119,7 @@ def factor(
         F.
     specific : mapping or Series asset -> variance
         What an asset has for itself.
-    count, points, rng
+    n_draws, points, rng
         As in `gaussian`.
 
     Returns
@@ -135,14 +135,14 @@ def factor(
     >>> (np.log1p(changes["ETH"]) / np.log1p(changes["BTC"])).round(9).tolist()
     [1.5, 1.5, 1.5]
     """
-    check_points("factor", count, points)
+    check_points("factor", n_draws, points)
     root, factors = root_of(factor_covariance)
     own = pd.Series(specific, dtype=np.float64).rename(str).reindex(loadings.index.map(str))
     if list(loadings.columns.map(str)) != list(factors):
         raise ParameterError("factor: the columns of loadings must be the factors of factor_covariance, in its order")
     if not (own >= 0.0).all() or not np.isfinite(loadings.to_numpy(dtype=np.float64)).all():
         raise ParameterError("factor: loadings must be numbers, and specific a variance of at least 0 for every asset")
-    draws = normal(count, len(factors) + len(own), points, generator_of("factor", rng))
+    draws = normal(n_draws, len(factors) + len(own), points, generator_of("factor", rng))
     common = draws[:, : len(factors)] @ (loadings.to_numpy(dtype=np.float64) @ root).T
     returns = common + draws[:, len(factors) :] * np.sqrt(own.to_numpy())
     return scenario_frame(np.expm1(returns), own.index)

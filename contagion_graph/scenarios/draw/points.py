@@ -12,14 +12,14 @@ from contagion_graph._validate import check_choice, check_number
 Points = Literal["random", "antithetic", "sobol"]
 
 
-def check_points(owner: str, count: int, points: Points) -> None:
+def check_points(owner: str, n_draws: int, points: Points) -> None:
     """Refuse a number of scenarios that is none, and points that do not exist."""
-    check_number(owner, "count", count, low=1, whole=True)
+    check_number(owner, "n_draws", n_draws, low=1, whole=True)
     check_choice(f"{owner}: points", points, get_args(Points))
 
 
-def normal(count: int, size: int, points: Points, generator: np.random.Generator) -> FloatArray:
-    """Return points of the standard normal distribution, shape (count, size).
+def normal(n_draws: int, size: int, points: Points, generator: np.random.Generator) -> FloatArray:
+    """Return points of the standard normal distribution, shape (n_draws, size).
 
     Antithetic: point 2k + 1 is point 2k with its sign changed. Sobol: scrambled, so that estimates are unbiased.
 
@@ -30,16 +30,16 @@ def normal(count: int, size: int, points: Points, generator: np.random.Generator
     [0.0, 0.0]
     """
     if points == "random":
-        return generator.standard_normal((count, size))
+        return generator.standard_normal((n_draws, size))
     if points == "antithetic":
-        half = generator.standard_normal((-(-count // 2), size))
-        return np.stack([half, -half], axis=1).reshape(-1, size)[:count]
-    return np.asarray(special.ndtri(uniform(count, size, generator)))
+        half = generator.standard_normal((-(-n_draws // 2), size))
+        return np.stack([half, -half], axis=1).reshape(-1, size)[:n_draws]
+    return np.asarray(special.ndtri(uniform(n_draws, size, generator)))
 
 
-def uniform(count: int, size: int, generator: np.random.Generator) -> FloatArray:
-    """Return scrambled Sobol points in the open unit cube, shape (count, size)."""
+def uniform(n_draws: int, size: int, generator: np.random.Generator) -> FloatArray:
+    """Return scrambled Sobol points in the open unit cube, shape (n_draws, size)."""
     sequence = qmc.Sobol(size, scramble=True, seed=generator)
-    points = sequence.random_base2(max(count - 1, 1).bit_length())[:count]
+    points = sequence.random_base2(max(n_draws - 1, 1).bit_length())[:n_draws]
     inside: FloatArray = np.clip(points, 2.0**-60, 1.0 - 2.0**-53)
     return inside

@@ -13,16 +13,16 @@ from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.scenarios.draw.designed import single_asset
 from contagion_graph.scenarios.sweep import sweep
 
-Figure = Literal["loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"]
+Column = Literal["loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"]
 
 
 def ladder(
-    model: CascadeRules,
     graph: ExposureGraph,
+    model: CascadeRules,
     sizes: Iterable[float],
     *,
     assets: Iterable[Any] | None = None,
-    figure: Figure = "loss",
+    column: Column = "loss",
 ) -> pd.DataFrame:
     """Return what a shock to one asset adds to a figure of the cascade, for shock sizes x assets.
 
@@ -30,15 +30,15 @@ def ladder(
 
     Parameters
     ----------
-    model : MarginCascade
-        The rules.
     graph : ExposureGraph
         The positions before the shocks.
+    model : MarginCascade
+        The rules.
     sizes : iterable of float
         Relative price changes, at least -1.
     assets : iterable of asset labels, optional
         None: all.
-    figure : {"loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"}
+    column : {"loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"}
         A column of `SweepResult.scenarios` [currency, or accounts].
 
     Returns
@@ -48,7 +48,7 @@ def ladder(
     Raises
     ------
     ParameterError
-        No size, no asset, or a figure that is none.
+        No size, no asset, or a column that is none.
     TableError
         Unknown assets, or sizes that are out of range.
 
@@ -58,19 +58,19 @@ def ladder(
     >>> graph = cg.ExposureGraph.from_arrays(
     ...     [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0, -500.0], traders=["A", "B"]
     ... )
-    >>> cg.scenarios.ladder(cg.MarginCascade(), graph, [-0.05, -0.10], figure="closed")
+    >>> cg.scenarios.ladder(graph, cg.MarginCascade(), [-0.05, -0.10], column="closed")
     asset   0
     size
     -0.05   0
     -0.10   1
     """
     check_graph(graph)
-    check_choice("ladder: figure", figure, get_args(Figure))
+    check_choice("ladder: column", column, get_args(Column))
     names = [str(asset) for asset in (graph.assets if assets is None else assets)]
     steps = [0.0, *sizes]  # no shock first
     if len(steps) == 1 or not names:
         raise ParameterError("ladder: give at least one size and one asset")
-    swept = sweep(model, graph, single_asset(names, steps), keep="scenarios", progress=False)
-    values = swept.scenarios[figure].to_numpy().reshape(len(names), len(steps)).T
+    swept = sweep(graph, model, single_asset(names, steps), keep="scenarios")
+    values = swept.scenarios[column].to_numpy().reshape(len(names), len(steps)).T
     rows, columns = pd.Index(steps[1:], name="size"), pd.Index(names, name="asset")
     return pd.DataFrame(values[1:] - values[0], index=rows, columns=columns)

@@ -6,12 +6,12 @@ import pandas as pd
 from contagion_graph._typing import Seed
 from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
-from contagion_graph.scenarios.draw.covariance import log_returns
+from contagion_graph.scenarios.draw.covariances import log_returns
 from contagion_graph.scenarios.frame import scenario_frame
 
 
 def historical(
-    prices: pd.DataFrame, count: int, *, horizon: int = 1, block: int = 5, rng: Seed | None = None
+    prices: pd.DataFrame, n_draws: int, *, horizon: int = 1, block: int = 5, rng: Seed | None = None
 ) -> pd.DataFrame:
     """Draw scenarios from history by a block bootstrap: all assets move as they did on the days that are drawn.
 
@@ -22,7 +22,7 @@ def historical(
     ----------
     prices : DataFrame
         One row a date, in order, one column an asset.
-    count : int
+    n_draws : int
         Scenarios.
     horizon : int
         Steps that a scenario covers.
@@ -46,15 +46,15 @@ def historical(
     >>> historical(prices, 3, rng=0).round(6).to_numpy().tolist()
     [[-0.1, -0.25], [-0.1, -0.25], [-0.1, -0.25]]
     """
-    for name, value in (("count", count), ("horizon", horizon), ("block", block)):
+    for name, value in (("n_draws", n_draws), ("horizon", horizon), ("block", block)):
         check_number("historical", name, value, low=1, whole=True)
     returns = log_returns(prices)
     values, block = returns.to_numpy(), min(block, horizon)
     if block > len(values):
         raise ParameterError(f"historical: block is {block}, the history has {len(values)} steps; give a shorter one")
-    starts = generator_of("historical", rng).integers(0, len(values), (count, -(-horizon // block)))
-    steps = (starts[:, :, None] + np.arange(block)).reshape(count, -1)[:, :horizon] % len(values)
-    total = np.zeros((count, values.shape[1]))
+    starts = generator_of("historical", rng).integers(0, len(values), (n_draws, -(-horizon // block)))
+    steps = (starts[:, :, None] + np.arange(block)).reshape(n_draws, -1)[:, :horizon] % len(values)
+    total = np.zeros((n_draws, values.shape[1]))
     for step in steps.T:
         total += values[step]
     return scenario_frame(np.expm1(total), returns.columns)

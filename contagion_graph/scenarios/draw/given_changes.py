@@ -9,7 +9,7 @@ import pandas as pd
 from contagion_graph._typing import FloatArray, Seed
 from contagion_graph._validate import generator_of
 from contagion_graph.errors import Faults, ParameterError, nearest
-from contagion_graph.scenarios.draw.covariance import root_of
+from contagion_graph.scenarios.draw.covariances import root_of
 from contagion_graph.scenarios.draw.points import Points, check_points, normal
 from contagion_graph.scenarios.frame import REMEDY, scenario_frame
 from contagion_graph.tables.vectors import text_index
@@ -18,7 +18,7 @@ from contagion_graph.tables.vectors import text_index
 def conditional(
     covariance: pd.DataFrame,
     given: Mapping[Any, float],
-    count: int | None = None,
+    n_draws: int | None = None,
     *,
     points: Points = "random",
     rng: Seed | None = None,
@@ -34,7 +34,7 @@ def conditional(
         Of log-returns.
     given : mapping asset -> relative price change
         Above -1.
-    count : int, optional
+    n_draws : int, optional
         None: one scenario, the others at their conditional mean. A number: so many, the others drawn.
     points, rng
         As in `gaussian`.
@@ -56,17 +56,17 @@ def conditional(
     >>> conditional(covariance, {"ETH": -0.3}).round(4).to_numpy().tolist()
     [[-0.1121, -0.3, 0.0]]
     """
-    check_points("conditional", 1 if count is None else count, points)
+    check_points("conditional", 1 if n_draws is None else n_draws, points)
     root, assets = root_of(covariance)
     matrix, columns, wanted = root @ root.T, *_given(given, assets)
     others = np.setdiff1d(np.arange(len(assets)), columns)
     weights = np.linalg.lstsq(matrix[np.ix_(columns, columns)], matrix[np.ix_(columns, others)], rcond=None)[0]
     rest = matrix[np.ix_(others, others)] - matrix[np.ix_(others, columns)] @ weights
-    returns = np.empty((1 if count is None else count, len(assets)))
+    returns = np.empty((1 if n_draws is None else n_draws, len(assets)))
     returns[:, columns], returns[:, others] = wanted, wanted @ weights
-    if count is not None and others.size:
+    if n_draws is not None and others.size:
         own = root_of(pd.DataFrame(rest, index=assets[others], columns=assets[others]))[0]
-        returns[:, others] += normal(count, others.size, points, generator_of("conditional", rng)) @ own.T
+        returns[:, others] += normal(n_draws, others.size, points, generator_of("conditional", rng)) @ own.T
     return scenario_frame(np.expm1(returns), assets)
 
 
