@@ -48,6 +48,7 @@ def pair(banks: cg.ObligationNetwork, losses: np.ndarray, seniority: Any, larges
     ours = median(lambda: model.run(banks, losses=losses))[0]
     theirs = median(lambda: plain(banks, losses, seniority))[0]
     name = f"EisenbergNoe, {seniority}, {len(banks.nodes):,} banks"
-    note = f"{(result.wave > 0).sum():,} defaults, {result.wave.max()} waves, error {result.solution.error_bound:.0e}"
+    rounds = result.default_round
+    note = f"{(rounds > 0).sum():,} defaults, {rounds.max()} rounds, error {result.solution.error_bound:.0e}"
     yield name, f"{ours:.3f} s", "0.1 s" if largest else "", note
     yield f"{name} / a plain loop", f"{ours / theirs:.2f} times", "1.2 times" if largest else "", f"{theirs:.3f} s"

@@ -59,6 +59,19 @@ def check_number(
     raise ParameterError(f"{owner}: {name} is {value!r}; it must be a {'whole ' if whole else ''}number {span}")
 
 
+def check_model(model: object, kind: type[Any], example: str) -> None:
+    """Refuse what is no model of this kind: most often, arguments that were swapped.
+
+    Examples
+    --------
+    >>> check_model({"ETH": -0.3}, int, "2")
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: model is a dict; give a int, such as 2
+    """
+    if not isinstance(model, kind):
+        raise ParameterError(f"model is a {type(model).__name__}; give a {kind.__name__}, such as {example}")
+
+
 def generator_of(owner: str, rng: Seed | None) -> np.random.Generator:
     """Return the generator of a seed, or the generator itself."""
     try:

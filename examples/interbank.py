@@ -54,5 +54,5 @@ if __name__ == "__main__":
         cleared = cg.EisenbergNoe().run(network, losses=banks["losses"])
         alone = cg.single_defaults(network, cg.Furfine(recovery=0.6)).nlargest(3, "additional_stress")
         print(name, network, cleared, cg.DebtRank().run(network, losses=banks["losses"]), sep="\n")
-        print(cleared.nodes.nlargest(3, "shortfall")[["shortfall", "recovery", "default_wave"]].round(3))
+        print(cleared.nodes.nlargest(3, "shortfall")[["shortfall", "recovery", "default_round"]].round(3))
         print(alone[["additional_stress", "additional_defaults"]].round(3), end="\n\n")

@@ -88,7 +88,7 @@ def test_liability_is_limited_priority_absolute_and_payment_proportional():
         assert (paid <= available + near).all()  # limited liability
         assert (np.abs(paid - np.minimum(due, available)) <= near).all()  # all that is due, or all that there is
         assert ((nodes["value"] <= near) | (nodes["shortfall"] <= near)).all()  # owners come last
-        np.testing.assert_array_equal(nodes["default_wave"] > 0, nodes["equity"] < -near * 1e-3)
+        np.testing.assert_array_equal(nodes["default_round"] > 0, nodes["equity"] < -near * 1e-3)
         np.testing.assert_allclose(flows.sum(axis=1), nodes["payments"], **CLOSE)
         held = 0.0 if network.equity_holdings is None else network.equity_holdings.T @ nodes["value"].to_numpy()
         np.testing.assert_allclose(flows.sum(axis=0) + held, nodes["received"], **CLOSE)
@@ -114,7 +114,7 @@ def test_the_greatest_pays_no_less_than_the_least():
         both = both_of(seed)
         assert (both.gap >= -1e-9).all()
         assert both.unique == (both.gap.abs() <= 1e-9 * both.greatest.system.total).all()
-        assert ((both.least.wave > 0) >= (both.greatest.wave > 0)).all()
+        assert ((both.least.default_round > 0) >= (both.greatest.default_round > 0)).all()
         apart += not both.unique
     assert apart > 10  # the test sees both kinds
 
@@ -135,8 +135,8 @@ def test_the_first_wave_defaults_when_all_others_pay():
         result = cg.EisenbergNoe().run(network_of(debts))
         paid_in_full = debts.external + debts.ranks[0].sum(axis=0)
         owed = np.array([debts.owed(i) for i in range(len(debts.external))])
-        np.testing.assert_array_equal(result.wave == 1, paid_in_full < owed * (1 - 1e-13))
-        later += (result.wave > 1).sum()
+        np.testing.assert_array_equal(result.default_round == 1, paid_in_full < owed * (1 - 1e-13))
+        later += (result.default_round > 1).sum()
     assert later > 25
 
 
@@ -218,7 +218,7 @@ def test_nodes_without_debts_or_anything_at_all():
     )
     for seniority in SENIORITIES:
         nodes = cg.EisenbergNoe(seniority=seniority).run(network).nodes
-        assert nodes["default_wave"].tolist() == [1, 0]  # equity of exactly 0 is no default
+        assert nodes["default_round"].tolist() == [1, 0]  # equity of exactly 0 is no default
         assert nodes["payments_outside"].tolist() == [0.0, 3.0]
         assert nodes["recovery"].tolist() == [1.0, 1.0]  # of no debts in the network, nothing is unpaid
 
@@ -287,7 +287,7 @@ def slow(n: int, radius: float) -> cg.ObligationNetwork:
 def test_a_spectral_radius_near_one_is_solved_to_its_true_error(n: int, method: Any):
     network = slow(n, 0.9967)
     result = cg.EisenbergNoe(seniority="pari_passu", method=method, tol=1e-11).run(network)
-    assert (result.wave > 0).all()
+    assert (result.default_round > 0).all()
     due = network.owed + network.external_liabilities
     share = network.obligations.toarray() / due[:, None]
     assert np.abs(np.linalg.eigvals(share)).max() == pytest.approx(0.9967, abs=1e-6) if n < 100 else True
@@ -307,7 +307,7 @@ def test_the_generator_of_the_benchmarks_and_its_check_figures():
     nodes = cg.EisenbergNoe(seniority="pari_passu").run(network, losses=losses).nodes
     assert (nodes["payments"] + nodes["payments_outside"]).sum() == pytest.approx(100587.119700, abs=1e-6)
     # one bank loses more than it has outside, and can pay out of what others owe it
-    assert (nodes["default_wave"] > 0).sum() == 44
+    assert (nodes["default_round"] > 0).sum() == 44
 
 
 # --- the literature's numbers ---
@@ -323,7 +323,7 @@ def test_siebenbrunner_three_nodes():
     np.testing.assert_allclose(network.equity, expected["equity_before"], atol=given["tolerance"])
     np.testing.assert_allclose(result.payments, expected["clearing_vector"], atol=given["tolerance"])
     np.testing.assert_allclose(result.equity, expected["equity_after"], atol=given["tolerance"])
-    np.testing.assert_array_equal(result.default_wave > 0, np.array(expected["default"], dtype=bool))
+    np.testing.assert_array_equal(result.default_round > 0, np.array(expected["default"], dtype=bool))
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -367,7 +367,7 @@ def test_seniority_and_cross_holdings_of_siebenbrunner():
     result = cg.EisenbergNoe().run(network)
     np.testing.assert_allclose(result.by_rank, expected["payments_per_layer"], atol=given["tolerance"])
     np.testing.assert_allclose(result.equity, expected["equity"], atol=given["tolerance"])
-    np.testing.assert_array_equal(result.default_wave > 0, np.array(expected["default"], dtype=bool))
+    np.testing.assert_array_equal(result.default_round > 0, np.array(expected["default"], dtype=bool))
 
 
 # --- results and failures ---
@@ -378,10 +378,10 @@ def test_a_result_is_labelled_and_says_what_happened():
         [[0.0, 20.0, 10.0], [5.0, 0.0, 24.0], [10.0, 0.0, 0.0]], external_assets=10.0, nodes=["A", "B", "C"]
     )
     result = cg.EisenbergNoe().run(network)
-    for series in (result.payments, result.recovery, result.equity, result.default_wave):
+    for series in (result.payments, result.recovery, result.equity, result.default_round):
         assert series.index.tolist() == ["A", "B", "C"]
     assert repr(result) == (
-        "<ClearingResult: 2 of 3 nodes default in 2 waves, 1 of them in the first; of 69 due, 8.09091 is not paid. "
+        "<ClearingResult: 2 of 3 nodes default in 2 rounds, 1 of them in the first; of 69 due, 8.09091 is not paid. "
         "Converged.>"
     )
     assert "<table" in result._repr_html_()

@@ -58,7 +58,7 @@ def test_both_ends_are_those_of_the_oracle(part: int):
         assert (greatest.price >= least.price - 1e-9).all()
         assert (greatest.banks["payments"] >= least.banks["payments"] - 1e-9).all()
         selling += (greatest.sold_share > 0).sum()
-        defaults += (greatest.clearing.wave > 0).sum()
+        defaults += (greatest.clearing.default_round > 0).sum()
     assert selling > 50
     assert defaults > 10
 

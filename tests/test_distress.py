@@ -68,9 +68,9 @@ def test_linear_debtrank_and_furfine_are_the_ends_of_the_exponential_family(seed
     furfine = cg.Furfine().run(network, losses=losses)
     near = (furfine.uncapped > 1.0 - 1e-5) & (furfine.uncapped < 1.0)
     assert not near.any()
-    np.testing.assert_allclose(late.losses, furfine.losses, rtol=1e-9, atol=1e-12)
-    assert late.default_wave.tolist() == furfine.default_wave.tolist()
-    assert (linear.losses >= furfine.losses - 1e-9).all()
+    np.testing.assert_allclose(late.loss, furfine.loss, rtol=1e-9, atol=1e-12)
+    assert late.default_round.tolist() == furfine.default_round.tolist()
+    assert (linear.loss >= furfine.loss - 1e-9).all()
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -80,7 +80,7 @@ def test_single_hit_debtrank_is_its_definition(seed: int):
     result = cg.DebtRank("single_hit").run(network, losses=losses)
     exact = slow_distress.single_hit(coupling_of(network), losses / network.book_equity)
     np.testing.assert_allclose(result.uncapped, exact, rtol=1e-12, atol=1e-14)
-    assert (result.losses <= cg.DebtRank().run(network, losses=losses).losses + 1e-8).all()
+    assert (result.loss <= cg.DebtRank().run(network, losses=losses).loss + 1e-8).all()
 
 
 @pytest.mark.parametrize("seed", range(150))
@@ -90,12 +90,12 @@ def test_failures_are_their_definition_with_recovery_and_thresholds_by_node(seed
     recovery, threshold = rng.random(n), rng.uniform(0.3, 1.0, n)
     for model, at in (
         (cg.Furfine(recovery), np.ones(n)),
-        (cg.ThresholdCascade(recovery, dict(zip(network.nodes, threshold, strict=True))), threshold),
+        (cg.ThresholdCascade(recovery, threshold=dict(zip(network.nodes, threshold, strict=True))), threshold),
     ):
         loss, wave = slow_distress.failures(network.obligations.toarray(), network.book_equity, losses, recovery, at)
         result = model.run(network, losses=losses)
-        np.testing.assert_allclose(result.losses, loss, rtol=1e-12, atol=1e-12)
-        assert result.default_wave.tolist() == wave
+        np.testing.assert_allclose(result.loss, loss, rtol=1e-12, atol=1e-12)
+        assert result.default_round.tolist() == wave
         assert result.solution.error_bound == 0.0
 
 
@@ -153,11 +153,11 @@ def test_what_cannot_be_proven_is_an_error_a_warning_or_silence():
     network = network_of([[0.0, 1.0], [1.0, 0.0]], [1.0001, 1.0001])
     model = cg.DebtRank(tol=1e-15)
     with pytest.raises(cg.ConvergenceError, match=r"DebtRank: after \d+ rounds the stress is not shown") as error:
-        model.run(network, shock=1e-5)
+        model.run(network, equity_shock=1e-5)
     assert not error.value.solution.converged
     with pytest.warns(cg.ConvergenceWarning):
-        model.run(network, shock=1e-5, on_failure="warn")
-    assert not model.run(network, shock=1e-5, on_failure="ignore").solution.converged
+        model.run(network, equity_shock=1e-5, on_failure="warn")
+    assert not model.run(network, equity_shock=1e-5, on_failure="ignore").solution.converged
     with pytest.raises(cg.ConvergenceError, match="the case whose largest loss is that of"):
         distress.uniform_shocks(network, model, [1e-5])
 
@@ -182,7 +182,7 @@ def test_products_alone_lead_to_the_same_end_with_a_true_bound():
         cg.DebtRank("single_hit"),
         cg.DebtRank("exponential", alpha=3.0),
         cg.Furfine(0.4),
-        cg.ThresholdCascade(0.1, 0.8),
+        cg.ThresholdCascade(0.1, threshold=0.8),
         cg.NetworkValuation(distress.EisenbergNoeValue()),
     ],
     ids=lambda model: type(model).__name__ + str(getattr(model, "variant", "")),
@@ -193,13 +193,13 @@ def test_many_cases_together_are_each_case_alone_to_the_last_bit(seed: int, mode
     cases = {f"case {k}": random_losses(seed + 100 * k, network) for k in range(10)}  # eight go in step
     table = distress.many_shocks(network, model, losses=cases)
     together = model.follow(network, np.stack(list(cases.values())))
-    rest = model.run(network, shock=0)
+    rest = model.run(network, equity_shock=0)
     for place, (name, losses) in enumerate(cases.items()):
         alone = model.run(network, losses=losses)
-        for field in ("loss", "stress", "marked_down", "wave"):
+        for field in ("loss", "stress", "marked_down", "default_round"):
             np.testing.assert_array_equal(getattr(together, field)[place], getattr(alone.ends, field)[0])
-        assert table.loc[name, "loss"] == pytest.approx(alone.losses.sum() - rest.losses.sum())
-        assert table.loc[name, "defaults"] == (alone.default_wave > 0).sum() - (rest.default_wave > 0).sum()
+        assert table.loc[name, "loss"] == pytest.approx(alone.loss.sum() - rest.loss.sum())
+        assert table.loc[name, "defaults"] == (alone.default_round > 0).sum() - (rest.default_round > 0).sum()
         equity = np.maximum(network.book_equity, 0.0)
         expected = (alone.stress.fillna(0.0) - rest.stress.fillna(0.0)) @ equity / equity.sum()
         assert table.loc[name, "stress"] == pytest.approx(expected, abs=1e-12)
@@ -217,25 +217,27 @@ def test_blocks_do_not_change_a_bit_and_make_the_impact_matrix(monkeypatch: pyte
     solvent = network.book_equity > 0.0
     assert whole.loc[~solvent].isna().all(axis=None)
     for node in network.nodes[solvent]:
-        alone = cg.DebtRank().run(network, shock={node: 1.0})
+        alone = cg.DebtRank().run(network, equity_shock={node: 1.0})
         np.testing.assert_array_equal(matrix.loc[node], alone.stress)
-        assert whole.loc[node, "additional_defaults"] == (alone.default_wave > 1).sum()
+        assert whole.loc[node, "additional_defaults"] == (alone.default_round > 1).sum()
 
 
 def test_shocks_come_as_numbers_mappings_series_rows_and_frames():
     network = random_network(1, 6)
     shares = np.random.default_rng(0).random((2, 6))
     frame = pd.DataFrame(shares, ["x", "y"], network.nodes)
-    one = distress.many_shocks(network, cg.DebtRank(), shocks=shares)
-    two = distress.many_shocks(network, cg.DebtRank(), shocks=frame)
-    three = distress.many_shocks(network, cg.DebtRank(), shocks={"x": frame.loc["x"].to_dict(), "y": frame.loc["y"]})
+    one = distress.many_shocks(network, cg.DebtRank(), equity_shocks=shares)
+    two = distress.many_shocks(network, cg.DebtRank(), equity_shocks=frame)
+    three = distress.many_shocks(
+        network, cg.DebtRank(), equity_shocks={"x": frame.loc["x"].to_dict(), "y": frame.loc["y"]}
+    )
     pd.testing.assert_frame_equal(two, three)
     np.testing.assert_array_equal(one, two)
     assert (one.index.tolist(), two.index.tolist()) == ([0, 1], ["x", "y"])
     uniform = distress.uniform_shocks(network, cg.DebtRank(), [0.0, 0.25])
     assert uniform.loc[0.0].drop("error_bound").eq(0.0).all()
     assert uniform.loc[0.25, "given_stress"] == pytest.approx(0.25)
-    assert len(distress.many_shocks(network, cg.DebtRank(), shocks=[])) == 0
+    assert len(distress.many_shocks(network, cg.DebtRank(), equity_shocks=[])) == 0
     assert cg.single_defaults(network, cg.DebtRank(), nodes=["bank 3"]).index.tolist() == ["bank 3"]
 
 
@@ -244,17 +246,17 @@ def test_shocks_come_as_numbers_mappings_series_rows_and_frames():
 
 def test_a_node_without_equity_takes_no_part_or_has_defaulted_before():
     network = network_of([[0, 2, 0], [0, 0, 3], [0, 0, 0]], [1.0, 0.0, 6.0], ["A", "B", "C"])
-    inert = cg.DebtRank().run(network, shock={"A": 1.0}, losses={"B": 0.5})
+    inert = cg.DebtRank().run(network, equity_shock={"A": 1.0}, losses={"B": 0.5})
     assert inert.stress.fillna(-1.0).to_dict() == {"A": 1.0, "B": -1.0, "C": 0.0}
-    assert inert.losses.to_dict() == {"A": 1.0, "B": 2.5, "C": 0.0}
+    assert inert.loss.to_dict() == {"A": 1.0, "B": 2.5, "C": 0.0}
     assert np.isnan(inert.uncapped["B"])
-    defaulted = cg.DebtRank(insolvent="defaulted").run(network, shock=0)
+    defaulted = cg.DebtRank(insolvent="defaulted").run(network, equity_shock=0)
     assert defaulted.stress.to_dict() == {"A": 0.0, "B": 1.0, "C": 0.5}
-    assert defaulted.losses.to_dict() == {"A": 0.0, "B": 0.0, "C": 3.0}
-    assert cg.Furfine(0.5).run(network, shock=0).losses.to_dict() == {"A": 0.0, "B": 0.0, "C": 1.5}
-    assert cg.DebtRank().run(network, shock=0).losses.eq(0.0).all()
+    assert defaulted.loss.to_dict() == {"A": 0.0, "B": 0.0, "C": 3.0}
+    assert cg.Furfine(0.5).run(network, equity_shock=0).loss.to_dict() == {"A": 0.0, "B": 0.0, "C": 1.5}
+    assert cg.DebtRank().run(network, equity_shock=0).loss.eq(0.0).all()
     below = network_of([[0, 2], [0, 0]], [-1.0, 4.0], ["A", "B"])
-    assert cg.Furfine().run(below, shock=0).default_wave.to_dict() == {"A": 1, "B": 0}
+    assert cg.Furfine().run(below, equity_shock=0).default_round.to_dict() == {"A": 1, "B": 0}
     assert cg.single_defaults(below, cg.DebtRank()).loc["A"].isna().all()
 
 
@@ -262,13 +264,13 @@ def test_networks_without_debts_with_one_node_and_with_self_loops():
     alone = cg.ObligationNetwork.from_arrays([[7.0]], external_assets=2.0, nodes=["A"])
     for model in (cg.DebtRank(), cg.DebtRank("single_hit"), cg.Furfine(), cg.ThresholdCascade()):
         result = model.run(alone, losses={"A": 3.0})
-        assert (result.losses.tolist(), result.uncapped.tolist(), result.stress.tolist()) == ([3.0], [1.5], [1.0])
-        assert result.default_wave.tolist() == [1]
+        assert (result.loss.tolist(), result.uncapped.tolist(), result.stress.tolist()) == ([3.0], [1.5], [1.0])
+        assert result.default_round.tolist() == [1]
     apart = cg.ObligationNetwork.from_arrays(np.zeros((3, 3)), external_assets=1.0)
     assert cg.single_defaults(apart, cg.DebtRank())["loss"].tolist() == [1.0, 1.0, 1.0]
     assert distress.spectral_radius(apart) == 0.0
     penniless = cg.ObligationNetwork.from_arrays(np.zeros((2, 2)), external_assets=0.0)
-    assert np.isnan(cg.DebtRank().run(penniless, shock=0.5).summary()["stress"])
+    assert np.isnan(cg.DebtRank().run(penniless, equity_shock=0.5).summary()["stress"])
     with pytest.raises(cg.ParameterError, match="weights: all are 0"):
         cg.single_defaults(penniless, cg.DebtRank())
 
@@ -281,7 +283,7 @@ def test_the_currency_does_not_matter(scale: float):
     for model in (cg.DebtRank(), cg.Furfine(0.3)):
         one, other = model.run(network, losses=losses), model.run(scaled, losses=losses * scale)
         np.testing.assert_allclose(other.stress, one.stress, rtol=1e-9)
-        np.testing.assert_allclose(other.losses / scale, one.losses, rtol=1e-9)
+        np.testing.assert_allclose(other.loss / scale, one.loss, rtol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -291,7 +293,7 @@ def test_the_order_of_the_nodes_does_not_matter(seed: int):
     moved = network_of(network.obligations[order][:, order], network.book_equity[order], network.nodes[order])
     for model in (cg.DebtRank(), cg.DebtRank("single_hit"), cg.DebtRank("exponential", alpha=2.0), cg.Furfine()):
         one, other = model.run(network, losses=losses), model.run(moved, losses=losses[order])
-        np.testing.assert_allclose(other.losses[one.losses.index], one.losses, rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(other.loss[one.loss.index], one.loss, rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -312,7 +314,7 @@ def test_the_spectral_radius_of_a_large_component():
 
 def test_a_result_says_who_lost_what_and_when():
     network = network_of([[0, 6, 2], [0, 0, 4], [0, 0, 0]], [4.0, 4.0, 3.0], ["A", "B", "C"])
-    result = cg.DebtRank().run(network, shock={"A": 0.5})
+    result = cg.DebtRank().run(network, equity_shock={"A": 0.5})
     table = result.nodes
     assert table["loss"].to_dict() == {"A": 2.0, "B": 3.0, "C": 4.0}
     assert (table["given"] + table["passed_on"]).eq(table["loss"]).all()
@@ -326,13 +328,25 @@ def test_a_result_says_who_lost_what_and_when():
 
 NETWORK = network_of([[0, 1], [0, 0]], [1.0, 2.0], ["A", "B"])
 REFUSED = {
-    "neither": (lambda: cg.DebtRank().run(NETWORK), cg.ParameterError, "give a shock .* or losses"),
-    "no network": (lambda: cg.DebtRank().run("x", shock=0.1), cg.ParameterError, "network is a str; build an Obl"),
-    "unknown": (lambda: cg.DebtRank().run(NETWORK, shock={"C": 1.0}), cg.TableError, "shock: unknown label 'C'"),
+    "neither": (lambda: cg.DebtRank().run(NETWORK), cg.ParameterError, "give an equity_shock .* or losses"),
+    "no network": (
+        lambda: cg.DebtRank().run("x", equity_shock=0.1),
+        cg.ParameterError,
+        "network is a str; give an Obl",
+    ),
+    "unknown": (
+        lambda: cg.DebtRank().run(NETWORK, equity_shock={"C": 1.0}),
+        cg.TableError,
+        "equity_shock: unknown label 'C'",
+    ),
     "below 0": (lambda: cg.DebtRank().run(NETWORK, losses={"A": -1.0}), cg.TableError, "losses: out of range"),
     "nan": (lambda: cg.DebtRank().run(NETWORK, losses=[np.nan, 0.0]), cg.TableError, "losses: NaN in 1 row"),
     "shape": (lambda: cg.DebtRank().run(NETWORK, losses=[1.0]), cg.TableError, r"has shape \(1,\), expected \(2,\)"),
-    "failure": (lambda: cg.DebtRank().run(NETWORK, shock=0, on_failure="x"), cg.ParameterError, "on_failure is 'x'"),
+    "failure": (
+        lambda: cg.DebtRank().run(NETWORK, equity_shock=0, on_failure="x"),
+        cg.ParameterError,
+        "on_failure is 'x'",
+    ),
     "variant": (lambda: cg.DebtRank("cubic"), cg.ParameterError, "variant is 'cubic'"),
     "no alpha": (lambda: cg.DebtRank("exponential"), cg.ParameterError, "alpha is None"),
     "alpha": (lambda: cg.DebtRank("exponential", alpha=-1.0), cg.ParameterError, "alpha is -1.0"),
@@ -340,10 +354,14 @@ REFUSED = {
     "insolvent": (lambda: cg.DebtRank(insolvent="x"), cg.ParameterError, "insolvent is 'x'"),
     "tol": (lambda: cg.DebtRank(tol=0.0), cg.ParameterError, "tol is 0.0"),
     "recovery": (lambda: cg.Furfine(1.5), cg.ParameterError, "Furfine: recovery is 1.5"),
-    "by node": (lambda: cg.Furfine({"A": 1.5}).run(NETWORK, shock=0), cg.TableError, "recovery: out of range"),
+    "by node": (lambda: cg.Furfine({"A": 1.5}).run(NETWORK, equity_shock=0), cg.TableError, "recovery: out of range"),
     "threshold": (lambda: cg.ThresholdCascade(threshold=0.0), cg.ParameterError, "threshold is 0.0"),
-    "at 0": (lambda: cg.ThresholdCascade(0, {"A": 0}).run(NETWORK, shock=0), cg.TableError, "threshold: out of range"),
-    "both": (lambda: distress.many_shocks(NETWORK, cg.DebtRank()), cg.ParameterError, "give either shocks"),
+    "at 0": (
+        lambda: cg.ThresholdCascade(0, threshold={"A": 0}).run(NETWORK, equity_shock=0),
+        cg.TableError,
+        "threshold: out of range",
+    ),
+    "both": (lambda: distress.many_shocks(NETWORK, cg.DebtRank()), cg.ParameterError, "give either equity_shocks"),
     "text": (lambda: cg.single_defaults(NETWORK, cg.DebtRank(), nodes="A"), cg.ParameterError, "nodes='A' is a text"),
     "no node": (lambda: cg.single_defaults(NETWORK, cg.DebtRank(), nodes=["a"]), cg.TableError, "nodes: unknown"),
     "defaults": (lambda: cg.single_defaults(3, cg.DebtRank()), cg.ParameterError, "network is a int"),

@@ -82,7 +82,7 @@ def test_three_banks(name: str):
     network, inputs, expected = three()
     table = cg.single_defaults(network, THREE[name], weights=inputs["weights"])
     for node, figures in expected[name].items():
-        result = THREE[name].run(network, shock={node: 1.0})
+        result = THREE[name].run(network, equity_shock={node: 1.0})
         np.testing.assert_allclose(result.uncapped, figures["stress_uncapped"], atol=1e-9)
         np.testing.assert_allclose(result.stress, np.minimum(figures["stress_uncapped"], 1.0), atol=1e-9)
         assert table.loc[node, "additional_stress"] == pytest.approx(figures["additional_stress"], abs=1e-9)
@@ -98,7 +98,7 @@ def test_three_banks(name: str):
 def test_three_banks_that_all_lose_a_tenth(name: str, model: cg.DebtRank):
     network, inputs, expected = three()
     figures = expected["uniform_10pct"][name]
-    result = model.run(network, shock=0.1)
+    result = model.run(network, equity_shock=0.1)
     np.testing.assert_allclose(result.uncapped, figures["stress_uncapped"], atol=1e-9)
     table = distress.uniform_shocks(network, model, [0.1], weights=inputs["weights"])
     assert table.loc[0.1, "additional_stress"] == pytest.approx(figures["additional_stress"], abs=1e-9)
@@ -112,7 +112,7 @@ def test_linear_debtrank_of_the_paper():
     )
     np.testing.assert_allclose(end.level[0], given["expected"]["h"], atol=given["tolerance"])
     network = network_of(coupling.T, np.ones(3))
-    result = cg.DebtRank(tol=1e-13).run(network, shock=given["inputs"]["h0"])
+    result = cg.DebtRank(tol=1e-13).run(network, equity_shock=given["inputs"]["h0"])
     np.testing.assert_allclose(result.stress, given["expected"]["h"], atol=given["tolerance"])
     assert distress.spectral_radius(network) == pytest.approx(given["expected"]["spectral_radius"], abs=1e-12)
 
@@ -121,10 +121,10 @@ def test_single_hit_toys():
     given = case("debtrank_single_hit_toy_globe")
     for inputs, expected in zip(given["inputs"], given["expected"], strict=True):
         network = network_of(np.array(inputs["exposure"]).T, inputs["equity"])
-        result = cg.DebtRank("single_hit").run(network, shock=inputs["shock"])
+        result = cg.DebtRank("single_hit").run(network, equity_shock=inputs["shock"])
         np.testing.assert_allclose(result.stress, expected["distress"], atol=given["tolerance"])
         if "debtrank_equity_weighted" in expected:
-            table = distress.many_shocks(network, cg.DebtRank("single_hit"), shocks=[inputs["shock"]])
+            table = distress.many_shocks(network, cg.DebtRank("single_hit"), equity_shocks=[inputs["shock"]])
             assert table.loc[0, "additional_stress"] == pytest.approx(expected["debtrank_equity_weighted"], abs=1e-9)
 
 
@@ -134,10 +134,10 @@ def test_the_networks_on_which_libraries_are_compared(n: int, figure: float):
     result = cg.DebtRank(tol=1e-10).run(network, losses=losses)
     equity = network.book_equity
     assert (result.stress * equity).sum() == pytest.approx(figure, abs=5e-7)
-    assert (result.default_wave > 0).sum() == {1000: 830, 5000: 4038}[n]
+    assert (result.default_round > 0).sum() == {1000: 830, 5000: 4038}[n]
     some = cg.single_defaults(network, cg.DebtRank(), nodes=network.nodes[:3])
-    alone = cg.DebtRank().run(network, shock={network.nodes[0]: 1.0})
-    assert some["loss"].iloc[0] == alone.losses.sum()
+    alone = cg.DebtRank().run(network, equity_shock={network.nodes[0]: 1.0})
+    assert some["loss"].iloc[0] == alone.loss.sum()
 
 
 # --- impacts by ways ---
@@ -174,8 +174,8 @@ VALUES = {
     "roukny_battiston_rho0_4": (distress.RecoveryValue(0.4), 1.0),
     "lin_dr_E0_2_5": (distress.DebtRankValue(), 1.0),
     "merton_A1_p2_rho1_s1": (distress.MertonValue(1.0), 1.0),
-    "blackcox_A4_rho0_6_s0_2": (distress.BlackCoxValue(0.2, 0.6), 4.0),
-    "rogers_veraart_A1_p2_a0_6_b0_8": (distress.RogersVeraartValue(0.6, 0.8), 1.0),
+    "blackcox_A4_rho0_6_s0_2": (distress.BlackCoxValue(0.2, recovery=0.6), 4.0),
+    "rogers_veraart_A1_p2_a0_6_b0_8": (distress.RogersVeraartValue(alpha=0.6, beta=0.8), 1.0),
 }
 
 
@@ -197,9 +197,9 @@ def test_values_of_claims(name: str):
 
 
 METHODS = {
-    "exante_en_blackcox_gbm": lambda sigma: distress.BlackCoxValue(sigma, 0.6),
-    "exante_en_merton_gbm": lambda sigma: distress.MertonValue(sigma, 0.6, seniority="pari_passu"),
-    "exante_furfine_merton_gbm": lambda sigma: distress.RecoveryMertonValue(sigma, 0.6),
+    "exante_en_blackcox_gbm": lambda sigma: distress.BlackCoxValue(sigma, recovery=0.6),
+    "exante_en_merton_gbm": lambda sigma: distress.MertonValue(sigma, recovery=0.6, seniority="pari_passu"),
+    "exante_furfine_merton_gbm": lambda sigma: distress.RecoveryMertonValue(sigma, recovery=0.6),
 }
 
 
@@ -216,6 +216,6 @@ def test_network_valuation_before_the_fact(number: int):
     sigma = distress.asset_volatility(network, inputs["sigma_equity"])
     np.testing.assert_allclose(sigma, expected["sigma_asset"], rtol=1e-12)
     model = cg.NetworkValuation(METHODS[expected["method"]](sigma), tol=1e-10)
-    result = model.run(network, shock=expected["equity_shock_fraction"])
+    result = model.run(network, equity_shock=expected["equity_shock_fraction"])
     np.testing.assert_allclose(result.nodes["equity_after"], expected["equity_final"], atol=given["tolerance"])
     assert result.solution.error_bound <= 1e-10

@@ -29,7 +29,7 @@ def test_a_rebuilt_network_has_the_published_totals(banks: pd.DataFrame, rebuild
     cleared = cg.EisenbergNoe().run(network, losses=banks["losses"])
     distress = cg.DebtRank().run(network, losses=banks["losses"])
     lost = banks["equity"] - cleared.equity
-    assert (distress.losses >= lost - 1e-6 * banks["assets"]).all()  # DebtRank bounds the losses of clearing
+    assert (distress.loss >= lost - 1e-6 * banks["assets"]).all()  # DebtRank bounds the losses of clearing
     assert cleared.summary()["fundamental"] == 20
 
 

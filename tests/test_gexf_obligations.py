@@ -38,7 +38,7 @@ def source(kind: str, seed: int) -> Any:
     owing = network(seed)
     if kind == "network":
         return owing
-    models = {"clearing": cg.RogersVeraart(0.8, 0.8), "distress": [cg.DebtRank(), cg.Furfine(0.3)][seed % 2]}
+    models = {"clearing": cg.RogersVeraart(alpha=0.8, beta=0.8), "distress": [cg.DebtRank(), cg.Furfine(0.3)][seed % 2]}
     return models[kind].run(owing, losses=0.3 * owing.external_assets)
 
 
@@ -48,7 +48,7 @@ def expected_nodes(kind: str, seed: int) -> pd.DataFrame:
         return books
     result = source(kind, seed)
     names = {"external_assets": "external_assets_after", "equity": "equity_after"}
-    return pd.concat([books, result.nodes.rename(columns=names).assign(loss=result.losses)], axis=1)
+    return pd.concat([books, result.nodes.rename(columns=names).assign(loss=result.loss)], axis=1)
 
 
 def expected_edges(kind: str, seed: int) -> list[tuple[Any, ...]]:
@@ -136,16 +136,16 @@ def test_looks_say_who_defaults_when_and_who_loses(tmp_path: Path):
         nodes=["A", "B", "C", "D"],
     )  # fmt: skip
     result = cg.EisenbergNoe().run(owing)
-    assert result.default_wave.tolist() == [1, 2, 0, 0]
+    assert result.default_round.tolist() == [1, 2, 0, 0]
     # A pays 9/11 of 30, B the rest of what it has; C and D lose what they do not get
-    np.testing.assert_allclose(result.losses, owing.claims - result.flows().sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(result.loss, owing.claims - result.flows().sum(axis=0), rtol=1e-12)
     written = cg.write_gexf(result, tmp_path / "a.gexf")
     assert (written.share, written.measure) == (1.0, "losses")
     found = nx.read_gexf(tmp_path / "a.gexf")
     colour = {label: tuple(found.nodes[f"trader:{label}"]["viz"]["color"][k] for k in "rgb") for label in "ABCD"}
     assert colour == {"A": (128, 0, 38), "B": (254, 217, 118), "C": (200, 205, 210), "D": (200, 205, 210)}
     size = {label: found.nodes[f"trader:{label}"]["viz"]["size"] for label in "ABCD"}
-    assert pd.Series(size).idxmax() == result.losses.idxmax()
+    assert pd.Series(size).idxmax() == result.loss.idxmax()
     assert size["D"] == 3.0  # it loses nothing
     edges = etree.parse(tmp_path / "a.gexf").findall(".//{http://gexf.net/1.3}edge")
     shown = {
@@ -153,7 +153,7 @@ def test_looks_say_who_defaults_when_and_who_loses(tmp_path: Path):
     }
     assert shown == {("A", HOT), ("B", HOT), ("C", COLD), ("D", COLD)}
     legend = etree.parse(tmp_path / "a.gexf").findtext(".//{http://gexf.net/1.3}description")
-    assert "wave of their default: rgb(128, 0, 38) in wave 1" in legend
+    assert "round of their default: rgb(128, 0, 38) in round 1" in legend
     assert (
         "Edges run from debtor to creditor: rgb(165, 200, 225); where the creditor loses, rgb(235, 190, 150)" in legend
     )

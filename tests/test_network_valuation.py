@@ -17,11 +17,11 @@ VALUATIONS = {
     "recovery": distress.RecoveryValue(0.3),
     "eisenberg_noe": distress.EisenbergNoeValue(),
     "pari_passu": distress.EisenbergNoeValue("pari_passu"),
-    "rogers_veraart": distress.RogersVeraartValue(0.8, 0.6),
+    "rogers_veraart": distress.RogersVeraartValue(alpha=0.8, beta=0.6),
     "debtrank": distress.DebtRankValue(),
-    "merton": distress.MertonValue(0.2, 0.7),
-    "black_cox": distress.BlackCoxValue(0.1, 0.4),
-    "recovery_merton": distress.RecoveryMertonValue(0.3, 0.2),
+    "merton": distress.MertonValue(0.2, recovery=0.7),
+    "black_cox": distress.BlackCoxValue(0.1, recovery=0.4),
+    "recovery_merton": distress.RecoveryMertonValue(0.3, recovery=0.2),
 }
 
 
@@ -52,7 +52,7 @@ def test_models_with_a_name_are_valuations(seed: int):
         (cg.Furfine(0.25), distress.RecoveryValue(0.25)),
     ):
         named, valued = model.run(network, losses=losses), cg.NetworkValuation(valuation).run(network, losses=losses)
-        np.testing.assert_allclose(valued.losses, named.losses, rtol=1e-7, atol=1e-6)
+        np.testing.assert_allclose(valued.loss, named.loss, rtol=1e-7, atol=1e-6)
         np.testing.assert_allclose(valued.nodes["marked_down"], named.nodes["marked_down"], atol=1e-7)
 
 
@@ -60,12 +60,12 @@ def test_models_with_a_name_are_valuations(seed: int):
 def test_losses_of_debtrank_and_furfine_bound_those_of_clearing(seed: int):
     network = random_network(seed)
     losses = random_losses(seed, network)
-    cleared = cg.NetworkValuation(distress.EisenbergNoeValue()).run(network, losses=losses).losses
-    costly = cg.NetworkValuation(distress.RogersVeraartValue(0.7, 0.7)).run(network, losses=losses).losses
+    cleared = cg.NetworkValuation(distress.EisenbergNoeValue()).run(network, losses=losses).loss
+    costly = cg.NetworkValuation(distress.RogersVeraartValue(alpha=0.7, beta=0.7)).run(network, losses=losses).loss
     for bound in (
         costly,
-        cg.Furfine().run(network, losses=losses).losses,
-        cg.DebtRank().run(network, losses=losses).losses,
+        cg.Furfine().run(network, losses=losses).loss,
+        cg.DebtRank().run(network, losses=losses).loss,
     ):
         assert (bound >= cleared - 1e-7 * (1.0 + cleared)).all()
 
@@ -102,7 +102,7 @@ def test_merton_is_an_integral_over_what_assets_may_be_worth(equity: float, reco
     gone = max(assets - equity, 1e-300)
     kinks = [np.log(max(k, 1e-300) / assets) / sigma + sigma / 2.0 for k in (gone, gone - owed)]
     expected = quad(paid, -12.0, 12.0, points=[k for k in kinks if abs(k) < 12.0], limit=200)[0]
-    found = distress.MertonValue(sigma, recovery).value(np.array([equity, 1.0]), single(owed, assets))
+    found = distress.MertonValue(sigma, recovery=recovery).value(np.array([equity, 1.0]), single(owed, assets))
     assert found[0] == pytest.approx(expected, abs=1e-8)
     assert found[1] == 1.0
 
@@ -112,7 +112,7 @@ def test_black_cox_is_the_share_of_paths_that_never_touch():
     rng = np.random.default_rng(0)
     move = rng.normal(-(sigma**2) / 2 / steps, sigma / np.sqrt(steps), (4_000, steps)).cumsum(axis=1)
     survived = (assets * np.exp(move.min(axis=1)) > assets - equity).mean()
-    found = distress.BlackCoxValue(sigma, 0.0).value(np.array([equity, 1.0]), single(1.0, assets))
+    found = distress.BlackCoxValue(sigma, recovery=0.0).value(np.array([equity, 1.0]), single(1.0, assets))
     assert found[0] == pytest.approx(survived, abs=0.03)
 
 
@@ -130,20 +130,20 @@ def test_values_are_shares_that_never_fall_with_equity(name: str):
 def test_nodes_without_assets_or_debts_and_tiny_or_huge_volatility(name: str):
     network = network_of([[0, 1, 0], [0, 0, 1], [0, 0, 0]], [1.0, 0.5, -0.5])
     for sigma in (1e-12, 0.2, 50.0):
-        model = cg.NetworkValuation(type(VALUATIONS[name])(sigma, 0.5))
+        model = cg.NetworkValuation(type(VALUATIONS[name])(sigma, recovery=0.5))
         result = model.run(network, losses=network.external_assets * 1.5)
-        assert np.isfinite(result.losses).all()
+        assert np.isfinite(result.loss).all()
         assert result.nodes["marked_down"].between(0.0, 1.0).all()
 
 
 def test_a_valuation_before_the_fact_marks_down_without_any_loss_and_totals_deduct_it():
     network = network_of([[0, 6, 0], [0, 0, 8], [0, 0, 0]], [1.0, 2.0, 3.0], ["A", "B", "C"])
     model = cg.NetworkValuation(distress.MertonValue(0.3))
-    rest = model.run(network, shock=0)
-    assert (rest.losses > 0).tolist() == [False, True, True]
+    rest = model.run(network, equity_shock=0)
+    assert (rest.loss > 0).tolist() == [False, True, True]
     table = distress.uniform_shocks(network, model, [0.0, 0.5])
     assert table.loc[0.0, ["stress", "loss", "defaults"]].tolist() == [0.0, 0.0, 0.0]
-    assert table.loc[0.5, "loss"] == pytest.approx((model.run(network, shock=0.5).losses - rest.losses).sum())
+    assert table.loc[0.5, "loss"] == pytest.approx((model.run(network, equity_shock=0.5).loss - rest.loss).sum())
 
 
 @dataclass(frozen=True)
@@ -171,16 +171,16 @@ REFUSED = {
     "falls": (lambda: run(Own(lambda e: np.where(e > 0.4, 0.5, 1.0))), "rises where equity falls"),
     "tol": (lambda: cg.NetworkValuation(distress.RecoveryValue(), tol=2.0), "tol is 2.0"),
     "seniority": (lambda: distress.EisenbergNoeValue("x"), "seniority is 'x'"),
-    "alpha": (lambda: distress.RogersVeraartValue(1.5), "alpha is 1.5"),
+    "alpha": (lambda: distress.RogersVeraartValue(alpha=1.5), "alpha is 1.5"),
     "insolvent": (lambda: distress.DebtRankValue("x"), "insolvent is 'x'"),
     "volatility": (lambda: run(distress.MertonValue(0.0)), "volatility: out of range"),
-    "recovery": (lambda: distress.BlackCoxValue(0.1, 2.0), "BlackCoxValue: recovery is 2.0"),
+    "recovery": (lambda: distress.BlackCoxValue(0.1, recovery=2.0), "BlackCoxValue: recovery is 2.0"),
 }
 
 
 def run(valuation: object) -> cg.DistressResult:
     """Run it with a shock."""
-    return cg.NetworkValuation(valuation).run(NETWORK, shock=0.1)
+    return cg.NetworkValuation(valuation).run(NETWORK, equity_shock=0.1)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -192,4 +192,4 @@ def test_what_is_no_valuation_is_refused_with_advice(name: str):
 
 def test_rounds_that_are_too_few_are_an_error():
     with pytest.raises(cg.ConvergenceError):
-        cg.NetworkValuation(distress.DebtRankValue(), max_rounds=2).run(NETWORK, shock=0.1)
+        cg.NetworkValuation(distress.DebtRankValue(), max_rounds=2).run(NETWORK, equity_shock=0.1)

@@ -1,7 +1,7 @@
 """Obligations and common assets sold at a falling price: one fixed point in payments and prices."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -109,6 +109,7 @@ class CommonAssetClearing:
     """
 
     capital_ratio: float | None = None
+    _: KW_ONLY
     impact: Impact = ExponentialImpact()  # noqa: RUF009 - frozen
     seniority: Seniority = "external_first"
     tol: float = 1e-12
@@ -239,7 +240,7 @@ class CommonAssetResult:
 
     def __repr__(self) -> str:
         fall = 1.0 - float(np.min(self.price / self.books.price_shocked))
-        sold, defaults = (int((each > 0).sum()) for each in (self.sold_share, self.clearing.wave))
+        sold, defaults = (int((each > 0).sum()) for each in (self.sold_share, self.clearing.default_round))
         return (
             f"<CommonAssetResult: {sold:,} of {len(self.sold_share):,} banks sell, {defaults:,} default; "
             f"the largest fall of a price by sales is {fall:.4g}. {self.solution.status.value}>"

@@ -26,14 +26,14 @@ class Clearing(NamedTuple):
     ----------
     assets : ndarray, shape (n,)
         Assets of every node when all have paid [currency].
-    wave : ndarray of int, shape (n,)
-        The step in which a node was found in default; 0: never.
+    default_round : ndarray of int, shape (n,)
+        The round in which a node was found in default, 0: never; of the least clearing vector 1 for all in default.
     solution : Solution
         How it was found.
     """
 
     assets: FloatArray
-    wave: IntArray
+    default_round: IntArray
     solution: Solution
 
 
@@ -108,12 +108,12 @@ class State(NamedTuple):
 
 
 def greatest(system: System) -> Clearing:
-    """Return the greatest clearing vector: nodes are found in default wave by wave, none in vain."""
+    """Return the greatest clearing vector: nodes are found in default round by round, and none of them pays in full."""
     return _by_pieces(system, from_above=True)
 
 
 def least(system: System) -> Clearing:
-    """Return the least clearing vector: nodes pay out of what is certain to arrive; `wave` is 1 for all in default."""
+    """Return the least clearing vector: nodes pay out of what is certain to arrive."""
     return _by_pieces(system, from_above=False)
 
 
@@ -126,7 +126,7 @@ def _by_pieces(system: System, *, from_above: bool) -> Clearing:
     top, n = 2 * len(system.tiers), system.external.size
     place = np.full(n, top) if from_above else system.places(np.arange(n), system.external)
     state = solve(system, place)
-    wave, moved, proven = np.zeros(n, dtype=np.int32), place, True
+    default_round, moved, proven = np.zeros(n, dtype=np.int32), place, True
 
     def change(_: int) -> tuple[float, bool]:
         nonlocal moved, proven
@@ -142,17 +142,17 @@ def _by_pieces(system: System, *, from_above: bool) -> Clearing:
 
     def advance(step: int) -> None:
         nonlocal state, place
-        wave[(place == top) & (moved < top)] = step
+        default_round[(place == top) & (moved < top)] = step
         place = moved
         state = solve(system, place)
 
     solution, _ = iterate(change, advance, max_steps=n * (top + 1) + 1)
     if not from_above:
-        wave = (place < top).astype(np.int32)
+        default_round = (place < top).astype(np.int32)
     error = None if state.error is None else float(np.max(state.error / system.scale, initial=0.0))
     bound, estimate = (error, None) if proven else (None, error)
     solution = replace(solution, residual=system.residual(state.assets), error_bound=bound, error_estimate=estimate)
-    return Clearing(state.assets, wave, solution)
+    return Clearing(state.assets, default_round, solution)
 
 
 def _doubtful(system: System, state: State) -> tuple[Pieces, FloatArray]:

@@ -14,7 +14,7 @@ from contagion_graph.clearing.monotone import iterated
 from contagion_graph.clearing.result import ClearingEquilibria, ClearingResult
 from contagion_graph.clearing.system import System, system_of
 from contagion_graph.errors import ConvergenceError, ParameterError
-from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.graph.obligations import ObligationNetwork, check_network
 from contagion_graph.solvers.linear import NonnegativeSystem
 
 Seniority = Literal["external_first", "pari_passu"]
@@ -110,15 +110,14 @@ class ClearingModel:
         """
         system = self._system(network, losses)
         high, low = (self._end(system, from_above=above) for above in (True, False))
-        later = np.where(high.wave > 0, high.wave, high.wave.max(initial=0) + 1).astype(np.int32)
-        low = low._replace(wave=np.where(low.wave > 0, later, 0).astype(np.int32))
+        later = np.where(high.default_round > 0, high.default_round, high.default_round.max(initial=0) + 1).astype(
+            np.int32
+        )
+        low = low._replace(default_round=np.where(low.default_round > 0, later, 0).astype(np.int32))
         return ClearingEquilibria(*(ClearingResult(self, network, system, *end) for end in (low, high)))
 
     def _system(self, network: ObligationNetwork, losses: Losses) -> System:
-        if not isinstance(network, ObligationNetwork):
-            raise ParameterError(
-                f"network is a {type(network).__name__}; give an ObligationNetwork, or graph.obligations"
-            )
+        check_network(network)
         lost = network.per_node("losses", 0.0 if losses is None else losses)
         alpha, beta = self.remains
         _check_owners(network)

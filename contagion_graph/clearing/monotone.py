@@ -14,17 +14,17 @@ from contagion_graph.solvers.monotone import ROUNDING, Problem, approach
 def iterated(system: System, *, from_above: bool, tol: float, max_steps: int) -> Clearing:
     """Apply the clearing map until its fixed point is enclosed within `tol` of each balance sheet, or nothing moves."""
     start = _start(system) if from_above else system.external.copy()
-    wave = np.zeros(start.size, dtype=np.int32)
+    default_round = np.zeros(start.size, dtype=np.int32)
 
     def watch(step: int, assets: FloatArray) -> None:
-        wave[(wave == 0) & ~system.solvent(assets)] = step
+        default_round[(default_round == 0) & ~system.solvent(assets)] = step
 
     problem = Problem(system.apply, start, system.scale)
     watch(1, start)
     assets, solution = approach(problem, from_above=from_above, tol=tol, max_steps=max_steps, watch=watch)
     if not from_above:
-        wave = (~system.solvent(assets)).astype(np.int32)
-    return Clearing(assets, wave, replace(solution, residual=system.residual(assets)))
+        default_round = (~system.solvent(assets)).astype(np.int32)
+    return Clearing(assets, default_round, replace(solution, residual=system.residual(assets)))
 
 
 def _start(system: System) -> FloatArray:

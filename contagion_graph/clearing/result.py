@@ -1,4 +1,4 @@
-"""What clearing found: payments, equity, recovery and default wave of every node, as labelled tables."""
+"""What clearing found: payments, equity, recovery and default round of every node, as labelled tables."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,8 +31,8 @@ class ClearingResult:
         Its debts in tiers, after losses.
     assets : ndarray, shape (n,)
         Assets of each node when all have paid, before costs of default [currency].
-    wave : ndarray of int, shape (n,)
-        As in `default_wave`.
+    round_of : ndarray of int, shape (n,)
+        As in `default_round`.
     solution : Solution
         Its residual and its errors are shares of a node's balance sheet, of the node where they are largest.
 
@@ -45,7 +45,7 @@ class ClearingResult:
     >>> result = cg.EisenbergNoe().run(network)
     >>> result.payments.round(4).to_dict()
     {'A': 24.5455, 'B': 26.3636, 'C': 10.0}
-    >>> result.default_wave.to_dict()
+    >>> result.default_round.to_dict()
     {'A': 1, 'B': 2, 'C': 0}
     """
 
@@ -53,7 +53,7 @@ class ClearingResult:
     network: ObligationNetwork
     system: System
     assets: FloatArray
-    wave: IntArray
+    round_of: IntArray
     solution: Solution
 
     @cached_property
@@ -87,16 +87,16 @@ class ClearingResult:
         return pd.Series(self.assets - self.system.total, index=self.network.nodes, name="equity")
 
     @property
-    def default_wave(self) -> "pd.Series[int]":
-        """When each node defaults: 0 = never, 1 = even if all others pay, k = because of the waves before k."""
-        return pd.Series(self.wave, index=self.network.nodes, name="default_wave")
+    def default_round(self) -> "pd.Series[int]":
+        """When each node defaults: 0 = never, 1 = even if all others pay, k = because of the rounds before k."""
+        return pd.Series(self.round_of, index=self.network.nodes, name="default_round")
 
     @cached_property
-    def losses(self) -> "pd.Series[float]":
+    def loss(self) -> "pd.Series[float]":
         """What each node loses of its external assets and of its claims on others in the network [currency]."""
         lent = self.network.claims - self.flows().sum(axis=0)
         lost = self.network.external_assets - self.system.external + lent
-        return pd.Series(lost, index=self.network.nodes, name="losses")
+        return pd.Series(lost, index=self.network.nodes, name="loss")
 
     @cached_property
     def nodes(self) -> pd.DataFrame:
@@ -104,7 +104,7 @@ class ClearingResult:
 
         external_assets (after losses), received (from other nodes, and what it holds of their equity), due, payments
         (to nodes), payments_outside, shortfall (due but not paid), default_costs, equity, value (what is left for the
-        owners) [currency], recovery (0 to 1), default_wave.
+        owners) [currency], recovery (0 to 1), default_round.
         """
         system, payments = self.system, self.payments.to_numpy()
         paid = (self._shares * system.due).sum(axis=0)
@@ -120,7 +120,7 @@ class ClearingResult:
             "equity": self.assets - system.total,
             "value": system.value(self.assets),
             "recovery": self.recovery.to_numpy(),
-            "default_wave": self.wave,
+            "default_round": self.round_of,
         }
         return pd.DataFrame(columns, index=self.network.nodes.rename("node"))
 
@@ -142,14 +142,14 @@ class ClearingResult:
         return tuple(flows)
 
     def summary(self) -> "pd.Series[float]":
-        """Return nodes, defaults, fundamental (wave 1), waves, and due, paid, shortfall, default_costs [currency]."""
+        """Return nodes, defaults, fundamental (round 1), rounds, and due, paid, shortfall, default_costs [currency]."""
         nodes = self.nodes
         return pd.Series(
             {
                 "nodes": len(nodes),
-                "defaults": int((self.wave > 0).sum()),
-                "fundamental": int((self.wave == 1).sum()),
-                "waves": int(self.wave.max(initial=0)),
+                "defaults": int((self.round_of > 0).sum()),
+                "fundamental": int((self.round_of == 1).sum()),
+                "rounds": int(self.round_of.max(initial=0)),
                 "due": nodes["due"].sum(),
                 "paid": nodes["due"].sum() - nodes["shortfall"].sum(),
                 "shortfall": nodes["shortfall"].sum(),
@@ -167,9 +167,9 @@ class ClearingResult:
 
     def __repr__(self) -> str:
         s = self.summary()
-        waves = f"{s['waves']:.0f} wave{'' if s['waves'] == 1 else 's'}"
+        rounds = f"{s['rounds']:.0f} round{'' if s['rounds'] == 1 else 's'}"
         return (
-            f"<ClearingResult: {s['defaults']:,.0f} of {s['nodes']:,.0f} nodes default in {waves}, "
+            f"<ClearingResult: {s['defaults']:,.0f} of {s['nodes']:,.0f} nodes default in {rounds}, "
             f"{s['fundamental']:,.0f} of them in the first; of {s['due']:,.6g} due, {s['shortfall']:,.6g} is not paid. "
             f"{self.solution.status.value}>"
         )
@@ -185,7 +185,7 @@ class ClearingEquilibria:
     Parameters
     ----------
     least, greatest : ClearingResult
-        In the least one, a node that defaults there only has a wave after all waves of the greatest.
+        In the least one, a node that defaults there only has a round after all rounds of the greatest.
 
     Examples
     --------
@@ -217,6 +217,6 @@ class ClearingEquilibria:
         return bool((np.abs(self.gap) <= SAME * self.greatest.system.total).all())
 
     def __repr__(self) -> str:
-        low, high = (int((end.wave > 0).sum()) for end in (self.greatest, self.least))
+        low, high = (int((end.round_of > 0).sum()) for end in (self.greatest, self.least))
         apart = "one clearing vector" if self.unique else f"up to {self.gap.sum():,.6g} of payments depend on trust"
         return f"<ClearingEquilibria: {low:,} to {high:,} of {len(self.gap):,} nodes default; {apart}>"

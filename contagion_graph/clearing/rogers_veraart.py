@@ -6,7 +6,7 @@ from contagion_graph._validate import check_number
 from contagion_graph.clearing.model import ClearingModel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RogersVeraart(ClearingModel):
     """Clearing with costs of default: a node that cannot pay everything has only part of its assets to pay with.
 
@@ -23,7 +23,7 @@ class RogersVeraart(ClearingModel):
     alpha, beta : float
         Shares of external assets, and of what other nodes pay, that a default leaves, in [0, 1].
     seniority, method, tol, max_steps
-        As in `ClearingModel`, by name.
+        As in `ClearingModel`.
 
     References
     ----------

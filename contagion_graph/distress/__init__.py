@@ -1,8 +1,9 @@
 """Distress between nodes that owe each other: claims that are written down before anybody has failed to pay.
 
-The models themselves are `cg.DebtRank`, `cg.Furfine`, `cg.ThresholdCascade` and `cg.NetworkValuation`: frozen records;
-`model.run(network, shock=..., losses=...)` returns a `DistressResult`, and `cg.single_defaults` lets every node default
-in turn. Here are further ways to run many cases, the valuation functions, and measures of impact that count ways.
+The models are `cg.DebtRank`, `cg.Furfine`, `cg.ThresholdCascade` and `cg.NetworkValuation`: frozen records;
+`model.run(network, equity_shock=..., losses=...)` returns a `DistressResult`, and `cg.single_defaults` lets every node
+default in turn. Here are further ways to run many cases, the valuation functions, and measures of impact that sum over
+walks of length k.
 """
 
 from contagion_graph.distress.batch import many_shocks, stress_blocks, uniform_shocks

@@ -6,18 +6,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import FloatArray, IntArray
-from contagion_graph.distress.case_totals import follow_all, followed, positive_equity
+from contagion_graph._typing import FloatArray, IntArray, OnFailure
+from contagion_graph.distress.case_totals import check_cases, follow_all, followed, positive_equity
 from contagion_graph.distress.model import DistressModel, given_losses
 from contagion_graph.errors import Faults, ParameterError
-from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.graph.obligations import ObligationNetwork, check_network
 from contagion_graph.tables.vectors import row_of
 
 NUMBERS = 2_000_000  # that a block of cases may hold in one array
 
 
 def single_defaults(
-    network: ObligationNetwork, model: DistressModel, *, nodes: Iterable[object] | None = None, weights: Any = None
+    network: ObligationNetwork,
+    model: DistressModel,
+    *,
+    nodes: Iterable[object] | None = None,
+    weights: Any = None,
+    on_failure: OnFailure = "raise",
 ) -> pd.DataFrame:
     """Return what follows when each node in turn loses all its equity, the others nothing.
 
@@ -33,6 +38,8 @@ def single_defaults(
         Whose defaults to follow; None: every node's.
     weights : number, mapping or Series by node (others 0), or array_like of shape (n,), optional
         >= 0: how much the stress of each node counts; None: its positive equity. They are scaled to sum to 1.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do about a case whose stress cannot be shown to be as exact as the model's `tol` asks.
 
     Returns
     -------
@@ -65,23 +72,29 @@ def single_defaults(
     b        0.7143             0.2500                  1.0
     c        0.2143             0.7500                  1.0
     """
+    check_cases(network, model, on_failure)
     chosen = chosen_nodes(network, "single_defaults", nodes)
     equity = positive_equity(network)
     blocks = (_defaults(equity, some) for some in _in_blocks(chosen, network))
-    table = follow_all(network, model, blocks, weights)
+    table = follow_all(network, model, blocks, weights=weights, on_failure=on_failure)
     table.index = network.nodes[chosen].rename("node")
     table[equity[chosen] <= 0.0] = np.nan
     return table
 
 
 def uniform_shocks(
-    network: ObligationNetwork, model: DistressModel, sizes: Iterable[float], *, weights: Any = None
+    network: ObligationNetwork,
+    model: DistressModel,
+    sizes: Iterable[float],
+    *,
+    weights: Any = None,
+    on_failure: OnFailure = "raise",
 ) -> pd.DataFrame:
     """Return what follows when every node loses the same share of its equity, for several shares.
 
     Parameters
     ----------
-    network, model, weights
+    network, model, weights, on_failure
         As in `single_defaults`.
     sizes : iterable of float
         Shares of positive equity, >= 0.
@@ -104,7 +117,7 @@ def uniform_shocks(
     {0.1: 0.1462, 0.2: 0.2923}
     """
     index = pd.Index(list(sizes), name="size", dtype=np.float64)
-    table = many_shocks(network, model, shocks=index.tolist(), weights=weights)
+    table = many_shocks(network, model, equity_shocks=index.tolist(), weights=weights, on_failure=on_failure)
     table.index = index
     return table
 
@@ -113,29 +126,30 @@ def many_shocks(
     network: ObligationNetwork,
     model: DistressModel,
     *,
-    shocks: Any = None,
+    equity_shocks: Any = None,
     losses: Any = None,
     weights: Any = None,
+    on_failure: OnFailure = "raise",
 ) -> pd.DataFrame:
-    """Return what follows from each of several shocks, all followed in one pass.
+    """Return what follows from each of several equity shocks or losses, all followed in one pass.
 
     Parameters
     ----------
-    network, model, weights
+    network, model, weights, on_failure
         As in `single_defaults`.
-    shocks, losses : mapping name -> shock, or iterable of shocks
-        Each shock as `model.run` takes it: shares of equity (`shocks`) or currency (`losses`); one of the two. A matrix
-        or a DataFrame has a case a row.
+    equity_shocks, losses : mapping name -> case, or iterable of cases
+        Each case as `model.run` takes it: shares of equity (`equity_shocks`) or currency (`losses`); one of the two. A
+        matrix or a DataFrame has a case a row.
 
     Returns
     -------
     DataFrame
-        One row a shock, by name or number, columns as in `single_defaults`.
+        One row a case, by name or number, columns as in `single_defaults`.
 
     Raises
     ------
     ParameterError, TableError, ConvergenceError
-        As in `single_defaults`; both or neither of shocks and losses.
+        As in `single_defaults`; both or neither of equity_shocks and losses.
 
     Examples
     --------
@@ -148,32 +162,33 @@ def many_shocks(
     mild      1.0   1.0       0.0
     severe    3.0   9.0       1.0
     """
-    if (shocks is None) == (losses is None):
-        raise ParameterError("many_shocks: give either shocks (shares of equity) or losses (currency)")
-    named = _named(losses if shocks is None else shocks)
+    check_cases(network, model, on_failure)
+    if (equity_shocks is None) == (losses is None):
+        raise ParameterError("many_shocks: give either equity_shocks (shares of equity) or losses (currency)")
+    named = _named(losses if equity_shocks is None else equity_shocks)
 
     def given(case: Any) -> FloatArray:
-        return given_losses(
-            network,
-            "many_shocks",
-            shock=None if shocks is None else named[case],
-            losses=None if losses is None else named[case],
-        )
+        shares, amounts = (None, named[case]) if equity_shocks is None else (named[case], None)
+        return given_losses(network, "many_shocks", shares, amounts)
 
     blocks = (np.stack([given(case) for case in some]) for some in _in_blocks(list(named), network))
-    table = follow_all(network, model, blocks, weights)
+    table = follow_all(network, model, blocks, weights=weights, on_failure=on_failure)
     table.index = pd.Index(list(named), name="case")
     return table
 
 
 def stress_blocks(
-    network: ObligationNetwork, model: DistressModel, *, nodes: Iterable[object] | None = None
+    network: ObligationNetwork,
+    model: DistressModel,
+    *,
+    nodes: Iterable[object] | None = None,
+    on_failure: OnFailure = "raise",
 ) -> Iterator[pd.DataFrame]:
     """Yield the stress of every node when each node in turn loses all its equity: the impact matrix, block by block.
 
     Parameters
     ----------
-    network, model, nodes
+    network, model, nodes, on_failure
         As in `single_defaults`. Nodes without positive equity have nothing to lose: their rows are NaN.
 
     Yields
@@ -188,17 +203,17 @@ def stress_blocks(
     >>> [block.round(3).to_numpy().tolist() for block in cg.distress.stress_blocks(network, cg.DebtRank())]
     [[[1.0, 0.333], [0.0, 1.0]]]
     """
+    check_cases(network, model, on_failure)
     chosen, equity = chosen_nodes(network, "stress_blocks", nodes), positive_equity(network)
     for some in _in_blocks(chosen, network):
-        ends = followed(network, model, _defaults(equity, some))
+        ends = followed(network, model, _defaults(equity, some), on_failure)
         ends.stress[equity[some] <= 0.0] = np.nan
         yield pd.DataFrame(ends.stress, network.nodes[some].rename("node"), network.nodes)
 
 
 def chosen_nodes(network: Any, name: str, nodes: Iterable[object] | None) -> IntArray:
     """Return the positions of some nodes, or of all."""
-    if not isinstance(network, ObligationNetwork):
-        raise ParameterError(f"{name}: network is a {type(network).__name__}; build an ObligationNetwork first")
+    check_network(network)
     if nodes is None:
         return np.arange(len(network.nodes), dtype=np.int32)
     if isinstance(nodes, str):

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import FloatArray
-from contagion_graph.distress.model import DistressModel
+from contagion_graph._typing import FloatArray, OnFailure
+from contagion_graph._validate import check_model
+from contagion_graph.distress.model import DistressModel, proven, solution_of
 from contagion_graph.distress.result import Ends
-from contagion_graph.errors import ConvergenceError, Faults, ParameterError
-from contagion_graph.graph.obligations import ObligationNetwork
-from contagion_graph.solvers.solution import Solution, Status
+from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.graph.obligations import ObligationNetwork, check_network
+from contagion_graph.solvers.solution import check_on_failure, conclude
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
 
@@ -22,20 +23,27 @@ COLUMNS = (
 
 
 def follow_all(
-    network: ObligationNetwork, model: DistressModel, blocks: Iterable[FloatArray], weights: Any
+    network: ObligationNetwork,
+    model: DistressModel,
+    blocks: Iterable[FloatArray],
+    *,
+    weights: Any,
+    on_failure: OnFailure,
 ) -> pd.DataFrame:
     """Follow blocks of cases, and keep the totals of each case."""
     weight, equity = _weights(network, weights), positive_equity(network)
-    rest = followed(network, model, np.zeros((1, equity.size)))
-    base = _totals(rest, np.zeros((1, equity.size)), weight, equity)
+    initial = followed(network, model, np.zeros((1, equity.size)), on_failure)
+    base = _totals(initial, np.zeros((1, equity.size)), weight, equity)
     tables = []
     for losses in blocks:
-        ends = followed(network, model, losses)
+        ends = followed(network, model, losses, on_failure)
         totals = _totals(ends, losses, weight, equity)
         for name in ("stress", "limited_loss", "loss", "defaults"):
             totals[name] = totals[name] - base[name][0]
         totals["additional_stress"] = totals["stress"] - totals["given_stress"]
-        totals["additional_defaults"] = np.count_nonzero((ends.wave > 1) & (rest.wave == 0), axis=1)
+        totals["additional_defaults"] = np.count_nonzero(
+            (ends.default_round > 1) & (initial.default_round == 0), axis=1
+        )
         tables.append(pd.DataFrame(totals, columns=list(COLUMNS), dtype=np.float64))
     return pd.concat(tables) if tables else pd.DataFrame(columns=list(COLUMNS), dtype=np.float64)
 
@@ -50,23 +58,27 @@ def _totals(ends: Ends, losses: FloatArray, weight: FloatArray, equity: FloatArr
         "given": losses.sum(axis=1),
         "limited_loss": (stress * equity).sum(axis=1),
         "loss": ends.loss.sum(axis=1),
-        "defaults": np.count_nonzero(ends.wave, axis=1),
+        "defaults": np.count_nonzero(ends.default_round, axis=1),
         "rounds": ends.rounds,
         "error_bound": ends.bound,
     }
 
 
-def followed(network: ObligationNetwork, model: DistressModel, losses: FloatArray) -> Ends:
-    """Follow a block of cases, all of which have to be as exact as the model asks."""
+def check_cases(network: Any, model: Any, on_failure: str) -> None:
+    """Refuse what is no network, no model of distress, or no way to treat a failure."""
+    check_network(network)
+    check_model(model, DistressModel, "cg.DebtRank()")
+    check_on_failure(on_failure)
+
+
+def followed(network: ObligationNetwork, model: DistressModel, losses: FloatArray, on_failure: OnFailure) -> Ends:
+    """Follow a block of cases, and report the first that is not as exact as the model asks."""
     ends = model.follow(network, losses)
     if not ends.converged.all():
         case = int(np.argmin(ends.converged))
-        hit = network.nodes[int(np.argmax(losses[case]))]
-        raise ConvergenceError(
-            f"{type(model).__name__}: the case whose largest loss is that of {hit!r} is not shown to be within tol of "
-            "the exact answer (see distress.spectral_radius); raise tol",
-            Solution(Status.STEP_LIMIT, int(ends.rounds[case]), float(ends.bound[case])),
-        )
+        hit, solution = network.nodes[int(np.argmax(losses[case]))], solution_of(ends, case)
+        where = f"{type(model).__name__}: the case whose largest loss is that of {hit!r} {proven(solution)}"
+        conclude(solution, on_failure, where, model.remedy)
     return ends
 
 

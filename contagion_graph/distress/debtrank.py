@@ -1,7 +1,7 @@
 """DebtRank: relative losses of equity, passed on to creditors until nothing more is lost."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -67,11 +67,12 @@ class DebtRank(DistressModel):
     ... )
     >>> network.equity.to_dict()
     {'a': 2.0, 'b': 5.0, 'c': 2.0}
-    >>> cg.DebtRank().run(network, shock={"b": 1.0}).uncapped.to_dict()
+    >>> cg.DebtRank().run(network, equity_shock={"b": 1.0}).uncapped.to_dict()
     {'a': 0.5, 'b': 2.6, 'c': 1.75}
     """
 
     variant: Variant = "linear"
+    _: KW_ONLY
     alpha: float | None = None
     insolvent: Insolvent = "inert"
     tol: float = 1e-9

@@ -35,8 +35,8 @@ class Furfine(DistressModel):
     >>> network = cg.ObligationNetwork.from_arrays(
     ...     [[0, 6, 0], [0, 0, 8], [0, 0, 0]], external_assets=[10, 8, 3], nodes=["A", "B", "C"]
     ... )
-    >>> cg.Furfine(recovery=0.25).run(network, shock={"A": 1.0}).nodes[["loss", "default_wave"]]
-          loss  default_wave
+    >>> cg.Furfine(recovery=0.25).run(network, equity_shock={"A": 1.0}).nodes[["loss", "default_round"]]
+          loss  default_round
     node
     A      4.0             1
     B      4.5             0

@@ -1,6 +1,6 @@
 """Valuation before the fact: what claims are worth while nobody has defaulted yet, but may until a horizon."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, get_args
 
 import numpy as np
@@ -44,6 +44,7 @@ class MertonValue:
     """
 
     volatility: Any
+    _: KW_ONLY
     recovery: Any = 1.0
     seniority: Seniority = "external_first"
 
@@ -81,6 +82,7 @@ class BlackCoxValue:
     """
 
     volatility: Any
+    _: KW_ONLY
     recovery: Any = 0.0
 
     def __post_init__(self) -> None:
@@ -114,6 +116,7 @@ class RecoveryMertonValue:
     """
 
     volatility: Any
+    _: KW_ONLY
     recovery: Any = 0.0
 
     def __post_init__(self) -> None:

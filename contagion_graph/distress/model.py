@@ -1,19 +1,18 @@
 """What all models of distress have in common: the door, the way from stress to currency, and the verdict."""
 
-import warnings
 from abc import ABC, abstractmethod
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray, OnFailure
-from contagion_graph._validate import check_choice, check_number
+from contagion_graph._validate import check_number
 from contagion_graph.distress.propagate import spread
 from contagion_graph.distress.result import DistressResult, Ends
-from contagion_graph.errors import ConvergenceError, ConvergenceWarning, Faults, ParameterError
-from contagion_graph.graph.obligations import ObligationNetwork
-from contagion_graph.solvers.solution import Solution, Status
+from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.graph.obligations import ObligationNetwork, check_network
+from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
 from contagion_graph.state import Passing
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
@@ -23,13 +22,15 @@ SHARE = Number("share", low=0.0, high=1.0)
 
 
 class DistressModel(ABC):
-    """A model of distress in a network of obligations: `run` one case, or hand it to `single_defaults` and its kin."""
+    """A model of distress in a network of obligations: `run` follows one case, `single_defaults` many."""
+
+    remedy = "Losses hardly shrink as they are passed on (see distress.spectral_radius); raise tol."  # of a failure
 
     def run(
         self,
         network: ObligationNetwork,
+        equity_shock: Any = None,
         *,
-        shock: Any = None,
         losses: Any = None,
         on_failure: OnFailure = "raise",
     ) -> DistressResult:
@@ -39,8 +40,8 @@ class DistressModel(ABC):
         ----------
         network : ObligationNetwork
             The network before the losses.
-        shock : number, mapping or Series by node, or array_like of shape (n,), optional
-            Losses as a share of positive equity, >= 0: a number hits all nodes alike, a mapping those that it names.
+        equity_shock : number, mapping or Series by node, or array_like of shape (n,), optional
+            Losses as a share of positive equity, >= 0: a number is that of all nodes, a mapping names some nodes.
         losses : number, mapping or Series by node, or array_like of shape (n,), optional
             Losses in currency, >= 0. Both given add up.
         on_failure : {"raise", "warn", "ignore"}
@@ -53,7 +54,7 @@ class DistressModel(ABC):
         Raises
         ------
         ParameterError
-            Neither a shock nor losses, or no network.
+            No network, or neither an equity shock nor losses.
         TableError
             An unknown label, a NaN, or a number below 0.
         ConvergenceError
@@ -63,21 +64,15 @@ class DistressModel(ABC):
         --------
         >>> import contagion_graph as cg
         >>> network = cg.ObligationNetwork.from_arrays([[0, 6], [0, 0]], external_assets=[9, 4], nodes=["A", "B"])
-        >>> cg.Furfine(recovery=0.5).run(network, losses={"A": 4.0}).losses.to_dict()
+        >>> cg.Furfine(recovery=0.5).run(network, losses={"A": 4.0}).loss.to_dict()
         {'A': 4.0, 'B': 3.0}
         """
-        check_choice("on_failure", on_failure, get_args(OnFailure))
-        given = given_losses(network, type(self).__name__, shock, losses)
+        check_on_failure(on_failure)
+        given = given_losses(network, type(self).__name__, equity_shock, losses)
         ends = self.follow(network, given[None])
-        certain = bool(ends.converged[0])
-        bound = float(ends.bound[0])
-        solution = Solution(
-            Status.CONVERGED if certain else Status.STEP_LIMIT,
-            steps=int(ends.rounds[0]),
-            residual=0.0 if certain else bound,
-            error_bound=bound if np.isfinite(bound) else None,
-        )
-        report(type(self).__name__, solution, on_failure)
+        solution = solution_of(ends, 0)
+        where = f"{type(self).__name__}: after {solution.steps:,} rounds the stress {proven(solution)}"
+        conclude(solution, on_failure, where, self.remedy)
         return DistressResult(network, self, given, ends, solution)
 
     @abstractmethod
@@ -97,34 +92,36 @@ class DistressModel(ABC):
         """
 
 
-def given_losses(network: Any, name: str, shock: Any, losses: Any) -> FloatArray:
+def solution_of(ends: Ends, case: int) -> Solution:
+    """Return how one of several cases ended."""
+    certain, bound = bool(ends.converged[case]), float(ends.bound[case])
+    return Solution(
+        Status.CONVERGED if certain else Status.STEP_LIMIT,
+        steps=int(ends.rounds[case]),
+        residual=0.0 if certain else bound,
+        error_bound=bound if np.isfinite(bound) else None,
+    )
+
+
+def proven(solution: Solution) -> str:
+    """Say what is known of the error of a stress that is not shown to be within `tol`."""
+    known = "nothing is proven" if solution.error_bound is None else f"only {solution.error_bound:.2g} is proven"
+    return f"is not shown to be within tol of the exact one, {known}"
+
+
+def given_losses(network: Any, name: str, equity_shock: Any, losses: Any) -> FloatArray:
     """Return what each node is given to lose, from shares of its equity and amounts, shape (n,) [currency]."""
-    if not isinstance(network, ObligationNetwork):
-        raise ParameterError(f"{name}: network is a {type(network).__name__}; build an ObligationNetwork first")
-    if shock is None and losses is None:
-        raise ParameterError(f"{name}: give a shock (shares of equity) or losses (currency); 0 for none")
+    check_network(network)
+    if equity_shock is None and losses is None:
+        raise ParameterError(f"{name}: give an equity_shock (shares of equity) or losses (currency); 0 for none")
     faults, amounts = Faults(), np.zeros(len(network.nodes))
-    if shock is not None:
-        shares = vector("shock", shock, network.nodes, Number("share of equity", low=0.0), faults)
+    if equity_shock is not None:
+        shares = vector("equity_shock", equity_shock, network.nodes, Number("share of equity", low=0.0), faults)
         amounts += shares * np.maximum(network.book_equity, 0.0)
     if losses is not None:
         amounts += vector("losses", losses, network.nodes, Number("currency", low=0.0), faults)
     faults.raise_if_any()
     return amounts
-
-
-def report(name: str, solution: Solution, on_failure: OnFailure) -> None:
-    """Raise, warn or keep quiet about a solution that is not as exact as it was to be."""
-    if solution.converged or on_failure == "ignore":
-        return
-    known = "nothing is proven" if solution.error_bound is None else f"only {solution.error_bound:.2g} is proven"
-    message = (
-        f"{name}: after {solution.steps:,} rounds the stress is not shown to be within tol of the exact one: {known}. "
-        "Losses hardly shrink as they are passed on (see distress.spectral_radius); raise tol"
-    )
-    if on_failure == "raise":
-        raise ConvergenceError(message, solution)
-    warnings.warn(message, ConvergenceWarning, stacklevel=3)
 
 
 def recovery_of(network: ObligationNetwork, recovery: Any) -> FloatArray:
@@ -177,7 +174,7 @@ def follow_levels(
     if not solvent.all():
         loss[:, ~solvent] = losses[:, ~solvent] + (network.obligations.T @ marked_down.T).T[:, ~solvent]
         stress[:, ~solvent] = 1.0 if insolvent == "defaulted" else np.nan
-    return Ends(loss, stress, marked_down, end.wave, end.rounds, end.bound, end.bound <= tol)
+    return Ends(loss, stress, marked_down, end.default_round, end.rounds, end.bound, end.bound <= tol)
 
 
 def check_scalar(owner: str, name: str, value: Any, *, above: bool = False) -> None:

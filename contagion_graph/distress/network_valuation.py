@@ -1,6 +1,6 @@
 """Network valuation: equity that is worth what claims are worth, which depends on the debtors' equity."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -49,13 +49,16 @@ class NetworkValuation(DistressModel):
     ...     [[0, 6, 0], [0, 0, 8], [0, 0, 0]], external_assets=[10, 8, 3], nodes=["A", "B", "C"]
     ... )
     >>> model = cg.NetworkValuation(cg.distress.MertonValue(volatility=0.3))
-    >>> model.run(network, shock={"A": 1.0}).nodes["marked_down"].round(4).to_dict()
+    >>> model.run(network, equity_shock={"A": 1.0}).nodes["marked_down"].round(4).to_dict()
     {'A': 0.1192, 'B': 0.0, 'C': 0.0}
     """
 
     valuation: Valuation
+    _: KW_ONLY
     tol: float = 1e-9
     max_rounds: int = 10_000
+
+    remedy = "Raise max_rounds, or tol."
 
     def __post_init__(self) -> None:
         if isinstance(self.valuation, type) or not callable(getattr(self.valuation, "value", None)):
@@ -73,19 +76,19 @@ class NetworkValuation(DistressModel):
         """Follow many cases together, see `DistressModel.follow`."""
         book = network.book_equity
         settled = [_settle(self, network, given) for given in losses]
-        equity, value, wave = (
-            np.stack([getattr(end, name) for end in settled]) for name in ("equity", "value", "wave")
+        equity, value, default_round = (
+            np.stack([getattr(end, name) for end in settled]) for name in ("equity", "value", "default_round")
         )
         rounds, bound = (np.array([getattr(end, name) for end in settled], float) for name in ("rounds", "bound"))
         loss = book - equity
         share = np.divide(loss, book, out=np.ones_like(loss), where=book > 0.0)
-        return Ends(loss, np.clip(share, 0.0, 1.0), 1.0 - value, wave, rounds, bound, bound <= self.tol)
+        return Ends(loss, np.clip(share, 0.0, 1.0), 1.0 - value, default_round, rounds, bound, bound <= self.tol)
 
 
 class _Settled(NamedTuple):
     equity: FloatArray
     value: FloatArray
-    wave: IntArray
+    default_round: IntArray
     rounds: int
     bound: float
 
@@ -102,7 +105,7 @@ def _settle(model: NetworkValuation, network: ObligationNetwork, given: FloatArr
     unit = np.where(network.book_equity > 0.0, network.book_equity, np.where(held > 0.0, held, 1.0))
     look = _Look(model, Debtors(network, network.external_assets - given), network.book_equity - given)
     equity, value = look.fixed, np.ones_like(given)
-    wave = np.where(equity <= 0.0, 1, 0).astype(np.int32)
+    default_round = np.where(equity <= 0.0, 1, 0).astype(np.int32)
     earlier, compared, since = np.full_like(given, np.inf), 0, equity
     after, fall, bound = equity, np.zeros_like(given), np.inf
 
@@ -124,10 +127,10 @@ def _settle(model: NetworkValuation, network: ObligationNetwork, given: FloatArr
         if 2 * step >= 3 * compared:
             earlier, compared, since = fall, step, equity
         equity = after
-        wave[(wave == 0) & (equity <= 0.0)] = step + 1
+        default_round[(default_round == 0) & (equity <= 0.0)] = step + 1
 
     solution, _ = iterate(change, advance, max_steps=model.max_rounds)
-    return _Settled(after, value, wave, solution.steps, bound)
+    return _Settled(after, value, default_round, solution.steps, bound)
 
 
 class _Look:

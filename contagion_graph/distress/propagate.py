@@ -21,7 +21,7 @@ class Spread(NamedTuple):
         h, losses over equity; above 1 where more was lost than there was.
     share : ndarray, shape (b, n)
         g, the share of what it owes that each node has passed on, in [0, 1].
-    wave : ndarray of int, shape (b, n)
+    default_round : ndarray of int, shape (b, n)
         The round in which a node was found to have lost all, 1 = by what was given; 0 = never.
     rounds : ndarray, shape (b,)
         Rounds that were followed.
@@ -31,7 +31,7 @@ class Spread(NamedTuple):
 
     level: FloatArray
     share: FloatArray
-    wave: IntArray
+    default_round: IntArray
     rounds: FloatArray
     bound: FloatArray
 
@@ -66,12 +66,12 @@ def spread(coupling: sparse.csr_array, passing: Passing, given: FloatArray, *, t
 
     finite = passing.once or passing.threshold.size  # every node passes on once, or not at all
     limit = given.shape[1] + 1 if finite else ROUNDS
-    level, share, wave, ends = propagation.spread(links_of(coupling), passing, given, tol, limit)
+    level, share, default_round, ends = propagation.spread(links_of(coupling), passing, given, tol, limit)
     for case in np.flatnonzero(ends[:, 1] > tol):
         share[case], ends[case, 1] = leap(coupling, passing.alpha, given[case], share[case])
         level[case] = given[case] + coupling @ share[case]
-        wave[case][(wave[case] == 0) & (level[case] >= GONE)] = limit + 1
-    return Spread(level, share, wave, ends[:, 0], ends[:, 1])
+        default_round[case][(default_round[case] == 0) & (level[case] >= GONE)] = limit + 1
+    return Spread(level, share, default_round, ends[:, 0], ends[:, 1])
 
 
 def links_of(coupling: sparse.csr_array) -> Links:

@@ -1,4 +1,4 @@
-"""What distress came to: losses, stress and default waves by node, labelled."""
+"""What distress came to: losses, stress and default rounds by node, labelled."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +23,7 @@ class Ends(NamedTuple):
         Share of its equity that it has lost, at most 1; NaN where a node takes no part.
     marked_down : ndarray, shape (b, n)
         Share of what it owes that its creditors have lost.
-    wave : ndarray of int, shape (b, n)
+    default_round : ndarray of int, shape (b, n)
         The round in which its equity was found to be gone, 1 = by what was given; 0 = never.
     rounds, bound : ndarray, shape (b,)
         Rounds followed; certified bound on the error of the stress.
@@ -34,7 +34,7 @@ class Ends(NamedTuple):
     loss: FloatArray
     stress: FloatArray
     marked_down: FloatArray
-    wave: IntArray
+    default_round: IntArray
     rounds: FloatArray
     bound: FloatArray
     converged: Any
@@ -64,7 +64,7 @@ class DistressResult:
     ...     [[0, 6, 2], [0, 0, 4], [0, 0, 0]], external_assets=[20, 4, 3], external_liabilities=[8, 2, 5],
     ...     nodes=["A", "B", "C"],
     ... )
-    >>> result = cg.DebtRank().run(network, shock={"A": 0.5})
+    >>> result = cg.DebtRank().run(network, equity_shock={"A": 0.5})
     >>> result
     <DistressResult: DebtRank, 3 nodes; 1 of 3 defaulted, loss 9 of which 2 given; stress 0.75>
     >>> result.stress.to_dict()
@@ -90,21 +90,21 @@ class DistressResult:
         return self._series("uncapped", np.divide(loss, equity, out=none, where=equity > 0.0))
 
     @property
-    def losses(self) -> "pd.Series[float]":
+    def loss(self) -> "pd.Series[float]":
         """What each node has lost, given losses included, also beyond its equity [currency]."""
         return self._series("loss", self.ends.loss[0])
 
     @property
-    def default_wave(self) -> "pd.Series[int]":
+    def default_round(self) -> "pd.Series[int]":
         """The round in which a node's equity was found to be gone, 1 = by the given losses; 0 = never."""
-        return pd.Series(self.ends.wave[0], self.network.nodes.rename("node"), name="default_wave")
+        return pd.Series(self.ends.default_round[0], self.network.nodes.rename("node"), name="default_round")
 
     @cached_property
     def nodes(self) -> pd.DataFrame:
         """One row a node.
 
         equity_before, given, passed_on (losses on claims), loss = given + passed_on, equity_after [currency], stress,
-        uncapped, marked_down (share of what the node owes that its creditors have lost), default_wave.
+        uncapped, marked_down (share of what the node owes that its creditors have lost), default_round.
         """
         equity, loss = self.network.book_equity, self.ends.loss[0]
         columns = {
@@ -116,16 +116,16 @@ class DistressResult:
             "stress": self.ends.stress[0],
             "uncapped": self.uncapped.to_numpy(),
             "marked_down": self.ends.marked_down[0],
-            "default_wave": self.ends.wave[0],
+            "default_round": self.ends.default_round[0],
         }
         return pd.DataFrame(columns, index=self.network.nodes.rename("node"))
 
     @property
     def rounds(self) -> pd.DataFrame:
-        """One row a wave of defaults: how many nodes lost their equity in it, and how much equity that was."""
-        wave, equity = self.ends.wave[0], np.maximum(self.network.book_equity, 0.0)
-        counts = np.bincount(wave, minlength=2)
-        table = {"defaults": counts, "equity_gone": np.bincount(wave, equity, minlength=2)}
+        """One row a round of defaults: how many nodes lost their equity in it, and how much equity that was."""
+        default_round, equity = self.ends.default_round[0], np.maximum(self.network.book_equity, 0.0)
+        counts = np.bincount(default_round, minlength=2)
+        table = {"defaults": counts, "equity_gone": np.bincount(default_round, equity, minlength=2)}
         return pd.DataFrame(table, index=pd.RangeIndex(counts.size, name="round")).iloc[1:]
 
     def summary(self) -> "pd.Series[float]":
@@ -140,13 +140,13 @@ class DistressResult:
         """
         equity, loss = np.maximum(self.network.book_equity, 0.0), self.ends.loss[0]
         limited = float((np.nan_to_num(self.ends.stress[0]) * equity).sum())
-        wave = self.ends.wave[0]
+        default_round = self.ends.default_round[0]
         return pd.Series(
             {
                 "rounds": float(self.ends.rounds[0]),
                 "nodes": equity.size,
-                "defaults_given": np.count_nonzero(wave == 1),
-                "defaults": np.count_nonzero(wave),
+                "defaults_given": np.count_nonzero(default_round == 1),
+                "defaults": np.count_nonzero(default_round),
                 "equity": self.network.book_equity.sum(),
                 "given": self.given.sum(),
                 "passed_on": (loss - self.given).sum(),

@@ -1,6 +1,6 @@
 """Threshold cascades: a node that has lost a share of its equity fails; its creditors lose what is not recovered."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from contagion_graph._typing import FloatArray
@@ -39,11 +39,12 @@ class ThresholdCascade(DistressModel):
     >>> network = cg.ObligationNetwork.from_arrays(
     ...     [[0, 6, 0], [0, 0, 8], [0, 0, 0]], external_assets=[10, 9, 3], nodes=["A", "B", "C"]
     ... )
-    >>> cg.ThresholdCascade(threshold=0.8).run(network, shock={"A": 1.0}).default_wave.to_dict()
+    >>> cg.ThresholdCascade(threshold=0.8).run(network, equity_shock={"A": 1.0}).default_round.to_dict()
     {'A': 1, 'B': 2, 'C': 0}
     """
 
     recovery: Any = 0.0
+    _: KW_ONLY
     threshold: Any = 1.0
 
     def __post_init__(self) -> None:

@@ -123,7 +123,7 @@ class EisenbergNoeValue:
         return _covered(equity + rank, rank)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RogersVeraartValue:
     """What a debtor can pay after the fact when default costs a share of its assets.
 

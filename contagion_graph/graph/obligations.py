@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.errors import Faults
+from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph import elements
 from contagion_graph.graph.exports import NetworkExports
 from contagion_graph.tables import networks
@@ -280,6 +280,12 @@ class ObligationNetwork(NetworkExports):
         count = [f"{size:,} {name}{'' if size == 1 else 's'}" for size, name in ((len(self.nodes), "node"),
                                                                                  (owed.nnz, "obligation"))]  # fmt: skip
         return f"<ObligationNetwork: {', '.join(count)} of {owed.sum():,.6g}; {named}>"
+
+
+def check_network(network: Any) -> None:
+    """Refuse what is no network of obligations."""
+    if not isinstance(network, ObligationNetwork):
+        raise ParameterError(f"network is a {type(network).__name__}; give an ObligationNetwork, or graph.obligations")
 
 
 def _read_only(array: Any) -> FloatArray:

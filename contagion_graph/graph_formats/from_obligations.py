@@ -46,7 +46,7 @@ def standing(source: DebtSource) -> tuple[str, FloatArray]:
     """Return what nodes are ranked by, and how much of it each has: a loss, or all its assets."""
     if isinstance(source, ObligationNetwork):
         return "assets", source.external_assets + source.claims
-    return "losses", np.maximum(source.losses.to_numpy(), 0.0)
+    return "losses", np.maximum(source.loss.to_numpy(), 0.0)
 
 
 def _side(network: ObligationNetwork, source: DebtSource) -> Side:
@@ -54,8 +54,8 @@ def _side(network: ObligationNetwork, source: DebtSource) -> Side:
     attributes = {str(name): values.to_numpy() for name, values in network.balance_sheets.items()}
     event = ""
     if not isinstance(source, ObligationNetwork):
-        event, taken = "default_wave", set(attributes)
-        attributes["loss"] = source.losses.to_numpy()
+        event, taken = "default_round", set(attributes)
+        attributes["loss"] = source.loss.to_numpy()
         for name, values in source.nodes.items():
             attributes[f"{name}_after" if name in taken else str(name)] = values.to_numpy()
     return Side("trader", "trader:" + network.nodes, network.nodes, attributes, np.arange(len(network.nodes)), event)

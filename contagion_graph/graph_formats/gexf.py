@@ -46,7 +46,7 @@ def write_gexf(
     ----------
     source : ExposureGraph, CascadeResult, ObligationNetwork, ClearingResult or DistressResult
         What to draw. Of a result traders are as large as their losses and coloured by the round of their first breach,
-        or the wave of their default; without a result they are as large as what they hold. A legend stands in the
+        or the round of their default; without a result they are as large as what they hold. A legend stands in the
         file's description.
     path : path
         Ends in .gexf, or in .gexf.gz for a packed file. A file of the same name is replaced.

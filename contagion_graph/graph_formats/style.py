@@ -13,7 +13,7 @@ from contagion_graph.graph_formats.holdings import Array
 from contagion_graph.graph_formats.network import Network
 from contagion_graph.graph_formats.node_tables import Side
 
-EVENTS = {"breach_round": ("round", "first breach"), "default_wave": ("wave", "default")}
+EVENTS = {"breach_round": ("round", "first breach"), "default_round": ("round", "default")}
 OF_TRADERS = (None, "trader", "node")  # names of an index; the nodes of a network of obligations are traders
 RADII = {"trader": (3.0, 20.0), "asset": (10.0, 30.0), "position": (1.5, 6.0)}
 # Okabe and Ito's blue and sky blue for sides, ColorBrewer's YlOrRd for rounds: dark is early; light edges below both
