@@ -29,6 +29,8 @@ _HOME = {
     "rules": "rules",
     "Solution": "solvers.solution",
     "Status": "solvers.solution",
+    "set_threads": "kernels.threads",
+    "get_threads": "kernels.threads",
     "read_tables": "io.read",
     "write_tables": "io.write",
     "plot": "plot",

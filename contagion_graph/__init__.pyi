@@ -42,6 +42,7 @@ from contagion_graph.io.citations import cite
 from contagion_graph.io.latex import to_latex
 from contagion_graph.io.read import read_tables
 from contagion_graph.io.write import write_tables
+from contagion_graph.kernels.threads import get_threads, set_threads
 from contagion_graph.margin.attribution.blame import blame
 from contagion_graph.margin.attribution.paths import paths
 from contagion_graph.margin.equilibria.amplification import critical_notional, spectral_radius
@@ -119,6 +120,7 @@ __all__ = [
     "exposure_curve",
     "exposure_to_traders",
     "generate",
+    "get_threads",
     "importance",
     "indirect_exposure",
     "look_through",
@@ -131,6 +133,7 @@ __all__ = [
     "reverse_stress",
     "rules",
     "scenarios",
+    "set_threads",
     "single_defaults",
     "spectral_radius",
     "sweep",

@@ -24,6 +24,7 @@ NAMES = {
     *("blame", "critical_notional", "paths", "spectral_radius"),
     *("direct_exposure", "exposure_curve", "exposure_to_traders"),
     *("indirect_exposure", "look_through", "marginal_exposure"),
+    *("get_threads", "set_threads"),
     *("collateral", "generate", "importance", "named", "plot", "read_tables", "rules", "write_tables"),
     *("InfeasibleError", "MissingExtraError"),
     *("write_gexf", "write_report"),

@@ -358,7 +358,9 @@ print(digest.hexdigest())
 def test_the_same_bits_on_any_number_of_threads():
     """One, two and five threads, each in a process of its own."""
     digests = {
-        subprocess.check_output([sys.executable, "-c", BITS], env={**os.environ, "NUMBA_NUM_THREADS": str(threads)})
+        subprocess.check_output(
+            [sys.executable, "-c", BITS], env={**os.environ, "CONTAGION_GRAPH_THREADS": str(threads)}
+        )
         for threads in (1, 2, 5)
     }
     assert len(digests) == 1

@@ -3,7 +3,6 @@
 import tracemalloc
 from typing import Any
 
-import numba
 import numpy as np
 import pandas as pd
 import pytest
@@ -444,8 +443,8 @@ def test_looks_are_few():
 def test_a_venue_of_many_blocks(threads: int):
     """20,000 accounts, where looks at blocks are cut into pieces for threads: every status is that of a full pass."""
     graph, rng = cg.generate.perpetuals(20_000, 100, n_positions=200_000, rng=0), np.random.default_rng(0)
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(threads, before))
+    before = cg.get_threads()
+    cg.set_threads(threads)
     ledger, everything = Ledger(graph), np.arange(100)
     for size in (1e-3, 0.01, 0.05, 0.2, 0.05):
         crossed = ledger.move(everything, ledger.watch.price * np.exp(size * rng.standard_normal(100)))
@@ -456,7 +455,7 @@ def test_a_venue_of_many_blocks(threads: int):
         assert ledger.sums.breached[0] == (equity < maintenance).sum()
         assert ledger.pools()[1][0] == pytest.approx(np.maximum(equity, 0.0).sum(), rel=1e-12)
         assert crossed.breached.tolist() == sorted(crossed.breached.tolist())
-    numba.set_num_threads(before)
+    cg.set_threads(before)
     assert ledger.sums.breached[0] > 300
     assert ledger.watch.low.max() < np.inf
 

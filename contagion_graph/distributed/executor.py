@@ -54,7 +54,7 @@ def _result(future: Any) -> Any:
 
 
 def _work(function: Callable[[Any, Any], Any], shared: Any, task: Any) -> Any:
-    from contagion_graph.kernels.compiling import alone
+    from contagion_graph.kernels.threads import alone
 
     alone.enter()
     return function(shared, task)

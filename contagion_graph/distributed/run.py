@@ -57,7 +57,7 @@ def play(part: Part, run: str, model: Any, method: str, arguments: dict[str, Any
     """
     from distributed import secede
 
-    from contagion_graph.kernels.compiling import alone
+    from contagion_graph.kernels.threads import alone
 
     alone.enter()
     line = Line(run, part.number)

@@ -109,7 +109,7 @@ class Part(ExposureGraph):
 
 def load(folder: str, number: int) -> Part:
     """Read a part of a data set, and compute what every run needs of it at rest; a task of a worker."""
-    from contagion_graph.kernels.compiling import alone
+    from contagion_graph.kernels.threads import alone
 
     alone.enter()
     graph, layout = read_part(folder, number), read_layout(folder)

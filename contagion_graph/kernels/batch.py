@@ -9,10 +9,10 @@ prices stay in the box and levels below C. All that is kept of a row is a bit fo
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from contagion_graph.chunks import BLOCK, WIDTH
-from contagion_graph.kernels.compiling import AHEAD, fetch_row, one_or_many
+from contagion_graph.kernels.compiling import AHEAD, Chunks, chunked, fetch_row
 from contagion_graph.kernels.looks import GUARD
 from contagion_graph.state import Array, Batch, Cells, Rest
 
@@ -29,13 +29,13 @@ def near_rows(cells: Cells, rest: Rest, batch: Batch, borders: Array) -> Array:
         Blocks at which the chunks begin and end.
     """
     marks = np.zeros(rest.cash.size, dtype=np.uint64)
-    _near(rest.cash.size)(cells, rest, batch, borders, marks)
+    _near(rest.cash.size, borders.size - 1, cells, rest, batch, borders, marks)
     return marks
 
 
-@one_or_many
-def _near(cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array) -> None:
-    for chunk in prange(borders.size - 1):
+@chunked
+def _near(chunks: Chunks, cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array) -> None:
+    for chunk in range(chunks[0], chunks[1]):
         slack, farthest = np.empty(batch.bit.size), batch.farthest
         for row in range(borders[chunk] * BLOCK, min(borders[chunk + 1] * BLOCK, marks.size)):
             if rest.key[row] <= farthest:
@@ -67,15 +67,15 @@ def _mask(rest: Rest, batch: Batch, row: int, slack: Array) -> np.uint64:
 def units_sold(cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array) -> Array:
     """Add to `marks` who is in breach, and return the units of each asset that all who are marked hold (m x B)."""
     parts = np.zeros((PARTS, *batch.low.shape))
-    _sold(rest.cash.size)(cells, rest, batch, borders[np.linspace(0, borders.size - 1, PARTS + 1).astype(np.int64)],
-                          marks, parts)  # fmt: skip
+    parted = borders[np.linspace(0, borders.size - 1, PARTS + 1).astype(np.int64)]
+    _sold(rest.cash.size, PARTS, cells, rest, batch, parted, marks, parts)
     units: Array = parts.sum(axis=0)
     return units
 
 
-@one_or_many
-def _sold(cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array, parts: Array) -> None:
-    for chunk in prange(borders.size - 1):
+@chunked
+def _sold(chunks: Chunks, cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array, parts: Array) -> None:
+    for chunk in range(chunks[0], chunks[1]):
         slack, closed, farthest = np.empty(batch.bit.size), np.empty(batch.bit.size), batch.farthest
         for row in range(borders[chunk] * BLOCK, min(borders[chunk + 1] * BLOCK, marks.size)):
             if rest.key[row] <= farthest:

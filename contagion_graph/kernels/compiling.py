@@ -1,8 +1,6 @@
-"""How the passes are compiled: for one thread and for many, and with rows fetched ahead of their turn."""
+"""How the passes are compiled: over chunks that threads share, and with rows fetched ahead of their turn."""
 
 from collections.abc import Callable
-from threading import local
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -11,35 +9,21 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from contagion_graph.kernels.threads import over_chunks
 from contagion_graph.state import Array
 
-ROWS_WORTH_THREADS = 10_000
+Chunks = tuple[int, int]  # the first, and the one behind the last
 LINE, AHEAD = 8, 8  # numbers in a cache line; rows to fetch ahead
 
 
-class _Alone(local):
-    """Whether this thread has to leave the many threads of a pass to others.
+def chunked(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile a pass over chunks, which takes its `Chunks` and arguments.
 
-    So it has to wherever others of the process may be in a pass: not every threading layer of numba lets two threads
-    into parallel loops at once, and one of them ends the process.
+    What it becomes takes how many rows and how many chunks the pass is over, and its arguments; threads share the
+    chunks where there are many rows.
     """
-
-    here = False
-
-    def enter(self) -> None:
-        """Run every pass of this thread, from now on, on this thread alone."""
-        self.here = True
-
-
-alone = _Alone()
-
-
-def one_or_many(function: Callable[..., None]) -> Callable[[int], Callable[..., None]]:
-    """Compile a pass over chunks for one thread, and, under another name for numba's cache, for many; rows choose."""
-    threaded = FunctionType(function.__code__, function.__globals__, f"{function.__name__}_threads")
-    threaded.__qualname__ = threaded.__name__
-    one, many = njit(cache=True, nogil=True)(function), njit(parallel=True, cache=True)(threaded)
-    return lambda n_rows: many if n_rows > ROWS_WORTH_THREADS and not alone.here else one
+    compiled = njit(cache=True, nogil=True)(function)
+    return lambda n_rows, n_chunks, *arguments: over_chunks(compiled, n_rows, n_chunks, arguments)
 
 
 def _fetcher(typing: Any, array: Any, position: Any) -> Any:

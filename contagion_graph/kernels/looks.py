@@ -12,10 +12,10 @@ bit for bit that of looking at every row. Strips of rows keep their least key: m
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from contagion_graph.chunks import STRIP
-from contagion_graph.kernels.compiling import AHEAD, fetch, fetch_row, fetch_state, one_or_many
+from contagion_graph.kernels.compiling import AHEAD, Chunks, chunked, fetch, fetch_row, fetch_state
 from contagion_graph.state import Accounts, Array, Cells, Channels, Market
 
 GUARD = 1e-12
@@ -159,16 +159,16 @@ def look(
     clock, reach = time
     rows = int(np.count_nonzero(accounts.strip_key <= clock + reach.max()))  # at least
     counts = np.zeros(borders.size - 1, dtype=np.int64)
-    _look(rows if counts.size > 1 else 0)(cells, market, channels, accounts, time, borders, found, counts)
+    _look(rows, counts.size, cells, market, channels, accounts, time, borders, found, counts)
     return int(counts.sum())
 
 
-@one_or_many
+@chunked
 def _look(
-    cells: Cells, market: Market, channels: Channels, accounts: Accounts, time: tuple[float, Array], borders: Array,
-    found: Array, counts: Array,
+    chunks: Chunks, cells: Cells, market: Market, channels: Channels, accounts: Accounts,
+    time: tuple[float, Array], borders: Array, found: Array, counts: Array,
 ) -> None:  # fmt: skip
-    for chunk in prange(borders.size - 1):
+    for chunk in range(chunks[0], chunks[1]):
         span = borders[chunk], borders[chunk + 1]
         rows = reached_rows(
             channels, accounts, time, market.number[0], False, span[0], span[1], found[span[0] : span[1]]

@@ -16,9 +16,9 @@ most twice what came.
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from contagion_graph.kernels.compiling import one_or_many
+from contagion_graph.kernels.compiling import Chunks, chunked
 from contagion_graph.kernels.lanes import choose, every, exp, fill, lanes_of, load, store
 from contagion_graph.state import GONE, Array, Cases, Links, Passing
 
@@ -44,20 +44,21 @@ def spread(links: Links, passing: Passing, given: Array, tol: float, max_rounds:
     """
     level, share, wave = np.empty_like(given), np.empty_like(given), np.empty(given.shape, dtype=np.int32)
     ends = np.empty((given.shape[0], 2))
-    alone = given.shape[0] == 1
-    lanes = lanes_of(1 if alone else LANES)
+    lanes = lanes_of(1 if given.shape[0] == 1 else LANES)
     found = level, share, wave, ends
-    _spread(0 if alone else given.size)(links, passing, given, (tol, max_rounds), lanes, found)
+    blocks = -(-given.shape[0] // len(lanes))
+    _spread(given.size, blocks, links, passing, given, (tol, max_rounds), lanes, found)
     return found
 
 
-@one_or_many
+@chunked
 def _spread(
-    links: Links, passing: Passing, given: Array, limits: tuple[float, int], lanes: Any, found: tuple[Array, ...]
-) -> None:
+    chunks: Chunks, links: Links, passing: Passing, given: Array, limits: tuple[float, int], lanes: Any,
+    found: tuple[Array, ...],
+) -> None:  # fmt: skip
     level, share, wave, ends = found
     width = len(lanes)
-    for block in prange((given.shape[0] + width - 1) // width):
+    for block in range(chunks[0], chunks[1]):
         own = slice(block * width, min((block + 1) * width, given.shape[0]))
         cases = _side_by_side(given[own], lanes)
         _follow(links, passing, limits, lanes, cases, ends[own])

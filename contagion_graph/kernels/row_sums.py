@@ -1,10 +1,10 @@
 """Values of rows, and sums over rows in a fixed order."""
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from contagion_graph.chunks import BLOCK
-from contagion_graph.kernels.compiling import AHEAD, LINE, fetch, fetch_row, one_or_many
+from contagion_graph.kernels.compiling import AHEAD, LINE, Chunks, chunked, fetch, fetch_row
 from contagion_graph.state import Array, Cells
 
 
@@ -14,13 +14,13 @@ def value_rows(cells: Cells, price: Array, rows: Array, borders: Array) -> tuple
     value_k = sum_j q_ij p_j ;  gross_k = sum_j |q_ij| p_j ;  margin_k = sum_j mu_ij p_j ;  i = rows[k]  [currency]
     """
     out = np.empty((3, rows.size))
-    _value(rows.size)(cells, price, rows, borders, out)
+    _value(rows.size, borders.size - 1, cells, price, rows, borders, out)
     return out[0], out[1], out[2]
 
 
-@one_or_many
-def _value(cells: Cells, price: Array, rows: Array, borders: Array, out: Array) -> None:
-    for chunk in prange(borders.size - 1):
+@chunked
+def _value(chunks: Chunks, cells: Cells, price: Array, rows: Array, borders: Array, out: Array) -> None:
+    for chunk in range(chunks[0], chunks[1]):
         for k in range(borders[chunk], borders[chunk + 1]):
             if k + AHEAD < rows.size:
                 fetch_row(cells.indptr, cells.indices, cells.quantity, cells.margin_units, rows[k + AHEAD])
@@ -41,13 +41,15 @@ def mark_rows(cells: Cells, price: Array, closed: Array, fee: Array, rows: Array
     value_k = sum_j q_ij p_j ;  margin_k = sum_j mu_ij p_j ;  closed_k = sum_j q_ij c_j ;  fee_k = sum_j |q_ij| f_j
     """
     out = np.empty((4, rows.size))
-    _mark(rows.size)(cells, price, closed, fee, rows, borders, out)
+    _mark(rows.size, borders.size - 1, cells, price, closed, fee, rows, borders, out)
     return out
 
 
-@one_or_many
-def _mark(cells: Cells, price: Array, closed: Array, fee: Array, rows: Array, borders: Array, out: Array) -> None:
-    for chunk in prange(borders.size - 1):
+@chunked
+def _mark(
+    chunks: Chunks, cells: Cells, price: Array, closed: Array, fee: Array, rows: Array, borders: Array, out: Array
+) -> None:
+    for chunk in range(chunks[0], chunks[1]):
         for k in range(borders[chunk], borders[chunk + 1]):
             v = m = c = f = 0.0
             for cell in range(cells.indptr[rows[k]], cells.indptr[rows[k] + 1]):
@@ -68,13 +70,16 @@ def column_sums(
     """Return the weighted sums of the rows of each chunk, one a column: y_cj = sum_k weight_k a_ij ;  i = rows[k]."""
     parts = np.zeros((borders.size - 1, n_columns))
     if rows.size:
-        _sums(rows.size)(indptr, indices, data, rows, weight, borders, parts)
+        _sums(rows.size, borders.size - 1, indptr, indices, data, rows, weight, borders, parts)
     return parts
 
 
-@one_or_many
-def _sums(indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, borders: Array, parts: Array) -> None:
-    for chunk in prange(borders.size - 1):
+@chunked
+def _sums(
+    chunks: Chunks, indptr: Array, indices: Array, data: Array, rows: Array, weight: Array, borders: Array,
+    parts: Array,
+) -> None:  # fmt: skip
+    for chunk in range(chunks[0], chunks[1]):
         for k in range(borders[chunk], borders[chunk + 1]):
             if k + AHEAD < rows.size:
                 ahead = np.intp(indptr[rows[k + AHEAD]])

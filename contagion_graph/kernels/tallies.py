@@ -5,10 +5,10 @@ same, and in the same places, whatever the order in which the batches come.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from contagion_graph.chunks import WIDTH
-from contagion_graph.kernels.compiling import one_or_many
+from contagion_graph.kernels.compiling import Chunks, chunked
 from contagion_graph.state import Array, Cells, Ends, Members, Tally, Touched
 
 
@@ -28,15 +28,15 @@ def add_batch(
         Losses of each trader below which none is among its largest.
     """
     borders = np.linspace(0, tally.loss.size, 65).astype(np.int64)
-    _add(tally.loss.size)(cells, members, ends, touched, span, floor, borders, tally)
+    _add(tally.loss.size, borders.size - 1, cells, members, ends, touched, span, floor, borders, tally)
 
 
-@one_or_many
+@chunked
 def _add(
-    cells: Cells, members: Members, ends: Ends, touched: Touched, span: tuple[int, int], floor: Array, borders: Array,
-    tally: Tally,
+    chunks: Chunks, cells: Cells, members: Members, ends: Ends, touched: Touched, span: tuple[int, int],
+    floor: Array, borders: Array, tally: Tally,
 ) -> None:  # fmt: skip
-    for chunk in prange(borders.size - 1):
+    for chunk in range(chunks[0], chunks[1]):
         loss, alone, closed = np.empty(WIDTH), np.empty(WIDTH), np.empty(WIDTH, dtype=np.bool_)
         after, shocked = np.empty(WIDTH), np.empty(WIDTH)
         largest, which = np.empty(WIDTH), np.empty(WIDTH, dtype=np.int32)

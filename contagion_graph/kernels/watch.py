@@ -19,9 +19,9 @@ precision, half of the memory for a pass to read; they are rounded towards the p
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from contagion_graph.kernels.compiling import fetch_row, one_or_many
+from contagion_graph.kernels.compiling import Chunks, chunked, fetch_row
 from contagion_graph.state import Array, Watch
 
 WATCH_BLOCK = 64
@@ -178,7 +178,7 @@ def look_at_columns(watch: Watch, n: int, columns: Array, changed: Array, before
     borders = np.linspace(0, due.size, CHUNKS + 1).astype(np.int64)
     counts = np.zeros(CHUNKS, dtype=np.int64)
     rows = int(np.count_nonzero(due)) * TILE * WATCH_BLOCK
-    _look_at_tiles(rows)(watch, n, (columns, due), changed, before, borders, counts)
+    _look_at_tiles(rows, CHUNKS, watch, n, (columns, due), changed, before, borders, counts)
     firsts = (borders[:-1] * (TILE * WATCH_BLOCK)).tolist()
     parts = [slice(first, first + count) for first, count in zip(firsts, counts.tolist(), strict=True)]
     noted, old = (np.concatenate([array[part] for part in parts]) for array in (changed, before))
@@ -186,17 +186,18 @@ def look_at_columns(watch: Watch, n: int, columns: Array, changed: Array, before
     return noted
 
 
-@one_or_many
+@chunked
 def _look_at_tiles(
-    watch: Watch, n: int, what: tuple[Array, Array], changed: Array, before: Array, borders: Array, counts: Array
-) -> None:
-    for chunk in prange(borders.size - 1):
-        first = borders[chunk] * TILE * WATCH_BLOCK
-        notes = changed[first:], before[first:]
+    chunks: Chunks, watch: Watch, n: int, what: tuple[Array, Array], changed: Array, before: Array,
+    borders: Array, counts: Array,
+) -> None:  # fmt: skip
+    for chunk in range(chunks[0], chunks[1]):
+        row = borders[chunk] * TILE * WATCH_BLOCK
+        notes = changed[row:], before[row:]
         counts[chunk] = _look_at_chunk(watch, n, what, borders[chunk], borders[chunk + 1], notes)
 
 
-@njit(cache=True)  # not inlined: numba miscompiles what is, inside a prange
+@njit(cache=True)
 def _look_at_chunk(
     watch: Watch, n: int, what: tuple[Array, Array], first: int, last: int, notes: tuple[Array, Array]
 ) -> int:
