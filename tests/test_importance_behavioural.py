@@ -514,7 +514,7 @@ def test_faults_of_debtrank():
         importance.debtrank(graph, equity_shock={"A": 2.0})
     with pytest.raises(cg.TableError, match="slope"):
         importance.debtrank(graph, {"X": -0.1}, slope=1.5)
-    with pytest.raises(cg.ConvergenceError, match="raise max_iter"):
+    with pytest.raises(cg.ConvergenceError, match="Raise max_iter"):
         importance.debtrank(graph, {"X": -0.001}, max_iter=1)
     with pytest.raises(cg.ParameterError, match="unknown trader"):
         importance.debtrank_impact(graph, traders=["Z"])

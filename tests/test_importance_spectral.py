@@ -1,5 +1,6 @@
 """Spectral importance: closed forms, definitions applied once more, and networkx on random graphs."""
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -286,11 +287,33 @@ def test_a_prior_by_label_draws_importance_to_itself():
 @ALL
 def test_a_measure_that_is_not_at_rest_says_so(measure):
     graph = graph_of(connected_values(1))
-    with pytest.raises(cg.ConvergenceError, match=f"{measure.__name__}: after 1 steps .* raise max_iter") as caught:
+    with pytest.raises(
+        cg.ConvergenceError, match=f"{measure.__name__}: residual .* after 1 iterations.* Raise max_iter"
+    ) as caught:
         measure(graph, max_iter=1)
     assert caught.value.solution.status is cg.Status.STEP_LIMIT
     assert caught.value.solution.steps == 1
     assert caught.value.solution.residual > 0.0
+
+
+@ALL
+def test_a_measure_that_does_not_converge_warns_or_keeps_quiet(measure):
+    graph = graph_of(connected_values(1))
+    with pytest.warns(cg.ConvergenceWarning, match=f"{measure.__name__}: residual"):
+        scores = measure(graph, max_iter=2, on_failure="warn")
+    assert np.isfinite(scores).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quiet = measure(graph, max_iter=2, on_failure="ignore")
+        converged = measure(graph, max_iter=100_000, on_failure="warn")
+    pd.testing.assert_series_equal(scores, quiet)
+    assert scores.to_numpy() == pytest.approx(converged.to_numpy(), rel=0.5)
+
+
+@ALL
+def test_what_is_no_graph_is_refused(measure):
+    with pytest.raises(cg.ParameterError, match="graph"):
+        measure(pd.DataFrame())
 
 
 def test_a_nested_graph_has_no_rest_in_reach_but_steps():

@@ -28,7 +28,7 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph._validate import check_choice
 from contagion_graph.errors import ParameterError, nearest
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import Shock, scenario
+from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.margin.equilibria.position_book import is_isotone
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
@@ -52,6 +52,7 @@ def chosen_traders(name: str, graph: ExposureGraph, traders: Iterable[object] | 
     Traceback (most recent call last):
     contagion_graph.errors.ParameterError: knockout: unknown trader 'Bobb' (did you mean 'Bob'?); name traders of ...
     """
+    check_graph(graph)
     if traders is None:
         return np.arange(len(graph.traders))
     if isinstance(traders, str):

@@ -12,6 +12,7 @@ from contagion_graph._typing import Seed
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import check_graph
 
 Measure = Callable[[ExposureGraph], "pd.Series[float]"]
 
@@ -89,6 +90,7 @@ def compare(graph: ExposureGraph, measures: "Iterable[pd.Series[float] | Measure
     >>> float(comparison.kendall.loc["strength", "degree"])
     1.0
     """
+    check_graph(graph)
     named: dict[str, pd.Series[float]] = {}
     for measure in measures:
         series = _values(measure, graph)
@@ -145,6 +147,7 @@ def stability(
     A       0.6038     2          0.0             0          0
     B       0.7971     1          0.0             0          0
     """
+    check_graph(graph)
     check_number("stability", "noise", noise, low=0)
     check_number("stability", "n_draws", n_draws, low=1, whole=True)
     draw = np.random.default_rng(rng)

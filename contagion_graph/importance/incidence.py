@@ -10,6 +10,7 @@ from scipy import sparse
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import check_graph
 
 Of = Literal["traders", "assets"]
 Weight = Literal["value", "quantity", "unit"]
@@ -68,8 +69,8 @@ def sides(graph: ExposureGraph, name: str, of: str, *, weight: str = "value") ->
     contagion_graph.errors.ParameterError: degree: of is 'pools'; it must be one of traders, assets
     """
     check_choice(f"{name}: of", of, get_args(Of))
-    labels = {"traders": graph.traders, "assets": graph.assets.rename("asset")}[of]
-    return Sides(exposures(graph, name, weight), labels, of, name)
+    matrix = exposures(graph, name, weight)
+    return Sides(matrix, graph.traders if of == "traders" else graph.assets.rename("asset"), of, name)
 
 
 def exposures(graph: ExposureGraph, name: str, weight: str = "value") -> sparse.csr_array:
@@ -86,6 +87,7 @@ def exposures(graph: ExposureGraph, name: str, weight: str = "value") -> sparse.
     >>> exposures(graph, "hits").toarray().tolist()
     [[50.0, 5.0]]
     """
+    check_graph(graph)
     check_choice(f"{name}: weight", weight, get_args(Weight))
     q = graph.quantity
     amount = np.abs(q.data)

@@ -7,10 +7,10 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import eigh_tridiagonal
 
-from contagion_graph._typing import FloatArray
+from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_number
-from contagion_graph.errors import ConvergenceError
 from contagion_graph.solvers.iterate import iterate
+from contagion_graph.solvers.solution import check_on_failure, conclude
 
 Apply = Callable[[FloatArray], FloatArray]
 Pair = tuple[FloatArray, FloatArray]
@@ -19,25 +19,23 @@ KEPT = 64  # vectors after which Lanczos starts again from the best it has
 
 @dataclass(frozen=True)
 class Stop:
-    """When a measure stops: at rest within `tol`, or after `max_iter` with an error."""
+    """When the iteration of a measure stops: it has converged within `tol`, or carried out `max_iter` iterations."""
 
     name: str
     tol: float
     max_iter: int
+    on_failure: OnFailure = "raise"
 
     def __post_init__(self) -> None:
         check_number(self.name, "tol", self.tol, low=0, above=True, high=1, below=True)
         check_number(self.name, "max_iter", self.max_iter, low=1, whole=True)
+        check_on_failure(self.on_failure)
 
     def run(self, change: Callable[[int], tuple[float, bool]], advance: Callable[[int], None]) -> None:
-        """Iterate until rest, or raise a `ConvergenceError`."""
+        """Iterate until convergence; `on_failure` says what happens where it is not reached."""
         solution, _ = iterate(change, advance, max_steps=self.max_iter)
-        if not solution.converged:
-            raise ConvergenceError(
-                f"{self.name}: after {solution.steps:,} steps the residual is {solution.residual:.2g} and not yet "
-                f"{self.tol:g}; raise max_iter, or tol",
-                solution,
-            )
+        where = f"{self.name}: residual {solution.residual:.2g} after {solution.steps:,} iterations, tol {self.tol:g}"
+        conclude(solution, self.on_failure, where, "Raise max_iter, or tol.")
 
 
 def leading_vector(apply: Apply, start: FloatArray, *, stop: Stop) -> tuple[float, FloatArray]:

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import FloatArray
+from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph.distress.debtrank import propagate
-from contagion_graph.errors import ConvergenceError, Faults, ParameterError
+from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, scenario
 from contagion_graph.importance.coalitions import chosen_traders
 from contagion_graph.importance.overlap_index import overlap_of
+from contagion_graph.solvers.solution import check_on_failure, conclude
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
 
@@ -47,16 +48,12 @@ class _Spread:
         faults.raise_if_any()
         return shares
 
-    def rest(self, initial: FloatArray, tol: float, max_iter: int) -> FloatArray:
-        """Return where losses end that start like this, (n,) or (n, b)."""
+    def losses(self, initial: FloatArray, tol: float, max_iter: int, on_failure: OnFailure) -> FloatArray:
+        """Return the losses at convergence from initial ones, (n,) or (n, b)."""
         sold, lost = (each if initial.ndim == 1 else each[:, None] for each in (self.slope, self.per_equity))
         end = propagate(lambda rise: lost * self.overlap.apply(sold * rise), initial, tol=tol, max_steps=max_iter)
-        if not end.solution.converged:
-            raise ConvergenceError(
-                f"{self.name}: after {max_iter:,} steps a trader still loses {end.solution.residual:.2g} of its "
-                "equity in a step; raise max_iter, or tol",
-                end.solution,
-            )
+        rise = f"some trader lost {end.solution.residual:.2g} of its equity in the last of {max_iter:,} iterations"
+        conclude(end.solution, on_failure, f"{self.name}: {rise}", "Raise max_iter, or tol.")
         return end.level
 
 
@@ -68,6 +65,7 @@ def debtrank(
     slope: Any = 1.0,
     tol: float = 1e-9,
     max_iter: int = 10_000,
+    on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
     """Return the share of its equity that each trader loses in a shock, all sales that it sets off included.
 
@@ -120,13 +118,14 @@ def debtrank(
     >>> cg.importance.debtrank(graph, {"X": -0.05}).round(4).to_dict()
     {'A': 0.4167, 'B': 0.25, 'C': 0.0833}
     """
+    check_on_failure(on_failure)
     if shock is None and equity_shock is None:
         raise ParameterError("debtrank: give a shock, or an equity_shock by trader")
     spread = _Spread(graph, slope, "debtrank")
     lost = graph.per_trader(-(graph.quantity @ (scenario(graph, shock).price_shocked - graph.price)))
     start = np.maximum(lost, 0.0) * spread.per_equity
     start += spread.share("equity_shock", {} if equity_shock is None else equity_shock, 0.0) * spread.solvent
-    level = spread.rest(np.minimum(start, 1.0), tol, max_iter)
+    level = spread.losses(np.minimum(start, 1.0), tol, max_iter, on_failure)
     level[~spread.solvent] = np.nan
     return pd.Series(level, graph.traders.rename("trader"), name="debtrank")
 
@@ -138,6 +137,7 @@ def debtrank_impact(
     slope: Any = 1.0,
     tol: float = 1e-9,
     max_iter: int = 10_000,
+    on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
     """Return the share of all equity that the others lose if a trader defaults, all further sales included.
 
@@ -146,7 +146,7 @@ def debtrank_impact(
 
     Parameters
     ----------
-    graph, slope, tol, max_iter
+    graph, slope, tol, max_iter, on_failure
         As in `debtrank`.
     traders : iterable of labels, optional
         Whose defaults to follow, 64 at a time; None: everybody's.
@@ -175,6 +175,7 @@ def debtrank_impact(
     >>> cg.importance.debtrank_impact(graph).round(4).to_dict()
     {'A': 0.1029, 'B': 0.1667, 'C': 0.1029}
     """
+    check_on_failure(on_failure)
     chosen = chosen_traders("debtrank_impact", graph, traders)
     spread = _Spread(graph, slope, "debtrank_impact")
     impact, total = np.full(chosen.size, np.nan), float(spread.equity[spread.solvent].sum())
@@ -182,7 +183,7 @@ def debtrank_impact(
     for place in np.split(places, np.arange(TOGETHER, places.size, TOGETHER)):
         start = np.zeros((len(graph.traders), place.size))
         start[chosen[place], np.arange(place.size)] = 1.0
-        level = spread.rest(start, tol, max_iter)
+        level = spread.losses(start, tol, max_iter, on_failure)
         level[chosen[place], np.arange(place.size)] = 0.0
         impact[place] = (np.where(spread.solvent, spread.equity, 0.0) @ level) / total
     return pd.Series(impact, graph.traders[chosen].rename("trader"), name="debtrank_impact")

@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from contagion_graph._typing import FloatArray
+from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import check_graph
 from contagion_graph.importance.krylov import Stop, leading_vector
 
 
@@ -59,6 +60,7 @@ class Overlap:
 
 def overlap_of(graph: ExposureGraph, name: str, *, netted: bool = False) -> Overlap:
     """Return the overlap of a graph for a measure of this name; netted: longs and shorts in one column, with signs."""
+    check_graph(graph)
     with np.errstate(divide="ignore"):
         per_value = np.where(graph.sellable, 1.0 / graph.depth, 0.0)
     if not per_value.any():
@@ -118,7 +120,9 @@ def indirect_contagion_index(graph: ExposureGraph, *, netted: bool = False) -> "
     return pd.Series(overlap.row_sums(), graph.traders.rename("trader"), name="indirect_contagion_index")
 
 
-def endogenous_risk_index(graph: ExposureGraph, *, tol: float = 1e-9, max_iter: int = 1000) -> "pd.Series[float]":
+def endogenous_risk_index(
+    graph: ExposureGraph, *, tol: float = 1e-9, max_iter: int = 1000, on_failure: OnFailure = "raise"
+) -> "pd.Series[float]":
     """Return the Perron vector of the liquidity-weighted overlaps: who matters where sales set off further sales.
 
     Omega x = lambda x with the largest lambda, Omega_ij = sum_k P_ik P_jk / D_k, the diagonal included, x >= 0 and sum
@@ -161,7 +165,7 @@ def endogenous_risk_index(graph: ExposureGraph, *, tol: float = 1e-9, max_iter: 
     >>> cg.importance.endogenous_risk_index(graph).round(4).to_dict()
     {'A': 0.7071, 'B': 0.2929, 'C': 0.0}
     """
-    stop = Stop("endogenous_risk_index", tol, max_iter)
+    stop = Stop("endogenous_risk_index", tol, max_iter, on_failure)
     overlap = overlap_of(graph, "endogenous_risk_index")
     sums, held = overlap.row_sums(), overlap.held
     alone = (sums == 0.0) & (np.diff(held.indptr) > 0)

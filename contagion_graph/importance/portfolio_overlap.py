@@ -11,6 +11,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice, check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import check_graph
 from contagion_graph.importance.incidence import Of, exposures
 
 Measure = Literal["cosine", "jaccard", "liquidity"]
@@ -158,6 +159,7 @@ def concentration(
     >>> cg.importance.concentration(graph).to_dict()
     {'A': 1.0, 'B': 0.5}
     """
+    check_graph(graph)
     check_choice("concentration: of", of, ("traders", "assets", "pools"))
     if of == "pools":
         gross = graph.gross_value.groupby(level=["pool", "trader"], sort=False, observed=True).sum().reset_index()
@@ -185,6 +187,7 @@ def _herfindahl(matrix: sparse.coo_array) -> FloatArray:
 
 def _vectors(graph: ExposureGraph, measure: str, of: str) -> sparse.csr_array:
     """Return one vector a node, such that their products are the overlaps (jaccard: what two nodes have in common)."""
+    check_graph(graph)
     check_choice("overlap: measure", measure, get_args(Measure))
     check_choice("overlap: of", of, get_args(Of))
     value = graph.to_scipy()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import FloatArray
+from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
@@ -33,6 +33,7 @@ def birank(
     sort: bool = False,
     tol: float = 1e-12,
     max_iter: int = 1000,
+    on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
     """Return BiRank: smooth scores on both sides, close to a prior, with links weighed down by both their ends.
 
@@ -40,7 +41,7 @@ def birank(
 
     Parameters
     ----------
-    graph, of, weight, sort, max_iter
+    graph, of, weight, sort, max_iter, on_failure
         As in `hits`.
     damping : float or pair of float
         In [0, 1]: alpha (assets) and beta (traders), or one number for both.
@@ -72,7 +73,7 @@ def birank(
     >>> cg.importance.birank(graph).round(4).to_dict()
     {'A': 0.4234, 'B': 0.5505}
     """
-    side, stop = sides(graph, "birank", of, weight=weight), Stop("birank", tol, max_iter)
+    side, stop = sides(graph, "birank", of, weight=weight), Stop("birank", tol, max_iter, on_failure)
     alpha, beta = _dampings("birank", damping)
     u0, p0 = _prior("birank", graph, prior)
     strengths = side.strengths()
@@ -94,6 +95,7 @@ def cohits(
     sort: bool = False,
     tol: float = 1e-12,
     max_iter: int = 1000,
+    on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
     """Return co-HITS: a walk between the sides, which starts anew from the prior of a side now and then.
 
@@ -101,7 +103,7 @@ def cohits(
 
     Parameters
     ----------
-    graph, of, damping, prior, weight, sort, tol, max_iter
+    graph, of, damping, prior, weight, sort, tol, max_iter, on_failure
         As in `birank`.
 
     Returns
@@ -126,7 +128,7 @@ def cohits(
     >>> cg.importance.cohits(graph).round(4).to_dict()
     {'A': 0.3707, 'B': 0.6293}
     """
-    side, stop = sides(graph, "cohits", of, weight=weight), Stop("cohits", tol, max_iter)
+    side, stop = sides(graph, "cohits", of, weight=weight), Stop("cohits", tol, max_iter, on_failure)
     alpha, beta = _dampings("cohits", damping)
     u0, p0 = _prior("cohits", graph, prior)
     if alpha == beta == 1.0:
@@ -144,6 +146,7 @@ def pagerank(
     sort: bool = False,
     tol: float = 1e-12,
     max_iter: int = 1000,
+    on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
     """Return PageRank in the bipartite graph: where a walk along links is, which starts anew anywhere now and then.
 
@@ -152,7 +155,7 @@ def pagerank(
 
     Parameters
     ----------
-    graph, of, weight, sort, tol, max_iter
+    graph, of, weight, sort, tol, max_iter, on_failure
         As in `birank`.
     damping : float
         d in [0, 1).
@@ -181,7 +184,7 @@ def pagerank(
     {'A': 0.1853, 'B': 0.3147}
     """
     check_number("pagerank", "damping", damping, low=0, high=1, below=True)
-    side, stop = sides(graph, "pagerank", of, weight=weight), Stop("pagerank", tol, max_iter)
+    side, stop = sides(graph, "pagerank", of, weight=weight), Stop("pagerank", tol, max_iter, on_failure)
     v = _prior("pagerank", graph, prior, together=True)
     traders, assets = _walk(side, (damping, damping), v, stop)
     mass = traders.sum() + assets.sum()  # below 1 by what walked onto nodes without links

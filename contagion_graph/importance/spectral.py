@@ -7,7 +7,7 @@ sums. Only products with W and its transpose are computed. Equal inputs give equ
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.importance.incidence import Of, Sides, Weight, sides
@@ -23,6 +23,7 @@ def hits(
     sort: bool = False,
     tol: float = 1e-12,
     max_iter: int = 1000,
+    on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
     """Return hub scores of traders or authority scores of assets: the leading singular vectors of W.
 
@@ -67,7 +68,7 @@ def hits(
     >>> cg.importance.hits(graph, sort=True).round(4).to_dict()
     {'B': 0.7971, 'A': 0.6038}
     """
-    side, stop = sides(graph, "hits", of, weight=weight), Stop("hits", tol, max_iter)
+    side, stop = sides(graph, "hits", of, weight=weight), Stop("hits", tol, max_iter, on_failure)
     _, traders, assets = _singular(side, stop)
     return side.series(traders, assets, sort=sort)
 
@@ -80,6 +81,7 @@ def eigenvector(
     sort: bool = False,
     tol: float = 1e-12,
     max_iter: int = 1000,
+    on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
     """Return eigenvector centrality in the bipartite graph: each node is the sum of its neighbours, times the weights.
 
@@ -88,7 +90,7 @@ def eigenvector(
 
     Parameters
     ----------
-    graph, of, weight, sort, tol, max_iter
+    graph, of, weight, sort, tol, max_iter, on_failure
         As in `hits`.
 
     Returns
@@ -112,7 +114,7 @@ def eigenvector(
     >>> cg.importance.eigenvector(graph).round(4).to_dict()
     {'A': 0.427, 'B': 0.5636}
     """
-    side, stop = sides(graph, "eigenvector", of, weight=weight), Stop("eigenvector", tol, max_iter)
+    side, stop = sides(graph, "eigenvector", of, weight=weight), Stop("eigenvector", tol, max_iter, on_failure)
     _, traders, assets = _singular(side, stop)
     return side.series(traders / np.sqrt(2.0), assets / np.sqrt(2.0), sort=sort)
 
@@ -126,6 +128,7 @@ def katz(
     sort: bool = False,
     tol: float = 1e-12,
     max_iter: int = 1000,
+    on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
     """Return Katz centrality in the bipartite graph: the walks that end at a node, long ones attenuated.
 
@@ -134,7 +137,7 @@ def katz(
 
     Parameters
     ----------
-    graph, of, weight, sort, tol, max_iter
+    graph, of, weight, sort, tol, max_iter, on_failure
         As in `hits`; `tol` holds for sigma and, as the sum of |residuals|, for x.
     damping : float
         In [0, 1): alpha as a share of the largest that converges.
@@ -161,7 +164,7 @@ def katz(
     {'A': 0.431, 'B': 0.5622}
     """
     check_number("katz", "damping", damping, low=0, high=1, below=True)
-    side, stop = sides(graph, "katz", of, weight=weight), Stop("katz", tol, max_iter)
+    side, stop = sides(graph, "katz", of, weight=weight), Stop("katz", tol, max_iter, on_failure)
     sigma, traders, assets = _singular(side, stop)
     alpha = damping / sigma if sigma else 0.0
     ones = np.ones_like(traders), np.ones_like(assets)
@@ -180,6 +183,7 @@ def fitness_complexity(
     sort: bool = False,
     tol: float = 1e-10,
     max_iter: int = 10_000,
+    on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
     """Return the fitness of traders or the complexity of assets: an asset that the unfit hold is not complex.
 
@@ -187,7 +191,7 @@ def fitness_complexity(
 
     Parameters
     ----------
-    graph, of, weight, sort
+    graph, of, weight, sort, on_failure
         As in `hits`; weight="unit" is the matrix of the paper.
     n_iter : int, optional
         Carry out exactly so many steps; None = until rest.
@@ -219,7 +223,7 @@ def fitness_complexity(
     >>> cg.importance.fitness_complexity(graph, n_iter=1).round(4).to_dict()
     {'A': 1.3333, 'B': 0.6667}
     """
-    stop = Stop("fitness_complexity", tol, max_iter)
+    stop = Stop("fitness_complexity", tol, max_iter, on_failure)
     if n_iter is not None:
         check_number("fitness_complexity", "n_iter", n_iter, low=0, whole=True)
     side = sides(graph, "fitness_complexity", of, weight=weight)
