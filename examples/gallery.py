@@ -76,7 +76,9 @@ def frontier() -> Any:
     """Draw the capital that three designs of margining need against what they socialise, with ETH up and down."""
     graph = cg.generate.perpetuals(200, 6, rng=0)
     scenarios = cg.scenarios.draw.grid({"ETH": [-0.3, -0.15, 0.15, 0.3]})
-    return cg.plot.frontier(cg.collateral.compare_pooling(graph, MODEL, scenarios, ["isolated", "pool", "unified"]))
+    return cg.plot.frontier(
+        cg.collateral.compare_pooling(graph, MODEL, scenarios, designs=["isolated", "pool", "unified"])
+    )
 
 
 PLOTS: dict[str, Callable[[], Any]] = {

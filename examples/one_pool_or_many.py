@@ -40,7 +40,7 @@ def draw(graph: cg.ExposureGraph, count: int = 60) -> pd.DataFrame:
 
 def compare(graph: cg.ExposureGraph) -> cg.collateral.PoolingComparison:
     """Return the designs side by side."""
-    return cg.collateral.compare_pooling(graph, MODEL, draw(graph), DESIGNS)
+    return cg.collateral.compare_pooling(graph, MODEL, draw(graph), designs=DESIGNS)
 
 
 def main(path: Path | None = None) -> None:

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 import contagion_graph as cg
-from contagion_graph.collateral.backing.failures import failure_waves
+from contagion_graph.collateral.backing.failures import failure_rounds
 from tests.shared_data import case
 
 
@@ -69,7 +69,7 @@ def test_the_waves_of_six_european_countries(theta: str, rounded: bool):
         assert pytest.approx(np.array(reference["expected"]["A_rounded"]), abs=reference["tolerance"]) == A
     own, before = np.array(inputs["p_2011"]), np.array(inputs["p_2008"])
     least = float(theta) * (A @ before)
-    _, wave, solution = failure_waves(lambda own: A @ own, own, least, least / 2)
+    _, wave, solution = failure_rounds(lambda own: A @ own, own, least, least / 2)
     expected = reference["expected"]["waves" if rounded else "waves_unrounded_A"][theta]
     assert [[name for name, w in zip(names, wave, strict=True) if w == k + 1] for k in range(max(wave))] == expected
     assert solution.converged
@@ -119,7 +119,7 @@ def test_failures_are_the_fewest_that_are_consistent(seed: int):
     rng = np.random.default_rng(seed)
     graph, _ = random_backing(rng, cyclic=True)
     backing = cg.collateral.Backing.from_graph(graph)
-    failure = cg.collateral.FailureCost(threshold=0.9, cost=float(rng.uniform(0.0, 0.3)))
+    failure = cg.collateral.FailureCost(0.9, cost=float(rng.uniform(0.0, 0.3)))
     change = rng.uniform(-0.3, 0.0, graph.price.size)
     end = backing.pass_down(dict(zip(graph.assets, change, strict=True)), failure=failure).table
     inverse = np.linalg.inv(np.eye(change.size) - (1.0 + change)[:, None] * backing.units.toarray())
@@ -130,7 +130,7 @@ def test_failures_are_the_fewest_that_are_consistent(seed: int):
         value = inverse @ ((1.0 + change) * own)
         if ((value < 0.9 * backing.price) == failed).all():
             consistent.append(failed)
-    assert (np.min(consistent, axis=0) == (end["wave"] > 0).to_numpy()).all()
+    assert (np.min(consistent, axis=0) == (end["failure_round"] > 0).to_numpy()).all()
 
 
 def test_a_bridge_failure_takes_what_it_carried_and_what_is_made_of_it():
@@ -155,7 +155,7 @@ def test_two_pools_that_hold_each_other_are_solved_and_a_closed_cycle_is_named()
 
 def test_a_cycle_that_grows_beyond_all_bounds_after_a_rise_is_named():
     units = sparse.csr_array([[0.0, 0.8], [0.8, 0.0]])
-    backing = cg.collateral.Backing(pd.Index(["X", "Y"], dtype="str"), units, np.array([1.0, 1.0]))
+    backing = cg.collateral.Backing(pd.Index(["X", "Y"], dtype="str"), units=units, own=np.array([1.0, 1.0]))
     with pytest.raises(cg.ParameterError, match="the cycle X -> Y -> X"):
         backing.pass_down({"X": 1.0})
 
@@ -173,6 +173,33 @@ def test_haircuts_are_those_of_the_asset_the_bridges_and_the_time():
     assert flat.to_numpy() == pytest.approx(np.full(4, 1 - np.exp(-0.1)))
 
 
+def test_what_is_passed_down_says_how_it_ended():
+    """All four assets fall below the threshold in the first round."""
+    backing, failure = cg.collateral.Backing.from_graph(chain_graph()), cg.collateral.FailureCost(0.95, cost=0.3)
+    prices = backing.pass_down({"ETH": -0.1}, failure=failure)
+    assert prices.table["failure_round"].tolist() == [1, 1, 1, 1]
+    assert prices.model is backing
+    assert prices.solution.converged
+    assert prices.summary()[["assets", "changed", "failed", "rounds"]].tolist() == [4, 4, 4, 1]
+    assert repr(prices) == "<BackedPrices: 4 of 4 assets changed, 4 failed; largest fall 0.5549. Converged.>"
+    assert prices.to_frames()["assets"].columns.tolist()[0] == "asset"
+
+
+def test_rounds_of_failure_that_are_cut_short_are_told():
+    backing, failure = cg.collateral.Backing.from_graph(chain_graph()), cg.collateral.FailureCost(0.9, cost=0.9)
+    whole = backing.pass_down({"ETH": -0.11}, failure=failure)
+    assert whole.table["failure_round"].tolist() == [1, 2, 2, 2]
+    with pytest.raises(cg.ConvergenceError, match=r"pass_down: Stopped at the step limit .* Raise max_rounds"):
+        backing.pass_down({"ETH": -0.11}, failure=failure, max_rounds=1)
+    with pytest.warns(cg.ConvergenceWarning, match="Raise max_rounds"):
+        cut = backing.pass_down({"ETH": -0.11}, failure=failure, max_rounds=1, on_failure="warn")
+    assert cut.table["failure_round"].tolist() == [1, 0, 0, 0]
+    assert not cut.solution.converged
+    for wrong in ({"max_rounds": 0}, {"on_failure": "stop"}):
+        with pytest.raises(cg.ParameterError):
+            backing.pass_down({"ETH": -0.1}, **wrong)
+
+
 BACKING = cg.collateral.Backing.from_graph(chain_graph())
 REFUSED = [
     (lambda: BACKING.pass_down({"EHT": -0.1}), "did you mean 'ETH'"),
@@ -183,10 +210,13 @@ REFUSED = [
     (lambda: BACKING.with_share("LP", {"ETH": 2.0}, supply=1.0), "net asset value a share is 2, and asset 'LP'"),
     (lambda: BACKING.with_share("LP", {"ETH": 1.0}, supply=0.0), "supply must be above 0"),
     (lambda: BACKING.with_share("LP", {"LP": 1.0}, supply=1.0), "a pool cannot hold its own 'LP'"),
-    (lambda: cg.collateral.FailureCost(1.5, 0.1), "threshold"),
-    (lambda: cg.collateral.FailureCost(0.9, -0.1), "cost"),
+    (lambda: cg.collateral.FailureCost(1.5, cost=0.1), "threshold"),
+    (lambda: cg.collateral.FailureCost(0.9, cost=-0.1), "cost"),
     (lambda: cg.collateral.Backing.from_graph("tables"), "graph is a str"),
-    (lambda: cg.collateral.Backing(BACKING.assets, BACKING.units, np.ones(3)), r"must be \(4, 4\) and \(4,\)"),
+    (
+        lambda: cg.collateral.Backing(BACKING.assets, units=BACKING.units, own=np.ones(3)),
+        r"must be \(4, 4\) and \(4,\)",
+    ),
     (lambda: BACKING.effective_holdings(chain_graph().subset(assets=["ETH"])), "other assets"),
     (lambda: cg.collateral.haircuts(chain_graph(), volatility=-0.1, delay=1.0), "volatility"),
     (lambda: cg.collateral.haircuts(chain_graph(), volatility=0.1, delay={"mainnet": 1.0}), "no column chain"),

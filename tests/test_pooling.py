@@ -106,8 +106,10 @@ def two_loans() -> tuple[cg.ExposureGraph, pd.DataFrame]:
 def test_value_at_risk_reverses_the_order_and_expected_shortfall_does_not():
     graph, scenarios = two_loans()
     designs, model = ["isolated", "unified"], cg.MarginCascade(sharing=None)
-    var = cg.collateral.compare_pooling(graph, model, scenarios, designs, risk="var", level=0.95).table["capital"]
-    es = cg.collateral.compare_pooling(graph, model, scenarios, designs, risk="es", level=0.95).table["capital"]
+    var = cg.collateral.compare_pooling(graph, model, scenarios, designs=designs, risk="var", level=0.95).table[
+        "capital"
+    ]
+    es = cg.collateral.compare_pooling(graph, model, scenarios, designs=designs, risk="es", level=0.95).table["capital"]
     assert var.to_dict() == {"isolated": 0.0, "unified": 100.0}
     assert es.to_dict() == pytest.approx({"isolated": 160.0, "unified": 100.0})
 
@@ -121,12 +123,12 @@ def test_contagion_reverses_the_order():
     )  # fmt: skip
     scenarios = pd.DataFrame({"X": [-0.2, 0.0], "Y": [0.0, 0.0]})
     model = cg.MarginCascade(sharing=None)
-    comparison = cg.collateral.compare_pooling(graph, model, scenarios, ["isolated", "unified"], level=0.5)
+    comparison = cg.collateral.compare_pooling(graph, model, scenarios, designs=["isolated", "unified"], level=0.5)
     capital = comparison.table["capital"]
     assert capital["unified"] > capital["isolated"]
     assert comparison.traders.loc["Bob", "unified"] > comparison.traders.loc["Bob", "isolated"]
     quiet = cg.collateral.compare_pooling(
-        graph.with_(depth=np.inf), model, scenarios, ["isolated", "unified"], level=0.5
+        graph.with_(depth=np.inf), model, scenarios, designs=["isolated", "unified"], level=0.5
     )
     assert quiet.table.loc["unified", "capital"] <= quiet.table.loc["isolated", "capital"] + 1e-9
 
@@ -137,7 +139,7 @@ def test_the_table_is_that_of_single_runs(seed: int):
     graph = market(rng, depth=[1e4, 1e4, 1e4])
     model = cg.MarginCascade(penalty=0.01)
     scenarios = pd.DataFrame(rng.normal(0.0, 0.2, (5, 3)).clip(-0.9, None), columns=["X", "Y", "Z"])
-    comparison = cg.collateral.compare_pooling(graph, model, scenarios, ["chain"], level=0.5)
+    comparison = cg.collateral.compare_pooling(graph, model, scenarios, designs=["chain"], level=0.5)
     other = cg.collateral.pooling(graph, "chain")
     runs = [model.run(other, row.to_dict()) for _, row in scenarios.iterrows()]
     assert comparison.table.loc["chain", "loss"] == pytest.approx(np.mean([run.summary()["loss"] for run in runs]))
@@ -146,6 +148,20 @@ def test_the_table_is_that_of_single_runs(seed: int):
     es = (worst[:2].sum(axis=0) + worst[2] / 2) / 2.5
     assert comparison.table.loc["chain", "capital"] == pytest.approx(np.maximum(es, 0.0).sum())
     assert comparison.traders["chain"].sum() == pytest.approx(comparison.table.loc["chain", "loss"])
+
+
+def test_a_comparison_is_a_result():
+    graph, scenarios = two_loans()
+    model = cg.MarginCascade(sharing=None)
+    comparison = cg.collateral.compare_pooling(graph, model, scenarios, designs=["isolated", "unified"], level=0.95)
+    assert comparison.model is model
+    assert comparison.solution.converged
+    assert comparison.summary()["capital unified"] == pytest.approx(100.0)
+    assert repr(comparison) == "<PoolingComparison: capital isolated 160, unified 100. Converged.>"
+    assert set(comparison.to_frames()) == {"summary", "designs", "traders"}
+    assert comparison.to_frames()["designs"]["design"].tolist() == ["isolated", "unified"]
+    with pytest.raises(cg.ParameterError, match="on_failure"):
+        cg.collateral.compare_pooling(graph, model, scenarios, on_failure="stop")
 
 
 def test_tail_measures_on_known_samples():
@@ -160,7 +176,7 @@ GRAPH, SCENARIOS = two_loans()
 
 
 def compare(scenarios: Any = SCENARIOS, designs: Any = ("pool",), **options: Any) -> cg.collateral.PoolingComparison:
-    return cg.collateral.compare_pooling(GRAPH, cg.MarginCascade(), scenarios, designs, **options)
+    return cg.collateral.compare_pooling(GRAPH, cg.MarginCascade(), scenarios, designs=designs, **options)
 
 
 REFUSED = [

@@ -76,7 +76,7 @@ def test_every_account_of_random_graphs_is_counted(seed: int):
         counted += owed, owing
         for column in np.flatnonzero(held):
             asset = graph.assets[column]
-            sides = verify(tree.statement, tree.proof(account, asset), tree.root)
+            sides = verify(tree.statement, tree.proof(account, asset=asset), tree.root)
             exact = [max(held[column], 0.0) * 1e6, max(-held[column], 0.0) * 1e6]
             assert sides == pytest.approx(exact, abs=0.51, rel=1e-12)
     assert tree.statement["trees"]["accounts"]["sums"] == pytest.approx(counted.tolist(), rel=1e-12)
@@ -111,7 +111,7 @@ def changed(value: Any, place: tuple[Any, ...], rng: np.random.Generator) -> Any
 
 def test_a_single_changed_bit_fails(tree: cg.SumTree):
     rng = np.random.default_rng(0)
-    proofs = [tree.proof("Ann"), tree.proof('C"l|ëo'), tree.proof(("Eve", "two", "")), tree.proof("Bob", "ETH")]
+    proofs = [tree.proof("Ann"), tree.proof('C"l|ëo'), tree.proof(("Eve", "two", "")), tree.proof("Bob", asset="ETH")]
     for k in range(1_000):
         proof, statement, root = proofs[k % 4], tree.statement, tree.root
         verify(statement, proof, root)
@@ -152,7 +152,7 @@ def test_the_order_of_a_path_counts(tree: cg.SumTree, one: int):
 
 def test_a_proof_for_one_tree_is_none_for_another(tree: cg.SumTree):
     with pytest.raises(ValueError, match="root and the sums"):
-        verify(tree.statement, {**tree.proof("Ann", "ETH"), "tree": "accounts"}, tree.root)
+        verify(tree.statement, {**tree.proof("Ann", asset="ETH"), "tree": "accounts"}, tree.root)
 
 
 @pytest.mark.parametrize(
@@ -294,6 +294,6 @@ def test_bad_graphs_and_accounts_are_refused_by_name(tree: cg.SumTree):
     with pytest.raises(cg.TableError, match="'Eve' has 2 accounts"):
         tree.proof("Eve")
     with pytest.raises(cg.ParameterError, match=r"'Ann' has no balance of 'B\|T,C'"):
-        tree.proof("Ann", "B|T,C")
+        tree.proof("Ann", asset="B|T,C")
     with pytest.raises(cg.ParameterError, match="no balance of 'ETH' in this statement"):
-        cg.SumTree.from_graph(small(), assets=[]).proof("Ann", "ETH")
+        cg.SumTree.from_graph(small(), assets=[]).proof("Ann", asset="ETH")

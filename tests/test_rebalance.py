@@ -260,6 +260,59 @@ def test_a_plan_on_tables_keeps_positions_entry_prices_and_the_sum_of_money(seed
     assert (after.cash[untouched] == shocked.cash[untouched]).all()
 
 
+def two_longs() -> cg.ExposureGraph:
+    """Return Ann, whom a fall of 10 % brings into breach, and Bob, whom her sales do."""
+    return cg.ExposureGraph.from_arrays(
+        [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0, -750.0], traders=["Ann", "Bob"]
+    )
+
+
+def test_plans_and_stabilisations_are_results():
+    graph, model = two_longs(), cg.MarginCascade(sharing=None)
+    plan = cg.collateral.deleverage(graph.with_(cash=[-910.0, -750.0]))
+    assert repr(plan) == "<Plan: 1 line for 1 account; total 100. Converged.>"
+    assert plan.summary().to_dict() == {"accounts": 1.0, "lines": 1.0, "total": pytest.approx(100.0), "cost": 0.0}
+    assert plan.to_frames()["plan"].columns.tolist() == plan.table.columns.tolist()
+    assert plan.solution.converged
+    assert plan.model is None
+    end = cg.collateral.stabilise(graph, model, {"0": -0.10})
+    assert end.model is model
+    assert end.plan.model is model
+    assert end.solution.converged
+    assert end.solution.steps == 1
+    assert set(end.to_frames()) == {"summary", "plan", "accounts"}
+    total = end.plan.total
+    assert end.summary()[["total", "lower_bound", "spared", "closed"]].tolist() == [total, total, 1.0, 1.0]
+    assert repr(end) == (
+        f"<Stabilisation: {total:,.6g} for 1 account (at least {total:,.6g} is needed); 1 close. Converged.>"
+    )
+
+
+def test_needs_that_are_not_found_are_told():
+    """Bob lacks something after Ann's sales, Dan after Cleo's: two cascades do not say what keeps both open."""
+    graph = cg.ExposureGraph.from_arrays(
+        [[10.0]] * 4,
+        price=[100.0],
+        depth=1e4,
+        margin_long=0.1,
+        cash=[-850.0, -750.0, -750.0, -700.0],
+        traders=["Ann", "Bob", "Cleo", "Dan"],
+    )
+    model, shock, event = cg.MarginCascade(sharing=None), {"0": -0.10}, ["Bob", "Dan"]
+    whole = cg.collateral.stabilise(graph, model, shock, event=event)
+    assert (whole.result.accounts.loc[event, "closed"] == 0.0).all()
+    with pytest.raises(cg.ConvergenceError, match=r"stabilise: Stopped .* raise max_iter") as error:
+        cg.collateral.stabilise(graph, model, shock, event=event, max_iter=1)
+    assert error.value.solution.steps == 1
+    with pytest.warns(cg.ConvergenceWarning, match="keep fewer accounts open"):
+        cut = cg.collateral.stabilise(graph, model, shock, event=event, max_iter=1, on_failure="warn")
+    assert not cut.solution.converged
+    assert "Stopped" in repr(cut)
+    for wrong in ({"max_iter": 0}, {"on_failure": "stop"}):
+        with pytest.raises(cg.ParameterError):
+            cg.collateral.stabilise(graph, model, shock, **wrong)
+
+
 GRAPH = venue(np.random.default_rng(0), 6, 2).with_(cash=-1e6)
 REFUSED = [
     (lambda: cg.collateral.top_up(GRAPH, {"asset": ["EHT"]}), cg.TableError, "unknown label 'EHT'"),
@@ -318,7 +371,7 @@ def test_a_plan_for_another_graph_is_refused():
         plan.apply(graph.subset(traders=["Ann"]).from_arrays([[1.0]], price=[100.0], traders=["Ann"]))
     with pytest.raises(cg.ParameterError, match="no account 'Ann"):
         plan.apply(cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], traders=["Bob"]))
-    empty = cg.collateral.Plan(pd.DataFrame(columns=plan.table.columns), 0.0)
+    empty = cg.collateral.Plan(pd.DataFrame(columns=plan.table.columns), total=0.0)
     assert empty.apply(graph).equity.tolist() == graph.equity.tolist()
 
 

@@ -36,7 +36,7 @@ def _prove(options: argparse.Namespace) -> int:
     print(f"{tree!r}\nroot {tree.root}\nWritten to {options.out}: statement.json, verify.py")
     for number, (account, asset) in enumerate(_wanted(tree, options.trader), 1):
         name = f"proof_{number}.json"
-        _write(options.out / name, json.dumps(tree.proof(account, asset), indent=1, ensure_ascii=False))
+        _write(options.out / name, json.dumps(tree.proof(account, asset=asset), indent=1, ensure_ascii=False))
         print(f"{name}: {' / '.join(filter(None, account))}, {asset or 'all that it is owed and owes'}")
     return 0
 
@@ -45,7 +45,7 @@ def _wanted(tree: SumTree, traders: list[str]) -> list[tuple[tuple[str, ...], st
     """Return the accounts of traders, each with None and with the assets that it holds."""
     wanted: list[tuple[tuple[str, ...], str | None]] = []
     for trader in traders:
-        accounts = [tuple(map(str, account)) for account in tree.accounts if account[0] == trader]
+        accounts = [tuple(map(str, account)) for account in tree.account_index if account[0] == trader]
         if not accounts:
             raise ParameterError(f"--trader {trader!r} has no account in these tables")
         wanted += [(account, asset) for account in accounts for asset in (None, *tree.assets_of(account))]

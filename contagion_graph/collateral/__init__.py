@@ -1,21 +1,24 @@
 """Collateral at work: is it all there, what is it made of, can that be proven, and how is it kept sufficient."""
 
 from contagion_graph.collateral.backing.backing import Backing
-from contagion_graph.collateral.backing.failures import FailureCost, Revaluation
+from contagion_graph.collateral.backing.failures import BackedPrices, FailureCost
 from contagion_graph.collateral.backing.haircuts import haircuts
+from contagion_graph.collateral.monitoring.runway import Runway
 from contagion_graph.collateral.pools.compare import PoolingComparison, compare_pooling
 from contagion_graph.collateral.pools.pooling import pooling
+from contagion_graph.collateral.proof.verify import verify
 from contagion_graph.collateral.rebalancing.plan import Plan
 from contagion_graph.collateral.rebalancing.stabilise import Stabilisation, stabilise
 from contagion_graph.collateral.rebalancing.top_up_deleverage import deleverage, top_up
 from contagion_graph.collateral.rebalancing.transfer import transfer
 
 __all__ = [
+    "BackedPrices",
     "Backing",
     "FailureCost",
     "Plan",
     "PoolingComparison",
-    "Revaluation",
+    "Runway",
     "Stabilisation",
     "compare_pooling",
     "deleverage",
@@ -24,4 +27,5 @@ __all__ = [
     "stabilise",
     "top_up",
     "transfer",
+    "verify",
 ]

@@ -37,7 +37,8 @@ def frontier(comparison: Any, *, of: str = "socialised", ax: "Axes | None" = Non
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[1.0, 1.0]], price=100.0)
     >>> scenarios = pd.DataFrame({"0": [-0.5, 0.0], "1": [0.0, -0.5]})
-    >>> comparison = cg.collateral.compare_pooling(graph, cg.MarginCascade(), scenarios, ["isolated", "unified"])
+    >>> designs = ["isolated", "unified"]
+    >>> comparison = cg.collateral.compare_pooling(graph, cg.MarginCascade(), scenarios, designs=designs)
     >>> ax = cg.plot.frontier(comparison)
     >>> ax.get_xlabel()
     'capital needed [currency]'

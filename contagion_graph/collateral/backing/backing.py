@@ -1,7 +1,7 @@
 """Assets that are made of other assets: staked, bridged and pooled tokens, and what a shock to one does to the rest."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -9,14 +9,15 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse import csgraph, linalg
 
-from contagion_graph._typing import FloatArray
+from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_number
-from contagion_graph.collateral.backing.failures import FailureCost, Revaluation, failure_waves
+from contagion_graph.collateral.backing.failures import BackedPrices, FailureCost, failure_rounds
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.exposure.inputs import traders_of
 from contagion_graph.exposure.matrix import ExposureMatrix
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph
+from contagion_graph.solvers.solution import check_on_failure, conclude
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import text_index, vector
 
@@ -67,6 +68,7 @@ class Backing:
     """
 
     assets: "pd.Index[str]"
+    _: KW_ONLY
     units: sparse.csr_array
     own: FloatArray
 
@@ -79,7 +81,9 @@ class Backing:
             )
         wrong = np.flatnonzero(~(self.price > 0.0))
         if wrong.size:
-            raise ParameterError(f"Backing: asset {self.assets[wrong[0]]!r} is worth {self.price[wrong[0]]:g} at rest")
+            raise ParameterError(
+                f"Backing: asset {self.assets[wrong[0]]!r} has the value {self.price[wrong[0]]:g}; it must be above 0"
+            )
 
     @classmethod
     def from_graph(cls, graph: ExposureGraph) -> "Backing":
@@ -88,7 +92,7 @@ class Backing:
         Parameters
         ----------
         graph : ExposureGraph
-            Its prices are the values at rest; an asset that the table does not name is worth what it is of its own.
+            Its prices are the initial values; an asset that the table does not name is worth what it is of its own.
 
         Returns
         -------
@@ -105,12 +109,13 @@ class Backing:
         weight = weights_of(graph)
         share = np.asarray(weight.sum(axis=1)).ravel()
         units = sparse.diags_array(graph.price) @ weight @ sparse.diags_array(1.0 / graph.price)
-        return cls(graph.assets, sparse.csr_array(units), graph.price * np.maximum(1.0 - share, 0.0))
+        own = graph.price * np.maximum(1.0 - share, 0.0)
+        return cls(graph.assets, units=sparse.csr_array(units), own=own)
 
     def with_share(self, token: str, holdings: Mapping[str, float] | pd.Series, *, supply: float) -> "Backing":
         """Return a backing in which a token is a share of a pool: a vault, an LP position, a debt pool.
 
-        It is worth the pool's net asset value a share, v = sum_k holdings_k v_k / supply. Whoever is short the shares
+        It is worth the net asset value of a share, v = sum_k holdings_k v_k / supply. Whoever is short the shares
         of a debt pool owes that part of everybody's winners.
 
         Parameters
@@ -164,18 +169,27 @@ class Backing:
             )
         keep = sparse.diags_array((~row).astype(np.float64))
         filled = sparse.csr_array(np.outer(row, in_pool / supply))
-        return Backing(self.assets, sparse.csr_array(keep @ self.units + filled), np.where(row, 0.0, self.own))
+        units = sparse.csr_array(keep @ self.units + filled)
+        return Backing(self.assets, units=units, own=np.where(row, 0.0, self.own))
 
     @cached_property
     def price(self) -> FloatArray:
-        """The values at rest, shape (m,) [currency per unit]."""
+        """The initial values, shape (m,) [currency per unit]."""
         return self._solver(np.zeros(len(self.assets)))(self.own)
 
-    def pass_down(self, shock: Shock | None = None, *, failure: FailureCost | None = None) -> Revaluation:
+    def pass_down(
+        self,
+        shock: Shock | None = None,
+        *,
+        failure: FailureCost | None = None,
+        max_rounds: int | None = None,
+        on_failure: OnFailure = "raise",
+    ) -> BackedPrices:
         """Pass a shock down from assets to all that is made of them.
 
-        v = (1 + s) (D v + r - b),  b_k = cost v_k(at rest) for the assets that have failed, at most r_k; who fails is
-        found in waves from nobody on, which leads to the equilibrium with the fewest failures where D >= 0.
+        v = (1 + s) (D v + r - b),  b_k = cost v_k(initial) for the assets that have failed, at most r_k; the failed
+        assets are found in rounds that start without any, which leads to the equilibrium with the fewest failures where
+        D >= 0.
 
         Parameters
         ----------
@@ -183,26 +197,38 @@ class Backing:
             What happens to the asset itself: -0.3 = falls by 30 %, -1 = the bridge or the issuer fails.
         failure : FailureCost, optional
             None: nothing fails.
+        max_rounds : int, optional
+            Rounds of failure after which to stop; None: as many as there are assets, in which all can fail.
+        on_failure : {"raise", "warn", "ignore"}
+            What to do where further assets would fail after `max_rounds`.
 
         Returns
         -------
-        Revaluation
+        BackedPrices
 
         Raises
         ------
         TableError
             An unknown asset, a change below -1.
         ParameterError
-            A cycle that has no solution after the shock, by name.
+            A cycle that has no solution after the shock, by name; a `max_rounds` below 1.
+        ConvergenceError
+            Further assets would fail after `max_rounds`, and `on_failure` is "raise".
         """
+        check_on_failure(on_failure)
+        if max_rounds is not None:
+            check_number("pass_down", "max_rounds", max_rounds, low=1, whole=True)
         faults = Faults()
         change = vector("shock", {} if shock is None else shock, self.assets, CHANGE, faults, base=0.0)
         faults.raise_if_any()
         solve = self._solver(change)
         threshold, cost = (0.0, 0.0) if failure is None else (failure.threshold, failure.cost)
-        value, wave, solution = failure_waves(solve, self.own, threshold * self.price, cost * self.price)
-        columns = {"price_before": self.price, "price_after": value, "change": value / self.price - 1.0, "wave": wave}
-        return Revaluation(pd.DataFrame(columns, index=self.assets.rename("asset")), solution)
+        least = threshold * self.price
+        value, failed_in, solution = failure_rounds(solve, self.own, least, cost * self.price, max_rounds)
+        conclude(solution, on_failure, "pass_down", "Raise max_rounds.")
+        columns = {"price_before": self.price, "price_after": value, "change": value / self.price - 1.0}
+        table = pd.DataFrame({**columns, "failure_round": failed_in}, index=self.assets.rename("asset"))
+        return BackedPrices(table, model=self, solution=solution)
 
     def effective_holdings(self, graph: ExposureGraph) -> ExposureMatrix:
         """Return what each trader holds of each asset once derived assets are taken apart, in units of the asset.

@@ -1,27 +1,29 @@
 """What it costs to margin positions apart, and what it risks to margin them together."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import FloatArray
+from contagion_graph._result import Result
+from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_choice, check_number
 from contagion_graph.collateral.pools.pooling import Design, pooling
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.scenarios.estimates import expected_shortfall
+from contagion_graph.solvers.solution import Solution, check_on_failure
 
 Risk = Literal["es", "var"]
 LARGEST = 50_000_000  # accounts x scenarios whose needs are held at once: 400 MB
 SUMS = ("loss", "socialised", "shortfall", "uncovered", "closed")
 
 
-@dataclass(frozen=True, eq=False)
-class PoolingComparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class PoolingComparison(Result):
     """The same positions under several designs of margining.
 
     Parameters
@@ -31,20 +33,43 @@ class PoolingComparison:
         closed (accounts), loss, socialised, shortfall, uncovered [currency, over all accounts].
     traders : DataFrame
         Mean loss of each trader under each design [currency]: who gains by a design and who pays.
+    model : MarginCascade
+        How accounts were liquidated and losses shared.
+    solution : Solution
+        How the cascade ended that was furthest from converging.
     """
 
     table: pd.DataFrame
+    _: KW_ONLY
     traders: pd.DataFrame
+    model: MarginCascade
+    solution: Solution
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the capital and the uncovered loss of each design [currency], as "capital unified"."""
+        figures = ("capital", "uncovered")
+        return pd.Series(
+            {f"{name} {design}": self.table.loc[design, name] for design in self.table.index for name in figures},
+            dtype=float,
+        )
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"designs": self.table, "traders": self.traders}
+
+    def __repr__(self) -> str:
+        capital = ", ".join(f"{design} {value:,.6g}" for design, value in self.table["capital"].items())
+        return f"<PoolingComparison: capital {capital}. {self.solution.status.value}>"
 
 
 def compare_pooling(
     graph: ExposureGraph,
     model: MarginCascade,
     scenarios: Any,
-    designs: Sequence[Design] = get_args(Design),
     *,
+    designs: Sequence[Design] = get_args(Design),
     risk: Risk = "es",
     level: float = 0.95,
+    on_failure: OnFailure = "raise",
 ) -> PoolingComparison:
     """Compare designs of margining: the capital that they need against the contagion that they carry.
 
@@ -70,7 +95,9 @@ def compare_pooling(
     risk : {"es", "var"}
         rho.
     level : float
-        In (0, 1).
+        Probability, in (0, 1).
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where a cascade does not converge.
 
     Returns
     -------
@@ -82,6 +109,8 @@ def compare_pooling(
         No scenarios, no designs, an unknown one; more accounts x scenarios than are held at once.
     TableError
         A shock to an unknown asset, or out of range.
+    ConvergenceError
+        A cascade did not converge, and `on_failure` is "raise".
 
     References
     ----------
@@ -95,12 +124,14 @@ def compare_pooling(
     ...     [[10.0, -10.0]], price=100.0, margin_long=0.1, margin_short=0.1, cash=[400.0]
     ... )
     >>> scenarios = pd.DataFrame({"0": [-0.2, 0.2], "1": [-0.2, 0.2]})
-    >>> cg.collateral.compare_pooling(graph, cg.MarginCascade(), scenarios, ["isolated", "unified"]).table["capital"]
+    >>> designs = ["isolated", "unified"]
+    >>> cg.collateral.compare_pooling(graph, cg.MarginCascade(), scenarios, designs=designs).table["capital"]
     design
     isolated    400.0
     unified       0.0
     Name: capital, dtype: float64
     """
+    check_on_failure(on_failure)
     check_choice("compare_pooling: risk", risk, get_args(Risk))
     check_number("compare_pooling", "level", level, low=0, high=1, above=True, below=True)
     if not isinstance(scenarios, pd.DataFrame) or scenarios.empty:
@@ -109,37 +140,57 @@ def compare_pooling(
         )
     if not len(designs):
         raise ParameterError(f"compare_pooling: designs is empty; name some of {', '.join(get_args(Design))}")
-    rows, traders = {}, {}
+    rows, traders, solutions = {}, {}, []
     for design in designs:
-        rows[design], traders[design] = _outcome(pooling(graph, design), model, scenarios, risk, level)
+        other, need = pooling(graph, design), _Need(risk, level)
+        rows[design], traders[design], solution = _outcome(other, model, scenarios, need, on_failure)
+        solutions.append(solution)
     table = pd.DataFrame(rows).T.rename_axis("design").astype({"accounts": int})
-    return PoolingComparison(table, pd.DataFrame(traders).rename_axis("trader"))
+    lost = pd.DataFrame(traders).rename_axis("trader")
+    return PoolingComparison(table, traders=lost, model=model, solution=_furthest(solutions))
+
+
+class _Need(NamedTuple):
+    """The measure of risk that capital is set by."""
+
+    risk: Risk
+    level: float
+
+    def losses(self, losses: FloatArray) -> FloatArray:
+        """Return what each account needs, from its losses by scenario, shape (n, scenarios)."""
+        if self.risk == "var":
+            return value_at_risk(losses, self.level)
+        return expected_shortfall(-np.sort(-losses, axis=1), losses.shape[1], self.level)
+
+
+def _furthest(solutions: Iterable[Solution]) -> Solution:
+    """Return the one that is furthest from converging."""
+    return max(solutions, key=lambda solution: (not solution.converged, solution.residual))
 
 
 def _outcome(
-    graph: ExposureGraph, model: MarginCascade, scenarios: pd.DataFrame, risk: Risk, level: float
-) -> tuple[dict[str, float], "pd.Series[float]"]:
-    """Return what a design comes to, and the mean loss of each trader."""
-    n = len(graph.accounts)
-    if n * len(scenarios) > LARGEST:
+    graph: ExposureGraph, model: MarginCascade, scenarios: pd.DataFrame, need_of: "_Need", on_failure: OnFailure
+) -> tuple[dict[str, float], "pd.Series[float]", Solution]:
+    """Return the figures of a design, the mean loss of each trader, and how its cascades ended."""
+    n, count, solutions = len(graph.accounts), len(scenarios), []
+    if n * count > LARGEST:
         raise ParameterError(
-            f"compare_pooling: {n:,} accounts x {len(scenarios):,} scenarios; at most {LARGEST:,} are held at once; "
+            f"compare_pooling: {n:,} accounts x {count:,} scenarios; at most {LARGEST:,} are held at once; "
             "give fewer scenarios, or a subset of the graph"
         )
-    need, lost, sums = np.empty((n, len(scenarios))), np.zeros(len(graph.traders)), dict.fromkeys(SUMS, 0.0)
+    need, lost, sums = np.empty((n, count)), np.zeros(len(graph.traders)), dict.fromkeys(SUMS, 0.0)
     for k, (_, change) in enumerate(scenarios.iterrows()):
-        result = model.run(graph, change)
+        result = model.run(graph, change, on_failure=on_failure)
+        solutions.append(result.solution)
         accounts, pools = result.accounts, result.pools
         need[:, k] = accounts["loss"] + accounts["shortfall"]
         lost += graph.per_trader(accounts["loss"])
         figures = [accounts["loss"], accounts["socialised"], accounts["shortfall"], pools["uncovered"]]
         for name, value in zip(SUMS, [*figures, pd.Series(result.arrays.closed_whole)], strict=True):
-            sums[name] += float(value.sum()) / len(scenarios)
-    worst = -np.sort(-need, axis=1)
-    rho = expected_shortfall(worst, len(scenarios), level) if risk == "es" else value_at_risk(need, level)
-    capital = float(np.maximum(rho, 0.0).sum())
-    means = pd.Series(lost / len(scenarios), index=graph.traders)
-    return {"accounts": n, "capital": capital, **sums}, means
+            sums[name] += float(value.sum()) / count
+    means = pd.Series(lost / count, index=graph.traders)
+    capital = float(np.maximum(need_of.losses(need), 0.0).sum())
+    return {"accounts": n, "capital": capital, **sums}, means, _furthest(solutions)
 
 
 def value_at_risk(losses: FloatArray, level: float) -> FloatArray:

@@ -17,7 +17,7 @@ from contagion_graph.collateral.proof.merkle_sum_tree import SumLevels
 from contagion_graph.collateral.proof.verify import root_of
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import check_graph
+from contagion_graph.graph.scenario import AccountKey, check_graph
 from contagion_graph.tables.vectors import row_of
 
 FORMAT = "solvency statement 1"
@@ -60,7 +60,7 @@ class SumTree:
         What is published; plain enough for JSON.
     secret : bytes
         What the salts of the leaves are made of; keep it: with it, and the graph, the same trees are built again.
-    accounts : MultiIndex
+    account_index : MultiIndex
         The labels of the accounts.
 
     References
@@ -71,22 +71,21 @@ class SumTree:
     Examples
     --------
     >>> import contagion_graph as cg
-    >>> from contagion_graph.collateral.proof.verify import verify
     >>> graph = cg.ExposureGraph.from_arrays(
     ...     [[2.0], [1.0], [-1.0]], price=[100.0], cash=[-50.0, 0.0, 130.0], traders=["A", "B", "C"], assets=["ETH"]
     ... )
     >>> tree = cg.SumTree.from_graph(graph, decimals=2)
     >>> tree
     <SumTree 0: 3 accounts are owed 280 and owe 150; balances of 1 asset>
-    >>> verify(tree.statement, tree.proof("A"), tree.root)
+    >>> cg.collateral.verify(tree.statement, tree.proof("A"), tree.root)
     [15000, 5000]
-    >>> verify(tree.statement, tree.proof("C", "ETH"), tree.root)
+    >>> cg.collateral.verify(tree.statement, tree.proof("C", asset="ETH"), tree.root)
     [0, 100]
     """
 
     statement: dict[str, Any]
     secret: bytes
-    accounts: pd.MultiIndex
+    account_index: pd.MultiIndex
     _trees: Mapping[str, _Tree]
     _salts: bytes
 
@@ -159,7 +158,7 @@ class SumTree:
         """The SHA-256 of the statement, in hexadecimal: what the venue publishes."""
         return root_of(self.statement)
 
-    def proof(self, account: object, asset: object = None) -> dict[str, Any]:
+    def proof(self, account: AccountKey, *, asset: object = None) -> dict[str, Any]:
         """Return what an account needs to check that it was counted; plain enough for JSON, and for its owner only.
 
         Parameters
@@ -185,7 +184,7 @@ class SumTree:
         tree = self._trees.get(name)
         if tree is None or row not in tree:
             raise ParameterError(f"account {account!r} has no balance of {asset!r} in this statement")
-        owner, place = list(self.accounts[row]), int(np.searchsorted(tree.rows, row))
+        owner, place = list(self.account_index[row]), int(np.searchsorted(tree.rows, row))
         return {
             "tree": name,
             "account": owner,
@@ -194,15 +193,15 @@ class SumTree:
             "path": tree.levels.path(int(tree.leaf[place])),
         }
 
-    def assets_of(self, account: object) -> list[str]:
+    def assets_of(self, account: AccountKey) -> list[str]:
         """Return the assets of which the statement holds a balance of an account."""
         row = self._row(account)
         names = [name for name, tree in self._trees.items() if row in tree]
         return [name.removeprefix(BALANCE) for name in names if name != ACCOUNTS]
 
-    def _row(self, account: object) -> int:
+    def _row(self, account: AccountKey) -> int:
         faults = Faults()
-        found = row_of("account", account, self.accounts, faults)
+        found = row_of("account", account, self.account_index, faults)
         faults.raise_if_any()
         return found[0]
 

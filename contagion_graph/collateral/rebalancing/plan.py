@@ -1,28 +1,33 @@
 """A plan: what accounts add, close or move, as a table, and the graph after it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
+from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import InfeasibleError, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
+from contagion_graph.margin.model import MarginCascade
 from contagion_graph.solvers.programme import Programme
+from contagion_graph.solvers.solution import EXACT, Solution
 from contagion_graph.tables.schema import ACCOUNT_LEVELS, CASH
 from contagion_graph.tables.vectors import account_rows_of, label_text
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 COLUMNS = (*ACCOUNT_LEVELS, "asset", "action", "quantity", "cost")
 ROUNDING = 1e-9
+Squares = tuple[sparse.csr_array, FloatArray]
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan(Result):
     """What accounts do so that they keep their margins.
 
     Parameters
@@ -31,9 +36,13 @@ class Plan:
         trader, pool, subaccount; asset (blank = cash); action: "deposit" (fully paid units or cash are added), "close"
         (units held are sold, units owed bought back, at the price), "send" and "receive" (cash moves between accounts
         of a trader); quantity [units, or currency of cash], above 0; cost [currency]. The cost of closing and of
-        sending is paid by the account itself, that of deposits by whoever finds them.
+        sending is paid by the account itself, that of deposits by those that provide them.
     total : float
         What was minimised: the sum of costs, or the value closed [currency].
+    solution : Solution
+        How the computation ended.
+    model : MarginCascade, optional
+        The cascade that the plan was made for; None: the needs do not depend on a cascade.
 
     Examples
     --------
@@ -50,7 +59,10 @@ class Plan:
     """
 
     table: pd.DataFrame
+    _: KW_ONLY
     total: float
+    solution: Solution = EXACT
+    model: MarginCascade | None = None
 
     def apply(self, graph: ExposureGraph) -> ExposureGraph:
         """Return the graph after the plan.
@@ -87,6 +99,22 @@ class Plan:
         frames["positions"] = pd.concat([positions, _deposits(added, positions)], ignore_index=True)
         frames["accounts"] = frames["accounts"].assign(cash=cash)
         return ExposureGraph.from_tables(**frames)
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the numbers of accounts and lines, the total that was minimised, and the costs [currency]."""
+        accounts = self.table[list(ACCOUNT_LEVELS)].drop_duplicates()
+        figures = {"accounts": len(accounts), "lines": len(self.table), "total": self.total}
+        return pd.Series({**figures, "cost": self.table["cost"].sum()}, dtype=float)
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"plan": self.table.set_index(list(ACCOUNT_LEVELS))}
+
+    def __repr__(self) -> str:
+        s = self.summary()
+        return (
+            f"<Plan: {s['lines']:,.0f} line{'' if s['lines'] == 1 else 's'} for {s['accounts']:,.0f} "
+            f"account{'' if s['accounts'] == 1 else 's'}; total {self.total:,.6g}. {self.solution.status.value}>"
+        )
 
     def _places(self, graph: ExposureGraph) -> tuple[Rows, Rows]:
         labels = pd.MultiIndex.from_frame(self.table[list(ACCOUNT_LEVELS)].astype("str"))
@@ -170,13 +198,26 @@ def at_risk(owner: str, graph: ExposureGraph, target: float, accounts: Any = Non
     return AtRisk(rows, lack[rows])
 
 
-def infeasible(
-    owner: str, graph: ExposureGraph, risky: AtRisk, programme: Programme, limits: Sequence[str], uppers: Sequence[str]
-) -> Exception:
-    """Return the error that says who lacks how much, and what stands in the way, where a programme has no answer.
+Names = Callable[[], tuple[Sequence[str], Sequence[str]]]
 
-    The names are those of the programme's limits and of its upper bounds.
+
+def least(
+    owner: str, graph: ExposureGraph, risky: AtRisk, programme: Programme, names: Names, squares: Squares | None = None
+) -> FloatArray:
+    """Return the optimal x of a programme; where no x reaches all needs, raise: which account lacks what, what binds.
+
+    `names` returns the names of the programme's limits and of its upper bounds; `squares` is what a quadratic programme
+    adds to the cost.
     """
+    x = programme.solve() if squares is None or not programme.cost.size else programme.solve_quadratic(*squares)
+    if x is None:
+        raise _infeasible(owner, graph, risky, programme, *names())
+    return x
+
+
+def _infeasible(
+    owner: str, graph: ExposureGraph, risky: AtRisk, programme: Programme, limits: Sequence[str], uppers: Sequence[str]
+) -> InfeasibleError:
     missing, best = programme.shortfall()
     binding = programme.binding(int(np.argmax(missing)), best, limits, uppers)
     short = np.flatnonzero(missing > ROUNDING * np.maximum(1.0, risky.lack))
@@ -190,8 +231,17 @@ def infeasible(
     return InfeasibleError(message, {graph.accounts[risky.rows[k]]: float(missing[k]) for k in short})
 
 
-def plan_of(graph: ExposureGraph, rows: Rows, total: float, **columns: Any) -> Plan:
+def plan_of(
+    graph: ExposureGraph,
+    rows: Rows,
+    total: float,
+    *,
+    solution: Solution = EXACT,
+    model: MarginCascade | None = None,
+    **columns: Any,
+) -> Plan:
     """Return a plan for the accounts of some rows; lines of nothing are left out."""
     labels = {name: graph.accounts.get_level_values(name)[rows] for name in ACCOUNT_LEVELS}
     table = pd.DataFrame({**labels, **columns})[list(COLUMNS)]
-    return Plan(table[table["quantity"] > 0.0].reset_index(drop=True), float(total))
+    table = table[table["quantity"] > 0.0].reset_index(drop=True)
+    return Plan(table, total=float(total), solution=solution, model=model)

@@ -1,15 +1,17 @@
 """The least money after which a cascade stops where it should."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._result import Result
+from contagion_graph._typing import BoolArray, FloatArray, OnFailure
+from contagion_graph._validate import check_number
 from contagion_graph.collateral.rebalancing.plan import Plan, Rows, plan_of
-from contagion_graph.errors import ConvergenceError, ParameterError
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import AccountKey, Shock, check_graph, scenario
 from contagion_graph.margin.equilibria.position_book import is_isotone
@@ -17,16 +19,20 @@ from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.liquidation import FullLiquidation, LeverageTarget
 from contagion_graph.solvers.iterate import iterate
+from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
 from contagion_graph.tables.schema import CASH
 from contagion_graph.tables.vectors import account_rows_of, label_text
 
+REMEDY = (
+    "Accounts that get cash bear more of the losses, and need more again: use a base of sharing that cash does not "
+    "raise, keep fewer accounts open, or raise max_iter."
+)
 FEW = 6  # further accounts of which every combination is tried
 GUARD = 1e-12  # of an account's size: more than its equity is rounded by
-MAX_STEPS = 1000
 
 
-@dataclass(frozen=True, eq=False)
-class Stabilisation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Stabilisation(Result):
     """The least intervention found, and the cascade after it.
 
     Parameters
@@ -40,12 +46,37 @@ class Stabilisation:
     lower_bound : float or None
         No intervention of less can do it [currency]; None where nothing can be proven: losses are shared, closings are
         partial, or assets are held on both sides.
+    model : MarginCascade
+        How accounts are liquidated.
+    solution : Solution
+        How the computation of the needs ended.
     """
 
     plan: Plan
+    _: KW_ONLY
     result: CascadeResult
     spared: pd.MultiIndex
     lower_bound: float | None
+    model: MarginCascade
+    solution: Solution
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the cash [currency], its lower bound (NaN: none), accounts that get it, that close, uncovered loss."""
+        after = self.result.summary()
+        bound = np.nan if self.lower_bound is None else self.lower_bound
+        figures = {"total": self.plan.total, "lower_bound": bound, "spared": len(self.spared)}
+        return pd.Series({**figures, "closed": after["closed"], "uncovered": after["uncovered"]}, dtype=float)
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {**self.plan._tables(), "accounts": self.result.accounts}
+
+    def __repr__(self) -> str:
+        s = self.summary()
+        bound = "no lower bound" if self.lower_bound is None else f"at least {self.lower_bound:,.6g} is needed"
+        return (
+            f"<Stabilisation: {self.plan.total:,.6g} for {s['spared']:,.0f} account{'' if s['spared'] == 1 else 's'} "
+            f"({bound}); {s['closed']:,.0f} close. {self.solution.status.value}>"
+        )
 
 
 def stabilise(
@@ -54,6 +85,8 @@ def stabilise(
     shock: Shock | None,
     *,
     event: str | Iterable[AccountKey] = "contagion",
+    max_iter: int = 1000,
+    on_failure: OnFailure = "raise",
 ) -> Stabilisation:
     """Find the least cash, given to accounts before a shock, after which a cascade stops at an event.
 
@@ -74,6 +107,10 @@ def stabilise(
     event : {"contagion", "closure"} or iterable of traders or (trader, pool, subaccount)
         What must not happen: "contagion", that an account closes which the shock alone does not bring into breach;
         "closure", that any account closes; or that one of these closes.
+    max_iter : int
+        Cascades after which to give up the search for the needs of one set of accounts.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where the needs do not converge: shares of losses grow with the cash that is given.
 
     Returns
     -------
@@ -84,7 +121,7 @@ def stabilise(
     ParameterError
         An event that is none, an account that the graph does not have, a model that cash cannot help.
     ConvergenceError
-        Shares of losses grow with the cash that is given, faster than the cash.
+        The needs do not converge, and `on_failure` is "raise"; or a cascade does not.
 
     References
     ----------
@@ -109,9 +146,12 @@ def stabilise(
     check_graph(graph)
     if not isinstance(model, MarginCascade) or isinstance(model.liquidation, LeverageTarget):
         raise ParameterError("stabilise: model must be a MarginCascade whose accounts cash helps, not LeverageTarget")
-    needs = _Needs(graph, model, shock)
+    check_on_failure(on_failure)
+    check_number("stabilise", "max_iter", max_iter, low=1, whole=True)
+    needs = _Needs(graph, model, shock, max_iter)
     keep = _kept(needs, event)
-    best, cash, closing = keep, *needs.of(keep)
+    best, (cash, closing, solution) = keep, needs.of(keep)
+    conclude(solution, on_failure, "stabilise", REMEDY)
     alone = float(cash.sum())
     optional = closing[np.argsort(-graph.rest[1][closing], kind="stable")]
     for chosen in _choices(optional):
@@ -119,13 +159,19 @@ def stabilise(
         wanted[list(chosen)] = True
         if needs.direct[wanted].sum() >= cash.sum():
             continue  # it costs at least that
-        other, _ = needs.of(wanted)
-        if other.sum() < cash.sum():
-            best, cash = wanted, other
+        other, _, ended = needs.of(wanted)
+        if ended.converged and other.sum() < cash.sum():
+            best, cash, solution = wanted, other, ended
     rows = np.flatnonzero(cash)
-    plan = plan_of(graph, rows, cash.sum(), asset=CASH, action="deposit", quantity=cash[rows], cost=cash[rows])
-    bound = _lower_bound(needs, keep, (alone, float(cash.sum())), optional)
-    return Stabilisation(plan, needs.run(cash), graph.accounts[rows], bound)
+    columns = {"asset": CASH, "action": "deposit", "quantity": cash[rows], "cost": cash[rows]}
+    return Stabilisation(
+        plan_of(graph, rows, cash.sum(), solution=solution, model=model, **columns),
+        result=needs.run(cash),
+        spared=graph.accounts[rows],
+        lower_bound=_lower_bound(needs, keep, (alone, float(cash.sum())), optional),
+        model=model,
+        solution=solution,
+    )
 
 
 def _choices(optional: Rows) -> Iterable[tuple[int, ...]]:
@@ -138,8 +184,8 @@ def _choices(optional: Rows) -> Iterable[tuple[int, ...]]:
 class _Needs:
     """What it takes to keep accounts open in one scenario."""
 
-    def __init__(self, graph: ExposureGraph, model: MarginCascade, shock: Shock | None) -> None:
-        self.graph, self.model, self.shock = graph, model, shock
+    def __init__(self, graph: ExposureGraph, model: MarginCascade, shock: Shock | None, max_iter: int) -> None:
+        self.graph, self.model, self.shock, self.max_iter = graph, model, shock, max_iter
         value, self.gross, self.maintenance = graph.valuation(scenario(graph, shock).price_shocked)
         self.direct = np.maximum(self.maintenance - graph.cash - value, 0.0)  # what the shock alone makes them lack
 
@@ -147,8 +193,8 @@ class _Needs:
         """Run the cascade with cash given."""
         return self.model.run(self.graph.with_(cash=self.graph.cash + cash), self.shock)
 
-    def of(self, keep: BoolArray) -> tuple[FloatArray, Rows]:
-        """Return the cash that keeps these accounts open, and who closes all the same."""
+    def of(self, keep: BoolArray) -> tuple[FloatArray, Rows, Solution]:
+        """Return the cash that keeps these accounts open, the accounts that close, and how the search ended."""
         cash, size = np.where(keep, self.direct, 0.0), GUARD * (self.gross + np.abs(self.graph.cash))
         cash[cash > 0.0] += size[cash > 0.0]
         result = self.run(cash)
@@ -164,14 +210,8 @@ class _Needs:
             cash[rows] += lack + size[rows]
             result = self.run(cash)
 
-        solution, _ = iterate(change, advance, max_steps=MAX_STEPS)
-        if not solution.converged:
-            raise ConvergenceError(
-                "stabilise: accounts that get cash bear more of the losses, and need more again; use a base of "
-                "sharing that cash does not raise, or keep fewer accounts open",
-                solution,
-            )
-        return cash, np.flatnonzero(result.arrays.breach_round > 0)
+        solution, _ = iterate(change, advance, max_steps=self.max_iter)
+        return cash, np.flatnonzero(result.arrays.breach_round > 0), solution
 
 
 def _first_lack(result: CascadeResult, keep: BoolArray) -> tuple[Rows, FloatArray]:
@@ -209,8 +249,8 @@ def _lower_bound(needs: _Needs, keep: BoolArray, costs: tuple[float, float], opt
     """Return what no intervention can do without, where only whole closings on one side of the book couple accounts.
 
     `costs`: of saving those of `keep` alone, and of the best intervention found. Either nobody else is saved, and their
-    needs are the least; or somebody else is, at no less than what the shock alone makes it lack, on top of what it
-    makes those of `keep` lack. With few others all of it was tried.
+    needs are the least; or another account is, at no less than what the shock alone makes it lack, on top of what it
+    makes those of `keep` lack. With few others every combination was tried.
     """
     alone, found = costs
     model = needs.model

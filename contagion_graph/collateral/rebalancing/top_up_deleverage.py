@@ -8,7 +8,7 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice
-from contagion_graph.collateral.rebalancing.plan import AtRisk, Plan, at_risk, infeasible, plan_of
+from contagion_graph.collateral.rebalancing.plan import AtRisk, Plan, at_risk, least, plan_of
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import AccountKey
@@ -95,9 +95,7 @@ def top_up(graph: ExposureGraph, eligible: object, *, target: float = 0.0, accou
         upper=np.full(of.size, np.inf),
         whole=~np.isnan(number["lot"]),
     )
-    x = programme.solve()
-    if x is None:
-        raise infeasible("top_up", graph, risky, programme, names, ())
+    x = least("top_up", graph, risky, programme, lambda: (names, ()))
     value = np.where(x * step > DUST * risky.lack[of], x * step, 0.0)
     asset = np.array([*graph.assets, CASH], dtype=object)[what]
     cost = number["cost"] * value
@@ -194,22 +192,15 @@ def deleverage(
         whole=lot > 0.0,
     )
     short = held.data[closable] < 0.0
-    x = _least(programme, objective, graph, (what, short, step))
-    if x is None:
-        names = [f"all of its {graph.assets[j]} closed" for j in what]
-        raise infeasible("deleverage", graph, risky, programme, (), names)
+    pressure = _pressure(graph, what, short, step)
+    squares = (pressure, 1.0 / np.tile(graph.depth, 2)) if objective == "impact" else None
+    names = [f"all of its {label} closed" for label in graph.assets]
+    x = least("deleverage", graph, risky, programme, lambda: ((), [names[j] for j in what]), squares)
     x = np.where(x * step > DUST * units * price, x, 0.0)
     value = x * step
-    squares = _pressure(graph, what, short, step) @ x
-    extra = float((squares**2 / (2.0 * np.tile(graph.depth, 2))).sum()) if objective == "impact" else 0.0
+    extra = 0.0 if squares is None else float(((pressure @ x) ** 2 * squares[1] / 2.0).sum())
     columns = {"asset": graph.assets[what], "action": "close", "quantity": value / price, "cost": share[what] * value}
     return plan_of(graph, risky.rows[of], float(programme.cost @ x) + extra, **columns)
-
-
-def _least(programme: Programme, objective: str, graph: ExposureGraph, cells: Any) -> FloatArray | None:
-    if objective != "impact" or not programme.cost.size:
-        return programme.solve()
-    return programme.solve_quadratic(_pressure(graph, *cells), 1.0 / np.tile(graph.depth, 2))
 
 
 def _pressure(graph: ExposureGraph, what: Any, short: Any, step: FloatArray) -> sparse.csr_array:

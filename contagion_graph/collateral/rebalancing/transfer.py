@@ -8,7 +8,7 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
-from contagion_graph.collateral.rebalancing.plan import AtRisk, Plan, Rows, at_risk, infeasible, plan_of
+from contagion_graph.collateral.rebalancing.plan import AtRisk, Plan, Rows, at_risk, least, plan_of
 from contagion_graph.collateral.rebalancing.top_up_deleverage import DUST, Accounts
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
@@ -16,10 +16,11 @@ from contagion_graph.solvers.programme import Programme
 from contagion_graph.tables.assemble import check_known
 from contagion_graph.tables.checks import read_table
 from contagion_graph.tables.schema import CASH, Table
+from contagion_graph.tables.vectors import label_text
 
 
 class Ways(NamedTuple):
-    """Every way of moving cash: from which account to which of those at risk (a position), over which route."""
+    """Every way of moving cash: the account that sends, the one at risk that receives (its number), the route."""
 
     source: Rows
     risky: Rows
@@ -105,11 +106,12 @@ def transfer(
         upper=np.full(k, np.inf),
         whole=np.zeros(k, dtype=bool),
     )
-    y = programme.solve()
-    if y is None:
-        names = [f"cash to spare in {' / '.join(graph.accounts[s])}" for s in sources]
-        names += [f"capacity of {_route_name(table, r)}" for r in np.flatnonzero(bounded).tolist()]
-        raise infeasible("transfer", graph, risky, programme, names, ())
+
+    def names() -> tuple[list[str], tuple[()]]:
+        spare_of = [f"cash to spare in {label_text(graph.accounts[s])}" for s in sources]
+        return spare_of + [f"capacity of {_route_name(table, r)}" for r in np.flatnonzero(bounded).tolist()], ()
+
+    y = least("transfer", graph, risky, programme, names)
     return _moves(graph, risky, ways, np.where(y > DUST * risky.lack[ways.risky], y, 0.0), fee)
 
 
@@ -118,7 +120,11 @@ def _moves(graph: ExposureGraph, risky: AtRisk, ways: Ways, sent: FloatArray, fe
     rows = np.column_stack([ways.source, risky.rows[ways.risky]]).ravel()
     arrives = sent * (1.0 - fee)
     cost = np.column_stack([sent - arrives, np.zeros_like(sent)]).ravel()
-    columns = {"asset": CASH, "action": np.tile(["send", "receive"], sent.size), "quantity": np.repeat(arrives, 2)}
+    columns: dict[str, Any] = {
+        "asset": CASH,
+        "action": np.tile(["send", "receive"], sent.size),
+        "quantity": np.repeat(arrives, 2),
+    }
     return plan_of(graph, rows, float((fee * sent).sum()), **columns, cost=cost)
 
 
