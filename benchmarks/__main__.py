@@ -64,7 +64,7 @@ def at_rest(graph: cg.ExposureGraph) -> cg.ExposureGraph:
 
 def large(graph: cg.ExposureGraph) -> tuple[cg.ExposureGraph, dict[str, float]]:
     """Return the market and the shock that close more than a tenth of the accounts."""
-    return at_rest(graph.with_(depth=graph.depth * DEEP)), dict.fromkeys(graph.assets, -0.2)
+    return at_rest(graph.assign(depth=graph.depth * DEEP)), dict.fromkeys(graph.assets, -0.2)
 
 
 def in_units(name: str, budget: str, work: Callable[[], object], note: str = "") -> Iterator[str]:
@@ -121,7 +121,7 @@ def cascade_row(
 ) -> Iterator[str]:
     """Yield the line of a cascade, with what happened in it."""
     result = model.run(graph, shock)
-    breached, n = int((result.arrays.breach_round > 0).sum()), len(graph.accounts)
+    breached, n = int((result.arrays.breach_round > 0).sum()), len(graph.account_index)
     revalued = result.solution.revaluations / n
     note = f"{breached / n:.1%} breached, {len(result.rounds)} rounds, {revalued:.2f} revaluations an account"
     yield from in_units(name, budget, lambda: model.run(graph, shock), note)

@@ -20,8 +20,8 @@ def rows(market: cg.ExposureGraph, shock: dict[str, float]) -> Iterator[Row]:
     """Yield the cost of a round of the large cascade: what the rounds from the second to the ninth take, over eight."""
     with tempfile.TemporaryDirectory() as folder, LocalCluster(**LOCAL) as cluster, Client(cluster) as client:
         start = time.perf_counter()
-        parts = cg.distributed.partition(market.to_frames(), f"{folder}/parts", 2)
-        graph = cg.distributed.open(parts, client)
+        parts = cg.distributed.partition(market.to_frames(), f"{folder}/parts", n_parts=2)
+        graph = cg.distributed.open_dataset(parts, client)
         first = cg.MarginCascade().run(graph, shock)
         yield "partition 10M positions in memory, open, run once", f"{time.perf_counter() - start:.0f} s", "", ""
         assert first.summary().equals(cg.MarginCascade().run(market, shock).summary())

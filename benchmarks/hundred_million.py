@@ -96,7 +96,7 @@ def main(step: str, folder: str, size: str) -> None:
     elif step == "run":
         run(place, int(size))
     elif step == "partition":
-        cg.distributed.partition(place, place / "parts", PARTS)
+        cg.distributed.partition(place, place / "parts", n_parts=PARTS)
         tell(step, start)
     else:
         part = cg.distributed.read_part(place / "parts", PARTS // 2)

@@ -39,7 +39,7 @@ def batch_rows(market: cg.ExposureGraph, unit: float) -> Iterator[Row]:
 def sweep_rows() -> Iterator[Row]:
     """Yield what a sweep with fat tails costs that keeps what each trader loses."""
     graph = cg.generate.perpetuals(N_ACCOUNTS, N_ASSETS, rng=0)
-    graph, model = graph.with_(depth=4.0 * graph.depth), cg.MarginCascade()
+    graph, model = graph.assign(depth=4.0 * graph.depth), cg.MarginCascade()
     matrix = VOLATILITY**2 * (0.6 + 0.4 * np.eye(N_ASSETS))
     covariance = pd.DataFrame(matrix, index=graph.assets, columns=graph.assets)
     shocks = cg.scenarios.draw.student_t(covariance, SCENARIOS, rng=0)

@@ -49,7 +49,7 @@ def monitor_rows(graph: cg.ExposureGraph, unit: float) -> Iterator[Row]:
         yield Row(f"... {TICKS:,} ticks, mean, looks included", mean, "0.05 u", "", f"{breached.sum():,} breaches")
     for size in (5e-4, 0.002, 0.01, 0.05):
         yield _all_prices(monitor, price, size, unit, rng)
-    rows = rng.integers(0, len(graph.accounts), TRADES)
+    rows = rng.integers(0, len(graph.account_index), TRADES)
     seconds = np.array([_trade(monitor, graph, price, row, rng) for row in rows])
     yield Row("a trade", milliseconds(seconds), "0.1 ms")
 
@@ -87,7 +87,7 @@ def _trade(
     monitor: cg.SolvencyMonitor, graph: cg.ExposureGraph, price: np.ndarray, row: int, rng: np.random.Generator
 ) -> float:
     column = int(rng.integers(price.size))
-    account, asset, paid = graph.accounts[row], graph.assets[column], float(price[column])
+    account, asset, paid = graph.account_index[row], graph.assets[column], float(price[column])
     units = float(rng.normal()) * 100.0 / paid
     start = time.thread_time()
     monitor.trade(account, asset, units, paid)
@@ -122,6 +122,6 @@ def proof_rows() -> Iterator[Row]:
     start = time.thread_time()
     tree = cg.SumTree.from_graph(graph, assets=[])
     yield Row("a sum tree over a million accounts", f"{time.thread_time() - start:.1f} s", "10 s")
-    proof = tree.proof(graph.accounts[7])
+    proof = tree.proof(graph.account_index[7])
     size = len(json.dumps(proof, separators=(",", ":")))
     yield Row("a proof out of it", f"{size:,} bytes", "4 kB", "", f"{len(proof['path'])} steps")

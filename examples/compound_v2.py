@@ -87,7 +87,7 @@ def build_graph(folder: Path) -> cg.ExposureGraph:
 
 def liquidatable(graph: cg.ExposureGraph, fall: float) -> tuple[int, float]:
     """Return how many accounts, dust apart, can be liquidated when ETH alone falls, and their debt after the fall."""
-    shocked = graph.with_(price={"ETH": 1.0 - fall})
+    shocked = graph.assign(price={"ETH": 1.0 - fall})
     owes = graph.attributes["accounts"]["borrow_value_eth"] > DUST
     breached = shocked.slack[(shocked.slack < 0.0) & owes].index.get_level_values("trader")
     positions = shocked.to_frames()["positions"]
@@ -97,7 +97,7 @@ def liquidatable(graph: cg.ExposureGraph, fall: float) -> tuple[int, float]:
 
 def cascades(graph: cg.ExposureGraph, fall: float, times: float) -> tuple[cg.CascadeResult, cg.CascadeResult]:
     """Return the cascade without a shock and the one after a fall of ETH, at so many times the depth."""
-    market = graph.with_(depth=graph.depth * times)
+    market = graph.assign(depth=graph.depth * times)
     return MODEL.run(market), MODEL.run(market, {"ETH": -fall})
 
 

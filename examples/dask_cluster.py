@@ -30,8 +30,8 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 def on_parts(client: Client, tables: dict[str, Any], folder: Path) -> cg.CascadeResult:
     """Cut the tables into four parts, run the cascade on them, and find both equilibria."""
-    data = cg.distributed.partition(tables, folder / "market", 4)
-    graph = cg.distributed.open(data, client)
+    data = cg.distributed.partition(tables, folder / "market", n_parts=4)
+    graph = cg.distributed.open_dataset(data, client)
     print(graph)
     model = cg.MarginCascade()
     model.run(graph, SHOCK)  # the first run reads the parts

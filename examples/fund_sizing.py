@@ -18,7 +18,7 @@ SCENARIOS, VOLATILITY, CORRELATION = 4_000, 0.05, 0.6
 def venue() -> cg.ExposureGraph:
     """Return 2,000 accounts on 20 assets with a small fund, four times as deep as generated."""
     graph = cg.generate.perpetuals(2_000, 20, rng=0)
-    return graph.with_(depth=4.0 * graph.depth)
+    return graph.assign(depth=4.0 * graph.depth)
 
 
 def scenarios(graph: cg.ExposureGraph) -> pd.DataFrame:
@@ -34,7 +34,7 @@ def main() -> pd.DataFrame:
     graph = venue()
     shocks = scenarios(graph)
     calm = cg.MarginCascade(sharing=None)
-    deep = graph.with_(depth=np.inf)
+    deep = graph.assign(depth=np.inf)
     alone = cg.sweep(deep, calm, shocks, keep="scenarios")
     together = cg.sweep(graph, cg.MarginCascade(), shocks, keep="scenarios")
     levels = [0.9, 0.95, 0.99, 0.999]

@@ -26,7 +26,7 @@ def covariance(graph: cg.ExposureGraph, failed: str, correlation: float) -> pd.D
 def main() -> pd.DataFrame:
     """Print and return, for each correlation, what the failure does."""
     graph = cg.generate.perpetuals(2_000, 20, rng=0)
-    graph = graph.with_(depth=4.0 * graph.depth)
+    graph = graph.assign(depth=4.0 * graph.depth)
     failed, model = str(graph.assets[0]), cg.MarginCascade()
     rows = []
     for correlation in CORRELATIONS:

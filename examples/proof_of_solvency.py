@@ -39,10 +39,10 @@ def holds(statement: dict, proof: dict, root: str) -> str:
 
 def cheats(graph: cg.ExposureGraph, first: cg.SumTree, second: cg.SumTree) -> dict[str, str]:
     """Return what comes of three ways to cheat."""
-    member = str(graph.accounts[7][0])
+    member = str(graph.account_index[7][0])
     less = copy.deepcopy(first.statement)
     less["trees"]["accounts"]["sums"][0] -= 10**12
-    without = cg.SumTree.from_graph(graph.with_(cash={member: -graph.rest[0][7]}), secret=SECRET)
+    without = cg.SumTree.from_graph(graph.assign(cash={member: -graph.rest[0][7]}), secret=SECRET)
     past = copy.deepcopy(first.statement)
     past["prices"]["WETH"] = "1.0"
     try:
@@ -68,13 +68,13 @@ def main() -> None:
     graph, first, second = statements()
     print(f"{graph!r}\n{first!r}\n{second!r}\nroot of the second: {second.root}\n")
     for row in (7, 77, 777):
-        proof = second.proof(graph.accounts[row])
+        proof = second.proof(graph.account_index[row])
         size = len(json.dumps(proof, separators=(",", ":")))
-        print(f"{graph.accounts[row][0]}: {holds(second.statement, proof, second.root)} ({size:,} bytes)")
+        print(f"{graph.account_index[row][0]}: {holds(second.statement, proof, second.root)} ({size:,} bytes)")
     print()
     for how, outcome in cheats(graph, first, second).items():
         print(f"{how}: {outcome}")
-    accounts = len(graph.accounts)
+    accounts = len(graph.account_index)
     odds = {checkers: unnoticed(accounts, FALSIFIED, checkers) for checkers in CHECKERS}
     table = pd.Series(odds, name="chance").rename_axis("members who check").map("{:.2%}".format)
     print(f"\nThe chance that {FALSIFIED} falsified accounts of {accounts:,} go unnoticed:\n{table.to_string()}")

@@ -20,12 +20,12 @@ ELIGIBLE = {"asset": ["", "BTC"], "cost": [0.0005, 0.0002], "available": [float(
 def build_graph() -> cg.ExposureGraph:
     """Return the venue after the night."""
     graph = cg.generate.perpetuals(5_000, 12, rng=4)
-    return graph.with_(price=graph.price * 0.94)
+    return graph.assign(price=graph.price * 0.94)
 
 
 def plans(graph: cg.ExposureGraph) -> dict[str, cg.collateral.Plan]:
     """Return what accounts in breach that are not under water can do."""
-    at_risk = list(graph.accounts[(graph.slack < 0.0) & (graph.equity > 0.0)])
+    at_risk = list(graph.account_index[(graph.slack < 0.0) & (graph.equity > 0.0)])
     return {
         "top up": cg.collateral.top_up(graph, ELIGIBLE, accounts=at_risk),
         "close, least turnover": cg.collateral.deleverage(graph, accounts=at_risk),
@@ -57,7 +57,9 @@ def stop(graph: cg.ExposureGraph) -> cg.collateral.Stabilisation:
 def main() -> None:
     """Print both."""
     graph = build_graph()
-    print(f"{int((graph.slack < 0).sum())} of {len(graph.accounts):,} accounts miss their margin before the shock.\n")
+    print(
+        f"{int((graph.slack < 0).sum())} of {len(graph.account_index):,} accounts miss their margin before the shock.\n"
+    )
     print(outcomes(graph).to_string(float_format="{:,.0f}".format))
     end = stop(graph)
     largest = end.plan.table.nlargest(5, "quantity")

@@ -16,7 +16,7 @@ VOLATILITY, CORRELATION, SHARE = 0.05, 0.5, 0.1
 def main() -> tuple[cg.scenarios.ReverseStress, cg.scenarios.TippingPoint]:
     """Print and return the most likely shock, and where the fall of all assets together tips."""
     graph = cg.generate.perpetuals(60, 4, rng=0)
-    graph = graph.with_(depth=4.0 * graph.depth)
+    graph = graph.assign(depth=4.0 * graph.depth)
     model, event = cg.MarginCascade(), cg.scenarios.ShareClosed(SHARE)
     m = len(graph.assets)
     matrix = VOLATILITY**2 * (CORRELATION * np.ones((m, m)) + (1.0 - CORRELATION) * np.eye(m))
@@ -25,7 +25,9 @@ def main() -> tuple[cg.scenarios.ReverseStress, cg.scenarios.TippingPoint]:
     point = cg.tipping_point(graph, model, dict.fromkeys(graph.assets, -0.5), event=event)
     assert found is not None
     assert point is not None
-    print(f"At least {SHARE:.0%} of {len(graph.accounts)} accounts closed; relative price changes, and their norm:\n")
+    print(
+        f"At least {SHARE:.0%} of {len(graph.account_index)} accounts closed; relative price changes, and their norm:\n"
+    )
     print(found.shocks.assign(norm=found.norm).to_string(float_format="{:,.3f}".format))
     print(f"\n{found.figures.to_string(float_format='{:,.0f}'.format)}")
     print(f"\nA fall of every asset by half tips at {point.size:.1%} of it. Just below and just above:\n")

@@ -40,7 +40,7 @@ def build_graph(folder: Path) -> cg.ExposureGraph:
 
 def with_impact(graph: cg.ExposureGraph) -> cg.ExposureGraph:
     """Return the graph with finite depth in every class but cash and federal funds."""
-    return graph.with_(depth={name: DEPTH for name in graph.assets if name not in ("cash", "ffs_repo")})
+    return graph.assign(depth={name: DEPTH for name in graph.assets if name not in ("cash", "ffs_repo")})
 
 
 def fallen(result: cg.CascadeResult) -> pd.DataFrame:

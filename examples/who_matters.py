@@ -35,7 +35,7 @@ def banks() -> cg.importance.Comparison:
     """Return the measures of 90 banks that are liquidated when they have lost their equity."""
     graph = eba.build_graph(data_folder(eba.DATA))
     model = cg.MarginCascade(impact=cg.LinearImpact(), sharing=None)
-    return side_by_side(graph.with_(depth=10.0 * graph.depth), model, eba.SHOCK)
+    return side_by_side(graph.assign(depth=10.0 * graph.depth), model, eba.SHOCK)
 
 
 def accounts() -> cg.importance.Comparison:

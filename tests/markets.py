@@ -48,7 +48,7 @@ def graph_of(market: Market) -> cg.ExposureGraph:
         sellable=market.sellable.copy(),
         insurance_fund=np.array(market.insurance_fund, dtype=np.float64),
         share=np.array(market.share, dtype=np.float64),
-        accounts=account_index(levels, [np.arange(n), market.pool, np.zeros(n, dtype=np.int8)]),
+        account_index=account_index(levels, [np.arange(n), market.pool, np.zeros(n, dtype=np.int8)]),
         assets=labels("a", m),
         pools=pools,
         records=records,

@@ -89,7 +89,7 @@ def test_a_debt_pool_makes_a_dollar_holder_short_of_everybody_elses_winners():
         backing = cg.collateral.Backing.from_graph(graph).with_share("DEBT", {"BTC": btc, "USD": usd}, supply=1.0)
         end = backing.pass_down({"BTC": inputs["btc_return"]})
         assert end.table.loc["DEBT", "price_after"] == pytest.approx(expected["total"])
-        result = cg.MarginCascade().run(graph.with_(cash=1e9), end.shock)
+        result = cg.MarginCascade().run(graph.assign(cash=1e9), end.shock)
         net = result.accounts["equity_after"].to_numpy() - 1e9
         assert net == pytest.approx([expected["net"]["Alice"], expected["net"]["Bob"]], abs=1e-5)
         held = np.array([[btc, 0.0], [0.0, usd]])

@@ -20,7 +20,7 @@ BY_ACCOUNT = ("losses", "proceeds", "penalty", "socialised", "shortfall", "close
 
 def assert_same_bits(ended: Ended, expected: cg.CascadeResult) -> None:
     """Compare a scenario of a batch with a run of its own; who is not near it has to be untouched there."""
-    mine, theirs, n = ended.path.arrays(), expected.arrays, len(expected.graph.accounts)
+    mine, theirs, n = ended.path.arrays(), expected.arrays, len(expected.graph.account_index)
     assert ended.solution.steps == expected.solution.steps
     assert ended.solution.status == expected.solution.status
     for field in dataclasses.fields(theirs):
@@ -54,9 +54,9 @@ def test_random_markets(monkeypatch):
         for ended in found:
             shock = dict(zip(graph.assets, shocks[ended.number], strict=True))
             assert_same_bits(ended, model.run(graph, shock, on_failure="ignore"))
-            copied += ended.rows.size < len(graph.accounts)
-            whole += ended.rows.size == len(graph.accounts)
-            socialised += bool(ended.path.market.channels.level.any()) and ended.rows.size < len(graph.accounts)
+            copied += ended.rows.size < len(graph.account_index)
+            whole += ended.rows.size == len(graph.account_index)
+            socialised += bool(ended.path.market.channels.level.any()) and ended.rows.size < len(graph.account_index)
         if seed % 5 == 0:
             calm = np.zeros_like(case.losses), np.zeros_like(case.defaults)
             one = dataclasses.replace(case, shock=shocks[0], losses=calm[0], defaults=calm[1])
@@ -94,7 +94,7 @@ def test_few_rows_are_copied_that_close_nothing():
     prices = graph.price * (1.0 - np.linspace(0.01, 0.05, 64)[:, None] * np.ones(40))
     ended = list(Batches(graph, cg.MarginCascade()).run(prices))
     closed = np.mean([np.count_nonzero(one.path.breach_round) for one in ended])
-    assert np.mean([one.rows.size for one in ended]) < 2.0 * closed < 0.1 * len(graph.accounts)
+    assert np.mean([one.rows.size for one in ended]) < 2.0 * closed < 0.1 * len(graph.account_index)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -104,7 +104,7 @@ def test_near_is_who_can_be_in_breach_in_the_box(seed):
     graph = graph_of(random_case(seed).market)
     low = graph.price * rng.uniform(0.5, 1.1, (3, len(graph.assets)))
     high, level = low * rng.uniform(1.0, 1.5, low.shape), rng.uniform(0.0, 0.3, 3)
-    base = rng.uniform(0.0, 1.0, len(graph.accounts)) * graph.rest[1]
+    base = rng.uniform(0.0, 1.0, len(graph.account_index)) * graph.rest[1]
     ahead = Reach(graph, cg.ExponentialImpact())
     some, found = ahead.near(Box(low, high, level), ahead.rest(base))
     slope = (graph.quantity - graph.margin_units).toarray()
@@ -124,12 +124,12 @@ def test_what_is_foreseen_badly_costs_work_only(rounds, monkeypatch):
     monkeypatch.setattr(batch, "SPARE", 1e-5)
     monkeypatch.setattr(batch, "LEAST_LEVEL", 1e-5)
     graph, model = cg.generate.perpetuals(3_000, 8, rng=2), cg.MarginCascade(penalty=0.01)
-    graph = graph.with_(insurance_fund=0.0 * graph.insurance_fund)
+    graph = graph.assign(insurance_fund=0.0 * graph.insurance_fund)
     shocks = np.random.default_rng(3).normal(-0.05, 0.03, (12, 8))
     sizes = set()
     for ended in Batches(graph, model).run(graph.price * (1.0 + shocks)):
         assert_same_bits(ended, model.run(graph, dict(zip(graph.assets, shocks[ended.number], strict=True))))
-        sizes.add(ended.rows.size == len(graph.accounts))
+        sizes.add(ended.rows.size == len(graph.account_index))
     assert True in sizes  # some leave both boxes
 
 

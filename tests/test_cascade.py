@@ -174,7 +174,7 @@ def test_a_traders_loss_falls_on_its_accounts_by_equity():
     model = cg.MarginCascade(sharing=None)
     assert model.run(graph, losses={"Ann": 20.0}).arrays.losses.tolist() == [15.0, 5.0, 0.0, 0.0]
     assert model.run(graph, losses={("Ann", "pool", "b"): 20.0}).arrays.losses.tolist() == [0.0, 0.0, 20.0, 0.0]
-    poor = graph.with_(cash=[-1.0, -1.0, -1.0, 0.0])
+    poor = graph.assign(cash=[-1.0, -1.0, -1.0, 0.0])
     assert model.run(poor, losses={"Ann": 20.0}).arrays.losses.tolist() == [20.0, 0.0, 0.0, 0.0]
 
 
@@ -244,7 +244,7 @@ def test_a_price_that_explodes_is_named():
     with pytest.raises(cg.ConvergenceError, match=r"price of asset 'SQUEEZED' is inf after round 1") as caught:
         cg.MarginCascade().run(graph, {"SQUEEZED": 0.0})
     assert caught.value.solution.status is cg.Status.NON_FINITE
-    huge = graph.with_(price=1e308, cash=1e308)
+    huge = graph.assign(price=1e308, cash=1e308)
     with pytest.raises(cg.ConvergenceError, match=r"is inf at the shocked prices"):
         cg.MarginCascade().run(huge, {"SQUEEZED": 1.0})
 

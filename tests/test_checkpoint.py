@@ -100,7 +100,7 @@ def test_the_checkpoint_of_another_sweep_is_refused(tmp_path: Path, change: str)
     graph, model, shocks = market(10)
     cg.sweep(graph, model, shocks, checkpoint=tmp_path)
     other = {
-        "graph": graph.with_(cash=graph.cash + 1.0),
+        "graph": graph.assign(cash=graph.cash + 1.0),
         "model": cg.MarginCascade(penalty=0.1),
         "scenarios": shocks[:9],
     }

@@ -58,7 +58,7 @@ def test_demo_prints_a_report_and_writes_all_tables(tmp_path: Path, capsys: pyte
     assert 'mode="static"' in (out / "graph.gexf").read_text(encoding="utf-8")
     assert f"Open {out / 'report.html'} in a browser." in shown
     graph = cg.read_tables(tmp_path / "demo" / "graph")
-    assert len(graph.accounts) == 500
+    assert len(graph.account_index) == 500
     traders = pd.read_csv(tmp_path / "demo" / "traders.csv")
     result = cg.MarginCascade(penalty=0.01, penalty_to_fund=0.5).run(graph, {"ETH": -0.3})
     assert traders["loss"].sum() == pytest.approx(result.traders["loss"].sum(), rel=1e-12)

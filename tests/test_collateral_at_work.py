@@ -145,7 +145,9 @@ def test_the_live_monitor_sees_the_crash_and_the_way_back():
 def test_the_example_of_a_proof_catches_the_cheats():
     graph, first, second = proof_of_solvency.statements()
     assert second.statement["trees"]["accounts"]["sums"][0] < first.statement["trees"]["accounts"]["sums"][0]
-    assert proof_of_solvency.holds(second.statement, second.proof(graph.accounts[7]), second.root).startswith("counted")
+    assert proof_of_solvency.holds(second.statement, second.proof(graph.account_index[7]), second.root).startswith(
+        "counted"
+    )
     outcomes = proof_of_solvency.cheats(graph, first, second)
     assert len(outcomes) == 3
     assert all(outcome.startswith("refused") for outcome in outcomes.values())

@@ -94,7 +94,7 @@ def test_a_capital_ratio_is_met_by_whoever_sells_in_part():
 def test_without_impact_it_is_eisenberg_noe(seniority: Any):
     for seed in range(40):
         banks = random_banks(seed)
-        graph = graph_of(banks).with_(depth=np.inf)
+        graph = graph_of(banks).assign(depth=np.inf)
         result = cg.CommonAssetClearing(seniority=seniority).run(graph)
         np.testing.assert_array_equal(result.price, graph.price)
         network = cg.ObligationNetwork.from_arrays(
@@ -114,7 +114,7 @@ def test_a_deeper_shock_a_loss_and_a_thinner_market_never_help():
         for worse in (
             model.run(graph, dict.fromkeys(graph.assets, -0.2)),
             model.run(graph, losses={"b0": 0.3}),
-            model.run(graph.with_(depth=graph.depth * 0.8)),
+            model.run(graph.assign(depth=graph.depth * 0.8)),
         ):
             assert (worse.price <= calm.price + 1e-9).all()
             assert (worse.banks["payments"] <= calm.banks["payments"] + 1e-9).all()

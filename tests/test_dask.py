@@ -57,7 +57,9 @@ def whole(tables: dict[str, pd.DataFrame]) -> cg.ExposureGraph:
 @pytest.fixture(scope="module")
 def spread(tables: Any, client: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Seven parts on two workers."""
-    return cg.distributed.open(cg.distributed.partition(tables, tmp_path_factory.mktemp("data") / "parts", 7), client)
+    return cg.distributed.open_dataset(
+        cg.distributed.partition(tables, tmp_path_factory.mktemp("data") / "parts", n_parts=7), client
+    )
 
 
 def assert_same(found: cg.CascadeResult, expected: cg.CascadeResult) -> None:
@@ -90,7 +92,7 @@ def test_runs_and_equilibria(spread: Any, whole: cg.ExposureGraph, tmp_path: Pat
 
 
 def test_two_parts_are_as_good_as_seven(client: Any, tables: Any, whole: cg.ExposureGraph, tmp_path: Path):
-    graph = cg.distributed.open(cg.distributed.partition(tables, tmp_path / "parts", 2), client)
+    graph = cg.distributed.open_dataset(cg.distributed.partition(tables, tmp_path / "parts", n_parts=2), client)
     assert_same(MODEL.run(graph, SHOCK), MODEL.run(whole, SHOCK))
 
 
@@ -216,17 +218,17 @@ def test_what_a_model_raises(spread: Any, whole: cg.ExposureGraph):
 
 def test_what_cannot_be_opened(tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(cg.ParameterError, match="is not a partitioned data set"):
-        cg.distributed.open(tmp_path, client)
+        cg.distributed.open_dataset(tmp_path, client)
 
     def nobody() -> Any:
         raise ValueError
 
     monkeypatch.setattr(distributed, "get_client", nobody)
     with pytest.raises(cg.ParameterError, match="there is no Dask client"):
-        cg.distributed.open(tmp_path)
+        cg.distributed.open_dataset(tmp_path)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(cg.MissingExtraError, match=r"contagion-graph\[dask\]"):
-        cg.distributed.open(tmp_path)
+        cg.distributed.open_dataset(tmp_path)
 
 
 def test_the_example(capsys: pytest.CaptureFixture[str]):
@@ -286,7 +288,7 @@ def test_an_interrupted_run_ends_on_the_workers(client: Any, spread: Any, monkey
 
 def test_parts_do_not_wait_for_a_client_that_has_gone(client: Any, spread: Any):
     with distributed.Client(client.scheduler.address, set_as_default=False) as other:
-        graph = cg.distributed.open(spread.folder, other)
+        graph = cg.distributed.open_dataset(spread.folder, other)
         given = {"shock": SHOCK, "losses": None, "defaults": None, "looks": "due", "on_failure": "ignore"}
         run = Run(other, graph._parts, (MODEL, "run", given))
         assert run._messages.get(timeout="60 s")

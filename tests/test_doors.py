@@ -84,7 +84,7 @@ def assert_same(one: cg.ExposureGraph, other: cg.ExposureGraph) -> None:
         assert (getattr(one, name) != getattr(other, name)).nnz == 0
     for name in ("cash", "price", "depth", "margin_long", "margin_short", "sellable", "insurance_fund", "share"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    for name in ("accounts", "assets", "pools", "traders"):
+    for name in ("account_index", "assets", "pools", "traders"):
         assert getattr(one, name).tolist() == getattr(other, name).tolist()
     assert one.to_frames().keys() == other.to_frames().keys()
     for name, frame in one.to_frames().items():
@@ -120,7 +120,7 @@ def test_dictionaries_may_differ_repeat_and_hold_what_no_row_uses():
     assert graph.traders.tolist() == ["A", "B", "C"]
     assert graph.pools.tolist() == ["side", "pool"]
     accounts = [("A", "side"), ("B", "pool"), ("C", "pool"), ("A", "pool")]
-    assert graph.accounts.droplevel("subaccount").tolist() == accounts
+    assert graph.account_index.droplevel("subaccount").tolist() == accounts
     assert graph.quantity.toarray().ravel().tolist() == [6.0, 2.0, 3.0, 4.0]
 
 
@@ -133,8 +133,8 @@ def test_accounts_are_those_of_the_table_then_the_others_as_they_appear(n: int):
     graph = cg.ExposureGraph.from_tables(
         positions.assign(asset="X", quantity=np.arange(2.0 * n)), {"asset": ["X"], "price": [1.0]}, accounts=accounts
     )
-    assert graph.accounts.tolist() == [named[1], named[0], *named[:1:-1]]
-    assert graph.traders.tolist() == [trader for trader, _, _ in graph.accounts]
+    assert graph.account_index.tolist() == [named[1], named[0], *named[:1:-1]]
+    assert graph.traders.tolist() == [trader for trader, _, _ in graph.account_index]
     # rows k and 2n - 1 - k are one account's
     assert graph.gross_value.to_dict() == dict.fromkeys(named, 2.0 * n - 1.0)
 

@@ -124,7 +124,7 @@ def test_the_static_map_is_isotone_on_one_sided_books(rule: tuple, sharing: str 
         model = model_of(case.rules)
         apply = case_of(graph, scenario(graph, shock, **given), model, None).apply
         for _ in range(40):  # 125 x 40 pairs, with and without sharing: 10,000 for each rule
-            low = rng.random(len(graph.accounts)) * rng.integers(0, 2, len(graph.accounts))
+            low = rng.random(len(graph.account_index)) * rng.integers(0, 2, len(graph.account_index))
             high = np.minimum(low + rng.random(low.size) * rng.integers(0, 2, low.size), 1.0)
             images = apply(low), apply(high)
             assert (images[0] <= images[1] + 1e-12).all()
@@ -144,9 +144,9 @@ def test_more_stress_never_closes_less_at_either_end():
         if which == 0:
             harder = replace(case, shock=np.clip(case.shock - side * 0.1 * rng.random(side.size), -1.0, None))
         elif which == 1:
-            other = graph.with_(depth=graph.depth * 0.7)
+            other = graph.assign(depth=graph.depth * 0.7)
         else:
-            other = graph.with_(insurance_fund=graph.insurance_fund * 0.5)
+            other = graph.assign(insurance_fund=graph.insurance_fund * 0.5)
         mild, hard = both_ends(case, graph), both_ends(harder, other)
         for before, after in zip(closed(mild), closed(hard), strict=True):
             assert (after >= before - 1e-9).all(), which
@@ -375,7 +375,7 @@ def test_markets_in_which_nothing_happens(quantity: list, two_sided: str):
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
 def test_the_currency_does_not_matter(scale: float):
     graph, shock, given = inputs(market(11, one_sided=True))
-    other = graph.with_(price=graph.price * scale, cash=graph.cash * scale, depth=graph.depth * scale,
+    other = graph.assign(price=graph.price * scale, cash=graph.cash * scale, depth=graph.depth * scale,
                         insurance_fund=graph.insurance_fund * scale)  # fmt: skip
     given["losses"] = {}
     model = model_of(market(11, one_sided=True).rules)

@@ -80,7 +80,7 @@ def test_compound_reproduces_the_reference(compound_graph: cg.ExposureGraph, fal
 
 def test_compound_graph_holds_the_data(compound_graph: cg.ExposureGraph, accounts: pd.DataFrame) -> None:
     graph, reference = compound_graph, truth(compound)
-    assert len(graph.traders) == len(graph.accounts) == reference["accounts"]
+    assert len(graph.traders) == len(graph.account_index) == reference["accounts"]
     weighted = (graph.slack + debts(graph)).to_numpy()
     recorded = accounts["collateral_value_eth"].clip(lower=0.0)
     assert np.abs(weighted - recorded).max() < 1e-9
@@ -91,7 +91,7 @@ def debts(graph: cg.ExposureGraph) -> "pd.Series[float]":
     """Return what each account owes; all prices are 1."""
     positions = graph.to_frames()["positions"]
     owed = -positions["quantity"].clip(upper=0.0).groupby(positions["trader"]).sum()
-    return owed.reindex(graph.traders, fill_value=0.0).set_axis(graph.accounts)
+    return owed.reindex(graph.traders, fill_value=0.0).set_axis(graph.account_index)
 
 
 def test_compound_at_rest(compound_graph: cg.ExposureGraph, accounts: pd.DataFrame) -> None:

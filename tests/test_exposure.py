@@ -87,7 +87,7 @@ def test_a_trader_is_the_sum_of_its_accounts(seed: int):
         frames[name]["subaccount"] = frames[name]["trader"]
         frames[name]["trader"] = [f"T{int(label[1:]) // 3}" for label in frames[name]["trader"]]
     joint = cg.ExposureGraph.from_tables(**frames)
-    assert len(joint.traders) < len(joint.accounts) == len(graph.accounts)
+    assert len(joint.traders) < len(joint.account_index) == len(graph.account_index)
     single = cg.indirect_exposure(graph, model, -0.2).to_pandas()
     owner = [f"T{int(label[1:]) // 3}" for label in single.index]
     found = cg.indirect_exposure(joint, model, -0.2).to_pandas()
@@ -178,7 +178,7 @@ def test_a_trader_without_the_shocked_asset_loses_in_the_reference_case():
 
 def test_nothing_of_size_accounts_times_assets_is_held():
     graph = cg.generate.perpetuals(110_000, 100, n_positions=330_000, rng=1)
-    graph = graph.with_(depth=50.0 * graph.depth)
+    graph = graph.assign(depth=50.0 * graph.depth)
     model = cg.MarginCascade()
     model.run(graph, {"BTC": -0.1})  # what the graph knows at rest is computed, and the passes are compiled
     tracemalloc.start()
@@ -305,7 +305,7 @@ def test_marginal_exposure_is_the_difference_quotient_of_the_equilibrium(one_sid
 def test_the_equilibrium_of_a_netted_venue_is_one(rule: object, seed: int):
     """Only due rows are looked at, while shares and loss rates rise and fall: a look at all must find nothing to do."""
     graph = cg.generate.perpetuals(3_000, 20, n_positions=20_000, rng=seed, n_pools=3)
-    graph = graph.with_(depth=6.0 * graph.depth, insurance_fund=0.0)
+    graph = graph.assign(depth=6.0 * graph.depth, insurance_fund=0.0)
     shock = dict.fromkeys(graph.assets, -0.15)
     try:
         found = from_rest(graph, scenario(graph, shock), cg.MarginCascade(rule, penalty=0.01))

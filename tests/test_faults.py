@@ -311,7 +311,7 @@ def test_from_arrays_names_all_faults_at_once():
     assert {fault.where for fault in caught.value.faults} == {"price", "depth", "margin_long", "cash", "share"}
 
 
-# --- run, with_, rules ---
+# --- run, assign, rules ---
 
 GRAPH = cg.ExposureGraph.from_arrays(MATRIX, price=[10.0, 20.0], traders=["Ann", "Bob"], assets=["ETH", "BTC"])
 RUN_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
@@ -375,7 +375,7 @@ def test_each_parameter_of_a_rule_is_checked(kind: str):
 
 
 WITH_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown vector": ({"prices": 1.0}, "with_ cannot change ['prices']"),
+    "unknown vector": ({"prices": 1.0}, "assign cannot change ['prices']"),
     "price": ({"price": {"ETH": 0.0}}, "price: out of range in 1 row (row 0: 0.0, 'ETH')"),
     "label": ({"depth": {"EHT": 1.0}}, "depth: unknown label 'EHT' (did you mean 'ETH'?)"),
     "cash": ({"cash": {"Nobody": 1.0}}, "cash: unknown label 'Nobody'"),
@@ -387,7 +387,7 @@ WITH_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
 def test_each_argument_of_with_is_checked(kind: str):
     vectors, expected = WITH_FAULTS[kind]
     with pytest.raises(cg.ContagionError) as caught:
-        GRAPH.with_(**vectors)
+        GRAPH.assign(**vectors)
     assert expected in str(caught.value)
 
 

@@ -68,7 +68,7 @@ def market(seed: int, rule: str) -> cg.CascadeResult:
             tables[name]["subaccount"] = tables[name]["trader"]
             tables[name]["trader"] = tables[name]["trader"].map(names)
         graph = cg.ExposureGraph.from_tables(**tables)
-    graph = graph.with_(depth=graph.depth / 4.0, sellable={graph.assets[-1]: False})
+    graph = graph.assign(depth=graph.depth / 4.0, sellable={graph.assets[-1]: False})
     model = cg.MarginCascade(liquidation=RULES[rule], penalty=0.01)
     return model.run(graph, dict.fromkeys(graph.assets, -0.15), on_failure="ignore")
 
@@ -99,7 +99,7 @@ def test_each_round_has_the_accounts_of_the_result(told: tuple[cg.CascadeResult,
 def test_traders_go_when_they_are_closed_whole(told: tuple[cg.CascadeResult, Path]):
     result, path = told
     whole = result.graph.per_trader(~result.arrays.closed_whole) == 0
-    last = result.graph.per_trader(np.zeros(len(result.graph.accounts)))
+    last = result.graph.per_trader(np.zeros(len(result.graph.account_index)))
     for step, trade in enumerate(result.arrays.trades, start=1):
         last[result.graph.trader_of[trade.rows]] = step
     end = len(result.rounds) + 2
@@ -190,7 +190,7 @@ def test_what_has_no_rounds_is_refused(tmp_path: Path):
     graph = hostile.graph(4)
     with pytest.raises(cg.ParameterError, match="mode='dynamic' shows rounds and a graph has none; give the result of"):
         cg.write_gexf(graph, tmp_path / "a.gexf", mode="dynamic")
-    least = cg.MarginCascade(sharing=None).equilibria(graph.with_(sellable=True)).least
+    least = cg.MarginCascade(sharing=None).equilibria(graph.assign(sellable=True)).least
     with pytest.raises(cg.ParameterError, match="an equilibrium has none"):
         cg.write_gexf(least, tmp_path / "a.gexf", mode="slices")
     assert list(tmp_path.iterdir()) == []

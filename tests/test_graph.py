@@ -42,7 +42,7 @@ def graph() -> cg.ExposureGraph:
 
 def test_rows_are_accounts_in_order_and_columns_are_assets(graph: cg.ExposureGraph):
     expected = [("Cleo", "loans", ""), ("Ann", "perps", ""), ("Ann", "perps", "iso"), ("Bob", "loans", "")]
-    assert graph.accounts.tolist() == expected
+    assert graph.account_index.tolist() == expected
     assert graph.traders.tolist() == ["Cleo", "Ann", "Bob"]
     assert graph.pools.tolist() == ["loans", "perps"]
     np.testing.assert_array_equal(graph.trader_of, [0, 1, 1, 2])
@@ -64,7 +64,7 @@ def test_equity_maintenance_and_slack_are_the_formulas(graph: cg.ExposureGraph):
     np.testing.assert_allclose(graph.maintenance, graph.margin_units @ graph.price)
     np.testing.assert_allclose(graph.slack, graph.equity - graph.maintenance)
     np.testing.assert_allclose(graph.gross_value, abs(graph.quantity) @ graph.price)
-    assert graph.equity.index.equals(graph.accounts)
+    assert graph.equity.index.equals(graph.account_index)
 
 
 def test_positions_that_cancel_keep_their_cell_and_their_margin():
@@ -100,7 +100,7 @@ def test_a_pickle_stays_read_only(graph: cg.ExposureGraph):
     assert graph.sensitivity is not None
     assert len(pickle.dumps(graph)) == before
     again = pickle.loads(pickle.dumps(graph))
-    assert_same(graph.with_(share=1.0), again.with_(share=1.0))
+    assert_same(graph.assign(share=1.0), again.assign(share=1.0))
     with pytest.raises(ValueError, match="read-only"):
         again.price[0] = 1.0
 
@@ -117,11 +117,11 @@ def test_from_arrays_labels_pools_and_funds():
     graph = cg.ExposureGraph.from_arrays(
         [[1.0], [2.0], [3.0]], price=[1.0], pool=[7, 3, 7], insurance_fund=pd.Series({3: 30.0}), traders=["A", "A", "B"]
     )
-    assert graph.accounts.tolist() == [("A", "7", ""), ("A", "3", ""), ("B", "7", "")]
+    assert graph.account_index.tolist() == [("A", "7", ""), ("A", "3", ""), ("B", "7", "")]
     assert graph.pools.tolist() == ["7", "3"]
     assert graph.insurance_fund.tolist() == [0.0, 30.0]
     assert graph.traders.tolist() == ["A", "B"]
-    assert graph.with_(insurance_fund=5.0).insurance_fund.tolist() == [5.0, 5.0]
+    assert graph.assign(insurance_fund=5.0).insurance_fund.tolist() == [5.0, 5.0]
 
 
 def test_arrays_and_tables_give_the_same_graph(graph: cg.ExposureGraph):
@@ -152,7 +152,7 @@ def test_an_empty_matrix_is_a_graph():
 
 
 def test_with_changes_a_vector_and_nothing_else(graph: cg.ExposureGraph):
-    other = graph.with_(depth=graph.price * 4, price={"ETH": 1.0}, cash={"Bob": 5.0}, sellable={"SOL": False})
+    other = graph.assign(depth=graph.price * 4, price={"ETH": 1.0}, cash={"Bob": 5.0}, sellable={"SOL": False})
     assert other.depth.tolist() == [400.0, 200.0, 20.0]
     assert other.price.tolist() == [1.0, 50.0, 5.0]
     assert other.cash.tolist() == [*graph.cash[:3], 5.0]
@@ -163,14 +163,14 @@ def test_with_changes_a_vector_and_nothing_else(graph: cg.ExposureGraph):
 
 
 def test_with_cash_names_one_account_of_several(graph: cg.ExposureGraph):
-    assert graph.with_(cash={("Ann", "perps", "iso"): 1.0}).cash[2] == 1.0
+    assert graph.assign(cash={("Ann", "perps", "iso"): 1.0}).cash[2] == 1.0
     with pytest.raises(cg.TableError, match=r"cash: 'Ann' has 2 accounts"):
-        graph.with_(cash={"Ann": 1.0})
+        graph.assign(cash={"Ann": 1.0})
 
 
 def test_a_subset_keeps_order_attributes_and_equity(graph: cg.ExposureGraph):
     part = graph.subset(traders=["Bob", "Ann"])
-    assert part.accounts.tolist() == graph.accounts[1:].tolist()
+    assert part.account_index.tolist() == graph.account_index[1:].tolist()
     assert part.traders.tolist() == ["Ann", "Bob"]
     np.testing.assert_array_equal(part.equity, graph.equity.iloc[1:])
     assert part.to_frames()["accounts"]["region"].tolist()[0] == "US"
@@ -183,7 +183,7 @@ def test_a_subset_of_assets_takes_what_they_cost_with_it(graph: cg.ExposureGraph
     np.testing.assert_allclose(part.equity, [3.0, 200.0 + 55.0 - 50.0, 0.0, -150.0])
     assert part.n_positions == 2
     tables = part.to_frames()
-    assert_same(part.with_(share=0.0), cg.ExposureGraph.from_tables(**tables).with_(share=0.0))
+    assert_same(part.assign(share=0.0), cg.ExposureGraph.from_tables(**tables).assign(share=0.0))
 
 
 def test_a_subset_of_pools_drops_the_others(graph: cg.ExposureGraph):
@@ -271,7 +271,7 @@ def test_igraph_and_networkx_hold_the_same(graph: cg.ExposureGraph, nodes: Any):
 
 def test_a_graph_comes_back_from_networkx(graph: cg.ExposureGraph):
     again = cg.ExposureGraph.from_networkx(graph.to_networkx(nodes="positions"))
-    assert again.accounts.tolist() == graph.accounts.tolist()
+    assert again.account_index.tolist() == graph.account_index.tolist()
     np.testing.assert_allclose(again.quantity.toarray(), graph.quantity.toarray())
     np.testing.assert_allclose(again.margin_units.toarray(), graph.margin_units.toarray())
     np.testing.assert_allclose(again.cash, graph.cash)

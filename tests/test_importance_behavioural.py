@@ -129,7 +129,7 @@ def test_no_knockout_is_above_its_bound(seed: int):
 
 def test_bounds_spare_runs():
     graph, shock = crowd(1, n=500)
-    graph = graph.with_(depth=graph.depth * 20, cash=graph.cash + 0.03 * graph.gross_value.to_numpy())
+    graph = graph.assign(depth=graph.depth * 20, cash=graph.cash + 0.03 * graph.gross_value.to_numpy())
     every = importance.knockout(graph, cg.MarginCascade(sharing=None), shock)
     few = importance.knockout(graph, cg.MarginCascade(sharing=None), shock, k=5)
     assert few.attrs["runs"] < every.attrs["runs"] / 2
@@ -455,7 +455,7 @@ def test_debtrank_of_a_graph_is_its_dense_definition(seed: int, netted: bool):
 
 
 def test_debtrank_unsaturated_is_the_inverse():
-    graph = holders(4, netted=False).with_(cash=1e4)
+    graph = holders(4, netted=False).assign(cash=1e4)
     equity = graph.equity.groupby(level=0).sum()[graph.traders].to_numpy()
     matrix = dense_overlap(graph) / equity[:, None]
     start = dict.fromkeys(graph.traders, 0.001)

@@ -67,7 +67,7 @@ def test_leverage_targets_spiral_as_in_the_closed_form():
     assert total / small == pytest.approx(expected["total_return"], rel=1e-5)
     assert total / (small * given["r0"]) == pytest.approx(expected["multiplier"], rel=1e-5)
     for depth, spirals in ((1.01 * expected["critical_depth"], False), (0.99 * expected["critical_depth"], True)):
-        end = replace(model, tol=1e-12).run(graph.with_(depth=depth), {"X": small * given["r0"]})
+        end = replace(model, tol=1e-12).run(graph.assign(depth=depth), {"X": small * given["r0"]})
         assert (end.accounts["closed"].iloc[0] > 1e3 * small) == spirals
 
 

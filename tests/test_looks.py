@@ -75,7 +75,7 @@ def test_a_lending_venue_whose_longs_and_shorts_close_to_different_shares():
 def test_after_a_small_shock_few_rows_are_looked_at():
     graph = cg.generate.perpetuals(20_000, 40, rng=1)
     result = cg.MarginCascade().run(graph, {"A37": -0.02})
-    assert result.solution.revaluations < 0.2 * len(graph.accounts)
+    assert result.solution.revaluations < 0.2 * len(graph.account_index)
 
 
 def test_an_account_is_seen_once_at_a_price():

@@ -16,7 +16,7 @@ def test_the_graph_of_a_market_is_that_of_its_tables(kind: str, seed: int):
     rng = np.random.default_rng(seed)
     market = random_case(seed).market if kind == "any" else small_market(rng, one_sided=bool(seed % 2)).market
     found, expected = graph_of(market), cg.ExposureGraph.from_tables(**tables_of(market))
-    for name in ("accounts", "assets", "pools", "traders"):
+    for name in ("account_index", "assets", "pools", "traders"):
         pd.testing.assert_index_equal(getattr(found, name), getattr(expected, name))
         assert getattr(found, name).dtype == getattr(expected, name).dtype
     for name in ("cash", "price", "depth", "margin_long", "margin_short", "sellable", "insurance_fund", "share"):

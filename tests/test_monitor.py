@@ -39,7 +39,7 @@ def random_graph(rng: np.random.Generator) -> cg.ExposureGraph:
 
 def venue_of(graph: cg.ExposureGraph) -> Venue:
     return Venue(
-        accounts=[(str(a), str(b), str(c)) for a, b, c in graph.accounts],
+        accounts=[(str(a), str(b), str(c)) for a, b, c in graph.account_index],
         assets=graph.assets.tolist(),
         units=graph.quantity.toarray(),
         margin_units=graph.margin_units.toarray(),
@@ -198,7 +198,7 @@ def assert_graph(monitor: cg.SolvencyMonitor, graph: cg.ExposureGraph) -> None:
     for name in ("equity", "maintenance", "slack"):
         pd.testing.assert_series_equal(accounts[name], getattr(snapshot, name), rtol=0.0, atol=0.0)
         pd.testing.assert_series_equal(accounts[name], getattr(graph, name), rtol=1e-9, atol=scale)
-    pd.testing.assert_index_equal(snapshot.accounts, graph.accounts, exact=False)
+    pd.testing.assert_index_equal(snapshot.account_index, graph.account_index, exact=False)
     np.testing.assert_allclose(snapshot.quantity.toarray(), graph.quantity.toarray(), rtol=1e-9)
     np.testing.assert_allclose(snapshot.insurance_fund, graph.insurance_fund, rtol=1e-9)
     assert set(monitor.breached) == set(accounts.index[accounts["in_breach"]])
@@ -300,7 +300,7 @@ def test_what_cannot_have_happened_is_refused_and_changes_nothing(monitor: cg.So
     for name in ("price", "cash", "insurance_fund"):
         np.testing.assert_array_equal(getattr(after, name), getattr(graph, name))
     assert (after.quantity != graph.quantity).nnz == 0
-    pd.testing.assert_index_equal(after.accounts, graph.accounts)
+    pd.testing.assert_index_equal(after.account_index, graph.account_index)
     pd.testing.assert_index_equal(after.assets, graph.assets)
 
 
@@ -393,11 +393,11 @@ def test_the_breach_price_is_where_the_account_breaches(seed: int):
     graph = random_graph(np.random.default_rng(seed))
     monitor = cg.SolvencyMonitor(graph)
     for row, column in zip(*graph.quantity.nonzero(), strict=True):
-        trader, asset = graph.accounts[row], graph.assets[column]
+        trader, asset = graph.account_index[row], graph.assets[column]
         price = monitor.breach_price(trader, asset)
         if np.isnan(price):
             continue
-        before, after = (graph.with_(price={asset: price * factor}).slack.iloc[row] for factor in (0.999, 1.001))
+        before, after = (graph.assign(price={asset: price * factor}).slack.iloc[row] for factor in (0.999, 1.001))
         assert before * after < 0.0
 
 

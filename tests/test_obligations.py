@@ -182,7 +182,7 @@ def test_the_obligations_of_a_graph_stand_on_the_equity_of_its_accounts():
     assert one.external_assets.tolist() == [15.0, 50.0]
     assert one.external_liabilities.tolist() == [0.0, 10.0]  # the cross-margin account of b is under water
     assert one.equity.tolist() == [23.0, 32.0]
-    assert graph.with_(price=20.0).obligations.external_assets.tolist() == [25.0, 110.0]
+    assert graph.assign(price=20.0).obligations.external_assets.tolist() == [25.0, 110.0]
     assert graph.obligations is one  # computed once
     assert cg.ExposureGraph.from_tables(**graph.to_frames()).obligations.equity.tolist() == [23.0, 32.0]
 

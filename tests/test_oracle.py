@@ -193,7 +193,7 @@ def test_scaling_the_currency_scales_the_result(runs: list[Run]):
         again = run.result.model.run(
             cg.ExposureGraph.from_tables(**frames),
             dict(zip(graph.assets, run.case.shock, strict=True)),
-            losses={account: factor * loss for account, loss in zip(graph.accounts, end.losses, strict=True)},
+            losses={account: factor * loss for account, loss in zip(graph.account_index, end.losses, strict=True)},
             defaults=[f"t{k}" for k in np.flatnonzero(run.case.defaults)],
         )
         expected = factor * run.result.accounts["loss"]

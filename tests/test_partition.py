@@ -92,7 +92,7 @@ def assert_parts_are_rows(folder: Path, whole: cg.ExposureGraph) -> None:
     layout = read_layout(folder)
     borders = chunk_borders(whole.quantity.indptr)
     assert layout.block_borders == borders.tolist()
-    assert (layout.accounts, layout.cells) == (len(whole.accounts), whole.quantity.nnz)
+    assert (layout.accounts, layout.cells) == (len(whole.account_index), whole.quantity.nnz)
     assert set(layout.first_blocks) <= set(layout.block_borders)
     assert layout.first_blocks[0] == 0
     assert layout.first_blocks[-1] == borders[-1]
@@ -105,7 +105,7 @@ def assert_parts_are_rows(folder: Path, whole: cg.ExposureGraph) -> None:
             parts_of.setdefault(trader, set()).add(k)
     split = pd.read_parquet(folder / "split_traders.parquet")["trader"]
     assert set(split) == {trader for trader, parts in parts_of.items() if len(parts) > 1}
-    assert rows.stop == len(whole.accounts)
+    assert rows.stop == len(whole.account_index)
 
 
 def assert_same_rows(part: cg.ExposureGraph, whole: cg.ExposureGraph, rows: slice) -> None:
@@ -122,7 +122,7 @@ def assert_same_rows(part: cg.ExposureGraph, whole: cg.ExposureGraph, rows: slic
     assert (part.share is None) == (whole.share is None)
     if part.share is not None:
         assert part.share.tobytes() == whole.share[rows].tobytes()
-    assert part.accounts.tolist() == whole.accounts[rows].tolist()
+    assert part.account_index.tolist() == whole.account_index[rows].tolist()
     np.testing.assert_array_equal(part.pool_of, whole.pool_of[rows])
     for name in ("price", "depth", "margin_long", "margin_short", "sellable", "insurance_fund"):
         assert getattr(part, name).tobytes() == getattr(whole, name).tobytes()
@@ -148,7 +148,7 @@ def test_parts_are_rows_of_the_whole(tmp_path: Path, seed: int):
     tables = random_tables(seed)
     whole = cg.ExposureGraph.from_tables(**tables)
     n = int(np.random.default_rng(seed).choice([1, 2, 3, 7, 64, 100]))
-    folder = partition(tables, tmp_path / "parts", n)
+    folder = partition(tables, tmp_path / "parts", n_parts=n)
     assert_parts_are_rows(folder, whole)
     assert read_layout(folder).parts == min(n, np.unique(read_layout(folder).block_borders).size - 1)
     assert [entry.name for entry in tmp_path.iterdir()] == ["parts"]
@@ -177,13 +177,13 @@ def test_files_and_folders_of_files_give_the_same(tmp_path: Path, make: str):
     folder = written(tables, tmp_path / "tables", make)
     whole = cg.read_tables(folder)
     if make != "csv":
-        assert_same_rows(whole, cg.ExposureGraph.from_tables(**tables), slice(0, len(whole.accounts)))
-    assert_parts_are_rows(partition(folder, tmp_path / "parts", 5), whole)
+        assert_same_rows(whole, cg.ExposureGraph.from_tables(**tables), slice(0, len(whole.account_index)))
+    assert_parts_are_rows(partition(folder, tmp_path / "parts", n_parts=5), whole)
 
 
 def test_labels_attributes_and_all_tables_survive(tmp_path: Path):
     whole = cg.ExposureGraph.from_tables(**TABLES)
-    folder = partition(TABLES, tmp_path / "new" / "parts", 3)
+    folder = partition(TABLES, tmp_path / "new" / "parts", n_parts=3)
     assert_parts_are_rows(folder, whole)
     assert pd.read_parquet(folder / "obligations.parquet").to_dict("list") == OBLIGATIONS
     assert read_part(folder, 0).backing.to_dict("list") == BACKING
@@ -193,7 +193,7 @@ def test_accounts_without_positions_may_fill_a_part(tmp_path: Path):
     accounts = {"trader": [f"t{k}" for k in range(2000)], "cash": np.arange(2000.0)}
     positions = {"trader": ["t1", "new"], "asset": ["X", "X"], "quantity": [1.0, 2.0]}
     tables = {"positions": positions, "assets": {"asset": ["X"], "price": [1.0]}, "accounts": accounts}
-    folder = partition(tables, tmp_path / "parts", 4)
+    folder = partition(tables, tmp_path / "parts", n_parts=4)
     assert read_part(folder, 1).n_positions == 0
     assert_parts_are_rows(folder, cg.ExposureGraph.from_tables(**tables))
 
@@ -225,7 +225,7 @@ def test_faults_are_those_of_the_whole_tables(tmp_path: Path, columns: dict[str,
         "accounts": {"trader": ["A", "A"]},
     }
     expected = faults_of(lambda: cg.ExposureGraph.from_tables(**tables))
-    assert faults_of(lambda: partition(tables, tmp_path / "parts", 2)) == expected
+    assert faults_of(lambda: partition(tables, tmp_path / "parts", n_parts=2)) == expected
     assert list(tmp_path.iterdir()) == []
 
 
@@ -237,40 +237,40 @@ def test_faults_are_those_of_the_whole_tables(tmp_path: Path, columns: dict[str,
 def test_tables_that_are_none_have_the_same_faults(tmp_path: Path, positions: Any):
     tables = {"positions": positions, "assets": {"asset": ["X"], "price": [1.0]}}
     expected = faults_of(lambda: cg.ExposureGraph.from_tables(**tables))
-    assert faults_of(lambda: partition(tables, tmp_path / "parts", 2)) == expected
+    assert faults_of(lambda: partition(tables, tmp_path / "parts", n_parts=2)) == expected
 
 
 def test_a_folder_without_tables_is_named(tmp_path: Path):
     with pytest.raises(cg.TableError, match=r"no positions.csv or positions.parquet"):
-        partition(tmp_path, tmp_path / "parts", 2)
+        partition(tmp_path, tmp_path / "parts", n_parts=2)
     (tmp_path / "broken.parquet").write_text("PAR1")
     with pytest.raises(cg.TableError, match=r"positions: cannot be read"):
-        partition({**TABLES, "positions": tmp_path / "broken.parquet"}, tmp_path / "parts", 2)
+        partition({**TABLES, "positions": tmp_path / "broken.parquet"}, tmp_path / "parts", n_parts=2)
     (tmp_path / "positions.parquet").mkdir()
     with pytest.raises(cg.TableError, match=r"no .parquet files in this folder"):
-        partition({**TABLES, "positions": tmp_path / "positions.parquet"}, tmp_path / "parts", 2)
+        partition({**TABLES, "positions": tmp_path / "positions.parquet"}, tmp_path / "parts", n_parts=2)
 
 
 def test_unused_columns_are_told_once(tmp_path: Path):
     positions = {"trader": ["A"] * 3000, "asset": ["X"] * 3000, "quantity": np.ones(3000), "quantiti": np.ones(3000)}
     with pytest.warns(cg.UnusedColumnWarning, match="quantiti") as told:
-        partition({"positions": positions, "assets": {"asset": ["X"], "price": [1.0]}}, tmp_path / "parts", 2)
+        partition({"positions": positions, "assets": {"asset": ["X"], "price": [1.0]}}, tmp_path / "parts", n_parts=2)
     assert len(told) == 1
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path):
     (tmp_path / "parts").mkdir()
-    partition(TABLES, tmp_path / "parts", 2)
+    partition(TABLES, tmp_path / "parts", n_parts=2)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(cg.ParameterError, match="is in use; name a new or an empty folder"):
-        partition(TABLES, tmp_path / "parts", 2)
+        partition(TABLES, tmp_path / "parts", n_parts=2)
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(cg.ParameterError, match="file/parts' cannot be written"):
-        partition(TABLES, tmp_path / "file" / "parts", 2)
+        partition(TABLES, tmp_path / "file" / "parts", n_parts=2)
 
 
 def test_a_full_disk_is_reported_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -278,7 +278,7 @@ def test_a_full_disk_is_reported_before_the_work(tmp_path: Path, monkeypatch: py
     folder = written({"positions": POSITIONS, "assets": ASSETS}, tmp_path / "tables", "groups")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(1, 1, 0))
     with pytest.raises(cg.ParameterError, match="has 0 MB left and needs about"):
-        partition(folder, tmp_path / "parts", 2)
+        partition(folder, tmp_path / "parts", n_parts=2)
     assert [path.name for path in tmp_path.iterdir()] == ["tables"]
 
 
@@ -288,26 +288,26 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(spool.Column, "append", full)
     with pytest.raises(cg.ParameterError, match=r"cannot be written \(.*No space left"):
-        partition(TABLES, tmp_path / "parts", 2)
+        partition(TABLES, tmp_path / "parts", n_parts=2)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_process_left_is_swept_away(tmp_path: Path):
     (tmp_path / ".parts.partial" / "part-00000").mkdir(parents=True)
-    partition(TABLES, tmp_path / "parts", 1)
+    partition(TABLES, tmp_path / "parts", n_parts=1)
     assert [path.name for path in tmp_path.iterdir()] == ["parts"]
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, True, "2"])
 def test_the_number_of_parts_is_checked(tmp_path: Path, n: Any):
     with pytest.raises(cg.ParameterError, match="whole number from 1 up"):
-        partition(TABLES, tmp_path / "parts", n)
+        partition(TABLES, tmp_path / "parts", n_parts=n)
 
 
 def test_what_is_no_data_set_or_no_part_is_named(tmp_path: Path):
     with pytest.raises(cg.ParameterError, match="is not a partitioned data set"):
         read_part(tmp_path, 0)
-    folder = partition(TABLES, tmp_path / "parts", 2)
+    folder = partition(TABLES, tmp_path / "parts", n_parts=2)
     with pytest.raises(cg.ParameterError, match="parts 0 to 0, no part 1"):
         read_part(folder, 1)
     (folder / "dataset.json").write_text('{"format": 2}')

@@ -50,7 +50,7 @@ def copied(case: Case, rng: np.random.Generator, times: int) -> tuple[Case, dict
 
 def given(case: Case, graph: cg.ExposureGraph) -> dict[str, Any]:
     """Return the arguments of a run, losses and defaults by trader: they fall on all accounts of it."""
-    traders = graph.accounts.get_level_values("trader")
+    traders = graph.account_index.get_level_values("trader")
     return {
         "shock": dict(zip(graph.assets, case.shock, strict=True)),
         "losses": {traders[row]: float(case.losses[row]) for row in np.flatnonzero(case.losses)},
@@ -73,7 +73,12 @@ def assert_same(found: list[cg.CascadeResult], whole: cg.CascadeResult) -> None:
 
 def whole_and_parts(case: Case, tables: dict[str, Any], folder: Path, n: int) -> Any:
     graph = cg.ExposureGraph.from_tables(**tables)
-    return graph, parts_of(cg.distributed.partition(tables, folder, n)), model_of(case.rules), given(case, graph)
+    return (
+        graph,
+        parts_of(cg.distributed.partition(tables, folder, n_parts=n)),
+        model_of(case.rules),
+        given(case, graph),
+    )
 
 
 def settled(result: cg.CascadeResult) -> cg.CascadeResult:
@@ -132,7 +137,7 @@ def test_newtons_method_adds_up_too(tmp_path: Path, liquidation: Any, depth: flo
         quantity, price=1.0, depth=quantity.sum(axis=0) * depth, margin_long=0.1, cash=cash
     )
     graph = cg.ExposureGraph.from_tables(**graph.to_frames())
-    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 5))
+    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", n_parts=5))
     model = cg.MarginCascade(liquidation=liquidation, sharing=None)
     whole = model.equilibria(graph, {"0": -0.03})
     ends, _ = together(parts, lambda part: _both(model.equilibria(part, {"0": -0.03})))
@@ -143,7 +148,7 @@ def test_newtons_method_adds_up_too(tmp_path: Path, liquidation: Any, depth: flo
 
 def test_few_exchanges_a_round(tmp_path: Path):
     graph = cg.generate.perpetuals(2_000, 10, rng=2)
-    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 3))
+    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", n_parts=3))
     found, met = together(parts, lambda part: cg.MarginCascade().run(part, {"ETH": -0.3, "BTC": -0.3}))
     rounds = len(found[0].rounds)
     assert rounds > 3
@@ -166,14 +171,14 @@ def test_a_rule_may_add_up(tmp_path: Path):
     model, shock = cg.MarginCascade(sharing=AboveMean()), {"ETH": -0.5, "BTC": -0.5}
     whole = model.run(graph, shock)
     assert whole.arrays.socialised.any()
-    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 3))
+    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", n_parts=3))
     found, _ = together(parts, lambda part: settled(model.run(part, shock)))
     assert_same(found, whole)
 
 
 def test_parts_ask_alike(tmp_path: Path):
     graph = cg.generate.perpetuals(2_000, 10, rng=2)
-    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 3))
+    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", n_parts=3))
 
     def uneven(part: Any) -> None:
         part.total(part.cash) if part.number == 1 else part.column_sums(part.quantity, part.cash)
@@ -184,7 +189,7 @@ def test_parts_ask_alike(tmp_path: Path):
 
 def test_a_part_by_itself_does_not_add_up(tmp_path: Path):
     graph = cg.generate.perpetuals(2_000, 10, rng=2)
-    part = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 3))[1]
+    part = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", n_parts=3))[1]
     with pytest.raises(RuntimeError, match="not all rows of its graph"):
         cg.MarginCascade().run(part, {"ETH": -0.3})
     assert {each.name for each in fields(part)} > {each.name for each in fields(graph)}
@@ -192,7 +197,7 @@ def test_a_part_by_itself_does_not_add_up(tmp_path: Path):
 
 def test_faults_are_those_of_the_whole_graph(tmp_path: Path):
     graph = cg.generate.perpetuals(2_000, 10, rng=2)
-    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", 3))
+    parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", n_parts=3))
     model, somebody = cg.MarginCascade(), graph.traders[1_999]
     for arguments in ({"losses": {"nobody": 1.0}}, {"losses": {somebody: -1.0}}, {"shock": {"nothing": -0.1}}):
         with pytest.raises(cg.TableError) as fault:

@@ -66,7 +66,7 @@ def test_designs_move_no_money_and_no_position(seed: int):
         )
         ratio = other.equity / other.maintenance.where(other.maintenance > 0.0)
         whole = by_trader(graph, graph.equity) / by_trader(graph, graph.maintenance)
-        expected = whole.reindex(other.accounts.get_level_values("trader")).to_numpy()
+        expected = whole.reindex(other.account_index.get_level_values("trader")).to_numpy()
         assert ratio.dropna().to_numpy() == pytest.approx(expected[ratio.notna()], rel=1e-6)
 
 
@@ -128,7 +128,7 @@ def test_contagion_reverses_the_order():
     assert capital["unified"] > capital["isolated"]
     assert comparison.traders.loc["Bob", "unified"] > comparison.traders.loc["Bob", "isolated"]
     quiet = cg.collateral.compare_pooling(
-        graph.with_(depth=np.inf), model, scenarios, designs=["isolated", "unified"], level=0.5
+        graph.assign(depth=np.inf), model, scenarios, designs=["isolated", "unified"], level=0.5
     )
     assert quiet.table.loc["unified", "capital"] <= quiet.table.loc["isolated", "capital"] + 1e-9
 

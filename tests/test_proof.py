@@ -66,7 +66,7 @@ def test_every_account_of_random_graphs_is_counted(seed: int):
     graph = graph_of(random_case(seed).market)
     tree = cg.SumTree.from_graph(graph, decimals=6)
     counted = np.zeros(2)
-    for row, account in enumerate(graph.accounts):
+    for row, account in enumerate(graph.account_index):
         owed, owing = verify(tree.statement, tree.proof(account), tree.root)
         equity, cash = graph.equity.iloc[row], graph.cash[row]
         held = graph.quantity[[row]].toarray()[0]
@@ -187,13 +187,13 @@ def test_changing_one_position_changes_the_root():
         quantity = base.quantity.copy()
         quantity.data[cell] += 1e-7
         moved = cg.ExposureGraph.from_arrays(
-            quantity, price=base.price, cash=base.cash, traders=base.accounts.get_level_values(0), assets=base.assets,
-            pool=base.accounts.get_level_values(1),
+            quantity, price=base.price, cash=base.cash, traders=base.account_index.get_level_values(0),
+            assets=base.assets, pool=base.account_index.get_level_values(1),
         )  # fmt: skip
         assert cg.SumTree.from_graph(moved, secret=SECRET).root != root
     assert cg.SumTree.from_graph(small(), secret=SECRET).root == root
-    assert cg.SumTree.from_graph(base.with_(price={"ETH": 100.5}), secret=SECRET).root != root
-    assert cg.SumTree.from_graph(base.with_(cash={"Ann": -49.0}), secret=SECRET).root != root
+    assert cg.SumTree.from_graph(base.assign(price={"ETH": 100.5}), secret=SECRET).root != root
+    assert cg.SumTree.from_graph(base.assign(cash={"Ann": -49.0}), secret=SECRET).root != root
 
 
 def test_leaves_are_salted(tree: cg.SumTree):
@@ -212,7 +212,7 @@ def test_leaves_are_salted(tree: cg.SumTree):
 
 
 def test_statements_are_chained(tree: cg.SumTree):
-    second = cg.SumTree.from_graph(small().with_(price={"ETH": 90.0}), previous=tree.statement)
+    second = cg.SumTree.from_graph(small().assign(price={"ETH": 90.0}), previous=tree.statement)
     third = cg.SumTree.from_graph(small(), previous=json.loads(json.dumps(second.statement)))
     verify_next(tree.statement, second.statement)
     verify_next(second.statement, third.statement)

@@ -173,7 +173,7 @@ def test_the_cheapest_transfer_is_that_of_every_vertex(seed: int):
     graph, fee, capacity = two_pools(rng), rng.uniform(0.0, 0.2, 2), rng.uniform(10.0, 90.0, 2)
     routes = {"from_pool": ["a", "b"], "to_pool": ["c", "c"], "fee": fee, "capacity": capacity}
     A = np.vstack([-(1.0 - fee), np.eye(2), np.eye(2)])
-    cash = graph.cash[graph.accounts.get_level_values("pool") != "c"]
+    cash = graph.cash[graph.account_index.get_level_values("pool") != "c"]
     best = best_vertex(fee, A, np.concatenate([[-50.0], capacity, cash]))
     if best is None:
         with pytest.raises(cg.InfeasibleError, match=r"capacity of|cash to spare in Ann / "):
@@ -189,8 +189,8 @@ def test_a_slow_route_is_not_used_and_nobody_else_pays():
     graph = two_pools(np.random.default_rng(3))
     routes = {"from_pool": ["a", "b"], "to_pool": ["c", "c"], "delay": [7.0, 0.1], "fee": [0.0, 0.1]}
     with pytest.raises(cg.InfeasibleError, match="Ann / c / "):
-        cg.collateral.transfer(graph.with_(cash={("Ann", "b", ""): 1.0}), routes, deadline=1.0)
-    plan = cg.collateral.transfer(graph.with_(cash={("Ann", "b", ""): 100.0}), routes, deadline=1.0)
+        cg.collateral.transfer(graph.assign(cash={("Ann", "b", ""): 1.0}), routes, deadline=1.0)
+    plan = cg.collateral.transfer(graph.assign(cash={("Ann", "b", ""): 100.0}), routes, deadline=1.0)
     assert set(plan.table["pool"]) == {"b", "c"}
 
 
@@ -235,7 +235,7 @@ def test_the_least_intervention_is_that_of_all_combinations(seed: int):
 @pytest.mark.parametrize("liquidation", [cg.FullLiquidation(), cg.TargetMargin(0.1), cg.CloseFactor()])
 def test_with_shared_losses_on_a_netted_book_it_still_stops_where_promised(seed: int, liquidation: Any):
     rng = np.random.default_rng(seed)
-    graph = venue(rng, 8, 3).with_(insurance_fund=10.0)
+    graph = venue(rng, 8, 3).assign(insurance_fund=10.0)
     model = cg.MarginCascade(liquidation, penalty=0.01)
     end = cg.collateral.stabilise(graph, model, {"0": -0.1}, event=["3", "7"])
     assert (end.result.arrays.breach_round[[3, 7]] == 0).all()
@@ -247,16 +247,16 @@ def test_with_shared_losses_on_a_netted_book_it_still_stops_where_promised(seed:
 @pytest.mark.parametrize("seed", range(20))
 def test_a_plan_on_tables_keeps_positions_entry_prices_and_the_sum_of_money(seed: int):
     graph = cg.generate.perpetuals(1500, 4, rng=seed)
-    shocked = graph.with_(price=graph.price * [0.7, 1.2, 0.9, 0.8])
-    solvent = shocked.accounts[(shocked.equity > 0.0) & (shocked.slack < 0.0)]
+    shocked = graph.assign(price=graph.price * [0.7, 1.2, 0.9, 0.8])
+    solvent = shocked.account_index[(shocked.equity > 0.0) & (shocked.slack < 0.0)]
     assert len(solvent)
     plan = cg.collateral.deleverage(shocked, target=0.2, cost=1e-9, accounts=list(solvent))
     after = plan.apply(shocked)
     assert (after.slack[solvent] >= 0.2 * after.maintenance[solvent] - 1e-6).all()
     assert after.equity.sum() == pytest.approx(shocked.equity.sum() - plan.table["cost"].sum())
-    assert after.accounts.equals(shocked.accounts)
+    assert after.account_index.equals(shocked.account_index)
     assert (after.gross_value <= shocked.gross_value + 1e-6).all()
-    untouched = ~shocked.accounts.isin(solvent)
+    untouched = ~shocked.account_index.isin(solvent)
     assert (after.cash[untouched] == shocked.cash[untouched]).all()
 
 
@@ -269,7 +269,7 @@ def two_longs() -> cg.ExposureGraph:
 
 def test_plans_and_stabilisations_are_results():
     graph, model = two_longs(), cg.MarginCascade(sharing=None)
-    plan = cg.collateral.deleverage(graph.with_(cash=[-910.0, -750.0]))
+    plan = cg.collateral.deleverage(graph.assign(cash=[-910.0, -750.0]))
     assert repr(plan) == "<Plan: 1 line for 1 account; total 100. Converged.>"
     assert plan.summary().to_dict() == {"accounts": 1.0, "lines": 1.0, "total": pytest.approx(100.0), "cost": 0.0}
     assert plan.to_frames()["plan"].columns.tolist() == plan.table.columns.tolist()
@@ -313,7 +313,7 @@ def test_needs_that_are_not_found_are_told():
             cg.collateral.stabilise(graph, model, shock, **wrong)
 
 
-GRAPH = venue(np.random.default_rng(0), 6, 2).with_(cash=-1e6)
+GRAPH = venue(np.random.default_rng(0), 6, 2).assign(cash=-1e6)
 REFUSED = [
     (lambda: cg.collateral.top_up(GRAPH, {"asset": ["EHT"]}), cg.TableError, "unknown label 'EHT'"),
     (lambda: cg.collateral.top_up(GRAPH, {"asset": []}), cg.ParameterError, "no rows"),

@@ -51,7 +51,7 @@ def cases(seed: int, graph: cg.ExposureGraph) -> list[tuple[object, Oracle]]:
         (LossAbove(loss), lambda figures: figures["loss"] > loss),
         (FundEmpty(), lambda figures: figures["fund_used"] >= fund * (1.0 - 1e-12)),
         (Uncovered(0.5), lambda figures: figures["uncovered"] > 0.5),
-        (ShareClosed(0.5), lambda figures: figures["closed"] >= 0.5 * len(graph.accounts)),
+        (ShareClosed(0.5), lambda figures: figures["closed"] >= 0.5 * len(graph.account_index)),
     ]
 
 
@@ -80,7 +80,7 @@ def test_certified_tipping_points_agree_with_a_fine_scan_on_60_markets():
         assert not happens[sizes <= low].any()
         assert happens[sizes >= high].all()
         below, above = (each.arrays.closed_whole.sum() for each in (point.below, point.above))
-        assert below < 0.5 * len(graph.accounts) <= above
+        assert below < 0.5 * len(graph.account_index) <= above
     assert found > 40
 
 
@@ -294,7 +294,7 @@ def test_the_same_seed_finds_the_same_shock():
 
 
 def test_a_ladder_is_the_cascades_one_by_one_less_the_one_without_a_shock():
-    graph, sizes = market(4, 6, 3, two_sided=True).with_(cash=market(4, 6, 3, two_sided=True).cash - 1.0), [-0.4, 0.2]
+    graph, sizes = market(4, 6, 3, two_sided=True).assign(cash=market(4, 6, 3, two_sided=True).cash - 1.0), [-0.4, 0.2]
     model = cg.MarginCascade()
     for column in ("loss", "closed", "fund_used"):
         table = ladder(graph, model, sizes, column=column)

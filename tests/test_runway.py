@@ -17,7 +17,7 @@ def sound(graph: cg.ExposureGraph) -> np.ndarray:
 def breaks(graph: cg.ExposureGraph, changes: dict[str, float]) -> np.ndarray:
     """Return the rows that such relative changes bring into breach."""
     factor = 1.0 + np.array([changes.get(asset, 0.0) for asset in graph.assets])
-    return np.flatnonzero(sound(graph) & ~sound(graph.with_(price=graph.price * factor)))
+    return np.flatnonzero(sound(graph) & ~sound(graph.assign(price=graph.price * factor)))
 
 
 def random_graph(seed: int) -> cg.ExposureGraph:
@@ -45,7 +45,7 @@ def test_a_price_alone(seed: int):
                 continue
             assert breaks(graph, {asset: side * reached * (1.0 - EDGE)}).size == 0
             first = breaks(graph, {asset: max(-1.0 + 1e-12, side * reached * (1.0 + EDGE))})
-            assert row[f"trader_{name}"] in graph.accounts.get_level_values(0)[first]
+            assert row[f"trader_{name}"] in graph.account_index.get_level_values(0)[first]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -59,7 +59,7 @@ def test_a_direction(seed: int):
         return
     below, above = ({asset: move * f * part for asset, part in direction.items()} for f in (1.0 - EDGE, 1.0 + EDGE))
     assert breaks(graph, below).size == 0
-    assert account in [graph.accounts[row] for row in breaks(graph, above)]
+    assert account in [graph.account_index[row] for row in breaks(graph, above)]
     alone = runway(graph)
     for asset in graph.assets:
         assert runway_along(graph, {asset: -1.0}).move == pytest.approx(alone["fall"][asset], nan_ok=True)
@@ -67,7 +67,7 @@ def test_a_direction(seed: int):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_until_a_fund_is_used(seed: int):
-    graph = random_graph(seed).with_(depth=1e4)
+    graph = random_graph(seed).assign(depth=1e4)
     model, direction = cg.MarginCascade(penalty=0.02), {"0": -1.0}
     move, rest = fund_runway(graph, model, direction, tol=1e-4), model.run(graph).arrays.fund_used[0]
     scale = 1e-6 * graph.gross_value.sum()

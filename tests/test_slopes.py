@@ -30,7 +30,7 @@ def case_of(graph: cg.ExposureGraph, model: cg.MarginCascade, shock: object = No
     """Gather what the derivative needs."""
     graph, impact = prepared(graph, model)
     hit = scenario(graph, shock, losses)
-    base = np.zeros(len(graph.accounts))
+    base = np.zeros(len(graph.account_index))
     if model.sharing is not None:
         base = model.sharing.weights(graph, hit.price_shocked)
     return Case(book_of(graph), hit, model, impact, base)
@@ -167,7 +167,7 @@ def library_map(case: Case, z: np.ndarray) -> np.ndarray:
     """Return G(z) from the passes that iterate it."""
     k = len(case.book.price)
     state = state_at(case, z[:k], z[k:])
-    share = np.zeros(len(case.book.accounts))
+    share = np.zeros(len(case.book.account_index))
     share[state.rows] = state.share
     prices = case.prices(state.sold, np.zeros(k))
     rate = case.loss_rate(share, state.rows, case.value_closed(prices, state.rows)[0])
@@ -228,7 +228,7 @@ def newton(case: Case) -> tuple[State, int]:
 
 def test_newton_and_a_small_shock_by_the_implicit_function_theorem():
     graph = leveraged(5)
-    graph = graph.with_(depth=20 * graph.depth)
+    graph = graph.assign(depth=20 * graph.depth)
     model = cg.MarginCascade(cg.TargetMargin(0.1), cg.LinearImpact(), penalty=0.01)
 
     def point(shock: float) -> tuple[Case, State, int]:

@@ -55,7 +55,7 @@ def test_the_leverage_spiral_is_its_closed_form():
     radius = cg.spectral_radius(graph, model, {"A": given["r0"]})
     assert 1 / (1 - radius) == pytest.approx(expected["multiplier"], rel=tolerance)
     assert given["r0"] / (1 - radius) == pytest.approx(expected["total_return"], rel=tolerance)
-    at_critical = graph.with_(depth=expected["critical_depth"])
+    at_critical = graph.assign(depth=expected["critical_depth"])
     assert cg.spectral_radius(at_critical, model, {"A": given["r0"]}) == pytest.approx(1.0, rel=tolerance)
     assert cg.spectral_radius(graph, model) == 0.0  # at the cap, not above it
 
@@ -204,7 +204,7 @@ def test_relabelling_and_the_currency_change_nothing(seed: int):
 def test_nobody_in_breach_no_impact_or_nothing_to_sell_is_zero():
     assert cg.spectral_radius(one_asset(20.0, shortage=0.0), SPIRAL) == 0.0
     assert cg.spectral_radius(one_asset(20.0, depth=np.inf), SPIRAL) == 0.0
-    assert cg.spectral_radius(one_asset(20.0).with_(sellable=False), SPIRAL) == 0.0
+    assert cg.spectral_radius(one_asset(20.0).assign(sellable=False), SPIRAL) == 0.0
     assert cg.spectral_radius(one_asset(20.0), SPIRAL, {"0": -1.0}) == 0.0
 
 
@@ -225,7 +225,7 @@ def test_closed_shares_give_the_slope_of_the_static_map_there():
     answer = (0.05 - 1.0 - 0.3 * 0.04) / (0.04 * price)
     assert cg.spectral_radius(graph, SPIRAL, closed=closed) == pytest.approx(-20.0 * answer / 1e3, rel=1e-12)
     assert cg.spectral_radius(graph, SPIRAL, closed=np.ones(3)) == 0.0
-    series = pd.Series(closed, index=graph.accounts)[::-1]
+    series = pd.Series(closed, index=graph.account_index)[::-1]
     assert cg.spectral_radius(graph, SPIRAL, closed=series) == cg.spectral_radius(graph, SPIRAL, closed=closed)
 
 

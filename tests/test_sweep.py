@@ -128,14 +128,14 @@ def test_the_fund_that_suffices(seed: int):
     shocks = few_scenarios(graph, seed, 8)
     result = cg.sweep(graph, model, shocks, keep="scenarios")
     fund = result.fund_for(1.0)
-    enough = cg.sweep(graph.with_(insurance_fund=fund), model, shocks, keep="scenarios").scenarios
+    enough = cg.sweep(graph.assign(insurance_fund=fund), model, shocks, keep="scenarios").scenarios
     gross = graph.rest[1].sum()
     assert (enough["socialised"] + enough["uncovered"]).max() <= 1e-11 * gross
     needed = result.fund_needed
     for pool in graph.pools[fund > 1e-6 * gross]:
         worst, less = needed[pool].idxmax(), fund.copy()
         less[pool] *= 1.0 - 1e-6
-        one = model.run(graph.with_(insurance_fund=less), shocks.loc[worst]).pools
+        one = model.run(graph.assign(insurance_fund=less), shocks.loc[worst]).pools
         assert (one["socialised"] + one["uncovered"])[pool] > 0.0
     ordered = [result.fund_for(share).sum() for share in (0.25, 0.5, 0.75, 1.0)]
     assert ordered == sorted(ordered)

@@ -145,7 +145,7 @@ def test_equity_at_or_below_zero():
     by_name = named.greenwood_landier_thesmar(graph, {"0": -0.1}, leverage={"B": 3.0, "C": 50.0}, cap=20)
     assert by_name.asset_sales.iloc[0] == pytest.approx(10 * (1.5 + 3 + 20))
     with pytest.raises(cg.ParameterError, match="total equity is -101"):
-        named.greenwood_landier_thesmar(graph.with_(cash=[-100.0, -100.0, -200.0, -1.0]), {"0": -0.1}, cap=20)
+        named.greenwood_landier_thesmar(graph.assign(cash=[-100.0, -100.0, -200.0, -1.0]), {"0": -0.1}, cap=20)
 
 
 def test_cash_is_no_asset_and_no_debt():
@@ -193,7 +193,7 @@ def test_an_unknown_asset_is_refused():
 
 def dense_branching(graph: cg.ExposureGraph, f: Any = lambda x: np.exp(-x)) -> np.ndarray:
     q, p, depth = graph.to_scipy(rows="accounts", weight="quantity").toarray(), graph.price, graph.depth
-    equity, n = graph.equity.to_numpy(), len(graph.accounts)
+    equity, n = graph.equity.to_numpy(), len(graph.account_index)
     matrix = np.zeros((n, n))
     for i in range(n):
         price = p * np.where(graph.sellable, f(q[i] * p / depth), 1.0)

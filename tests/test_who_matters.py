@@ -44,7 +44,7 @@ def accounts() -> cg.importance.Comparison:
 def bank_graph() -> cg.ExposureGraph:
     """Return the banks at ten times the depth, as in the example."""
     graph = eba.build_graph(need(eba.DATA))
-    return graph.with_(depth=10.0 * graph.depth)
+    return graph.assign(depth=10.0 * graph.depth)
 
 
 MODEL = cg.MarginCascade(impact=cg.LinearImpact(), sharing=None)
@@ -220,7 +220,7 @@ def test_the_knockout_of_every_large_account_of_compound():
     graph = example.compound_v2.build_graph(need(example.compound_v2.DATA))
     model, shock, records = example.compound_v2.MODEL, {"ETH": -0.3}, graph.records
     owed = records.account_sums(np.maximum(-records.quantity * graph.price[records.asset], 0.0))
-    large = graph.accounts.get_level_values("trader")[owed > 1.0]
+    large = graph.account_index.get_level_values("trader")[owed > 1.0]
     assert len(large) == 1_044  # accounts that owe more than 1 ETH: README of the data
     knockout = cg.importance.knockout(graph, model, shock, traders=large)
     assert sorted(knockout.index) == sorted(large)

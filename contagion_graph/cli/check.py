@@ -21,5 +21,7 @@ def _check(options: argparse.Namespace) -> int:
         print(error)
         return 1
     breached = int((graph.slack < 0).sum())
-    print(f"{graph!r}\nNo faults. {breached:,} of {len(graph.accounts):,} accounts are in breach before any shock.")
+    print(
+        f"{graph!r}\nNo faults. {breached:,} of {len(graph.account_index):,} accounts are in breach before any shock."
+    )
     return 0

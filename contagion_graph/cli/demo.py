@@ -31,7 +31,7 @@ def _demo(options: argparse.Namespace) -> int:
         graph = venues.perpetuals(options.accounts, ASSETS, rng=options.seed)
         step("cascade")
         result = MODEL.run(graph, SHOCK)
-        market = f"venues.perpetuals({options.accounts}, {ASSETS}, rng={options.seed})"
+        market = f"generate.perpetuals({options.accounts}, {ASSETS}, rng={options.seed})"
         said = write(result, out, form=options.format, facts={"market": market, "seed": options.seed}, step=step)
         step("the venue's tables")
         write_tables(graph, out / "graph", format=options.format)

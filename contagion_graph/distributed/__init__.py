@@ -2,8 +2,8 @@
 
 from contagion_graph.distributed.dataset import read_part
 from contagion_graph.distributed.executor import DaskExecutor
-from contagion_graph.distributed.graph import DistributedGraph, open  # noqa: A004 - distributed.open
-from contagion_graph.distributed.partition import partition
+from contagion_graph.distributed.graph import DistributedGraph, open_dataset
+from contagion_graph.distributed.partitioning import partition
 from contagion_graph.distributed.result import DistributedResult
 
-__all__ = ["DaskExecutor", "DistributedGraph", "DistributedResult", "open", "partition", "read_part"]
+__all__ = ["DaskExecutor", "DistributedGraph", "DistributedResult", "open_dataset", "partition", "read_part"]

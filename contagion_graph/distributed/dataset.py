@@ -97,7 +97,7 @@ def read_part(folder: str | Path, part: int) -> ExposureGraph:
     >>> import contagion_graph as cg
     >>> graph = cg.generate.perpetuals(1000, 10, rng=0)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = cg.distributed.partition(graph.to_frames(), f"{folder}/parts", 2)
+    ...     path = cg.distributed.partition(graph.to_frames(), f"{folder}/parts", n_parts=2)
     ...     cg.distributed.read_part(path, 1)
     <ExposureGraph: 488 traders, 488 accounts, 10 assets, ... positions, 1 pool; gross value ...>
     """

@@ -19,7 +19,7 @@ class DistributedGraph(Spread):
     """An exposure graph whose rows are spread over the workers of a Dask cluster.
 
     `MarginCascade.run` and `MarginCascade.equilibria` take it in the place of an `ExposureGraph`, and come to the same
-    numbers bit for bit. `distributed.open` makes one.
+    numbers bit for bit. `distributed.open_dataset` makes one.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ class DistributedGraph(Spread):
         return equilibria(self, model, run) if method == "equilibria" else DistributedResult(self, model, run, 0)
 
     @cached_property
-    def accounts(self) -> pd.MultiIndex:
+    def account_index(self) -> pd.MultiIndex:
         """The label (trader, pool, subaccount) of every row, fetched from the workers when first asked for."""
-        found = fetched(self.client, self._parts, _accounts)
+        found = fetched(self.client, self._parts, _account_index)
         index: pd.MultiIndex = found[0].append(found[1:])
         return index
 
@@ -59,11 +59,11 @@ class DistributedGraph(Spread):
         return f"<DistributedGraph: {self.size:,} accounts in {len(self._parts)} parts of {str(self.folder)!r}>"
 
 
-def _accounts(part: Part) -> pd.MultiIndex:
-    return part.accounts
+def _account_index(part: Part) -> pd.MultiIndex:
+    return part.account_index
 
 
-def open(folder: str | Path, client: Any = None) -> DistributedGraph:  # noqa: A001 - distributed.open
+def open_dataset(folder: str | Path, client: Any = None) -> DistributedGraph:
     """Open a partitioned data set on the workers of a Dask cluster.
 
     Every part becomes a graph on a worker. A model then runs on all parts at once; wherever it needs a sum over all
@@ -102,7 +102,7 @@ def open(folder: str | Path, client: Any = None) -> DistributedGraph:  # noqa: A
     >>> tables = cg.generate.perpetuals(1000, 10, rng=0).to_frames()
     >>> local = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
     >>> with tempfile.TemporaryDirectory() as folder, Client(**local) as client:
-    ...     graph = cg.distributed.open(cg.distributed.partition(tables, f"{folder}/parts", 3), client)
+    ...     graph = cg.distributed.open_dataset(cg.distributed.partition(tables, f"{folder}/parts", n_parts=3), client)
     ...     result = cg.MarginCascade().run(graph, {"ETH": -0.2})
     ...     print(int(result.summary()["accounts"]))
     1000
@@ -113,8 +113,10 @@ def open(folder: str | Path, client: Any = None) -> DistributedGraph:  # noqa: A
 
             client = get_client()
         except ImportError as error:
-            message = "open needs Dask, which is not installed; pip install 'contagion-graph[dask]' brings it"
+            message = "open_dataset needs Dask, which is not installed; pip install 'contagion-graph[dask]' brings it"
             raise MissingExtraError(message) from error
         except ValueError as error:
-            raise ParameterError("open: there is no Dask client; make one with dask.distributed.Client(...)") from error
+            raise ParameterError(
+                "open_dataset: there is no Dask client; make one with dask.distributed.Client(...)"
+            ) from error
     return DistributedGraph(Path(folder).absolute(), client)

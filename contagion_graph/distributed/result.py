@@ -22,7 +22,7 @@ class DistributedResult(CascadeResult):
 
     Examples
     --------
-    See `distributed.open`.
+    See `distributed.open_dataset`.
     """
 
     def __init__(self, graph: Any, model: Any, run: Run, which: int) -> None:

@@ -22,7 +22,7 @@ def check_inputs(graph: Any, model: Any) -> None:
     if model.sharing is None and np.isinf(graph.depth[graph.sellable]).all():
         raise ParameterError(
             "nothing indirect can happen: no asset that can be sold has a depth, so no sale moves a price, and the "
-            "model has sharing=None; give assets a depth (graph.with_(depth=...)), or the model a sharing"
+            "model has sharing=None; give assets a depth (graph.assign(depth=...)), or the model a sharing"
         )
 
 
@@ -63,7 +63,7 @@ def traders_of(graph: ExposureGraph, traders: Any) -> Traders:
     >>> traders_of(graph, ["B"]).add(graph.quantity).toarray().tolist()
     [[1.0]]
     """
-    chosen, size, of = positions_of("traders", traders, graph.traders), len(graph.accounts), graph.trader_of
+    chosen, size, of = positions_of("traders", traders, graph.traders), len(graph.account_index), graph.trader_of
     if traders is None and np.array_equal(of, np.arange(len(graph.traders))):
         return Traders(graph.traders, None, np.ones(size, dtype=bool))
     row = np.full(len(graph.traders), -1)

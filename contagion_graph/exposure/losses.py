@@ -81,7 +81,7 @@ class Losses:
             if quiet[column]:
                 moves = np.zeros(len(labels))
                 moves[column] = 0.0 if self.measure == "indirect" else -size * self.graph.price[column]
-                runs.append(Run(moves, none, sparse.csc_array((len(self.graph.accounts), 1))).less(self.baseline))
+                runs.append(Run(moves, none, sparse.csc_array((len(self.graph.account_index), 1))).less(self.baseline))
                 continue
             try:
                 runs.append(self.of(model.run(self.graph, {labels[column]: size})))
@@ -135,7 +135,7 @@ class Losses:
         level, uneven = np.zeros(len(graph.pools)), graph.all_rows[:0]
         if end.socialised.any():
             level, uneven = self._levels(end)
-        rows = union(np.flatnonzero(end.breach_round), uneven, len(graph.accounts))
+        rows = union(np.flatnonzero(end.breach_round), uneven, len(graph.account_index))
         rows = rows[self.traders.accounts[rows]]
         values = np.zeros(rows.size)
         if rows.size:
@@ -143,7 +143,7 @@ class Losses:
             if level.any():
                 values -= self.base[rows] * level[graph.pool_of[rows]]
         column = (values, rows, np.array([0, rows.size]))
-        return Run(moves, level, sparse.csc_array(column, shape=(len(graph.accounts), 1)))
+        return Run(moves, level, sparse.csc_array(column, shape=(len(graph.account_index), 1)))
 
     def _levels(self, end: CascadeArrays) -> tuple[FloatArray, Positions]:
         """Return the level of each pool, and the accounts that have not borne b times it."""
@@ -160,7 +160,7 @@ def accounts_of(result: CascadeResult, rows: Positions) -> CascadeResult:
     graph, end = result.graph, result.arrays
     part = {
         **{"quantity": graph.quantity[rows], "margin_units": graph.margin_units[rows], "cash": graph.cash[rows]},
-        **{"accounts": graph.accounts[rows], "share": None, "records": None, "attributes": {}},
+        **{"account_index": graph.account_index[rows], "share": None, "records": None, "attributes": {}},
     }
     columns = {name: getattr(end, name) for name in BY_ACCOUNT}
     columns = {name: column if column is None else column[rows] for name, column in columns.items()}

@@ -158,7 +158,7 @@ def marginal_exposure(
         name="d equity / d price [units]",
         equilibrium=rest.result,
         one_sided=rest.one_sided,
-        kinks=graph.accounts[kinks.accounts],
+        kinks=graph.account_index[kinks.accounts],
         kink_pools=graph.pools[kinks.channels],
         kink_assets=graph.assets[kinks.columns],
     )
@@ -227,7 +227,7 @@ def _closing(case: Case, state: State) -> tuple[sparse.csr_array, sparse.csr_arr
     on_average = np.where(sellable, left * (q - case.rules.penalty * np.abs(q)), 0.0)
     weights = book.weights_by_channel(case.base, rows)
     on_rate = scaled(weights, share + gap * slopes.by_burden)
-    n = len(book.accounts)
+    n = len(book.account_index)
     cells = ((on_terminal, held), (on_average, held), (on_rate.data, on_rate))
     return tuple(_among_all(data, each, rows, n) for data, each in cells)
 

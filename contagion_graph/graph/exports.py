@@ -19,17 +19,17 @@ class GraphExports:
 
     quantity: sparse.csr_array
     price: FloatArray
-    accounts: pd.MultiIndex
+    account_index: pd.MultiIndex
 
     @property
     def traders(self) -> "pd.Index[str]":
         """The trader labels, in order of their first account."""
-        return self.accounts.levels[0]
+        return self.account_index.levels[0]
 
     @property
     def trader_of(self) -> IntArray:
         """Position of each account's trader in `traders`, shape (n,)."""
-        return np.asarray(self.accounts.codes[0])
+        return np.asarray(self.account_index.codes[0])
 
     def per_trader(self, amount: Any) -> FloatArray:
         """Add up an amount of each account over the accounts of each trader, shape (traders,)."""

@@ -26,7 +26,7 @@ class ExposureGraph(GraphPasses, GraphExports):
     """Who holds what, on which margin, in which pool: n accounts, m assets, v pools.
 
     Build it with `from_tables`, `from_arrays` or `from_networkx`. It never changes: its arrays are read-only, and
-    `with_` and `subset` return a new graph. Row i of every matrix and vector is account i; column j is asset j.
+    `assign` and `subset` return a new graph. Row i of every matrix and vector is account i; column j is asset j.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class ExposureGraph(GraphPasses, GraphExports):
         Currency.
     share : ndarray, shape (n,), or None
         Weights in loss sharing, where they were given.
-    accounts : MultiIndex
+    account_index : MultiIndex
         The label (trader, pool, subaccount) of each row.
     assets, pools : Index
         The label of each column and of each pool.
@@ -79,7 +79,7 @@ class ExposureGraph(GraphPasses, GraphExports):
     sellable: BoolArray
     insurance_fund: FloatArray
     share: FloatArray | None
-    accounts: pd.MultiIndex
+    account_index: pd.MultiIndex
     assets: "pd.Index[str]"
     pools: "pd.Index[str]"
     records: PositionRecords | None = None
@@ -245,17 +245,17 @@ class ExposureGraph(GraphPasses, GraphExports):
     @property
     def equity(self) -> "pd.Series[float]":
         """Equity E_i = cash_i + sum_j quantity_ij price_j of each account [currency]."""
-        return pd.Series(self.cash + self.rest[0], index=self.accounts, name="equity")
+        return pd.Series(self.cash + self.rest[0], index=self.account_index, name="equity")
 
     @property
     def gross_value(self) -> "pd.Series[float]":
         """Gross value sum_j |quantity_ij| price_j of each account [currency]."""
-        return pd.Series(self.rest[1], index=self.accounts, name="gross_value", copy=True)
+        return pd.Series(self.rest[1], index=self.account_index, name="gross_value", copy=True)
 
     @property
     def maintenance(self) -> "pd.Series[float]":
         """Maintenance margin M_i = sum_j margin_units_ij price_j of each account [currency]."""
-        return pd.Series(self.rest[2], index=self.accounts, name="maintenance", copy=True)
+        return pd.Series(self.rest[2], index=self.account_index, name="maintenance", copy=True)
 
     @property
     def slack(self) -> "pd.Series[float]":
@@ -279,7 +279,7 @@ class ExposureGraph(GraphPasses, GraphExports):
 
     # --- changed copies -----------------------------------------------------------------------------------------------
 
-    def with_(self, **vectors: Any) -> "ExposureGraph":
+    def assign(self, **vectors: Any) -> "ExposureGraph":
         """Return a copy with other vectors.
 
         Parameters
@@ -296,14 +296,14 @@ class ExposureGraph(GraphPasses, GraphExports):
         --------
         >>> import contagion_graph as cg
         >>> graph = cg.ExposureGraph.from_arrays([[1.0, 2.0]], price=[10.0, 5.0], assets=["X", "Y"])
-        >>> graph.with_(price={"Y": 6.0}, depth=1e6).equity.tolist()
+        >>> graph.assign(price={"Y": 6.0}, depth=1e6).equity.tolist()
         [22.0]
         """
         unknown = sorted(set(vectors) - set(arrays.CHANGEABLE))
         if unknown:
-            raise ParameterError(f"with_ cannot change {unknown}; it changes {sorted(arrays.CHANGEABLE)}")
+            raise ParameterError(f"assign cannot change {unknown}; it changes {sorted(arrays.CHANGEABLE)}")
         faults = Faults()
-        indexes = {"assets": self.assets, "pools": self.pools, "accounts": self.accounts}
+        indexes = {"assets": self.assets, "pools": self.pools, "accounts": self.account_index}
         changed: dict[str, Any] = {
             name: arrays.VECTORS[name].values(value, indexes, faults, base=getattr(self, name))
             for name, value in vectors.items()
@@ -368,7 +368,7 @@ class ExposureGraph(GraphPasses, GraphExports):
     def __repr__(self) -> str:
         counts = {
             "trader": len(self.traders),
-            "account": len(self.accounts),
+            "account": len(self.account_index),
             "asset": len(self.assets),
             "position": self.n_positions,
             "pool": len(self.pools),

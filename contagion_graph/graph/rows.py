@@ -23,7 +23,7 @@ class GraphPasses:
     depth: FloatArray
     sellable: BoolArray
     insurance_fund: FloatArray
-    accounts: pd.MultiIndex
+    account_index: pd.MultiIndex
     assets: "pd.Index[str]"
     pools: "pd.Index[str]"
     group: Collectives = WHOLE
@@ -31,7 +31,7 @@ class GraphPasses:
     @cached_property
     def pool_of(self) -> IntArray:
         """Position of each account's pool in `pools`, shape (n,)."""
-        return np.asarray(self.accounts.codes[1])
+        return np.asarray(self.account_index.codes[1])
 
     @cached_property
     def members(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -41,9 +41,9 @@ class GraphPasses:
     @cached_property
     def membership(self) -> sparse.csr_array:
         """Accounts x channels: 1 where an account's shortfall falls on the channel; a channel is a pool."""
-        rows = np.arange(len(self.accounts) + 1)
+        rows = np.arange(len(self.account_index) + 1)
         return sparse.csr_array(
-            (np.ones(len(self.accounts)), self.pool_of, rows), (len(self.accounts), len(self.pools))
+            (np.ones(len(self.account_index)), self.pool_of, rows), (len(self.account_index), len(self.pools))
         )
 
     def weights_by_channel(self, base: FloatArray, rows: Any = None) -> sparse.csr_array:

@@ -64,7 +64,7 @@ def scenario(
     faults = Faults()
     price_shocked = graph.price * (1.0 + _relative_changes(graph, {} if shock is None else shock, faults))
     loss = _given_losses(graph, {} if losses is None else losses, faults)
-    defaulted = np.zeros(len(graph.accounts), dtype=bool)
+    defaulted = np.zeros(len(graph.account_index), dtype=bool)
     if isinstance(defaults, str):
         raise ParameterError(f"defaults={defaults!r} is a text; give a list of traders or account triples")
     for rows in _rows("defaults", graph, () if defaults is None else defaults, faults):
@@ -92,8 +92,8 @@ def closed_shares(graph: ExposureGraph, closed: Any) -> FloatArray:
     Traceback (most recent call last):
     contagion_graph.errors.ParameterError: closed must be 2 numbers from 0 to 1, one an account
     """
-    n = len(graph.accounts)
-    share = np.array(closed.reindex(graph.accounts) if isinstance(closed, pd.Series) else closed, dtype=np.float64)
+    n = len(graph.account_index)
+    share = np.array(closed.reindex(graph.account_index) if isinstance(closed, pd.Series) else closed, dtype=np.float64)
     if share.shape != (n,) or not ((share >= 0.0) & (share <= 1.0)).all():
         raise ParameterError(f"closed must be {n} numbers from 0 to 1, one an account")
     return share
@@ -111,7 +111,7 @@ def ranks(graph: ExposureGraph, order: Order) -> IntArray:
     >>> ranks(graph, ["C", "A"]).tolist()
     [1, 2, 0]
     """
-    n = len(graph.accounts)
+    n = len(graph.account_index)
     if isinstance(order, np.random.Generator):
         return order.permutation(n).astype(np.int32)
     if isinstance(order, str):
@@ -144,7 +144,7 @@ def _relative_changes(graph: ExposureGraph, shock: Shock, faults: Faults) -> Flo
 
 def _given_losses(graph: ExposureGraph, losses: Mapping[AccountKey, float], faults: Faults) -> FloatArray:
     """Spread each trader's loss over its accounts in proportion to positive equity at p0, else on its first."""
-    total = np.zeros(len(graph.accounts))
+    total = np.zeros(len(graph.account_index))
     for (key, loss), found in zip(losses.items(), _rows("losses", graph, losses, faults), strict=True):
         rows = np.array(found, dtype=np.int64)
         if not _is_finite(loss) or loss < 0:
@@ -165,7 +165,7 @@ def _given_losses(graph: ExposureGraph, losses: Mapping[AccountKey, float], faul
 def _rows(where: str, graph: ExposureGraph, keys: Iterable[AccountKey], faults: Faults) -> list[list[int]]:
     """Return the rows of each key; empty for one that has none, which is a fault if it has none anywhere."""
     keys = list(keys)
-    rows = [account_rows_of(key, graph.accounts) for key in keys]
+    rows = [account_rows_of(key, graph.account_index) for key in keys]
     for key, known in zip(keys, graph.count([len(each) for each in rows]) if keys else (), strict=True):
         if not known:
             hint = nearest(str(key), graph.traders)

@@ -78,7 +78,7 @@ def asset_side(graph: ExposureGraph, result: CascadeResult | None) -> Side:
     """Return the assets: what was given, how much of them is held, and where a cascade took their prices."""
     table = graph_frame(vars(graph), "assets")
     if result is None:
-        held = graph.column_sums(abs(graph.quantity), np.ones(len(graph.accounts)))
+        held = graph.column_sums(abs(graph.quantity), np.ones(len(graph.account_index)))
         known = {"open_interest": held * graph.price}
     else:
         known = {str(name): values.to_numpy() for name, values in result.assets.items()}
@@ -93,7 +93,7 @@ def position_side(graph: ExposureGraph, result: CascadeResult | None, positions:
         "position_kind": pd.Categorical.from_codes(positions.kind, positions.kinds),
         "quantity": positions.quantity,
         "value": positions.value,
-        "pool": pd.Categorical.from_codes(graph.accounts.codes[1][account], graph.pools),
+        "pool": pd.Categorical.from_codes(graph.account_index.codes[1][account], graph.pools),
     }
     if records is not None:
         known |= {"entry_price": records.entry_price[positions.row], "margin": records.margin[positions.row]}

@@ -94,8 +94,8 @@ def rounds_of(source: Source, mode: str) -> tuple[ExposureGraph, Rounds]:
             f"mode={mode!r} shows rounds and {what} has none; give the result of a run, or mode='static'"
         )
     graph, trades = source.graph, source.arrays.trades
-    closed = np.zeros((2, len(graph.accounts)))
-    whole = np.zeros((2, len(graph.accounts)), dtype=np.int64)
+    closed = np.zeros((2, len(graph.account_index)))
+    whole = np.zeros((2, len(graph.account_index)), dtype=np.int64)
     grown = []
     for step, trade in enumerate(trades, start=1):
         before = closed[:, trade.rows]

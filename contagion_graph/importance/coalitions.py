@@ -122,7 +122,7 @@ class Case:
     def __init__(self, graph: ExposureGraph, model: MarginCascade, shock: Shock | None) -> None:
         self.graph, self.model, self.shock, self.runs = graph, model, shock, 1
         self.full = model.run(graph, shock)
-        self.base = np.zeros(len(graph.accounts))
+        self.base = np.zeros(len(graph.account_index))
         if model.sharing is not None:
             self.base = model.sharing.weights(graph, scenario(graph, shock).price_shocked)
 
@@ -199,7 +199,7 @@ class Game:
         self.cases = [(1.0, self.shocked)]
         if self.quiet.full.arrays.breach_round.any():  # else nobody is ever in breach without a shock, whoever is there
             self.cases.append((-1.0, self.quiet))
-        self.held = graph.column_sums(graph.quantity, np.ones(len(graph.accounts)))
+        self.held = graph.column_sums(graph.quantity, np.ones(len(graph.account_index)))
 
     @cached_property
     def rows_of(self) -> list[Numbers]:

@@ -156,7 +156,7 @@ def stability(
     total, worst, known = np.zeros(size), np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
     for _ in range(n_draws):
         factors = np.exp(noise * draw.standard_normal((2, len(graph.assets))))
-        noisy = graph.with_(price=graph.price * factors[0], depth=graph.depth * factors[1])
+        noisy = graph.assign(price=graph.price * factors[0], depth=graph.depth * factors[1])
         moved = _aligned(_values(measure, noisy, gaps=True), value)
         there = moved.notna().to_numpy()
         change = np.abs((ranking(moved[there]) - ranking(value[there])).to_numpy())

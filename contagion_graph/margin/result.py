@@ -152,7 +152,7 @@ class CascadeResult:
             "closed": self._closed.copy(),
             "breach_round": end.breach_round.copy(),
         }
-        return pd.DataFrame(columns, index=graph.accounts, copy=False)
+        return pd.DataFrame(columns, index=graph.account_index, copy=False)
 
     def _values(self) -> tuple[FloatArray, FloatArray]:
         """Return Q.p at the shocked prices, and the value of what is left at the end: Q.p less the closed Q~.p."""
@@ -210,7 +210,7 @@ class CascadeResult:
         graph, end = self.graph, self.arrays
         gross = graph.quantity.copy()
         gross.data = np.abs(gross.data)
-        everything = graph.column_sums(gross, np.ones(len(graph.accounts)))
+        everything = graph.column_sums(gross, np.ones(len(graph.account_index)))
         short = end.closed if end.closed_short is None else end.closed_short
         closed = graph.column_sums(gross, (end.closed + short) / 2.0)
         closed += graph.column_sums(graph.quantity, (end.closed - short) / 2.0)
@@ -325,7 +325,7 @@ class CascadeResult:
         totals = {name: graph.total(self.accounts[name].to_numpy()) for name in SUMMED[2:]}
         pools = self.pools[["fund_used", "fund_received", "uncovered"]].sum()
         hit, mine = self._hit_by_others, graph.counted_traders
-        counts = mine, mine & hit, np.ones(len(graph.accounts)), end.breach_round > 0, end.closed_whole
+        counts = mine, mine & hit, np.ones(len(graph.account_index)), end.breach_round > 0, end.closed_whole
         traders, bystanders, accounts, breached, closed = graph.count([np.count_nonzero(each) for each in counts])
         fall = 1.0 - end.price_after / graph.price
         figures: dict[str, float] = {

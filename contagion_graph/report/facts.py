@@ -41,7 +41,7 @@ def fingerprint(graph: ExposureGraph) -> str:
     --------
     >>> import contagion_graph as cg
     >>> one, other = (cg.ExposureGraph.from_arrays([[q]], price=[1.0]) for q in (1.0, 2.0))
-    >>> fingerprint(one) == fingerprint(one.with_(price=1.0)) != fingerprint(other)
+    >>> fingerprint(one) == fingerprint(one.assign(price=1.0)) != fingerprint(other)
     True
     """
     q = graph.quantity

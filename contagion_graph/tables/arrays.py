@@ -77,7 +77,7 @@ def arrays_from_vectors(
         "quantity": cells,
         "margin_units": same_sparsity(np.abs(cells.data) * rate, cells),
         **numbers,
-        "accounts": accounts,
+        "account_index": accounts,
         "assets": asset_index,
         "pools": pools,
     }
@@ -144,7 +144,7 @@ def check_cells(
 
 def subset_arrays(graph: Mapping[str, Any], rows: BoolArray, columns: BoolArray, pools: BoolArray) -> dict[str, Any]:
     """Return the fields of the part of a graph where the masks of accounts, assets and pools hold."""
-    accounts, records = graph["accounts"], graph["records"]
+    accounts, records = graph["account_index"], graph["records"]
     trader_codes, traders = pd.factorize(accounts.codes[0][rows])
     codes = [trader_codes, (np.cumsum(pools) - 1)[accounts.codes[1][rows]], accounts.codes[2][rows]]
     levels = [accounts.levels[0][traders], graph["pools"][pools], accounts.levels[2]]
@@ -165,7 +165,7 @@ def subset_arrays(graph: Mapping[str, Any], rows: BoolArray, columns: BoolArray,
         },
         **{name: graph[name][pools] for name in ("insurance_fund", "pools")},
         "share": None if graph["share"] is None else graph["share"][rows],
-        "accounts": account_index(levels, codes),
+        "account_index": account_index(levels, codes),
         "records": records,
         "attributes": {name: frame[masks[name]] for name, frame in graph["attributes"].items()},
         "backing": _rows_within(graph["backing"], ("asset", "underlying"), graph["assets"][columns]),

@@ -173,7 +173,7 @@ def graph_arrays(tables: Mapping[str, Table]) -> dict[str, Any]:
         "sellable": assets.flags["sellable"],
         "insurance_fund": tables["pools"].numbers["insurance_fund"] if "pools" in tables else np.zeros(len(pools)),
         "share": share,
-        "accounts": index,
+        "account_index": index,
         "assets": asset_index,
         "pools": pools,
         "records": records,

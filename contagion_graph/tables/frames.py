@@ -38,7 +38,7 @@ def _pools(graph: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _accounts(graph: Mapping[str, Any]) -> dict[str, Any]:
-    accounts, records = graph["accounts"], graph["records"]
+    accounts, records = graph["account_index"], graph["records"]
     columns = {name: accounts.get_level_values(name) for name in accounts.names}
     columns["cash"] = graph["cash"] if records is None else records.own_cash
     return columns if graph["share"] is None else {**columns, "share": graph["share"]}
@@ -48,7 +48,7 @@ MAKERS = {"assets": _assets, "pools": _pools, "accounts": _accounts}
 
 
 def _positions(graph: Mapping[str, Any]) -> pd.DataFrame:
-    cells, accounts, records = graph["quantity"], graph["accounts"], graph["records"]
+    cells, accounts, records = graph["quantity"], graph["account_index"], graph["records"]
     if records is None:
         account = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
         asset, quantity = cells.indices, cells.data

@@ -24,7 +24,7 @@ class Directory:
     Examples
     --------
     >>> import contagion_graph as cg
-    >>> directory = Directory(cg.ExposureGraph.from_arrays([[1.0]], price=1.0, traders=["A"]).accounts)
+    >>> directory = Directory(cg.ExposureGraph.from_arrays([[1.0]], price=1.0, traders=["A"]).account_index)
     >>> directory.add(directory.triple(("B", "pool", "alt")))
     1
     >>> directory.row_of("B"), directory.row_of(("A", "pool", ""))

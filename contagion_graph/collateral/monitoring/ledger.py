@@ -51,7 +51,7 @@ class Ledger:
         from contagion_graph.kernels import book, watch
 
         self._book, self._watch = book, watch
-        self.n, self.m = len(graph.accounts), len(graph.assets)
+        self.n, self.m = len(graph.account_index), len(graph.assets)
         v, tiles = len(graph.pools), watch.tiles_of(self.n)
         quantity, margin_units = graph.quantity.copy(), graph.margin_units.copy()
         quantity.sort_indices()

@@ -49,7 +49,7 @@ class SolvencyMonitor(MonitorViews):
         check_graph(graph)
         check_scale(graph)
         self._graph, self._ledger = graph, Ledger(graph)
-        self._directory, self._assets = Directory(graph.accounts), Listing(graph)
+        self._directory, self._assets = Directory(graph.account_index), Listing(graph)
         self._sequence, self._traded = 0, False
 
     # --- events -------------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def _first(graph: ExposureGraph, name: str, reached: FloatArray, rows: Rows, col
     found = np.isfinite(least)
     traders = np.full(least.size, None, dtype=object)
     cells = np.flatnonzero(np.isfinite(reached) & (reached == least[column]))[::-1]  # the first of equals stays
-    traders[column[cells]] = graph.accounts.get_level_values(0)[rows[cells]]
+    traders[column[cells]] = graph.account_index.get_level_values(0)[rows[cells]]
     return {name: np.where(found, least, np.nan), f"trader_{name}": pd.Series(traders, dtype="str").to_numpy()}
 
 
@@ -120,7 +120,7 @@ def runway_along(graph: ExposureGraph, direction: Mapping[str, float]) -> Runway
     first = int(move.argmin())
     if move[first] >= _furthest(change):
         return Runway(np.nan, None)
-    return Runway(float(move[first]), tuple(map(str, graph.accounts[first])))
+    return Runway(float(move[first]), tuple(map(str, graph.account_index[first])))
 
 
 def fund_runway(

@@ -27,7 +27,7 @@ def graph_of(
     if traded:
         records = _records(pointers, column, units, margin_units, cash)
     elif records is not None:
-        more = ledger.n - len(first.accounts)
+        more = ledger.n - len(first.account_index)
         records = replace(records, own_cash=np.concatenate([records.own_cash, np.zeros(more)]))
         records = replace(records, own_cash=cash + records.entry_value())
     accounts, labels = directory.index(), assets.index()
@@ -40,7 +40,7 @@ def graph_of(
         **assets.arrays(),
         insurance_fund=ledger.fund.copy(),
         share=None if first.share is None else _longer(first.share, ledger.n),
-        accounts=accounts,
+        account_index=accounts,
         assets=labels,
         records=records,
         attributes={

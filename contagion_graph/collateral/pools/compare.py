@@ -172,7 +172,7 @@ def _outcome(
     graph: ExposureGraph, model: MarginCascade, scenarios: pd.DataFrame, need_of: "_Need", on_failure: OnFailure
 ) -> tuple[dict[str, float], "pd.Series[float]", Solution]:
     """Return the figures of a design, the mean loss of each trader, and how its cascades ended."""
-    n, count, solutions = len(graph.accounts), len(scenarios), []
+    n, count, solutions = len(graph.account_index), len(scenarios), []
     if n * count > LARGEST:
         raise ParameterError(
             f"compare_pooling: {n:,} accounts x {count:,} scenarios; at most {LARGEST:,} are held at once; "

@@ -127,8 +127,8 @@ class SumTree:
         if not isinstance(secret, bytes) or not SECRET[0] <= len(secret) <= SECRET[1]:
             raise ParameterError("secret must be 16 to 64 bytes that nobody can guess; None draws 32")
         sequence, follows = _place(previous)
-        salts = _salts(secret, sequence, len(graph.accounts))
-        owners = _owners(graph.accounts, salts)
+        salts = _salts(secret, sequence, len(graph.account_index))
+        owners = _owners(graph.account_index, salts)
         columns = _columns(graph, assets)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
             totals = [_owed(graph), _owing(graph)]
@@ -151,7 +151,7 @@ class SumTree:
                 for name, tree in trees.items()
             },
         }
-        return cls(statement, secret, graph.accounts, trees, salts)
+        return cls(statement, secret, graph.account_index, trees, salts)
 
     @property
     def root(self) -> str:

@@ -118,7 +118,10 @@ class Plan(Result):
 
     def _places(self, graph: ExposureGraph) -> tuple[Rows, Rows]:
         labels = pd.MultiIndex.from_frame(self.table[list(ACCOUNT_LEVELS)].astype("str"))
-        account, asset = graph.accounts.get_indexer(labels), graph.assets.get_indexer(pd.Index(self.table["asset"]))
+        account, asset = (
+            graph.account_index.get_indexer(labels),
+            graph.assets.get_indexer(pd.Index(self.table["asset"])),
+        )
         wrong = np.flatnonzero((account < 0) | ((asset < 0) & (self.table["asset"] != CASH)))
         if wrong.size:
             row = self.table.iloc[wrong[0]]
@@ -133,7 +136,7 @@ def _closed(graph: ExposureGraph, positions: pd.DataFrame, cash: FloatArray, cel
     """Take what is closed off the positions, and put what it fetches into cash."""
     account, asset, quantity = cells
     closed = pd.Series(quantity, index=pd.MultiIndex.from_arrays([account, asset])).groupby(level=[0, 1]).sum()
-    rows = graph.accounts.get_indexer(pd.MultiIndex.from_frame(positions[list(ACCOUNT_LEVELS)]))
+    rows = graph.account_index.get_indexer(pd.MultiIndex.from_frame(positions[list(ACCOUNT_LEVELS)]))
     columns = graph.assets.get_indexer(pd.Index(positions["asset"]))
     held = positions["quantity"].to_numpy(np.float64)
     cell = pd.MultiIndex.from_arrays([rows, columns])
@@ -142,7 +145,7 @@ def _closed(graph: ExposureGraph, positions: pd.DataFrame, cash: FloatArray, cel
     if over.size:
         row, column = closed.index[over[0]]
         raise ParameterError(
-            f"plan: account {label_text(graph.accounts[row])!r} closes {closed.iloc[over[0]]:g} units of "
+            f"plan: account {label_text(graph.account_index[row])!r} closes {closed.iloc[over[0]]:g} units of "
             f"{graph.assets[column]!r} and holds {net.iloc[over[0]]:g}; apply a plan to the graph that it was made for"
         )
     share = (closed / net).clip(upper=1.0).reindex(cell, fill_value=0.0).to_numpy()
@@ -170,7 +173,7 @@ class AtRisk(NamedTuple):
 
     def label(self, graph: ExposureGraph, k: int) -> str:
         """Return how the k-th of them is shown."""
-        return label_text(graph.accounts[self.rows[k]])
+        return label_text(graph.account_index[self.rows[k]])
 
 
 def at_risk(owner: str, graph: ExposureGraph, target: float, accounts: Any = None) -> AtRisk:
@@ -185,11 +188,11 @@ def at_risk(owner: str, graph: ExposureGraph, target: float, accounts: Any = Non
     """
     check_graph(graph)
     check_number(owner, "target", target, low=0)
-    wanted = np.ones(len(graph.accounts), dtype=bool)
+    wanted = np.ones(len(graph.account_index), dtype=bool)
     if accounts is not None:
         wanted[:] = False
         for key in [accounts] if isinstance(accounts, str | tuple) else accounts:
-            named = account_rows_of(key, graph.accounts)
+            named = account_rows_of(key, graph.account_index)
             if not named:
                 raise ParameterError(f"{owner}: accounts names {label_text(key)!r}, which the graph does not have")
             wanted[named] = True
@@ -228,7 +231,7 @@ def _infeasible(
         f"{risky.label(graph, int(worst))!r} lacks {missing[worst]:,.6g} of {risky.lack[worst]:,.6g} [currency] at "
         f"best. What binds: {limits}. Allow more, or lower the target"
     )
-    return InfeasibleError(message, {graph.accounts[risky.rows[k]]: float(missing[k]) for k in short})
+    return InfeasibleError(message, {graph.account_index[risky.rows[k]]: float(missing[k]) for k in short})
 
 
 def plan_of(
@@ -241,7 +244,7 @@ def plan_of(
     **columns: Any,
 ) -> Plan:
     """Return a plan for the accounts of some rows; lines of nothing are left out."""
-    labels = {name: graph.accounts.get_level_values(name)[rows] for name in ACCOUNT_LEVELS}
+    labels = {name: graph.account_index.get_level_values(name)[rows] for name in ACCOUNT_LEVELS}
     table = pd.DataFrame({**labels, **columns})[list(COLUMNS)]
     table = table[table["quantity"] > 0.0].reset_index(drop=True)
     return Plan(table, total=float(total), solution=solution, model=model)

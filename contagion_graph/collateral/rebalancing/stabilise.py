@@ -167,7 +167,7 @@ def stabilise(
     return Stabilisation(
         plan_of(graph, rows, cash.sum(), solution=solution, model=model, **columns),
         result=needs.run(cash),
-        spared=graph.accounts[rows],
+        spared=graph.account_index[rows],
         lower_bound=_lower_bound(needs, keep, (alone, float(cash.sum())), optional),
         model=model,
         solution=solution,
@@ -191,7 +191,7 @@ class _Needs:
 
     def run(self, cash: FloatArray) -> CascadeResult:
         """Run the cascade with cash given."""
-        return self.model.run(self.graph.with_(cash=self.graph.cash + cash), self.shock)
+        return self.model.run(self.graph.assign(cash=self.graph.cash + cash), self.shock)
 
     def of(self, keep: BoolArray) -> tuple[FloatArray, Rows, Solution]:
         """Return the cash that keeps these accounts open, the accounts that close, and how the search ended."""
@@ -238,7 +238,7 @@ def _kept(needs: _Needs, event: str | Iterable[AccountKey]) -> BoolArray:
         return needs.direct == 0.0 if event == "contagion" else np.ones(needs.direct.size, dtype=bool)
     keep = np.zeros(needs.direct.size, dtype=bool)
     for key in event:
-        rows = account_rows_of(key, needs.graph.accounts)
+        rows = account_rows_of(key, needs.graph.account_index)
         if not rows:
             raise ParameterError(f"stabilise: event names {label_text(key)!r}, which the graph does not have")
         keep[rows] = True

@@ -108,7 +108,7 @@ def transfer(
     )
 
     def names() -> tuple[list[str], tuple[()]]:
-        spare_of = [f"cash to spare in {label_text(graph.accounts[s])}" for s in sources]
+        spare_of = [f"cash to spare in {label_text(graph.account_index[s])}" for s in sources]
         return spare_of + [f"capacity of {_route_name(table, r)}" for r in np.flatnonzero(bounded).tolist()], ()
 
     y = least("transfer", graph, risky, programme, names)

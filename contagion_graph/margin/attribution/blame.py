@@ -121,7 +121,7 @@ def blame(result: CascadeResult, by: By = "trader", *, of: AccountKey | None = N
     """
     check_choice("by", by, get_args(By))
     replay = Replay(result)
-    victims = np.ones(len(result.graph.accounts), dtype=bool)
+    victims = np.ones(len(result.graph.account_index), dtype=bool)
     if of is not None:
         victims[:] = False
         victims[rows_of(result, of, "of")] = True

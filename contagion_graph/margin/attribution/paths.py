@@ -69,7 +69,7 @@ class _History:
         self.best, self.paid = np.ones(self.rows.size), np.zeros(self.rows.size)
         self.moves, self.levies = _Events(self.cells.nnz), _Events(self.rows.size)
         self.lost_by_price, self.lost_by_pool = np.zeros(self.cells.nnz), np.zeros(self.rows.size)
-        replay, paid = Replay(result), np.zeros(len(graph.accounts))
+        replay, paid = Replay(result), np.zeros(len(graph.account_index))
         move, levy = np.zeros(self.cells.nnz), np.zeros(self.rows.size)
         for number, one in enumerate(replay.rounds(), 1):
             new = np.flatnonzero(self.first == number)

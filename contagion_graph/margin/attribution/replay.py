@@ -62,7 +62,7 @@ class Replay:
                 "an equilibrium has no rounds, and those of a DistributedGraph stay on the workers: no blame is known. "
                 "Give what MarginCascade.run returns for an ExposureGraph"
             )
-        n, end, sharing = len(result.graph.accounts), result.arrays, result.model.sharing
+        n, end, sharing = len(result.graph.account_index), result.arrays, result.model.sharing
         self.graph, self.trades = result.graph, result.arrays.trades
         self.base = np.zeros(n) if sharing is None else sharing.weights(result.graph, end.price_shocked)
         self.closed, self.part = np.zeros((2, n)), np.zeros((2, n))  # gamma and d, of longs and of shorts
@@ -148,7 +148,7 @@ def net_shares(units: sparse.csr_array) -> sparse.csr_array:
 
 def rows_of(result: CascadeResult, trader: object, argument: str) -> Rows:
     """Return the accounts of a trader, or the one that a triple names."""
-    rows = account_rows_of(trader, result.graph.accounts)
+    rows = account_rows_of(trader, result.graph.account_index)
     if not rows:
         raise ParameterError(f"{argument}: unknown trader {str(trader)!r}{nearest(str(trader), result.graph.traders)}")
     return np.array(rows, dtype=np.int64)

@@ -56,9 +56,9 @@ class NearGraph(GraphPasses):
         self.members = np.arange(rows.size + 1, dtype=graph.members[0].dtype), graph.members[1][rows]
 
     @cached_property
-    def accounts(self) -> pd.MultiIndex:  # type: ignore[override] # made only where an error names an account
+    def account_index(self) -> pd.MultiIndex:  # type: ignore[override] # made only where an error names an account
         """Label of each row."""
-        return self.graph.accounts[self.rows]
+        return self.graph.account_index[self.rows]
 
     @cached_property
     def quantity(self) -> sparse.csr_array:

@@ -163,7 +163,7 @@ def critical_notional(depth: Any, margin: Any, *, penalty: Any = 0.0, side: Side
 
 def _closed_shares(graph: ExposureGraph, model: CascadeRules, closed: Any) -> FloatArray:
     if closed is None:
-        return np.zeros(len(graph.accounts))
+        return np.zeros(len(graph.account_index))
     if model.impact.volume == "current":
         raise ParameterError(
             "closed shares do not say what was sold where volume counts at the price when sold; use volume='initial'"

@@ -29,7 +29,7 @@ STATIC = (FullLiquidation, CloseFactor, TargetMargin, LeverageTarget)
 def case_of(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, relief: Relief | None) -> Case:
     """Gather what both ends share, for a graph with the margins that the liquidation rule goes by."""
     book = book_of(graph, relief)
-    base = np.zeros(len(graph.accounts))
+    base = np.zeros(len(graph.account_index))
     if rules.sharing is not None:
         base = rules.sharing.weights(graph, scenario.price_shocked)
     columns = replace(scenario, price_shocked=book.columns(scenario.price_shocked))
@@ -53,7 +53,7 @@ def equilibria(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, tw
         CascadeResult(graph, rules, arrays_of(bound, scenario), solution)
         for bound, solution in zip((ends.lower, ends.upper), ends.solutions, strict=True)
     ]
-    points = None if ends.points is None else pd.DataFrame(ends.points.T, index=graph.accounts)
+    points = None if ends.points is None else pd.DataFrame(ends.points.T, index=graph.account_index)
     return Equilibria(tables[0], tables[1], case.book.relief != "other", points)
 
 

@@ -176,8 +176,8 @@ def all_fixed_points(lower: Bound, upper: Bound) -> FloatArray:
             if lower.possible and upper.possible:
                 branch(lower, upper, given)
 
-    branch(lower, upper, np.full(len(case.book.accounts), np.nan))
-    return np.array(found).reshape(-1, len(case.book.accounts))
+    branch(lower, upper, np.full(len(case.book.account_index), np.nan))
+    return np.array(found).reshape(-1, len(case.book.account_index))
 
 
 def _hull(case: Case, points: FloatArray) -> tuple[Bound, Bound]:

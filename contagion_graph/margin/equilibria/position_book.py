@@ -28,7 +28,7 @@ class Book(GraphPasses):
         Currency per unit; p0 / depth: how far selling one unit moves along the price impact.
     sellable : ndarray of bool, shape (k,)
         Whether a column is ever sold.
-    accounts : MultiIndex
+    account_index : MultiIndex
         Label of each row.
     pools : Index
         Label of each pool.
@@ -45,7 +45,7 @@ class Book(GraphPasses):
     price: FloatArray
     size_of_unit: FloatArray
     sellable: BoolArray
-    accounts: pd.MultiIndex
+    account_index: pd.MultiIndex
     pools: "pd.Index[str]"
     insurance_fund: FloatArray
     relief: Relief | None = None
@@ -82,7 +82,7 @@ def book_of(graph: ExposureGraph, relief: Relief | None = None) -> Book:
         price=np.tile(graph.price, sides),
         size_of_unit=np.tile(unit, sides),
         sellable=np.tile(graph.sellable, sides),
-        accounts=graph.accounts,
+        account_index=graph.account_index,
         pools=graph.pools,
         insurance_fund=graph.insurance_fund,
         relief=relief,

@@ -83,7 +83,7 @@ class Equilibria:
     def accounts(self) -> pd.Series:
         """Whether each account is certainly closed (in part, where both ends agree), certainly open, or undecided."""
         status = np.where(self._apart, EITHER, np.where(self._closed[0] > 0.0, CLOSED, OPEN))
-        return pd.Series(status, index=self.least.graph.accounts, name="equilibria")
+        return pd.Series(status, index=self.least.graph.account_index, name="equilibria")
 
     @property
     def undecided(self) -> float:

@@ -241,7 +241,7 @@ class Bound:
         self.looks = self.market.looks
         rows, equity = (moving, self.market.equity(moving)) if smooth and self.upper else self.market.due()
         if self.turning:  # who has recovered is not due
-            rows = union(rows, moving, len(case.book.accounts))
+            rows = union(rows, moving, len(case.book.account_index))
             equity = self.market.equity(rows)
         equity, maintenance = self.market.sign * equity, self.market.sign * self.market.accounts.maintenance[rows]
         return rows, equity, maintenance
@@ -258,7 +258,7 @@ class Bound:
             return  # no NaN either
         wrong = np.flatnonzero(np.isnan(equity) | (equity == np.inf) | ~np.isfinite(maintenance))
         if wrong.size:
-            label = label_text(self.case.book.accounts[rows[wrong[0]]])
+            label = label_text(self.case.book.account_index[rows[wrong[0]]])
             solution = Solution(Status.NON_FINITE, 0, np.nan, self.looks)
             raise ConvergenceError(
                 f"equity of account {label!r} is {equity[wrong[0]]}. {Status.NON_FINITE.value}", solution

@@ -196,7 +196,7 @@ def with_market_depth(graph: ExposureGraph, alpha: float) -> ExposureGraph:
     check_number("with_market_depth", "alpha", alpha, low=0, above=True)
     units = np.maximum(graph.quantity.data, 0.0)
     longs = np.bincount(graph.quantity.indices, weights=units, minlength=len(graph.assets))
-    return graph.with_(depth=np.where(longs > 0.0, longs * graph.price / alpha, np.inf))
+    return graph.assign(depth=np.where(longs > 0.0, longs * graph.price / alpha, np.inf))
 
 
 def without_margins(graph: ExposureGraph) -> ExposureGraph:

@@ -235,7 +235,7 @@ class _Rounds:
         numbers = pd.RangeIndex(1, len(self.looks) + 1, name="round")
         units = np.array(self.units).reshape(-1, len(graph.assets))
         return RegulatedBanks(
-            banks=pd.DataFrame(banks, index=graph.accounts),
+            banks=pd.DataFrame(banks, index=graph.account_index),
             assets=pd.DataFrame(assets, index=graph.assets),
             rounds=pd.DataFrame(self.looks, index=numbers),
             units_sold=pd.DataFrame(units, index=numbers[: len(units)], columns=graph.assets),
@@ -250,7 +250,7 @@ def _ratio(books: Books) -> FloatArray:
 
 def _shares(graph: ExposureGraph, repayable: Any) -> FloatArray:
     faults = Faults()
-    shares = vector("repayable", repayable, graph.accounts, REPAYABLE, faults, base=1.0)
+    shares = vector("repayable", repayable, graph.account_index, REPAYABLE, faults, base=1.0)
     faults.raise_if_any()
     return shares
 
@@ -266,6 +266,6 @@ def _check(graph: ExposureGraph, impact: Impact, cash: str | None) -> None:
         row = int(np.searchsorted(graph.quantity.indptr, short[0], side="right")) - 1
         asset = graph.assets[graph.quantity.indices[short[0]]]
         raise ParameterError(
-            f"farmer: account {label_text(graph.accounts[row])!r} is short of asset {asset!r}; banks hold assets, "
+            f"farmer: account {label_text(graph.account_index[row])!r} is short of asset {asset!r}; banks hold assets, "
             "and owe cash"
         )

@@ -148,14 +148,14 @@ def _debt_to_equity(graph: ExposureGraph, leverage: Any, cap: float | None) -> F
     ratio = np.where(assets > 0.0, np.maximum(ratio, 0.0), 0.0)
     if leverage is not None:
         faults = Faults()
-        ratio = vector("leverage", leverage, graph.accounts, DEBT_TO_EQUITY, faults, base=ratio)
+        ratio = vector("leverage", leverage, graph.account_index, DEBT_TO_EQUITY, faults, base=ratio)
         faults.raise_if_any()
     if cap is not None:
         check_number("greenwood_landier_thesmar", "cap", cap, low=0)
         ratio = np.minimum(ratio, cap)
     without = np.flatnonzero(np.isinf(ratio))
     if without.size:
-        account = label_text(graph.accounts[without[0]])
+        account = label_text(graph.account_index[without[0]])
         more = f" (+{without.size - 1} more)" if without.size > 1 else ""
         raise ParameterError(
             f"account {account!r}{more} has equity {equity[without[0]]:g} and so no leverage to return to; give a cap, "

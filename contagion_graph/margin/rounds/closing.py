@@ -37,7 +37,7 @@ class Closing(NamedTuple):
         wrong = np.flatnonzero(~right)
         if wrong.size:
             first = wrong[0]
-            account = label_text(graph.accounts[self.rows[first]])
+            account = label_text(graph.account_index[self.rows[first]])
             raise ParameterError(
                 f"the liquidation rule closes {long[first]:g} of the longs and {short[first]:g} of the shorts of "
                 f"account {account!r}; both must be in [0, 1], and one of them above 0"

@@ -105,12 +105,12 @@ class Path:
         market, (rows, equity) = self.market, self.market.due()
         slack = equity - market.accounts.maintenance[rows]
         self._check_finite(step - 1, "price of asset", market.price, lambda j: self.graph.assets[j])
-        self._check_finite(step - 1, "slack of account", slack, lambda k: self.graph.accounts[rows[k]])
+        self._check_finite(step - 1, "slack of account", slack, lambda k: self.graph.account_index[rows[k]])
         below = (slack < 0.0) & ~self.closed_whole(rows)
         rows, equity = rows[below], equity[below]
         if step == 1 and self.scenario.defaults.any():
             given = np.flatnonzero(self.scenario.defaults)
-            rows = given if self.rank is not None else union(rows, given, len(self.graph.accounts))
+            rows = given if self.rank is not None else union(rows, given, len(self.graph.account_index))
             return rows, market.equity(rows)
         if self.rank is not None and rows.size:
             first = np.argmin(self.rank[rows])
@@ -263,7 +263,7 @@ class Path:
 def weights(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> FloatArray:
     """Return the weights of the accounts in loss sharing, as an array of the caller's own."""
     if rules.sharing is None:
-        return np.zeros(len(graph.accounts))
+        return np.zeros(len(graph.account_index))
     return rules.sharing.weights(graph, scenario.price_shocked)
 
 

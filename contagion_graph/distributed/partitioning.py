@@ -23,12 +23,13 @@ from contagion_graph.tables.spool import Spooled, spool
 SPOOLED = 48  # bytes of a position on disk while the parts are written
 
 
-def partition(tables: Mapping[str, object] | str | Path, folder: str | Path, n: int) -> Path:
-    """Write tables as a data set in n parts of successive accounts, without holding the positions in memory.
+def partition(tables: Mapping[str, object] | str | Path, folder: str | Path, *, n_parts: int) -> Path:
+    """Write tables as a data set in `n_parts` parts of successive accounts, without holding the positions in memory.
 
     Each part holds whole chunks of the graph, the pieces in which every sum over accounts is added up, so that models
     give the same bits on the parts together as on one machine. Parts have about as many accounts and positions each.
-    A graph has at most 64 chunks, small ones fewer: where n is larger, there are as many parts as chunks with accounts.
+    A graph has at most 64 chunks, small ones fewer: with more parts asked for, there are as many
+    as chunks with accounts.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ def partition(tables: Mapping[str, object] | str | Path, folder: str | Path, n: 
         read whole.
     folder : path
         Where the data set is to be: new, or an empty folder. It appears when it is complete, or not at all.
-    n : int
+    n_parts : int
         The number of parts, from 1.
 
     Returns
@@ -64,12 +65,12 @@ def partition(tables: Mapping[str, object] | str | Path, folder: str | Path, n: 
     >>> import contagion_graph as cg
     >>> graph = cg.generate.perpetuals(1000, 10, rng=0)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = cg.distributed.partition(graph.to_frames(), f"{folder}/parts", 4)
+    ...     path = cg.distributed.partition(graph.to_frames(), f"{folder}/parts", n_parts=4)
     ...     sorted(entry.name for entry in path.glob("part*"))
     ['part-00000', 'part-00001', 'part-00002', 'part-00003']
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise ParameterError(f"partition: n is {n!r}; it must be a whole number from 1 up")
+    if isinstance(n_parts, bool) or not isinstance(n_parts, int | np.integer) or n_parts < 1:
+        raise ParameterError(f"partition: n_parts is {n_parts!r}; it must be a whole number from 1 up")
     sources = _sources(tables)
     folder = Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
@@ -78,7 +79,7 @@ def partition(tables: Mapping[str, object] | str | Path, folder: str | Path, n: 
         with replacing_folder(folder) as beside:
             _check_room(sources["positions"], beside)
             with tempfile.TemporaryDirectory(dir=beside) as spooled:
-                _write(sources, Path(spooled), beside, int(n))
+                _write(sources, Path(spooled), beside, int(n_parts))
     except OSError as error:
         message = f"partition: {str(folder)!r} cannot be written ({error}); make room there, or name another folder"
         raise ParameterError(message) from error
