@@ -130,6 +130,7 @@ class Backing:
         Returns
         -------
         Backing
+            With the pool's assets behind the token, in place of its own worth.
 
         Raises
         ------
@@ -205,6 +206,7 @@ class Backing:
         Returns
         -------
         BackedPrices
+            The price of each asset after the shock, and the rounds of failure.
 
         Raises
         ------

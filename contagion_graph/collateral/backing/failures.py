@@ -73,7 +73,13 @@ class BackedPrices(Result):
         return self.table["change"].rename("shock")
 
     def summary(self) -> "pd.Series[float]":
-        """Return the numbers of assets, of those that changed and failed, the rounds of failure, the largest fall."""
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            assets, changed, failed (numbers of assets), rounds (of failure), largest_fall (relative).
+        """
         change, failed = self.table["change"], self.table["failure_round"]
         figures = {
             "assets": len(change),

@@ -60,15 +60,22 @@ class SolvencyMonitor(MonitorViews):
         Parameters
         ----------
         asset : label
-            Which.
+            The asset.
         price : float
             Above 0 [currency per unit].
         sequence : int, optional
-            The number of the event, above that of the last one; None: the next. Here as in every event.
+            The number of the event, above that of the last one; None: the next number.
 
         Returns
         -------
         Verdict
+            The accounts that came into breach or out of it, and the solvency of every pool after the event.
+
+        Raises
+        ------
+        EventError
+            An unknown asset, a price that is not above 0, a sequence number that is not above the last one; nothing is
+            changed.
         """
         return self.prices({asset: price}, sequence=sequence)
 
@@ -79,6 +86,19 @@ class SolvencyMonitor(MonitorViews):
         ----------
         prices : mapping or Series asset -> price
             Above 0 [currency per unit]; assets that it does not name keep theirs.
+        sequence : int, optional
+            The number of the event, above that of the last one; None: the next number.
+
+        Returns
+        -------
+        Verdict
+            The accounts that came into breach or out of it, and the solvency of every pool after the event.
+
+        Raises
+        ------
+        EventError
+            An unknown asset or one that is named twice, no asset at all, a price that is not above 0, a sequence
+            number that is not above the last one; nothing is changed.
         """
         this = following(self._sequence, sequence)
         columns = [self._assets.column_of(asset) for asset in prices.keys()]  # noqa: SIM118 - of a Series, too
@@ -104,20 +124,33 @@ class SolvencyMonitor(MonitorViews):
         Parameters
         ----------
         account : trader, or (trader, pool, subaccount)
-            Whose trade.
+            The account that trades; a trader alone where it has one account.
         asset : label
-            Of what.
+            The asset.
         quantity : float
             Units; + bought, - sold.
         price : float
             From 0 up [currency per unit]; the price at which positions are valued stays.
-        against : trader or triple, optional
-            The account on the other side, without fee; None: somebody outside the graph.
+        against : trader, or (trader, pool, subaccount), optional
+            The account on the other side, without fee; None: one outside the graph.
         margin : float, optional
             Margin rate, 0 to 1, of what the trade opens; None: the asset's for this side. What it closes takes its part
             of the margin away.
         fee : float
             From 0 up [currency].
+        sequence : int, optional
+            The number of the event, above that of the last one; None: the next number.
+
+        Returns
+        -------
+        Verdict
+            The accounts that came into breach or out of it, and the solvency of every pool after the event.
+
+        Raises
+        ------
+        EventError
+            An unknown account or asset, a quantity of 0, the same account on both sides, a price, margin or fee out of
+            range, a sequence number that is not above the last one; nothing is changed.
         """
         this = following(self._sequence, sequence)
         row, column = self._directory.row_of(account), self._assets.column_of(asset)
@@ -142,11 +175,24 @@ class SolvencyMonitor(MonitorViews):
         Parameters
         ----------
         account : trader, or (trader, pool, subaccount)
-            Whose.
+            The account that receives it; a trader alone where it has one account.
         amount : float
             Above 0 [currency, or units of `asset`].
         asset : label, optional
-            None: cash.
+            The asset, margined at its rate for long positions; None: cash.
+        sequence : int, optional
+            The number of the event, above that of the last one; None: the next number.
+
+        Returns
+        -------
+        Verdict
+            The accounts that came into breach or out of it, and the solvency of every pool after the event.
+
+        Raises
+        ------
+        EventError
+            An unknown account or asset, an amount that is not above 0, a sequence number that is not above the last
+            one; nothing is changed.
         """
         this = following(self._sequence, sequence)
         row, added = self._directory.row_of(account), number("amount", amount, least=0, above=True)
@@ -159,8 +205,25 @@ class SolvencyMonitor(MonitorViews):
 
         Parameters
         ----------
-        account, amount, asset
-            As in `deposit`; of an asset, no more than is held.
+        account : trader, or (trader, pool, subaccount)
+            The account; a trader alone where it has one account.
+        amount : float
+            Above 0 [currency, or units of `asset`]; of an asset, no more than is held.
+        asset : label, optional
+            The asset, of which the same share of the margin goes with it; None: cash.
+        sequence : int, optional
+            The number of the event, above that of the last one; None: the next number.
+
+        Returns
+        -------
+        Verdict
+            The accounts that came into breach or out of it, and the solvency of every pool after the event.
+
+        Raises
+        ------
+        EventError
+            An unknown account or asset, more than is held, an amount after which equity would be below maintenance, a
+            sequence number that is not above the last one; nothing is changed.
         """
         this = following(self._sequence, sequence)
         row, taken = self._directory.row_of(account), number("amount", amount, least=0, above=True)
@@ -179,7 +242,28 @@ class SolvencyMonitor(MonitorViews):
         return self._done(this, self._transfer(row, -taken, asset))
 
     def fund(self, pool: object, amount: float, *, sequence: int | None = None) -> Verdict:
-        """Add an amount to the insurance fund of a pool, or take it out (below 0)."""
+        """Add an amount to the insurance fund of a pool, or take it out.
+
+        Parameters
+        ----------
+        pool : label
+            The pool.
+        amount : float
+            Added to the fund; below 0: taken out [currency].
+        sequence : int, optional
+            The number of the event, above that of the last one; None: the next number.
+
+        Returns
+        -------
+        Verdict
+            The accounts that came into breach or out of it, and the solvency of every pool after the event.
+
+        Raises
+        ------
+        EventError
+            An unknown pool, a fund that would fall below 0, a sequence number that is not above the last one; nothing
+            is changed.
+        """
         this, added = following(self._sequence, sequence), number("amount", amount)
         if str(pool) not in self._directory.pools:
             raise EventError(f"pool {str(pool)!r} is unknown; there are {self._directory.pools}")
@@ -189,7 +273,28 @@ class SolvencyMonitor(MonitorViews):
         return self._done(this)
 
     def open_account(self, account: AccountKey, *, cash: float = 0.0, sequence: int | None = None) -> Verdict:
-        """Open an account: a trader where there is one pool, else (trader, pool, subaccount)."""
+        """Open an account without positions.
+
+        Parameters
+        ----------
+        account : trader, or (trader, pool, subaccount)
+            A new label; a trader alone where there is one pool.
+        cash : float
+            What is paid in, from 0 up [currency].
+        sequence : int, optional
+            The number of the event, above that of the last one; None: the next number.
+
+        Returns
+        -------
+        Verdict
+            The accounts that came into breach or out of it, and the solvency of every pool after the event.
+
+        Raises
+        ------
+        EventError
+            An account that is open already, an unknown pool, an incomplete label, cash below 0, a sequence number that
+            is not above the last one; nothing is changed.
+        """
         this, paid_in = following(self._sequence, sequence), number("cash", cash, least=0)
         triple = self._directory.triple(account)
         self._ledger.open_account(self._directory.pools.index(triple[1]), paid_in)
@@ -197,16 +302,29 @@ class SolvencyMonitor(MonitorViews):
         return self._done(this)
 
     def list_asset(self, asset: object, price: float, *, sequence: int | None = None, **terms: Any) -> Verdict:
-        """List an asset that nobody holds yet.
+        """List an asset that no account holds yet.
 
         Parameters
         ----------
         asset : label
-            A new one.
+            A new label.
         price : float
             Above 0 [currency per unit].
+        sequence : int, optional
+            The number of the event, above that of the last one; None: the next number.
         **terms : depth, margin_long, margin_short, sellable
             As in table assets, with its defaults.
+
+        Returns
+        -------
+        Verdict
+            The accounts that came into breach or out of it, and the solvency of every pool after the event.
+
+        Raises
+        ------
+        EventError
+            An asset that is listed already, an unknown term, a price or term out of range, a sequence number that is
+            not above the last one; nothing is changed.
         """
         this, at = following(self._sequence, sequence), number("price", price, least=0, above=True)
         self._assets.add(asset, terms)

@@ -1,4 +1,4 @@
-"""What a monitor knows: accounts, pools, breach prices, the runway, a graph of now."""
+"""The queries of a monitor: accounts, pools, breach prices, the runway, the present graph."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ from contagion_graph.margin.model import MarginCascade
 
 
 class MonitorViews:
-    """The questions to a `SolvencyMonitor`; they change nothing."""
+    """The queries of a `SolvencyMonitor`; they change nothing."""
 
     _graph: ExposureGraph
     _ledger: Ledger
@@ -63,7 +63,23 @@ class MonitorViews:
         return pd.DataFrame(columns, index=verdict.solvency.index, copy=True).assign(solvency=verdict.solvency)
 
     def account(self, account: AccountKey) -> "pd.Series[float]":
-        """Return equity, maintenance and slack of one account [currency], without a look at any other."""
+        """Return equity, maintenance and slack of one account; no other account is read.
+
+        Parameters
+        ----------
+        account : trader, or (trader, pool, subaccount)
+            The account; a trader alone where it has one account.
+
+        Returns
+        -------
+        Series
+            equity, maintenance, slack [currency].
+
+        Raises
+        ------
+        ParameterError
+            An unknown account, or a trader with several.
+        """
         equity, maintenance = self._ledger.value(self._directory.row_of(account))
         figures = {"equity": equity, "maintenance": maintenance, "slack": equity - maintenance}
         return pd.Series(figures, name=self._directory.label(self._directory.row_of(account)))
@@ -71,7 +87,24 @@ class MonitorViews:
     def breach_price(self, account: AccountKey, asset: object) -> float:
         """Return the price of one asset at which an account's equity is its maintenance, all other prices as they are.
 
-        p' = p - (E - M) / (q - mu);  an account in breach recovers there. NaN: at no price above 0.
+        p' = p - (E - M) / (q - mu);  an account in breach recovers there.
+
+        Parameters
+        ----------
+        account : trader, or (trader, pool, subaccount)
+            The account; a trader alone where it has one account.
+        asset : label
+            The asset whose price moves.
+
+        Returns
+        -------
+        float
+            p' [currency per unit]; NaN: at no price above 0.
+
+        Raises
+        ------
+        ParameterError
+            An unknown account or asset, or a trader with several accounts.
         """
         row, column = self._directory.row_of(account), self._assets.column_of(asset)
         equity, maintenance = self._ledger.value(row)
@@ -82,22 +115,75 @@ class MonitorViews:
         return float(price) if price > 0.0 else float("nan")
 
     def runway(self) -> pd.DataFrame:
-        """Return how far each price alone can move until the first breach: see `collateral.runway.runway`."""
+        """Return how far the price of each asset alone can move until the first account breaches.
+
+        x_j = min_i s_i / (|d_ij| p_j),  s = E - M >= 0, d = q - mu, over the accounts with d_ij > 0 (fall) or < 0
+        (rise).
+
+        Returns
+        -------
+        DataFrame
+            One row an asset: fall, rise (relative moves above 0; NaN: none before the price is 0), and trader_fall,
+            trader_rise: the trader whose account breaches first. Accounts that are in breach already do not count.
+        """
         return runways.runway(self.snapshot())
 
     def runway_along(self, direction: Mapping[str, float]) -> runways.Runway:
-        """Return how far prices can move along a direction until the first breach: see `collateral.runway`."""
+        """Return how far all prices can move along a direction until the first account breaches.
+
+        t = min_i s_i / -(sum_j d_ij p_j direction_j), over the accounts that lose; prices become p (1 + t direction).
+
+        Parameters
+        ----------
+        direction : mapping or Series asset -> relative price change
+            {"ETH": -1, "BTC": -0.5}: BTC falls half as much as ETH, in relative terms.
+
+        Returns
+        -------
+        Runway
+            t, and the account that breaches first.
+
+        Raises
+        ------
+        ParameterError
+            Unknown assets; changes that are no finite numbers, or all 0.
+        """
         return runways.runway_along(self.snapshot(), direction)
 
     def fund_runway(self, model: MarginCascade, direction: Mapping[str, float], *, tol: float = 1e-3) -> float:
-        """Return how far prices can move until, after the cascade, a fund has paid: see `collateral.runway`."""
+        """Return the smallest move along a direction after whose cascade an insurance fund has paid.
+
+        Parameters
+        ----------
+        model : MarginCascade
+            How accounts are liquidated.
+        direction : mapping or Series asset -> relative price change
+            As in `runway_along`.
+        tol : float
+            Width of the last interval, as a multiple of the direction.
+
+        Returns
+        -------
+        float
+            The multiple of the direction; NaN: no fund pays before a price is 0, or, where none falls, has doubled.
+
+        Raises
+        ------
+        ParameterError
+            What is no model; unknown assets; changes that are no finite numbers, or all 0; `tol` out of range.
+        """
         return runways.fund_runway(self.snapshot(), model, direction, tol=tol)
 
     def snapshot(self) -> ExposureGraph:
-        """Return the state of now as a graph.
+        """Return the present state as a graph.
 
         As long as nothing but prices, cash and funds changed, its single positions are those of the first graph; after
         a trade each cell is one fully paid position with a margin of its own.
+
+        Returns
+        -------
+        ExposureGraph
+            The accounts, assets, prices, cash and funds after the last event; later events do not change it.
         """
         return graph_of(self._graph, self._ledger, self._directory, self._assets, traded=self._traded)
 

@@ -27,7 +27,7 @@ class Runway(NamedTuple):
     move : float
         The multiple of the direction; NaN: no account breaches before a price is 0.
     account : tuple or None
-        Its label (trader, pool, subaccount).
+        The first account in breach: (trader, pool, subaccount).
     """
 
     move: float
@@ -39,11 +39,17 @@ def runway(graph: ExposureGraph) -> pd.DataFrame:
 
     x_j = min_i s_i / (|d_ij| p_j),  s = E - M >= 0, d = q - mu, over the accounts with d_ij > 0 (fall) or < 0 (rise).
 
+    Parameters
+    ----------
+    graph : ExposureGraph
+        At present prices.
+
     Returns
     -------
-    DataFrame, one row an asset
-        fall, rise (relative moves above 0; NaN: no such move, none before the price is 0), and trader_fall,
-        trader_rise: whose account it is. Accounts that are in breach already do not count.
+    DataFrame
+        One row an asset: fall, rise (relative moves above 0; NaN: no such move, none before the price is 0), and
+        trader_fall, trader_rise: the trader whose account breaches first. Accounts that are in breach already do not
+        count.
 
     Examples
     --------
@@ -90,18 +96,23 @@ def _first(graph: ExposureGraph, name: str, reached: FloatArray, rows: Rows, col
 def runway_along(graph: ExposureGraph, direction: Mapping[str, float]) -> Runway:
     """Return how far all prices can move along a direction until the first account breaches.
 
-    t = min_i s_i / -(sum_j d_ij p_j direction_j), over the accounts that are hurt; prices become p (1 + t direction).
+    t = min_i s_i / -(sum_j d_ij p_j direction_j), over the accounts that lose; prices become p (1 + t direction).
 
     Parameters
     ----------
     graph : ExposureGraph
-        At the prices of now.
-    direction : mapping asset -> relative change
+        At present prices.
+    direction : mapping or Series asset -> relative price change
         {"ETH": -1, "BTC": -0.5}: BTC falls half as much as ETH, in relative terms.
+
+    Returns
+    -------
+    Runway
+        t, and the account that breaches first.
 
     Raises
     ------
-    TableError, ParameterError
+    ParameterError
         Unknown assets; changes that are no finite numbers, or all 0.
 
     Examples
@@ -130,23 +141,28 @@ def fund_runway(
 
     Sixteen moves between the first breach and the end of the direction are tried, then the first that uses a fund is
     halved towards the last that does not. Where prices net, a larger move can use less; the smallest found is returned.
-    What a fund pays without any move, for accounts in breach already, does not count.
+    What a fund pays at present prices, for accounts in breach already, does not count.
 
     Parameters
     ----------
     graph : ExposureGraph
-        At the prices of now.
+        At present prices.
     model : MarginCascade
         How accounts are liquidated.
-    direction : mapping asset -> relative change
+    direction : mapping or Series asset -> relative price change
         As in `runway_along`.
     tol : float
-        Width of the last interval, of which the upper end is returned.
+        Width of the last interval, as a multiple of the direction; its upper end is returned.
 
     Returns
     -------
     float
         The multiple of the direction; NaN: no fund is used before a price is 0, or, where none falls, has doubled.
+
+    Raises
+    ------
+    ParameterError
+        What is no model; unknown assets; changes that are no finite numbers, or all 0; `tol` out of range.
 
     Examples
     --------

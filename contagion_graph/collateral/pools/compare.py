@@ -46,7 +46,13 @@ class PoolingComparison(Result):
     solution: Solution
 
     def summary(self) -> "pd.Series[float]":
-        """Return the capital and the uncovered loss of each design [currency], as "capital unified"."""
+        """Return the main figures of each design.
+
+        Returns
+        -------
+        Series
+            "capital unified", "uncovered unified" and so on [currency].
+        """
         figures = ("capital", "uncovered")
         return pd.Series(
             {f"{name} {design}": self.table.loc[design, name] for design in self.table.index for name in figures},
@@ -102,6 +108,7 @@ def compare_pooling(
     Returns
     -------
     PoolingComparison
+        A row of capital and of mean losses for each design.
 
     Raises
     ------
@@ -195,6 +202,18 @@ def _outcome(
 
 def value_at_risk(losses: FloatArray, level: float) -> FloatArray:
     """Return the least loss that at least `level` of equally likely losses do not exceed, along the last axis.
+
+    Parameters
+    ----------
+    losses : ndarray
+        The last axis runs over scenarios.
+    level : float
+        Probability, in (0, 1).
+
+    Returns
+    -------
+    ndarray
+        The shape of `losses` without the last axis.
 
     Examples
     --------

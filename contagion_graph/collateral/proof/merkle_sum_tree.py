@@ -22,6 +22,11 @@ DIGEST = 32
 class SumLevels:
     """The levels of a tree, leaves first; each node is the piece that its parent hashes: hash | sums.
 
+    Parameters
+    ----------
+    levels : list of list of bytes
+        The nodes of each level; the last level is the root alone.
+
     Examples
     --------
     >>> levels = SumLevels.build([b"alice", b"bob"], [[100, 250]])
@@ -75,7 +80,18 @@ class SumLevels:
         return _sums_of(self.levels[-1][0])
 
     def path(self, leaf: int) -> list[list[object]]:
-        """Return the siblings on the way from a leaf to the root: side, hash and sums of each."""
+        """Return the siblings on the way from a leaf to the root.
+
+        Parameters
+        ----------
+        leaf : int
+            Its number.
+
+        Returns
+        -------
+        list of list
+            Side, hash and sums of each sibling.
+        """
         steps: list[list[object]] = []
         for level in self.levels[:-1]:
             other = leaf ^ 1

@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from hashlib import shake_256
 from typing import Any
 
@@ -84,10 +84,11 @@ class SumTree:
     """
 
     statement: dict[str, Any]
+    _: KW_ONLY
     secret: bytes
     account_index: pd.MultiIndex
-    _trees: Mapping[str, _Tree]
-    _salts: bytes
+    _trees: Mapping[str, _Tree] = field(init=False)
+    _salts: bytes = field(init=False)
 
     @classmethod
     def from_graph(
@@ -106,7 +107,7 @@ class SumTree:
         graph : ExposureGraph
             At the prices at which solvency is stated.
         assets : iterable of labels, optional
-            The assets whose balances get a tree; None: all that somebody holds.
+            The assets whose balances get a tree; None: all that are held.
         decimals : int
             Amounts are rounded to the nearest 10^-decimals, of currency and of units.
         secret : bytes, optional
@@ -116,10 +117,9 @@ class SumTree:
 
         Raises
         ------
-        TableError
-            Unknown assets.
         ParameterError
-            An amount that is not finite or too large for exact sums, a short secret, or a `previous` that is none.
+            Unknown assets, an amount that is not finite or too large for exact sums, a short secret, or a `previous`
+            that is none.
         """
         check_graph(graph)
         check_number("SumTree", "decimals", decimals, low=0, high=30, whole=True)
@@ -151,7 +151,9 @@ class SumTree:
                 for name, tree in trees.items()
             },
         }
-        return cls(statement, secret, graph.account_index, trees, salts)
+        tree = cls(statement, secret=secret, account_index=graph.account_index)
+        vars(tree).update(_trees=trees, _salts=salts)
+        return tree
 
     @property
     def root(self) -> str:
@@ -164,7 +166,7 @@ class SumTree:
         Parameters
         ----------
         account : trader, or (trader, pool, subaccount)
-            Whose proof.
+            The account; a trader alone where it has one account.
         asset : label, optional
             Prove its balance of this asset; None: what it is owed and owes.
 
@@ -175,10 +177,9 @@ class SumTree:
 
         Raises
         ------
-        TableError
-            An unknown account.
         ParameterError
-            A balance that the account does not hold, or that the statement leaves out.
+            An unknown account, or a trader with several; a balance that the account does not hold, or that the
+            statement leaves out.
         """
         row, name = self._row(account), ACCOUNTS if asset is None else f"{BALANCE}{asset}"
         tree = self._trees.get(name)
@@ -194,7 +195,23 @@ class SumTree:
         }
 
     def assets_of(self, account: AccountKey) -> list[str]:
-        """Return the assets of which the statement holds a balance of an account."""
+        """Return the assets of which the statement holds a balance of an account.
+
+        Parameters
+        ----------
+        account : trader, or (trader, pool, subaccount)
+            The account; a trader alone where it has one account.
+
+        Returns
+        -------
+        list of str
+            Labels; `proof` takes each of them.
+
+        Raises
+        ------
+        ParameterError
+            An unknown account, or a trader with several.
+        """
         row = self._row(account)
         names = [name for name, tree in self._trees.items() if row in tree]
         return [name.removeprefix(BALANCE) for name in names if name != ACCOUNTS]

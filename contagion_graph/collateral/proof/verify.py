@@ -29,7 +29,27 @@ def piece(digest: bytes, sums: Any) -> bytes:
 
 
 def verify(statement: Any, proof: Any, root: str) -> list[int]:
-    """Return the amounts that are counted; raise ValueError unless hashes and sums lead from the leaf to the root."""
+    """Return the amounts that are counted: hashes and sums must lead from the leaf to the root.
+
+    Parameters
+    ----------
+    statement : dict
+        What the venue published, read from statement.json.
+    proof : dict
+        What the account was given, read from its JSON file.
+    root : str
+        The root that the venue published, in hexadecimal.
+
+    Returns
+    -------
+    list of int
+        Owed and owing, or units long and short, in whole numbers of 10^-decimals.
+
+    Raises
+    ------
+    ValueError
+        The statement has another root, the proof is malformed, or it does not lead to the root.
+    """
     if root_of(statement) != root:
         raise ValueError("the statement does not have this root")
     try:
@@ -51,7 +71,18 @@ def verify(statement: Any, proof: Any, root: str) -> list[int]:
 
 
 def verify_next(previous: Any, statement: Any) -> None:
-    """Raise ValueError unless a statement is the one that follows `previous`."""
+    """Check that a statement is the one that follows `previous`.
+
+    Parameters
+    ----------
+    previous, statement : dict
+        Two statements.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
     if statement["previous"] != root_of(previous) or statement["sequence"] != previous["sequence"] + 1:
         raise ValueError("the statement does not follow the previous one")
 

@@ -101,7 +101,13 @@ class Plan(Result):
         return ExposureGraph.from_tables(**frames)
 
     def summary(self) -> "pd.Series[float]":
-        """Return the numbers of accounts and lines, the total that was minimised, and the costs [currency]."""
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            accounts, lines (of the table), total (what was minimised), cost (the sum) [currency].
+        """
         accounts = self.table[list(ACCOUNT_LEVELS)].drop_duplicates()
         figures = {"accounts": len(accounts), "lines": len(self.table), "total": self.total}
         return pd.Series({**figures, "cost": self.table["cost"].sum()}, dtype=float)

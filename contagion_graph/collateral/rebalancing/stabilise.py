@@ -61,7 +61,13 @@ class Stabilisation(Result):
     solution: Solution
 
     def summary(self) -> "pd.Series[float]":
-        """Return the cash [currency], its lower bound (NaN: none), accounts that get it, that close, uncovered loss."""
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            total (the cash), lower_bound (NaN: none) [currency], spared, closed (accounts), uncovered [currency].
+        """
         after = self.result.summary()
         bound = np.nan if self.lower_bound is None else self.lower_bound
         figures = {"total": self.plan.total, "lower_bound": bound, "spared": len(self.spared)}
@@ -115,6 +121,7 @@ def stabilise(
     Returns
     -------
     Stabilisation
+        The plan, the cascade after it, and a lower bound of its cost.
 
     Raises
     ------
