@@ -36,7 +36,7 @@ both = model.equilibria(graph, {"ETH": -0.10})
 exposure = cg.indirect_exposure(graph, model, size=-0.10)
 cleared = cg.EisenbergNoe().run(network)
 stressed = cg.DebtRank().run(network)
-swept = cg.sweep(model, graph, shocks)
+swept = cg.sweep(graph, model, shocks)
 tree = cg.SumTree.from_graph(graph)
 """
 REVEALED = """
