@@ -46,7 +46,9 @@ def monitor_rows(graph: cg.ExposureGraph, unit: float) -> Iterator[Row]:
         note = f"{quiet.size:,} of {TICKS:,} ticks; slowest {1e3 * quiet.max():.1f} ms"
         yield Row(f"a price {name} that breaches nobody", milliseconds(quiet), "0.2 ms, 5 ms", "", note)
         mean = f"{seconds.mean() / unit:.4f} u"
-        yield Row(f"... {TICKS:,} ticks, mean, looks included", mean, "0.05 u", "", f"{breached.sum():,} breaches")
+        yield Row(
+            f"... {TICKS:,} ticks, mean, revaluations included", mean, "0.05 u", "", f"{breached.sum():,} breaches"
+        )
     for size in (5e-4, 0.002, 0.01, 0.05):
         yield _all_prices(monitor, price, size, unit, rng)
     rows = rng.integers(0, len(graph.account_index), TRADES)

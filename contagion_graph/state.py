@@ -72,7 +72,7 @@ class Batch(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """Accounts whose rows can grow, and the prices between which nothing about them can change."""
+    """Accounts whose rows can grow, and the trigger prices between which their status cannot change."""
 
     start: Array  # first cell of each row
     length: Array  # cells of each row
@@ -81,19 +81,19 @@ class Watch(NamedTuple):
     column: Array
     quantity: Array
     margin_units: Array
-    low: Array  # look at the row where the price of the cell is here or below (single precision, as all bounds)
-    high: Array  # ... or here or above
+    low: Array  # trigger: the row is a candidate where the price of the cell is here or below (single precision)
+    high: Array  # trigger: ... or here or above
     cash: Array
-    status: Array  # 0 sound, 1 in breach, 2 in breach and worth nothing
+    status: Array  # 0 sound, 1 in breach, 2 under water: in breach with E <= 0
     price: Array
-    low_top: Array  # the highest low of each asset in each block of accounts (tiles x m x blocks of a tile)
-    high_top: Array  # the lowest high
-    low_peak: Array  # the highest low of each asset in each tile (m x tiles)
-    high_peak: Array  # the lowest high
+    block_low: Array  # the highest low of each asset in each block of accounts (tiles x m x blocks of a tile)
+    block_high: Array  # the lowest high
+    tile_low: Array  # the highest low of each asset in each tile (m x tiles)
+    tile_high: Array  # the lowest high
 
 
 class PoolSums(NamedTuple):
-    """What the accounts of each pool hold together, and those among them that are worth nothing."""
+    """What the accounts of each pool hold together, and those among them that are under water."""
 
     pool: Array  # of each account
     held: Array  # units of each asset (v x m)
@@ -101,7 +101,7 @@ class PoolSums(NamedTuple):
     held_under: Array
     cash_under: Array
     breached: Array  # accounts in breach
-    under: Array  # ... and worth nothing
+    under: Array  # accounts under water
 
 
 class Links(NamedTuple):

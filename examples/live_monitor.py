@@ -3,10 +3,10 @@ A live monitor: who is in breach, and how long the runway is, while prices strea
 ====================================================================================
 
 A generated venue of perpetuals, 20,000 accounts in 40 assets. One price moves at each event, as a random walk; two
-thirds on, all prices fall by 12 % within 40 events, and half of it comes back. Each event is judged when it comes: the
-monitor looks only at the accounts whose prices left the interval in which nothing can have happened to them. Every so
-often a line shows how far the stream is, how many accounts are in breach, the solvency of the pool, the shortest fall
-of one price until the next breach, and how many events a second it takes.
+thirds on, all prices fall by 12 % within 40 events, and half of it comes back. After each event the monitor revalues
+only the accounts of which a price has reached a trigger. Every so often a line shows how far the stream is, how many
+accounts are in breach, the solvency of the pool, the shortest fall of one price until the next breach, and how many
+events a second it takes.
 """
 
 import time

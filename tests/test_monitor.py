@@ -304,6 +304,20 @@ def test_what_cannot_have_happened_is_refused_and_changes_nothing(monitor: cg.So
     pd.testing.assert_index_equal(after.assets, graph.assets)
 
 
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        (lambda m: m.account("Anna"), r"account 'Anna' is unknown \(did you mean 'Ann'\?\)"),
+        (lambda m: m.account("Bob"), "account 'Bob' has 2 accounts; name one by"),
+        (lambda m: m.breach_price(("Ann", "two", ""), "ETH"), "account 'Ann / two / ' is unknown"),
+        (lambda m: m.breach_price("Ann", "EHT"), "asset 'EHT' is unknown"),
+    ],
+)
+def test_a_query_with_an_unknown_label_is_no_event(monitor: cg.SolvencyMonitor, query: Any, text: str):
+    with pytest.raises(cg.ParameterError, match=text):
+        query(monitor)
+
+
 def test_no_monitor_without_a_graph():
     with pytest.raises(cg.ParameterError, match="graph is a dict"):
         cg.SolvencyMonitor({})  # type: ignore[arg-type]
@@ -426,22 +440,22 @@ def test_the_reference_case_of_margin_tiers():
     assert cg.SolvencyMonitor(position).breach_price("A", "BTC") == pytest.approx(expected["liq_price"], rel=rel)
 
 
-def test_looks_are_few():
-    """Of 20,000 accounts a small tick of the asset that half of them hold looks at next to none."""
+def test_revaluations_are_few():
+    """Of 20,000 accounts a small tick of the asset that half of them hold makes few candidates."""
     graph = cg.generate.perpetuals(20_000, 40, rng=1)
     ledger, rng = Ledger(graph), np.random.default_rng(0)
     holders = np.unique(graph.quantity[:, [0]].nonzero()[0]).size
     low = ledger.watch.low.copy()
     for _ in range(200):
         ledger.move(np.array([0]), ledger.watch.price[:1] * np.exp(2e-4 * rng.standard_normal()))
-    looked = np.unique(np.repeat(np.arange(ledger.n), ledger.watch.length)[ledger.watch.low[: low.size] != low]).size
+    revalued = np.unique(np.repeat(np.arange(ledger.n), ledger.watch.length)[ledger.watch.low[: low.size] != low]).size
     assert holders > 5_000
-    assert looked < holders / 50
+    assert revalued < holders / 50
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_venue_of_many_blocks(threads: int):
-    """20,000 accounts, where looks at blocks are cut into pieces for threads: every status is that of a full pass."""
+    """20,000 accounts, where tiles are revalued in pieces by threads: every status is that of a full pass."""
     graph, rng = cg.generate.perpetuals(20_000, 100, n_positions=200_000, rng=0), np.random.default_rng(0)
     before = cg.get_threads()
     cg.set_threads(threads)
@@ -473,7 +487,7 @@ def test_one_price_and_many_take_the_same_decisions():
         np.testing.assert_array_equal(one.sums.breached, many.sums.breached)
         np.testing.assert_array_equal(one.in_breach(), one.values()[0] < one.values()[1])
     assert one.sums.breached.sum() > 5
-    assert kernels.WATCH_BLOCK * one.watch.low_top.shape[0] * one.watch.low_top.shape[2] >= one.n
+    assert kernels.WATCH_BLOCK * one.watch.block_low.shape[0] * one.watch.block_low.shape[2] >= one.n
 
 
 @pytest.mark.parametrize("seed", range(4))

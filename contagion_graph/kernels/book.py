@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from contagion_graph.kernels.watch import SOUND, UNDER, look_row
+from contagion_graph.kernels.watch import SOUND, UNDER, revalue_row
 from contagion_graph.state import Array, PoolSums, Watch
 
 ROOM = 4  # places that a row gets beyond what it needs when it moves
@@ -63,7 +63,7 @@ def traded(held: float, margin_units: float, units: float, rates: tuple[float, f
 def change(
     watch: Watch, sums: PoolSums, row: int, cash: float, column: int, units: float, rates: tuple[float, float]
 ) -> tuple[int, int]:
-    """Add cash, and units of an asset, to a row, and judge it; return its status before and after.
+    """Add cash, and units of an asset, to a row, and revalue it; return its status before and after.
 
     Where the row needs a place that the arena does not have, nothing is changed, and -1, -1 are returned.
     """
@@ -87,7 +87,7 @@ def change(
     if before == UNDER:
         sums.cash_under[pool] += cash
         sums.held_under[pool, column] += quantity - held
-    after = look_row(watch, row)
+    after = revalue_row(watch, row)
     if after != before:
         settle_row(watch, sums, row, before)
     return before, after

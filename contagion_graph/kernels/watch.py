@@ -1,19 +1,20 @@
-"""Looks at accounts under a stream of prices, and only at those about which something can have changed.
+"""Accounts under a stream of prices: after each price, only the candidates are revalued.
 
-An account is sound (E >= M), in breach (E < M, E > 0) or under water (E < M, E <= 0). Let it be looked at at prices p,
-and be sound, with slack s = E - M. At prices p' its slack has fallen by sum_j |d_j| |p'_j - p_j| at most, over the
-assets that moved against it, d = q - mu. So nothing happened to it before one of its prices moved against it by
+An account is sound (E >= M), in breach (E < M, E > 0) or under water (E < M, E <= 0). Let it be valued at prices p, and
+be sound, with slack s = E - M. At prices p' its slack has fallen by sum_j |d_j| |p'_j - p_j| at most, over the assets
+that moved against it, d = q - mu. So it is sound as long as none of its prices moved against it by more than
 
     r = s / sum_j |d_j| p_j,          that is, before p'_j <= low_j = p_j (1 - r), or p'_j >= high_j = p_j (1 + r)
 
-where d_j > 0, or d_j < 0. In breach, M - E bounds the way to recovery and E, with q for d, the way under water;
-under water, -E the way back. Each cell keeps its `low` and `high`; each asset, for each block of accounts, the highest
-low and the lowest high, and those again for each tile of blocks. A price passes over every tile and every block between
-whose two it stays, and looks only at rows whose own bound it reached.
+where d_j > 0, or d_j < 0. In breach, M - E bounds the way to recovery and E, with q for d, the way under water; under
+water, -E the way back. Each cell keeps its trigger prices `low` and `high`. For each asset, each block of accounts
+keeps the highest low and the lowest high (the first to be reached), and each tile of blocks those of its blocks. A
+price that lies between both passes over the whole tile or block (screening). Rows of which a price has reached a
+trigger are candidates: they are revalued, and their triggers set anew.
 
-Every s is lessened by a guard, far above the rounding of a row's sums, and no interval reaches beyond `FAR` times the
-price, so that the status is always the one that a full pass over the rows would find. Bounds are kept in single
-precision, half of the memory for a pass to read; they are rounded towards the price, which makes a look come early.
+Every s is lessened by a guard, far above the rounding of a row's sums, and no trigger lies beyond `FAR` times the
+price, so that the status is always the one that a full revaluation would find. Triggers are kept in single precision,
+half of the memory for a pass to read; they are rounded towards the price, which makes a row a candidate earlier.
 """
 
 from typing import Any
@@ -28,10 +29,12 @@ WATCH_BLOCK = 64
 SOUND, BREACH, UNDER = 0, 1, 2
 GUARD = 1e-12
 FAR = 16.0
-CHUNKS = 16  # pieces in which blocks are looked at, on any number of threads
+CHUNKS = 16  # pieces in which tiles are revalued, on any number of threads
 TILE = 16  # blocks; the highest lows of an asset in them are one cache line, those of all assets lie side by side
 UP, DOWN, LEAST = 1.0 + 2.0**-23, 1.0 - 2.0**-23, 2.0**-149  # more than single precision rounds by; near 0
-LARGEST = float(np.finfo(np.float32).max)  # where a price is beyond it, its bounds are below it: it is always due
+LARGEST = float(
+    np.finfo(np.float32).max
+)  # of a price beyond it the triggers are below it: its holders are always candidates
 
 
 def tiles_of(n: int) -> int:
@@ -61,8 +64,8 @@ def _ends(watch: Watch, row: Any) -> tuple[Any, Any]:
 
 
 @njit(inline="always")
-def _look_row(watch: Watch, row: Any) -> int:
-    """Judge a row at the present prices, set its intervals anew, and return its status."""
+def _revalue_row(watch: Watch, row: Any) -> int:
+    """Value a row at the present prices, set its triggers, and return its status."""
     value = maintenance = gross = slope = 0.0
     first, end = _ends(watch, row)
     for cell in range(first, end):
@@ -91,47 +94,47 @@ def _look_row(watch: Watch, row: Any) -> int:
 
 
 @njit(inline="always")
-def _raise_tops(watch: Watch, row: int) -> None:
+def _widen_blocks(watch: Watch, row: int) -> None:
     block = row // WATCH_BLOCK
     tile, k = block // TILE, block % TILE
     for cell in range(*_ends(watch, row)):
         column, low, high = watch.column[cell], watch.low[cell], watch.high[cell]
-        watch.low_top[tile, column, k] = max(watch.low_top[tile, column, k], low)
-        watch.high_top[tile, column, k] = min(watch.high_top[tile, column, k], high)
-        watch.low_peak[column, tile] = max(watch.low_peak[column, tile], low)
-        watch.high_peak[column, tile] = min(watch.high_peak[column, tile], high)
+        watch.block_low[tile, column, k] = max(watch.block_low[tile, column, k], low)
+        watch.block_high[tile, column, k] = min(watch.block_high[tile, column, k], high)
+        watch.tile_low[column, tile] = max(watch.tile_low[column, tile], low)
+        watch.tile_high[column, tile] = min(watch.tile_high[column, tile], high)
 
 
 @njit(cache=True)
-def look_row(watch: Watch, row: int) -> int:
-    """Judge one row, after it was changed; return its status."""
-    watch.status[row] = _look_row(watch, row)
-    _raise_tops(watch, row)
+def revalue_row(watch: Watch, row: int) -> int:
+    """Revalue one row, after it was changed; return its status."""
+    watch.status[row] = _revalue_row(watch, row)
+    _widen_blocks(watch, row)
     return int(watch.status[row])
 
 
 @njit(cache=True)
-def look_at_column(watch: Watch, n: int, column: int, changed: Array, before: Array) -> int:
-    """Look at the rows whose interval in one asset its price has left; return how many changed their status.
+def revalue_column(watch: Watch, n: int, column: int, changed: Array, before: Array) -> int:
+    """Revalue the rows whose trigger in one asset its price has reached; return how many changed their status.
 
     Which rows, and their status before, go into `changed` and `before`.
     """
     p, count = watch.price[column], 0
-    low_peak, high_peak = watch.low_peak[column], watch.high_peak[column]
-    for tile in range(low_peak.size):
-        if p > low_peak[tile] and p < high_peak[tile]:
+    tile_low, tile_high = watch.tile_low[column], watch.tile_high[column]
+    for tile in range(tile_low.size):
+        if p > tile_low[tile] and p < tile_high[tile]:
             continue
-        low_top, high_top = watch.low_top[tile, column], watch.high_top[tile, column]
+        block_low, block_high = watch.block_low[tile, column], watch.block_high[tile, column]
         for k in range(TILE):
-            if p <= low_top[k] or p >= high_top[k]:
-                count = _look_at_holders(watch, n, column, tile * TILE + k, (changed, before), count)
-        low_peak[tile], high_peak[tile] = low_top.max(), high_top.min()
+            if p <= block_low[k] or p >= block_high[k]:
+                count = _revalue_holders(watch, n, column, tile * TILE + k, (changed, before), count)
+        tile_low[tile], tile_high[tile] = block_low.max(), block_high.min()
     return count
 
 
 @njit(inline="always")
-def _look_at_holders(watch: Watch, n: int, column: int, block: int, notes: tuple[Array, Array], count: int) -> int:
-    """Look at the rows of a block whose interval in one asset its price has left; return how many are noted."""
+def _revalue_holders(watch: Watch, n: int, column: int, block: int, notes: tuple[Array, Array], count: int) -> int:
+    """Revalue the rows of a block whose trigger in one asset its price has reached; return how many are noted."""
     p, low, high = watch.price[column], 0.0, np.inf
     for row in range(block * WATCH_BLOCK, min((block + 1) * WATCH_BLOCK, n)):
         for cell in range(*_ends(watch, row)):
@@ -140,18 +143,21 @@ def _look_at_holders(watch: Watch, n: int, column: int, block: int, notes: tuple
             if watch.column[cell] == column:
                 if p <= watch.low[cell] or p >= watch.high[cell]:
                     count = _note(watch, row, notes[0], notes[1], count)
-                    _raise_tops(watch, row)
+                    _widen_blocks(watch, row)
                 low, high = max(low, watch.low[cell]), min(high, watch.high[cell])
             break
-    watch.low_top[block // TILE, column, block % TILE], watch.high_top[block // TILE, column, block % TILE] = low, high
+    watch.block_low[block // TILE, column, block % TILE], watch.block_high[block // TILE, column, block % TILE] = (
+        low,
+        high,
+    )
     return count
 
 
 @njit(inline="always")
 def _note(watch: Watch, row: Any, changed: Array, before: Array, count: int) -> int:
-    """Look at a row, and note it where its status changed; return how many are noted."""
+    """Revalue a row, and note it where its status changed; return how many are noted."""
     old = watch.status[row]
-    watch.status[row] = _look_row(watch, row)
+    watch.status[row] = _revalue_row(watch, row)
     if watch.status[row] == old:
         return count
     changed[count], before[count] = row, old
@@ -159,26 +165,26 @@ def _note(watch: Watch, row: Any, changed: Array, before: Array, count: int) -> 
 
 
 @njit(cache=True)
-def due_tiles(watch: Watch, columns: Array) -> Array:
-    """Return of each tile whether a price of these columns has left an interval there."""
-    due = np.zeros(watch.low_peak.shape[1], dtype=np.bool_)
+def candidate_tiles(watch: Watch, columns: Array) -> Array:
+    """Return of each tile whether a price of these columns has reached a trigger there."""
+    candidate = np.zeros(watch.tile_low.shape[1], dtype=np.bool_)
     for column in columns:
-        p, low_peak, high_peak = watch.price[column], watch.low_peak[column], watch.high_peak[column]
-        for tile in range(due.size):
-            due[tile] |= (p <= low_peak[tile]) | (p >= high_peak[tile])
-    return due
+        p, tile_low, tile_high = watch.price[column], watch.tile_low[column], watch.tile_high[column]
+        for tile in range(candidate.size):
+            candidate[tile] |= (p <= tile_low[tile]) | (p >= tile_high[tile])
+    return candidate
 
 
-def look_at_columns(watch: Watch, n: int, columns: Array, changed: Array, before: Array) -> Array:
-    """Look at the rows whose interval in one of several assets its price has left; return whose status changed.
+def revalue_columns(watch: Watch, n: int, columns: Array, changed: Array, before: Array) -> Array:
+    """Revalue the rows whose trigger in one of several assets its price has reached; return those whose status changed.
 
     `before` gets the status before, at the place of each row in the result.
     """
-    due = due_tiles(watch, columns)
-    borders = np.linspace(0, due.size, CHUNKS + 1).astype(np.int64)
+    candidate = candidate_tiles(watch, columns)
+    borders = np.linspace(0, candidate.size, CHUNKS + 1).astype(np.int64)
     counts = np.zeros(CHUNKS, dtype=np.int64)
-    rows = int(np.count_nonzero(due)) * TILE * WATCH_BLOCK
-    _look_at_tiles(rows, CHUNKS, watch, n, (columns, due), changed, before, borders, counts)
+    rows = int(np.count_nonzero(candidate)) * TILE * WATCH_BLOCK
+    _revalue_tiles(rows, CHUNKS, watch, n, (columns, candidate), changed, before, borders, counts)
     firsts = (borders[:-1] * (TILE * WATCH_BLOCK)).tolist()
     parts = [slice(first, first + count) for first, count in zip(firsts, counts.tolist(), strict=True)]
     noted, old = (np.concatenate([array[part] for part in parts]) for array in (changed, before))
@@ -187,36 +193,36 @@ def look_at_columns(watch: Watch, n: int, columns: Array, changed: Array, before
 
 
 @chunked
-def _look_at_tiles(
+def _revalue_tiles(
     chunks: Chunks, watch: Watch, n: int, what: tuple[Array, Array], changed: Array, before: Array,
     borders: Array, counts: Array,
 ) -> None:  # fmt: skip
     for chunk in range(chunks[0], chunks[1]):
         row = borders[chunk] * TILE * WATCH_BLOCK
         notes = changed[row:], before[row:]
-        counts[chunk] = _look_at_chunk(watch, n, what, borders[chunk], borders[chunk + 1], notes)
+        counts[chunk] = _revalue_chunk(watch, n, what, borders[chunk], borders[chunk + 1], notes)
 
 
 @njit(cache=True)
-def _look_at_chunk(
+def _revalue_chunk(
     watch: Watch, n: int, what: tuple[Array, Array], first: int, last: int, notes: tuple[Array, Array]
 ) -> int:
-    (columns, due), count, found = what, 0, np.empty(WATCH_BLOCK, dtype=np.uintp)
+    (columns, candidate), count, found = what, 0, np.empty(WATCH_BLOCK, dtype=np.uintp)
     above, below = _single(watch.price, columns)
     left = np.empty((watch.price.size, TILE), dtype=np.uint8)
     for tile in range(np.uintp(first), np.uintp(last)):
-        if not due[tile]:
+        if not candidate[tile]:
             continue
-        low_top, high_top = watch.low_top[tile], watch.high_top[tile]
-        _due_blocks(above.ravel(), below.ravel(), low_top.ravel(), high_top.ravel(), left.ravel())
+        block_low, block_high = watch.block_low[tile], watch.block_high[tile]
+        _candidate_blocks(above.ravel(), below.ravel(), block_low.ravel(), block_high.ravel(), left.ravel())
         for k in range(np.uintp(TILE)):
             if left[0, k]:
                 row = (tile * np.uintp(TILE) + k) * np.uintp(WATCH_BLOCK)
                 end = min(row + np.uintp(WATCH_BLOCK), np.uintp(n))
-                for one in found[: _due_rows(watch, row, end, found)]:
+                for one in found[: _candidate_rows(watch, row, end, found)]:
                     count = _note(watch, one, notes[0], notes[1], count)
-                _gather_tops(watch, row, end, low_top, high_top, k)
-        _set_peaks(low_top, high_top, watch.low_peak[:, tile], watch.high_peak[:, tile])
+                _gather_blocks(watch, row, end, block_low, block_high, k)
+        _set_tile(block_low, block_high, watch.tile_low[:, tile], watch.tile_high[:, tile])
     return count
 
 
@@ -233,10 +239,10 @@ def _single(price: Array, columns: Array) -> tuple[Array, Array]:
 
 
 @njit(cache=True)
-def _due_blocks(above: Array, below: Array, low_top: Array, high_top: Array, left: Array) -> None:
-    """Find, for every asset alike, the blocks of a tile in which a price has left an interval; forget their bounds."""
+def _candidate_blocks(above: Array, below: Array, block_low: Array, block_high: Array, left: Array) -> None:
+    """Find, for every asset alike, the blocks of a tile in which a price has reached a trigger; reset their bounds."""
     for k in range(left.size):  # long loops without branches: sixteen numbers at a time
-        left[k] = (above[k] <= low_top[k]) | (below[k] >= high_top[k])
+        left[k] = (above[k] <= block_low[k]) | (below[k] >= block_high[k])
     words = left.view(np.uint64)
     one = other = np.uint64(0)
     for k in range(0, words.size, 2):
@@ -244,41 +250,41 @@ def _due_blocks(above: Array, below: Array, low_top: Array, high_top: Array, lef
     for k in range(0, words.size, 2):
         words[k], words[k + 1] = one, other
     for k in range(left.size):
-        low_top[k] = np.float32(0.0) if left[k] else low_top[k]
-        high_top[k] = np.float32(np.inf) if left[k] else high_top[k]
+        block_low[k] = np.float32(0.0) if left[k] else block_low[k]
+        block_high[k] = np.float32(np.inf) if left[k] else block_high[k]
 
 
 @njit(cache=True, fastmath={"nnan", "nsz"})  # several lanes at a time
-def _set_peaks(low_top: Array, high_top: Array, low_peak: Array, high_peak: Array) -> None:
-    for column in range(low_top.shape[0]):
-        low, high = low_top[column, 0], high_top[column, 0]
+def _set_tile(block_low: Array, block_high: Array, tile_low: Array, tile_high: Array) -> None:
+    for column in range(block_low.shape[0]):
+        low, high = block_low[column, 0], block_high[column, 0]
         for k in range(1, TILE):
-            low, high = max(low, low_top[column, k]), min(high, high_top[column, k])
-        low_peak[column], high_peak[column] = low, high
+            low, high = max(low, block_low[column, k]), min(high, block_high[column, k])
+        tile_low[column], tile_high[column] = low, high
 
 
 @njit(inline="always")
-def _due_rows(watch: Watch, first: Any, last: Any, found: Array) -> Any:
-    """Find the rows of which a price has left an interval, and have their cells fetched; return how many there are.
+def _candidate_rows(watch: Watch, first: Any, last: Any, found: Array) -> Any:
+    """Find the rows of which a price has reached a trigger, and have their cells fetched; return how many there are.
 
-    Rows without cells always are, which costs next to nothing.
+    Rows without cells always are candidates, which costs almost nothing.
     """
     count = np.uintp(0)
     for row in range(first, last):
         start, end = _ends(watch, row)
-        due = start == end
+        candidate = start == end
         for cell in range(start, end):
             p = watch.price[watch.column[cell]]
-            due |= (p <= watch.low[cell]) | (p >= watch.high[cell])
-        found[count] = row  # without a branch, which would be foreseen wrongly at each row that is due
-        count += np.uintp(due)
+            candidate |= (p <= watch.low[cell]) | (p >= watch.high[cell])
+        found[count] = row  # without a branch, which would be predicted wrongly at each candidate
+        count += np.uintp(candidate)
     for k in range(count):
         fetch_row(watch.start, watch.column, watch.quantity, watch.margin_units, found[k])
     return count
 
 
 @njit(inline="always")
-def _gather_tops(watch: Watch, first: Any, last: Any, low: Array, high: Array, k: Any) -> None:
+def _gather_blocks(watch: Watch, first: Any, last: Any, low: Array, high: Array, k: Any) -> None:
     """Raise bounds of a block to the highest low and the lowest high of its rows; rows side by side are one run."""
     row = first
     while row < last:

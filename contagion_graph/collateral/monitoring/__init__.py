@@ -1,1 +1,1 @@
-"""Collateral validated in real time: who is in breach after every event of a stream."""
+"""Collateral validated in real time: the accounts in breach after every event of a stream."""

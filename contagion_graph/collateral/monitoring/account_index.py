@@ -1,11 +1,10 @@
-"""Which row is whose, while accounts are opened."""
-
-from typing import Any
+"""The row of every account, while accounts are opened."""
 
 import numpy as np
 import pandas as pd
 
-from contagion_graph.errors import EventError, nearest
+from contagion_graph.errors import ContagionError, EventError, nearest
+from contagion_graph.graph.scenario import AccountKey
 from contagion_graph.tables.assemble import account_index
 from contagion_graph.tables.schema import CROSS_MARGIN
 from contagion_graph.tables.vectors import label_text
@@ -48,8 +47,8 @@ class Directory:
         if known is not row:
             self._rows[trader] = [*(known if isinstance(known, list) else [known]), row]
 
-    def row_of(self, account: Any) -> int:
-        """Return the row of a trader with just one account, or of a triple; refuse what is unknown or ambiguous."""
+    def row_of(self, account: AccountKey, error: type[ContagionError] = EventError) -> int:
+        """Return the row of a trader with one account, or of a triple; raise where it is unknown or ambiguous."""
         triple = tuple(map(str, account)) if isinstance(account, tuple) else None
         rows = self._rows.get(triple[0] if triple else str(account), [])
         found = [rows] if isinstance(rows, int) else rows
@@ -59,11 +58,11 @@ class Directory:
             return found[0]
         name = label_text(account)
         if found:
-            raise EventError(f"account {name!r} has {len(found)} accounts; name one by (trader, pool, subaccount)")
+            raise error(f"account {name!r} has {len(found)} accounts; name one by (trader, pool, subaccount)")
         hint = nearest(name, self._rows) if len(self._rows) < 100_000 else ""
-        raise EventError(f"account {name!r} is unknown{hint}; open it first")
+        raise error(f"account {name!r} is unknown{hint}; open it first")
 
-    def triple(self, account: Any) -> Triple:
+    def triple(self, account: AccountKey) -> Triple:
         """Return the label of an account to be opened, checked against those that there are."""
         given = tuple(map(str, account)) if isinstance(account, tuple) else (str(account),)
         if len(given) == 1 and len(self.pools) == 1:

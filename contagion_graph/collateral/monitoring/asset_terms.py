@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph.collateral.monitoring.validate_events import number, share
-from contagion_graph.errors import EventError, nearest
+from contagion_graph.errors import ContagionError, EventError, nearest
 from contagion_graph.graph.exposure import ExposureGraph
 
 DEFAULTS: dict[str, Any] = {"depth": math.inf, "margin_long": 0.0, "margin_short": 0.0, "sellable": True}
@@ -26,11 +26,11 @@ class Listing:
         self._columns = {label: column for column, label in enumerate(graph.assets)}
         self.terms: dict[str, list[Any]] = {name: getattr(graph, name).tolist() for name in DEFAULTS}
 
-    def column_of(self, asset: object) -> int:
-        """Return the column of an asset; refuse an unknown one."""
+    def column_of(self, asset: object, error: type[ContagionError] = EventError) -> int:
+        """Return the column of an asset; raise where it is unknown."""
         column = self._columns.get(str(asset))
         if column is None:
-            raise EventError(f"asset {str(asset)!r} is unknown{nearest(str(asset), self._columns)}; list it first")
+            raise error(f"asset {str(asset)!r} is unknown{nearest(str(asset), self._columns)}; list it first")
         return column
 
     def rates(self, column: int) -> tuple[float, float]:

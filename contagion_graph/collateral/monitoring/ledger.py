@@ -27,14 +27,14 @@ class Crossed:
     recovered: Rows
 
 
-NOBODY = Crossed(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+NO_ACCOUNT = Crossed(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 
 
 def together(crossed: Sequence[Crossed]) -> Crossed:
-    """Return what the parts of an event did as one."""
-    some = [one for one in crossed if one is not NOBODY]
+    """Join what the parts of an event changed."""
+    some = [one for one in crossed if one is not NO_ACCOUNT]
     if len(some) < 2:
-        return some[0] if some else NOBODY
+        return some[0] if some else NO_ACCOUNT
     return Crossed(*(np.concatenate([getattr(one, name) for one in some]) for name in ("breached", "recovered")))
 
 
@@ -65,15 +65,15 @@ class Ledger:
             column=quantity.indices.astype(np.uint32),
             quantity=quantity.data,
             margin_units=margin_units.data,
-            low=np.full(quantity.nnz, np.inf, dtype=single),  # due at any price, as are the tiles
+            low=np.full(quantity.nnz, np.inf, dtype=single),  # every row is a candidate at first, and so are the tiles
             high=np.full(quantity.nnz, np.inf, dtype=single),
             cash=graph.cash.copy(),
             status=np.zeros(self.n, dtype=np.int8),
             price=graph.price.copy(),
-            low_top=np.full((tiles, self.m, watch.TILE), np.inf, dtype=single),
-            high_top=np.full((tiles, self.m, watch.TILE), np.inf, dtype=single),
-            low_peak=np.full((self.m, tiles), np.inf, dtype=single),
-            high_peak=np.full((self.m, tiles), np.inf, dtype=single),
+            block_low=np.full((tiles, self.m, watch.TILE), np.inf, dtype=single),
+            block_high=np.full((tiles, self.m, watch.TILE), np.inf, dtype=single),
+            tile_low=np.full((self.m, tiles), np.inf, dtype=single),
+            tile_high=np.full((self.m, tiles), np.inf, dtype=single),
         )
         self.sums = PoolSums(
             pool=graph.pool_of.astype(np.int32),
@@ -88,17 +88,17 @@ class Ledger:
         self.size = np.bincount(self.sums.pool, minlength=v)
         self._changed, self._before = np.empty(self.n, dtype=np.int64), np.empty(self.n, dtype=np.int8)
         book.add_rows(self.watch, self.sums, self.n)
-        self._look_at_columns(np.arange(self.m))
+        self._revalue_columns(np.arange(self.m))
 
-    # --- what happens -------------------------------------------------------------------------------------------------
+    # --- events -------------------------------------------------------------------------------------------------------
 
     def move(self, columns: Rows, prices: FloatArray) -> Crossed:
-        """Put prices in force, and look at the accounts about which these can have changed something."""
+        """Put prices in force, and revalue the accounts whose trigger prices these have reached."""
         self.watch.price[columns] = prices
         if columns.size > 1:
-            return self._look_at_columns(columns)
-        count = self._watch.look_at_column(self.watch, self.n, int(columns[0]), self._changed, self._before)
-        return self._settle(self._changed[:count], self._before[:count]) if count else NOBODY
+            return self._revalue_columns(columns)
+        count = self._watch.revalue_column(self.watch, self.n, int(columns[0]), self._changed, self._before)
+        return self._settle(self._changed[:count], self._before[:count]) if count else NO_ACCOUNT
 
     def change(
         self, row: int, cash: float, *, column: int = 0, units: float = 0.0, rates: tuple[float, float] = (0.0, 0.0)
@@ -109,7 +109,7 @@ class Ledger:
         if before < 0:
             self._pack(int(self.watch.length[row]) + self._book.ROOM)
             before, after = self._book.change(self.watch, self.sums, *event)
-        return NOBODY if before == after else self._crossed(np.array([row]), np.array([before]))
+        return NO_ACCOUNT if before == after else self._crossed(np.array([row]), np.array([before]))
 
     def open_account(self, pool: int, cash: float) -> int:
         """Add an account without positions; return its row."""
@@ -130,10 +130,10 @@ class Ledger:
             size = column + 8
             self.watch = self.watch._replace(
                 price=_grown(self.watch.price, 0, size),
-                low_top=_grown(self.watch.low_top, 1, size),
-                high_top=_grown(self.watch.high_top, 1, size, fill=np.inf),
-                low_peak=_grown(self.watch.low_peak, 0, size),
-                high_peak=_grown(self.watch.high_peak, 0, size, fill=np.inf),
+                block_low=_grown(self.watch.block_low, 1, size),
+                block_high=_grown(self.watch.block_high, 1, size, fill=np.inf),
+                tile_low=_grown(self.watch.tile_low, 0, size),
+                tile_high=_grown(self.watch.tile_high, 0, size, fill=np.inf),
             )
             self.sums = self.sums._replace(
                 held=_grown(self.sums.held, 1, size), held_under=_grown(self.sums.held_under, 1, size)
@@ -142,7 +142,7 @@ class Ledger:
         self.watch.price[column] = price
         return column
 
-    # --- what is ------------------------------------------------------------------------------------------------------
+    # --- queries ------------------------------------------------------------------------------------------------------
 
     def cell(self, row: int, column: int) -> tuple[float, float]:
         """Return the quantity and the margin units of an account in an asset."""
@@ -177,10 +177,10 @@ class Ledger:
             self._book.copy_cells(self.watch, self.n, pointers, one, other)
         return pointers, arrays[0], arrays[1], arrays[2]
 
-    # --- how ----------------------------------------------------------------------------------------------------------
+    # --- internals ----------------------------------------------------------------------------------------------------
 
-    def _look_at_columns(self, columns: Rows) -> Crossed:
-        rows = self._watch.look_at_columns(self.watch, self.n, columns, self._changed, self._before)
+    def _revalue_columns(self, columns: Rows) -> Crossed:
+        rows = self._watch.revalue_columns(self.watch, self.n, columns, self._changed, self._before)
         return self._settle(rows, self._before[: rows.size])
 
     def _settle(self, rows: Rows, before: Any) -> Crossed:
@@ -208,10 +208,10 @@ class Ledger:
         names = ("start", "length", "room", "cash", "status")
         self.watch = self.watch._replace(
             **{name: _grown(getattr(self.watch, name), 0, size) for name in names},
-            low_top=_grown(self.watch.low_top, 0, tiles),
-            high_top=_grown(self.watch.high_top, 0, tiles, fill=np.inf),
-            low_peak=_grown(self.watch.low_peak, 1, tiles),
-            high_peak=_grown(self.watch.high_peak, 1, tiles, fill=np.inf),
+            block_low=_grown(self.watch.block_low, 0, tiles),
+            block_high=_grown(self.watch.block_high, 0, tiles, fill=np.inf),
+            tile_low=_grown(self.watch.tile_low, 1, tiles),
+            tile_high=_grown(self.watch.tile_high, 1, tiles, fill=np.inf),
         )
         self.sums = self.sums._replace(pool=_grown(self.sums.pool, 0, size))
         self._changed, self._before = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int8)

@@ -1,4 +1,4 @@
-"""Real-time validation: whether every account, and every pool, is solvent after each event."""
+"""Real-time validation: which accounts are in breach, and how solvent each pool is, after each event."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,10 +20,10 @@ from contagion_graph.graph.scenario import AccountKey, check_graph
 class SolvencyMonitor(MonitorViews):
     """Equity, maintenance and slack of every account, kept true under a stream of events.
 
-    E_i = cash_i + sum_j q_ij p_j,  M_i = sum_j mu_ij p_j;  in breach: E_i < M_i. Each event returns a `Verdict`: who
-    breached, who recovered, the solvency of every pool, (fund + sum of E) / (sum of positive E). A price touches only
-    the accounts about which it can have changed something (docs/monitor.md). An event that is out of order, that is a
-    duplicate, or that cannot have happened raises `EventError`, and nothing is changed.
+    E_i = cash_i + sum_j q_ij p_j,  M_i = sum_j mu_ij p_j;  in breach: E_i < M_i. Each event returns a `Verdict`: the
+    accounts that came into breach and out of it, the solvency of every pool, (fund + sum of E) / (sum of positive E).
+    After a price only the accounts whose trigger prices it has reached are valued again (docs/monitor.md). An event
+    that is out of order, that is a duplicate, or that cannot have happened raises `EventError`; nothing is changed.
 
     Parameters
     ----------
@@ -331,7 +331,7 @@ class SolvencyMonitor(MonitorViews):
         self._ledger.list_asset(at)
         return self._done(this)
 
-    # --- how ----------------------------------------------------------------------------------------------------------
+    # --- internals ----------------------------------------------------------------------------------------------------
 
     def _done(self, sequence: int, *crossed: Crossed) -> Verdict:
         self._sequence = sequence

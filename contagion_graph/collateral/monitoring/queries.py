@@ -8,9 +8,10 @@ import pandas as pd
 from contagion_graph.collateral.monitoring import runway as runways
 from contagion_graph.collateral.monitoring.account_index import Directory, Triple
 from contagion_graph.collateral.monitoring.asset_terms import Listing
-from contagion_graph.collateral.monitoring.ledger import NOBODY, Ledger
+from contagion_graph.collateral.monitoring.ledger import NO_ACCOUNT, Ledger
 from contagion_graph.collateral.monitoring.snapshot import graph_of
 from contagion_graph.collateral.monitoring.verdict import verdict_of
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import AccountKey
 from contagion_graph.margin.model import MarginCascade
@@ -59,7 +60,7 @@ class MonitorViews:
             "equity": equity,
             "liabilities": liabilities,
         }
-        verdict = verdict_of(self._sequence, self._ledger, self._directory, NOBODY)
+        verdict = verdict_of(self._sequence, self._ledger, self._directory, NO_ACCOUNT)
         return pd.DataFrame(columns, index=verdict.solvency.index, copy=True).assign(solvency=verdict.solvency)
 
     def account(self, account: AccountKey) -> "pd.Series[float]":
@@ -80,9 +81,10 @@ class MonitorViews:
         ParameterError
             An unknown account, or a trader with several.
         """
-        equity, maintenance = self._ledger.value(self._directory.row_of(account))
+        row = self._directory.row_of(account, ParameterError)
+        equity, maintenance = self._ledger.value(row)
         figures = {"equity": equity, "maintenance": maintenance, "slack": equity - maintenance}
-        return pd.Series(figures, name=self._directory.label(self._directory.row_of(account)))
+        return pd.Series(figures, name=self._directory.label(row))
 
     def breach_price(self, account: AccountKey, asset: object) -> float:
         """Return the price of one asset at which an account's equity is its maintenance, all other prices as they are.
@@ -106,7 +108,8 @@ class MonitorViews:
         ParameterError
             An unknown account or asset, or a trader with several accounts.
         """
-        row, column = self._directory.row_of(account), self._assets.column_of(asset)
+        row = self._directory.row_of(account, ParameterError)
+        column = self._assets.column_of(asset, ParameterError)
         equity, maintenance = self._ledger.value(row)
         quantity, margin_units = self._ledger.cell(row, column)
         if quantity == margin_units:
@@ -188,6 +191,6 @@ class MonitorViews:
         return graph_of(self._graph, self._ledger, self._directory, self._assets, traded=self._traded)
 
     def __repr__(self) -> str:
-        verdict = verdict_of(self._sequence, self._ledger, self._directory, NOBODY)
+        verdict = verdict_of(self._sequence, self._ledger, self._directory, NO_ACCOUNT)
         breached = int(self._ledger.sums.breached.sum())
         return f"<SolvencyMonitor: {self._ledger.n:,} accounts, {breached:,} in breach; {verdict!r:.200}>"

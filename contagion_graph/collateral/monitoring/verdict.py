@@ -1,4 +1,4 @@
-"""What an event did: who breached, who recovered, and how solvent every pool is now."""
+"""The verdict on an event: accounts that came into breach or recovered, and the solvency of every pool."""
 
 from dataclasses import dataclass
 
