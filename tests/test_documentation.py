@@ -1,15 +1,13 @@
 """The documentation says what is so: its code runs, and every public name is on a page of the reference."""
 
 import re
-from importlib import import_module
-from inspect import ismodule
 from pathlib import Path
 
 import nbclient
 import nbformat
 import pytest
 
-import contagion_graph as cg
+from tests.public import PUBLIC
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
@@ -34,20 +32,4 @@ def test_a_notebook_runs_and_is_kept_without_its_output(notebook: Path):
 
 def test_every_public_name_is_on_a_page_of_the_reference():
     text = "\n".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
-    listed = set(re.findall(r"^   ([\w.]+)$", text, re.MULTILINE))
-    families = {name for name in cg.__all__ if not callable(getattr(cg, name))}
-    named = {name for family in families for name in names_of(getattr(cg, family), family)}
-    assert (set(cg.__all__) - families) | named == listed
-
-
-def names_of(family: object, prefix: str) -> list[str]:
-    """Return the dotted names of what a family offers, families within it included."""
-    offered = [(f"{prefix}.{name}", getattr(family, name)) for name in public(family)]
-    return [inner for name, value in offered for inner in (names_of(value, name) if ismodule(value) else [name])]
-
-
-def public(family: object) -> list[str]:
-    """Return the names that a family of functions offers: those it lists, or those it defines."""
-    module = import_module(family.__name__)
-    defined = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-    return getattr(module, "__all__", [name for name in defined if callable(getattr(module, name)) and name[0] != "_"])
+    assert set(re.findall(r"^   ([\w.]+)$", text, re.MULTILINE)) == PUBLIC.keys()

@@ -1,4 +1,4 @@
-"""Collateral: monitoring in real time, backing of assets, rebalancing, designs of pooling, proofs of solvency."""
+"""Collateral at work: is it all there, what is it made of, can that be proven, and how is it kept sufficient."""
 
 from contagion_graph.collateral.backing.backing import Backing
 from contagion_graph.collateral.backing.failures import BackedPrices, FailureCost

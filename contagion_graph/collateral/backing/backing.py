@@ -115,8 +115,8 @@ class Backing:
     def with_share(self, token: str, holdings: Mapping[str, float] | pd.Series, *, supply: float) -> "Backing":
         """Return a backing in which a token is a share of a pool: a vault, an LP position, a debt pool.
 
-        It is worth the net asset value of a share, v = sum_k holdings_k v_k / supply. An account that is short
-        the shares of a debt pool owes that part of the assets that all members hold.
+        It is worth the net asset value of a share, v = sum_k holdings_k v_k / supply. Whoever is short the shares
+        of a debt pool owes that part of everybody's winners.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class Backing:
 
         Examples
         --------
-        Ann and Bob owe half of a debt pool each; Bob holds dollars alone, and is short of Ann's BTC through the pool.
+        Ann and Bob owe half of a debt pool each; Bob holds dollars alone, and is short Ann's BTC all the same.
 
         >>> import contagion_graph as cg
         >>> graph = cg.ExposureGraph.from_arrays(

@@ -1,4 +1,4 @@
-"""Failure costs: assets that fail once their value is below a threshold, and what they lose then."""
+"""What fails once its value has fallen too far, and what that costs."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FailureCost:
-    """What an asset loses for good once its value is below a threshold: a depeg, a redemption that is halted.
+    """What an asset loses for good once its value has fallen too far: a depeg, a redemption that is halted.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ class Listing:
     Parameters
     ----------
     graph : ExposureGraph
-        Its assets come first.
+        Whose assets come first.
     """
 
     def __init__(self, graph: ExposureGraph) -> None:

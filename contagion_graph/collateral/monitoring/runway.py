@@ -20,7 +20,7 @@ USED = 1e-9  # a fund is used where it pays more than this share of gross value
 
 
 class Runway(NamedTuple):
-    """How far prices can move along a direction, and the first account in breach.
+    """How far prices can move, and whose account is then the first in breach.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Designs of margining compared: the capital that each needs, and the contagion under each."""
+"""What it costs to margin positions apart, and what it risks to margin them together."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -32,7 +32,7 @@ class PoolingComparison(Result):
         One row a design: accounts; capital [currency], what all accounts together need; then means over the scenarios:
         closed (accounts), loss, socialised, shortfall, uncovered [currency, over all accounts].
     traders : DataFrame
-        Mean loss of each trader under each design [currency].
+        Mean loss of each trader under each design [currency]: who gains by a design and who pays.
     model : MarginCascade
         How accounts were liquidated and losses shared.
     solution : Solution
@@ -77,7 +77,7 @@ def compare_pooling(
     level: float = 0.95,
     on_failure: OnFailure = "raise",
 ) -> PoolingComparison:
-    """Compare designs of margining: the capital that they need and the contagion under each.
+    """Compare designs of margining: the capital that they need against the contagion that they carry.
 
     Under each design every scenario is run as a cascade. An account needs, before limited liability, what it loses by
     the shock, by impact, by penalties and by sharing:
@@ -95,7 +95,7 @@ def compare_pooling(
     model : MarginCascade
         How accounts are liquidated and losses shared.
     scenarios : DataFrame
-        Scenarios x assets: relative changes; what `scenarios.draw` returns. All have the same weight.
+        Scenarios x assets: relative changes; what `scenarios.draw` returns. All count alike.
     designs : sequence of {"isolated", "chain", "pool", "unified"}
         As in `pooling`.
     risk : {"es", "var"}

@@ -28,7 +28,7 @@ Squares = tuple[sparse.csr_array, FloatArray]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan(Result):
-    """What accounts add, close or move to reach their target margin.
+    """What accounts do so that they keep their margins.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def transfer(
     deadline : float
         Days; slower routes are not used.
     accounts : traders or (trader, pool, subaccount), optional
-        The accounts to bring to the target; None: all that are below it.
+        Whom to help; None: everybody at risk.
 
     Returns
     -------
