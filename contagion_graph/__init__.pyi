@@ -42,6 +42,7 @@ from contagion_graph.io.citations import cite
 from contagion_graph.io.latex import to_latex
 from contagion_graph.io.read import read_tables
 from contagion_graph.io.write import write_tables
+from contagion_graph.io.written import Written
 from contagion_graph.kernels.threads import get_threads, set_threads
 from contagion_graph.margin.attribution.blame import blame
 from contagion_graph.margin.attribution.paths import paths
@@ -109,6 +110,7 @@ __all__ = [
     "TargetMargin",
     "ThresholdCascade",
     "UnusedColumnWarning",
+    "Written",
     "backbone",
     "blame",
     "cite",

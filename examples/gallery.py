@@ -63,7 +63,7 @@ def importance() -> Any:
 
 def exposure() -> Any:
     """Draw indirect exposure to falls by 20 %."""
-    return cg.plot.exposure(cg.indirect_exposure(venue(), MODEL, -0.20), top=15)
+    return cg.plot.exposure(cg.indirect_exposure(venue(), MODEL, -0.20), k=15)
 
 
 def curve() -> Any:
@@ -83,8 +83,8 @@ def frontier() -> Any:
 
 PLOTS: dict[str, Callable[[], Any]] = {
     "cascade": lambda: cg.plot.cascade(result()),
-    "waterfall": lambda: cg.plot.waterfall(result(), of="losers"),
-    "bipartite": lambda: cg.plot.bipartite(result(), top=15),
+    "waterfall": lambda: cg.plot.waterfall(result(), traders="losers"),
+    "bipartite": lambda: cg.plot.bipartite(result(), k=15),
     "exposure": exposure,
     "exposure-curve": curve,
     "tipping": tipping,

@@ -63,7 +63,7 @@ def draw(comparisons: dict[str, cg.importance.Comparison], path: str) -> None:
     """Draw ranks by measure, a line a trader: whoever is first in a measure in colour, the first ten in grey."""
     figure = Figure(figsize=(13.0, 6.0), layout="constrained")
     for axes, (title, comparison) in zip(figure.subplots(1, len(comparisons)), comparisons.items(), strict=True):
-        cg.plot.importance(comparison, top=5, ax=axes).set_title(title)
+        cg.plot.importance(comparison, k=5, ax=axes).set_title(title)
     cg.plot.save(figure, path)
 
 

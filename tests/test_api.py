@@ -35,7 +35,7 @@ NAMES = {
     *("get_threads", "set_threads"),
     *("collateral", "generate", "importance", "named", "plot", "read_tables", "rules", "write_tables"),
     *("InfeasibleError", "MissingExtraError"),
-    *("write_gexf", "write_report"),
+    *("Written", "write_gexf", "write_report"),
     *("backbone", "cite", "to_latex", "write_gephi_csv", "write_gexf", "write_graphml"),
 }
 

@@ -132,7 +132,7 @@ def test_the_loss_of_one_trader_agrees_with_the_oracle(runs: list[Run]):
         row, relief = all_rounds(run.oracle)[victim], np.sum(run.oracle.relief, axis=0)[victim]
         one = np.arange(row.size) == victim
         columns = {"from_others": np.where(one, 0.0, row), "self_inflicted": row * one}
-        tables = {by: cg.blame(run.result, by, of=f"t{victim}") for by in WAYS}
+        tables = {by: cg.blame(run.result, by, victim=f"t{victim}") for by in WAYS}
         assert_table(tables["trader"], run.atol, **columns, limited_liability=relief * one)
         for table in tables.values():
             assert table["total"].sum() == pytest.approx(run.oracle.outcome.indirect[victim], rel=0, abs=run.atol)
@@ -170,7 +170,7 @@ def test_all_chains_together_are_what_others_cost(runs: list[Run]):
     """Where nobody gains by what others do, the weights of all chains add up to what the trader lost by others."""
     compared = 0
     for run in runs[:60]:
-        table = cg.blame(run.result, of="t0")
+        table = cg.blame(run.result, victim="t0")
         paths = cg.paths(run.result, "t0", k=2_000)
         pairs = np.sum([*run.oracle.price, np.zeros_like(run.oracle.price[0])], axis=0)[:, 0] if run.oracle.price else 0
         if np.min(pairs) >= 0.0 and len(paths) < 2_000:
@@ -214,7 +214,7 @@ def test_what_a_trader_does_to_its_other_accounts_is_its_own(runs: list[Run]):
         labels = [f"u{k}" for k in range(len(pairs))]
         columns = {"self_inflicted": np.diag(pairs), "from_others": off_diagonal(pairs).sum(axis=0)}
         assert_table(cg.blame(result).loc[labels], run.atol, **columns)
-        table = cg.blame(result, of=triple[0]).loc[labels]
+        table = cg.blame(result, victim=triple[0]).loc[labels]
         row = pd.Series(all_rounds(run.oracle)[0]).groupby(traders).sum().to_numpy()
         np.testing.assert_allclose(table["self_inflicted"] + table["from_others"], row, rtol=0, atol=run.atol)
         assert table["self_inflicted"].iloc[1:].eq(0.0).all()
@@ -234,7 +234,7 @@ def assert_sums(result: cg.CascadeResult) -> None:
         assert cg.blame(result, by)["total"].sum() == pytest.approx(indirect.sum(), rel=0, abs=atol)
     np.testing.assert_allclose(cg.blame(result, "victim")["total"], indirect, rtol=0, atol=atol)
     for trader in indirect.nlargest(3).index:
-        assert cg.blame(result, of=trader)["total"].sum() == pytest.approx(indirect[trader], rel=0, abs=atol)
+        assert cg.blame(result, victim=trader)["total"].sum() == pytest.approx(indirect[trader], rel=0, abs=atol)
 
 
 @pytest.mark.parametrize("example", [compound, eba])
@@ -266,7 +266,7 @@ def test_the_toy_market():
     graph = cg.ExposureGraph.from_arrays(given["H"], price=price, depth=price / np.array(given["alpha"]), **options)
     model = cg.MarginCascade(sharing=cg.ProRata("share"), penalty=given["fee"])
     result = model.run(graph, {str(k): -fall for k, fall in enumerate(given["shock"])})
-    table = cg.blame(result, of="0")
+    table = cg.blame(result, victim="0")
     assert table.index[table["from_others"] > 0].tolist() == ["2", "4"]
     assert table["total"].sum() == pytest.approx(result.traders["indirect"]["0"], abs=1e-9)
     chains = cg.paths(result, "0", k=10)
@@ -300,18 +300,18 @@ def test_limited_liability_is_what_the_shock_took_beyond_equity_less_the_shortfa
     result = cg.MarginCascade(sharing=None).run(two_assets(), {"X": -0.2})
     a = result.traders.loc["A"]
     assert (a["equity_before"], a["direct"]) == pytest.approx((15.0, 18.0))
-    table = cg.blame(result, of="A")
+    table = cg.blame(result, victim="A")
     assert a["loss"] == pytest.approx(15.0)
     assert a["indirect"] == pytest.approx(0.0)
     assert table.loc["A", "self_inflicted"] == pytest.approx(a["impact"])
     assert table.loc["A", "limited_liability"] == pytest.approx(3.0 - a["shortfall"]) == pytest.approx(-a["impact"])
-    by_round = cg.blame(result, "round", of="A")["limited_liability"]
+    by_round = cg.blame(result, "round", victim="A")["limited_liability"]
     assert by_round.tolist() == pytest.approx([3.0, -a["shortfall"]])
 
 
 def test_an_account_under_water_before_the_shock_is_relieved_of_its_old_deficit():
     result = cg.MarginCascade(sharing=None).run(two_assets(cash=(-115.0, 0.0, 0.0)))
-    a, table = result.traders.loc["A"], cg.blame(result, of="A")
+    a, table = result.traders.loc["A"], cg.blame(result, victim="A")
     assert (a["equity_before"], a["equity_after"], a["indirect"]) == (-5.0, 0.0, -5.0)
     assert table.loc["A", "self_inflicted"] == pytest.approx(a["impact"])
     assert table["total"].sum() == pytest.approx(-5.0)
@@ -329,7 +329,7 @@ def test_a_venue_with_many_assets_and_pools():
     assert len(chains) == 20
     assert chains["loss"].is_monotonic_decreasing
     assert {chain[0] for chain in chains["chain"]} <= {"asset:ETH", "asset:BTC"}
-    assert chains["loss"].sum() <= cg.blame(result, of=victim)["from_others"].clip(lower=0.0).sum()
+    assert chains["loss"].sum() <= cg.blame(result, victim=victim)["from_others"].clip(lower=0.0).sum()
 
 
 def test_longs_and_shorts_that_cancel_move_no_price():
@@ -390,8 +390,8 @@ def test_arguments_are_checked():
     result = cg.MarginCascade().run(two_assets(), {"X": -0.2})
     with pytest.raises(cg.ParameterError, match="by is 'account'; it must be one of trader, asset, pool"):
         cg.blame(result, "account")  # type: ignore[arg-type]
-    with pytest.raises(cg.ParameterError, match="of: unknown trader 'D'"):
-        cg.blame(result, of="D")
+    with pytest.raises(cg.ParameterError, match="victim: unknown trader 'D'"):
+        cg.blame(result, victim="D")
     with pytest.raises(cg.ParameterError, match="trader: unknown trader 'D'"):
         cg.paths(result, "D")
     with pytest.raises(cg.ParameterError, match="k"):

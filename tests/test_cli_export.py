@@ -31,10 +31,10 @@ def test_a_graph_goes_to_each_format(folder: Path, tmp_path: Path, capsys: pytes
 
 def test_a_cascade_is_that_of_the_library(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    words = ["export", str(folder), "--shock", "ETH=-40%", "--penalty", "0.01", "--top", "9", "--quiet"]
+    words = ["export", str(folder), "--shock", "ETH=-40%", "--penalty", "0.01", "--k", "9", "--quiet"]
     assert main([*words, "--mode", "dynamic"]) == 0
     result = cg.MarginCascade(penalty=0.01).run(cg.read_tables(folder), {"ETH": -0.4})
-    cg.write_gexf(result, "same.gexf", mode="dynamic", top=9)
+    cg.write_gexf(result, "same.gexf", mode="dynamic", k=9)
     assert Path("cascade.gexf").read_bytes() == Path("same.gexf").read_bytes()
     assert main([*words, "--mode", "slices", "--out", "slice.gexf"]) == 0
     assert len(list(tmp_path.glob("slice-*.gexf"))) == len(result.rounds) + 2
@@ -51,7 +51,7 @@ def test_quiet_says_nothing(folder: Path, tmp_path: Path, capsys: pytest.Capture
     [
         (["--mode", "dynamic"], "--mode dynamic shows the rounds of a cascade, in gexf; give --to gexf and a --shock"),
         (["--mode", "slices", "--to", "csv", "--shock", "ETH=-1%"], "--mode slices shows the rounds"),
-        (["--top", "0"], "export: top is 0; it must be a whole number from 1 up"),
+        (["--k", "0"], "export: k is 0; it must be a whole number from 1 up"),
         (["--min-weight", "-1"], "export: min_weight is -1.0"),
         (["--shock", "EHT=-1%"], "did you mean 'ETH'"),
         (["--out", "no/such/folder/a.gexf"], "No such file or directory"),

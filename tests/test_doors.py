@@ -159,7 +159,7 @@ def test_a_parquet_file_may_have_any_number_of_row_groups(graph: cg.ExposureGrap
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
 def test_what_is_written_is_read_back(graph: cg.ExposureGraph, tmp_path: Path, format: str):  # noqa: A002
-    paths = cg.write_tables(graph, tmp_path, format=format)  # type: ignore[arg-type]
+    paths = cg.write_tables(graph, tmp_path, format=format).paths  # type: ignore[arg-type]
     assert [path.stem for path in paths] == list(TABLES)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
     assert_same(graph, cg.read_tables(tmp_path))

@@ -163,7 +163,7 @@ def test_filters_and_a_measure_for_the_size(tmp_path: Path):
     owing = cg.generate.perpetuals(5, 2, rng=0).obligations
     assert cg.write_gexf(owing, tmp_path / "none.gexf").edges == 0
     owing = network(5)
-    kept = cg.write_gexf(owing, tmp_path / "a.gexf", top=4)
+    kept = cg.write_gexf(owing, tmp_path / "a.gexf", k=4)
     size = (owing.external_assets + owing.claims).sum()
     largest = np.sort(owing.external_assets + owing.claims)[-4:]
     assert (kept.nodes, kept.measure) == (4, "assets")
@@ -188,7 +188,7 @@ def test_what_obligations_cannot_be_drawn_as_is_refused(tmp_path: Path):
 
 def test_results_are_written_as_tables(tmp_path: Path):
     for kind in ("network", "clearing", "distress"):
-        paths = cg.write_tables(source(kind, 1), tmp_path / kind)
+        paths = cg.write_tables(source(kind, 1), tmp_path / kind).paths
         frame = source(kind, 1).to_frames()["nodes"]
         table = pd.read_csv(next(path for path in paths if path.stem == "nodes"), keep_default_na=False)
         assert table.columns.tolist() == frame.columns.tolist()

@@ -29,7 +29,7 @@ def describe(path: Path) -> str:
 
 def test_the_core_is_kept_and_its_share_is_told(tmp_path: Path):
     path = tmp_path / "core.gexf"
-    written, found = cg.write_gexf(RESULT, path, top=20), read(path)
+    written, found = cg.write_gexf(RESULT, path, k=20), read(path)
     kept = {node.removeprefix("trader:") for node in found if node.startswith("trader:")}
     assert kept == set(GRAPH.traders[core_traders(RESULT, 20)])
     losses = RESULT.traders["loss"].clip(lower=0.0)
@@ -42,13 +42,13 @@ def test_the_core_is_kept_and_its_share_is_told(tmp_path: Path):
 
 
 def test_of_a_graph_those_are_kept_who_hold_most(tmp_path: Path):
-    written, found = cg.write_gexf(GRAPH, tmp_path / "a.gexf", top=7), read(tmp_path / "a.gexf")
+    written, found = cg.write_gexf(GRAPH, tmp_path / "a.gexf", k=7), read(tmp_path / "a.gexf")
     gross = pd.Series(GRAPH.per_trader(GRAPH.rest[1]), GRAPH.traders)
     assert {node for node in found if node[:7] == "trader:"} == {f"trader:{name}" for name in gross.nlargest(7).index}
     assert written.share == pytest.approx(gross.nlargest(7).sum() / gross.sum(), rel=1e-12)
-    assets = cg.write_gexf(GRAPH, tmp_path / "b.gexf", nodes="assets", top=3)
+    assets = cg.write_gexf(GRAPH, tmp_path / "b.gexf", nodes="assets", k=3)
     assert (assets.nodes, assets.edges, assets.measure) == (3, 3, "open interest")
-    traders = cg.write_gexf(GRAPH, tmp_path / "c.gexf", nodes="traders", top=7)
+    traders = cg.write_gexf(GRAPH, tmp_path / "c.gexf", nodes="traders", k=7)
     assert set(read(tmp_path / "c.gexf")) == {f"trader:{name}" for name in gross.nlargest(7).index}
     assert traders.share == written.share
 
@@ -64,7 +64,7 @@ def test_light_edges_and_lonely_nodes_go(tmp_path: Path):
 
 @pytest.mark.parametrize("nodes", ["bipartite", "positions", "traders"])
 def test_positions_follow_a_filter_over_time(nodes: Any, tmp_path: Path):
-    full = cg.write_gexf(RESULT, tmp_path / "a.gexf", nodes=nodes, mode="dynamic", top=30, min_weight=100.0)
+    full = cg.write_gexf(RESULT, tmp_path / "a.gexf", nodes=nodes, mode="dynamic", k=30, min_weight=100.0)
     assert_valid(tmp_path / "a.gexf")
     assert full.edges > 0
 
@@ -73,7 +73,7 @@ def test_the_guard_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(from_any, "LARGEST", 100)
     with pytest.raises(cg.ParameterError) as told:
         cg.write_gexf(GRAPH, tmp_path / "a.gexf")
-    assert "edges are more than the 100 that Gephi can draw; keep the core with top=1000" in str(told.value)
+    assert "edges are more than the 100 that Gephi can draw; keep the core with k=1000" in str(told.value)
     least = float(str(told.value).split("min_weight=")[1].split(",")[0])
     assert cg.write_gexf(GRAPH, tmp_path / "a.gexf", min_weight=least * 1.01).edges <= 100
 
@@ -107,7 +107,7 @@ def test_who_breaches_first_stands_nearest(tmp_path: Path):
 @pytest.mark.parametrize("nodes", ["bipartite", "positions", "traders", "assets"])
 def test_a_layout_is_the_same_each_time(layout: Any, nodes: Any, tmp_path: Path):
     for name in ("a.gexf", "b.gexf"):
-        cg.write_gexf(GRAPH, tmp_path / name, layout=layout, nodes=nodes, top=15)
+        cg.write_gexf(GRAPH, tmp_path / name, layout=layout, nodes=nodes, k=15)
     assert (tmp_path / "a.gexf").read_bytes() == (tmp_path / "b.gexf").read_bytes()
     places = [(place["x"], place["y"]) for place in viz(read(tmp_path / "a.gexf"), "position").values()]
     assert np.isfinite(places).all()

@@ -127,7 +127,7 @@ def overlaps(figure: Any) -> list[tuple[str, str]]:
 
 
 def test_prices_are_those_of_every_round(result: cg.CascadeResult):
-    ax = cg.plot.prices(result, top=2)
+    ax = cg.plot.prices(result, k=2)
     changes = np.array([trade.after for trade in result.arrays.trades]) / result.graph.price - 1.0
     order = np.argsort(-np.abs(changes[-1]), kind="stable")
     for line, asset in zip(ax.lines, order[:2], strict=False):
@@ -156,19 +156,19 @@ def test_who_pays_adds_up_to_the_shortfalls(result: cg.CascadeResult):
     assert ax.lines[0].get_ydata()[0] == result.graph.insurance_fund.sum()
 
 
-@pytest.mark.parametrize("of", ["all", "losers"])
-def test_the_waterfall_ends_at_the_loss(result: cg.CascadeResult, of: Any):
-    ax = cg.plot.waterfall(result, of=of)
-    traders = result.traders if of == "all" else result.traders[result.traders["loss"] > 0.0]
+@pytest.mark.parametrize("traders", ["all", "losers"])
+def test_the_waterfall_ends_at_the_loss(result: cg.CascadeResult, traders: Any):
+    ax = cg.plot.waterfall(result, traders=traders)
+    table = result.traders if traders == "all" else result.traders[result.traders["loss"] > 0.0]
     start, size = (np.array([getattr(bar, get)() for bar in ax.patches]) for get in ("get_x", "get_width"))
-    np.testing.assert_allclose(size[:4], traders[["direct", "impact", "penalty", "socialised"]].sum(), atol=1e-9)
-    assert size[4] == pytest.approx(-traders["shortfall"].sum())
-    assert (start[5], size[5]) == (0.0, pytest.approx(traders["loss"].sum()))
+    np.testing.assert_allclose(size[:4], table[["direct", "impact", "penalty", "socialised"]].sum(), atol=1e-9)
+    assert size[4] == pytest.approx(-table["shortfall"].sum())
+    assert (start[5], size[5]) == (0.0, pytest.approx(table["loss"].sum()))
     np.testing.assert_allclose(start[1:5], np.cumsum(size)[:4])
 
 
 def test_the_bipartite_picture_shows_rounds_prices_and_holdings(result: cg.CascadeResult):
-    ax = cg.plot.bipartite(result, top=10)
+    ax = cg.plot.bipartite(result, k=10)
     words = [text.get_text() for text in ax.texts]
     traders = result.traders
     drawn = [word for word in words if word in traders.index and not word.isdigit()] or words
@@ -194,7 +194,7 @@ def _traders_of(ax: Any, count: int) -> list[str]:
 
 
 def test_nodes_stand_in_the_order_of_their_rounds(result: cg.CascadeResult):
-    ax = cg.plot.bipartite(result, top=12)
+    ax = cg.plot.bipartite(result, k=12)
     rounds = result.traders["breach_round"].loc[_traders_of(ax, 12)].replace(0, 10**6)
     assert rounds.is_monotonic_increasing
     assert (np.diff(ax.collections[-2].get_offsets()[:, 1]) < 0.0).all()
@@ -202,7 +202,7 @@ def test_nodes_stand_in_the_order_of_their_rounds(result: cg.CascadeResult):
 
 def test_the_heat_map_is_the_exposure(result: cg.CascadeResult):
     exposure = cg.indirect_exposure(result.graph, result.model, -0.2)
-    ax = cg.plot.exposure(exposure, top=7, top_assets=2)
+    ax = cg.plot.exposure(exposure, k=7, k_assets=2)
     table = exposure.to_pandas()
     rows = [label.get_text() for label in ax.get_yticklabels()]
     columns = [label.get_text() for label in ax.get_xticklabels()]
@@ -216,7 +216,7 @@ def test_the_heat_map_is_the_exposure(result: cg.CascadeResult):
 def test_the_curve_is_the_table_with_its_kinks(result: cg.CascadeResult):
     graph = result.graph
     table = cg.exposure_curve(graph, result.model, graph.assets[0], sizes=np.linspace(-0.3, 0.0, 9), traders=["1", "2"])
-    ax = cg.plot.exposure_curve(table, of="indirect")
+    ax = cg.plot.exposure_curve(table, column="indirect")
     drawn = {tuple(line.get_ydata()) for line in ax.lines[:2]}
     assert drawn == {tuple(table["indirect", trader]) for trader in ("1", "2")}
     marks = [segment[0][0] for segment in ax.collections[0].get_segments()]
@@ -226,7 +226,7 @@ def test_the_curve_is_the_table_with_its_kinks(result: cg.CascadeResult):
 def test_tipping_draws_both_ends():
     graph, model = gallery.long_only(), cg.MarginCascade(sharing=None)
     both = {size: model.equilibria(graph, {"ETH": size}) for size in (-0.1, -0.3, 0.0)}
-    ax = cg.plot.tipping(both, of="loss")
+    ax = cg.plot.tipping(both, column="loss")
     for line, end in zip(ax.lines, ("least", "greatest"), strict=True):
         expected = [getattr(both[size], end).summary()["loss"] for size in (-0.3, -0.1, 0.0)]
         assert line.get_ydata().tolist() == expected
@@ -243,7 +243,7 @@ def test_netted_books_have_bounds_not_equilibria():
 def test_ranks_are_those_of_the_comparison():
     of, graph = cg.importance, market()
     comparison = of.compare(graph, [of.strength, of.hits, of.pagerank])
-    ax = cg.plot.importance(comparison, top=3)
+    ax = cg.plot.importance(comparison, k=3)
     names = [text.get_text() for text in ax.get_legend().get_texts()]
     ranks = comparison.table.filter(regex="_rank$")
     assert set(names) <= set(ranks.index)
@@ -373,12 +373,12 @@ def test_what_is_no_result_is_refused(result: cg.CascadeResult, tmp_path: Path):
         (lambda: cg.plot.cascade(both.least), "an equilibrium has no rounds"),
         (lambda: cg.plot.waterfall(both), "result is a Equilibria"),
         (lambda: cg.plot.cascade(result, ax=[1, 2]), "ax holds 2 axes"),
-        (lambda: cg.plot.bipartite(result, top=0), "top is 0"),
+        (lambda: cg.plot.bipartite(result, k=0), "k is 0"),
         (lambda: cg.plot.exposure(result), "matrix is a CascadeResult"),
         (lambda: cg.plot.exposure_curve(pd.DataFrame({"a": [1.0]})), "not what exposure_curve returned"),
         (lambda: cg.plot.tipping({}), "is no mapping"),
         (lambda: cg.plot.tipping({0.1: 3}), "equilibria at 0.1"),
-        (lambda: cg.plot.tipping({0.1: both}, of="lost"), "of is 'lost'"),
+        (lambda: cg.plot.tipping({0.1: both}, column="lost"), "column is 'lost'"),
         (lambda: cg.plot.importance(3), "comparison is a int"),
         (lambda: cg.plot.loss_distribution([np.nan]), "not all finite"),
         (lambda: cg.plot.loss_distribution([]), "losses are empty"),

@@ -203,12 +203,12 @@ def test_what_cannot_be_is_refused_by_name(number: int):
 
 def test_the_frontier_draws_what_the_table_says():
     comparison = compare(designs=["isolated", "unified"])
-    ax = cg.plot.frontier(comparison, of="closed")
+    ax = cg.plot.frontier(comparison, column="closed")
     drawn = [(line.get_label(), line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines]
     assert drawn == [(name, row["capital"], row["closed"]) for name, row in comparison.table.iterrows()]
-    for wrong, words in (("table", "give what compare_pooling returns"), (comparison, "of is 'capital'")):
+    for wrong, words in (("table", "give what compare_pooling returns"), (comparison, "column is 'capital'")):
         with pytest.raises(cg.ParameterError, match=words):
-            cg.plot.frontier(wrong, of="capital")
+            cg.plot.frontier(wrong, column="capital")
     pyplot.close("all")
 
 

@@ -57,15 +57,15 @@ def result() -> cg.CascadeResult:
 @pytest.fixture(scope="module")
 def text(result: cg.CascadeResult, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    return cg.write_report(result, path, facts={"seed": 42}).read_text(encoding="utf-8")
+    return cg.write_report(result, path, facts={"seed": 42}).path.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[cg.CascadeResult, str]:
     result = market(len(HOSTILE), HOSTILE)
     path = tmp_path_factory.mktemp("hostile") / "report.html"
-    page = cg.write_report(result, path, title="<b>$title</b>", facts={"<i>": "</table>"})
-    return result, page.read_text(encoding="utf-8")
+    written = cg.write_report(result, path, title="<b>$title</b>", facts={"<i>": "</table>"})
+    return result, written.path.read_text(encoding="utf-8")
 
 
 def data_of(text: str) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def test_what_it_takes_to_compute_it_again_is_on_the_page(result: cg.CascadeResu
 
 def test_given_losses_are_named(result: cg.CascadeResult, tmp_path: Path):
     hit = cg.MarginCascade().run(result.graph, losses={"3": 2.5})
-    assert "2.5 on 1 accounts" in cg.write_report(hit, tmp_path / "x.html").read_text(encoding="utf-8")
+    assert "2.5 on 1 accounts" in cg.write_report(hit, tmp_path / "x.html").path.read_text(encoding="utf-8")
 
 
 def test_the_page_loads_nothing(text: str):
@@ -195,12 +195,12 @@ def test_hostile_labels_stay_text(hostile: tuple[cg.CascadeResult, str]):
 
 
 def test_the_same_result_gives_the_same_bytes(result: cg.CascadeResult, text: str, tmp_path: Path):
-    assert cg.write_report(result, tmp_path / "x.html", facts={"seed": 42}).read_text(encoding="utf-8") == text
+    assert cg.write_report(result, tmp_path / "x.html", facts={"seed": 42}).path.read_text(encoding="utf-8") == text
     assert [path.name for path in tmp_path.iterdir()] == ["x.html"]
 
 
 def test_large_tables_end_with_a_note(tmp_path: Path):
-    text = cg.write_report(market(1500), tmp_path / "x.html").read_text(encoding="utf-8")
+    text = cg.write_report(market(1500), tmp_path / "x.html").path.read_text(encoding="utf-8")
     assert len(cells_of(text, "traders")) == 1000
     assert "The first 1,000 of 1,500 rows. The whole table is <code>result.traders</code>" in text
     assert len(text) < 3e6
@@ -211,7 +211,7 @@ def test_without_matplotlib_the_page_says_what_is_left_out(
     result: cg.CascadeResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    text = cg.write_report(result, tmp_path / "x.html").read_text(encoding="utf-8")
+    text = cg.write_report(result, tmp_path / "x.html").path.read_text(encoding="utf-8")
     assert "Figures are left out: matplotlib is not installed" in text
     assert "<svg" not in text.split("<main>")[1].split("</main>")[0]
     assert len(cells_of(text, "traders")) == 300
@@ -220,7 +220,7 @@ def test_without_matplotlib_the_page_says_what_is_left_out(
 @pytest.mark.parametrize("depth", [np.inf, 100.0])
 def test_small_and_quiet_markets_have_a_page(depth: float, tmp_path: Path):
     graph = cg.ExposureGraph.from_arrays([[1.0]], price=[10.0], depth=depth)
-    text = cg.write_report(cg.MarginCascade().run(graph), tmp_path / "x.html").read_text(encoding="utf-8")
+    text = cg.write_report(cg.MarginCascade().run(graph), tmp_path / "x.html").path.read_text(encoding="utf-8")
     assert "0 of 1 accounts breached" in text
     assert "All 1 traders and 1 of 1 assets." in text
     assert "no price moved before the first round" in text
@@ -229,7 +229,7 @@ def test_small_and_quiet_markets_have_a_page(depth: float, tmp_path: Path):
 
 def test_an_equilibrium_has_a_page_without_rounds(result: cg.CascadeResult, tmp_path: Path):
     end = cg.MarginCascade(sharing=None).equilibria(result.graph, {"0": -0.2}, two_sided="conservative").greatest
-    text = cg.write_report(end, tmp_path / "x.html").read_text(encoding="utf-8")
+    text = cg.write_report(end, tmp_path / "x.html").path.read_text(encoding="utf-8")
     assert [step["words"] for step in data_of(text)["steps"]][1:] == ["The equilibrium."]
     assert "certified error at most" in text or "residual" in text
 
@@ -237,7 +237,7 @@ def test_an_equilibrium_has_a_page_without_rounds(result: cg.CascadeResult, tmp_
 def test_many_rounds_are_thinned(tmp_path: Path):
     graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], depth=1e7, margin_long=0.1, cash=[-950.0])
     slow = cg.MarginCascade(liquidation=cg.CloseFactor(0.01)).run(graph)
-    steps = data_of(cg.write_report(slow, tmp_path / "x.html").read_text(encoding="utf-8"))["steps"]
+    steps = data_of(cg.write_report(slow, tmp_path / "x.html").path.read_text(encoding="utf-8"))["steps"]
     assert len(steps) == min(view.STEPS, len(slow.rounds) + 1)
     assert (steps[0]["round"], steps[-1]["round"]) == (0, len(slow.rounds))
 

@@ -56,7 +56,7 @@ def result() -> cg.CascadeResult:
 
 @pytest.fixture(scope="module")
 def path(result: cg.CascadeResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return cg.write_report(result, tmp_path_factory.mktemp("report") / "report.html")
+    return cg.write_report(result, tmp_path_factory.mktemp("report") / "report.html").path
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_everything_is_reached_by_tab_and_the_focus_is_seen(page: Any):
 
 
 def test_labels_that_are_scripts_stay_text(chromium: Any, tmp_path: Path):
-    path = cg.write_report(market(len(HOSTILE), HOSTILE), tmp_path / "report.html", title="a title")
+    path = cg.write_report(market(len(HOSTILE), HOSTILE), tmp_path / "report.html", title="a title").path
     for page in opened(chromium, path):
         assert page.title == "a title"
         assert run(page, "return graph.nodes('.trader').length") == len(HOSTILE)

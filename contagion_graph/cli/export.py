@@ -9,13 +9,13 @@ from contagion_graph.cli.progress import progress
 from contagion_graph.cli.rules import add_rules, model_of, shock_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph_formats.drawing import Written
 from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.gephi_csv import write_gephi_csv
 from contagion_graph.graph_formats.gexf import Mode, write_gexf
 from contagion_graph.graph_formats.graphml import write_graphml
 from contagion_graph.graph_formats.layout import Layout
 from contagion_graph.io.read import read_tables
+from contagion_graph.io.written import Written
 from contagion_graph.margin.result import CascadeResult
 
 WRITERS = {"gexf": write_gexf, "graphml": write_graphml, "csv": write_gephi_csv}
@@ -30,7 +30,7 @@ def add_to(commands: Commands) -> None:
     export.add_argument("--out", type=Path, metavar="PATH", help="file, or for csv a folder (default: graph.gexf, ...)")
     export.add_argument("--nodes", choices=get_args(Nodes), default="bipartite", help="default: %(default)s")
     export.add_argument("--mode", choices=get_args(Mode), default="static", help="of gexf (default: %(default)s)")
-    export.add_argument("--top", type=int, metavar="N", help="keep so many traders: who close, lose or hold most")
+    export.add_argument("--k", type=int, metavar="N", help="keep so many traders: who close, lose or hold most")
     export.add_argument("--min-weight", type=float, metavar="W", help="keep edges of at least this weight")
     export.add_argument("--layout", choices=get_args(Layout), default="rings", help="default: %(default)s")
     export.add_argument(
@@ -64,7 +64,7 @@ def _export(options: argparse.Namespace) -> int:
 
 def _write(options: argparse.Namespace, source: ExposureGraph | CascadeResult, name: str) -> Written:
     out = options.out or Path(name if options.to == "csv" else f"{name}.{options.to}")
-    chosen = {key: getattr(options, key) for key in ("nodes", "top", "min_weight", "layout")}
+    chosen = {key: getattr(options, key) for key in ("nodes", "k", "min_weight", "layout")}
     if options.to == "gexf":
         return write_gexf(source, out, mode=options.mode, **chosen)
     return WRITERS[options.to](source, out, **chosen)

@@ -36,7 +36,7 @@ def _monitor(options: argparse.Namespace) -> int:
     if refused:
         print(f"{refused:,} event{'' if refused == 1 else 's'} refused.")
     if options.out is not None:
-        paths = write_tables(monitor.snapshot(), options.out)
+        paths = write_tables(monitor.snapshot(), options.out).paths
         print(f"Written to {options.out}: {', '.join(path.name for path in paths)}")
     return 0
 

@@ -54,7 +54,7 @@ def _sweep(options: argparse.Namespace) -> int:
     prices, said = _history(options.history, graph)
     shocks = MODELS[options.model](prices, options)
     result = sweep(graph, model, shocks, level=options.level, progress=not options.quiet, checkpoint=options.checkpoint)
-    written = [] if options.out is None else write_tables(result, options.out, format=options.format)
+    written = () if options.out is None else write_tables(result, options.out, format=options.format).paths
     if not options.quiet:
         print("\n".join([repr(graph), *said, "", _report(result)]))
         if written:

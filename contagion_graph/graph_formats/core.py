@@ -9,8 +9,8 @@ from contagion_graph.margin.result import CascadeResult
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def core_traders(result: CascadeResult, top: int) -> Rows:
-    """Return the positions of at most `top` traders, ascending: half who close most, the rest who lose most.
+def core_traders(result: CascadeResult, k: int) -> Rows:
+    """Return the positions of at most `k` traders, ascending: half who close most, the rest who lose most.
 
     What a trader closes is the closed share of its gross value before the shock; who closes nothing, or loses nothing,
     is taken only where there is room.
@@ -26,9 +26,9 @@ def core_traders(result: CascadeResult, top: int) -> Rows:
     """
     graph, traders = result.graph, result.traders
     sold = traders["closed"].to_numpy() * graph.per_trader(graph.rest[1])
-    closing = np.argsort(-sold, kind="stable")[: min(top // 2, int((sold > 0.0).sum()))]
+    closing = np.argsort(-sold, kind="stable")[: min(k // 2, int((sold > 0.0).sum()))]
     losing = np.argsort(-traders["loss"].to_numpy(), kind="stable")
-    others = losing[~np.isin(losing, closing)][: top - len(closing)]
+    others = losing[~np.isin(losing, closing)][: k - len(closing)]
     return np.sort(np.concatenate([closing, others]))
 
 

@@ -1,4 +1,4 @@
-"""A network with looks and places: what every graph format writes, and the report of what was written."""
+"""A network with looks and places: what every graph format writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,31 +14,9 @@ from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.layout import Layout, layout_of
 from contagion_graph.graph_formats.network import Network
 from contagion_graph.graph_formats.style import Looks, looks_of
+from contagion_graph.io.written import Written
 
 FLOAT32 = np.finfo(np.float32)
-
-
-@dataclass(frozen=True)
-class Written:
-    """What an export has written.
-
-    Parameters
-    ----------
-    paths : tuple of Path
-        The files.
-    nodes, edges : int
-        In each of them.
-    share : float
-        How much of `measure` the nodes that were kept stand for, 0 to 1.
-    measure : str
-        "losses", "gross value" or "open interest", over all traders (or assets); of a network of obligations "assets".
-    """
-
-    paths: tuple[Path, ...]
-    nodes: int
-    edges: int
-    share: float
-    measure: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +80,13 @@ def drawing_of(
     source: Source,
     nodes: Nodes | None,
     *,
-    top: int | None,
+    k: int | None,
     min_weight: float | None,
     layout: Layout,
     size: "pd.Series[float] | None" = None,
 ) -> Drawing:
     """Return a graph, a network or a result as it is drawn; a size is importance by trader or asset."""
-    network = network_of(source, nodes, top=top, min_weight=min_weight)
+    network = network_of(source, nodes, k=k, min_weight=min_weight)
     looks = looks_of(network, source, size)
     measure, amount = standing(source, network.sides[0].name)
     total, kept = amount.sum(), amount[network.sides[0].rows].sum()

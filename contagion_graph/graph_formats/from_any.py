@@ -19,7 +19,7 @@ LARGEST = 1_000_000  # edges; Gephi still draws so many
 
 
 def network_of(
-    source: Source, nodes: Nodes | None = None, *, top: int | None = None, min_weight: float | None = None
+    source: Source, nodes: Nodes | None = None, *, k: int | None = None, min_weight: float | None = None
 ) -> Network:
     """Return the nodes and edges that stand for a graph, a network or a result, filtered.
 
@@ -30,10 +30,10 @@ def network_of(
     """
     if nodes is not None:
         check_choice("nodes", nodes, get_args(Nodes))
-    if top is not None:
-        check_number("export", "top", top, low=1, whole=True)
-    network = _whole(source, nodes, top)
-    if top is not None or min_weight is not None:
+    if k is not None:
+        check_number("export", "k", k, low=1, whole=True)
+    network = _whole(source, nodes, k)
+    if k is not None or min_weight is not None:
         least = 0.0 if min_weight is None else min_weight
         check_number("export", "min_weight", least, low=0)
         network = network.of_edges(network.weight >= least)
@@ -49,22 +49,22 @@ def standing(source: Source, side: str) -> tuple[str, FloatArray]:
     return from_obligations.standing(source)
 
 
-def _whole(source: Any, nodes: Nodes | None, top: int | None) -> Network:
+def _whole(source: Any, nodes: Nodes | None, k: int | None) -> Network:
     if isinstance(source, ExposureGraph | CascadeResult):
-        return from_exposures.exposure_network(source, nodes or "bipartite", top)
+        return from_exposures.exposure_network(source, nodes or "bipartite", k)
     if not isinstance(source, DebtSource):
         kinds = [kind.__name__ for kind in get_args(Source)]
         raise ParameterError(f"a {type(source).__name__} cannot be drawn; give {', '.join(kinds[:-1])} or {kinds[-1]}")
     if nodes not in (None, "traders"):
         raise ParameterError(f"nodes={nodes!r}: obligations join traders; leave it out, or give an exposure graph")
-    return from_obligations.debt_network(source, top)
+    return from_obligations.debt_network(source, k)
 
 
 def _too_many(network: Network) -> str:
     weight = network.weight
     least = np.partition(weight, weight.size - LARGEST)[weight.size - LARGEST]
     remedies = [
-        "keep the core with top=1000 (those who close, lose or hold most)",
+        "keep the core with k=1000 (those who close, lose or hold most)",
         f"or the heaviest edges with min_weight={least:.3g}",
         *([] if network.directed else ["or take nodes='assets'"]),
     ]

@@ -19,11 +19,11 @@ from contagion_graph.margin.result import CascadeResult
 Nodes = Literal["bipartite", "positions", "traders", "assets"]
 
 
-def exposure_network(source: ExposureGraph | CascadeResult, nodes: Nodes, top: int | None) -> Network:
-    """Return all nodes and edges of a graph or a cascade, or those of the `top` traders (or assets)."""
+def exposure_network(source: ExposureGraph | CascadeResult, nodes: Nodes, k: int | None) -> Network:
+    """Return all nodes and edges of a graph or a cascade, or those of the `k` traders (or assets)."""
     result = source if isinstance(source, CascadeResult) else None
     graph = source if isinstance(source, ExposureGraph) else source.graph
-    chosen = _chosen(graph, result, "assets" if nodes == "assets" else "traders", top)
+    chosen = _chosen(graph, result, "assets" if nodes == "assets" else "traders", k)
     if nodes in ("traders", "assets"):
         return _projection(graph, result, nodes, chosen)
     positions = positions_of(graph)
@@ -63,7 +63,7 @@ def _projection(graph: ExposureGraph, result: CascadeResult | None, nodes: str, 
         try:
             cells = sparse.triu(overlap(part, measure="liquidity"), k=1).tocoo()
         except ParameterError as error:
-            raise ParameterError(f"{error}; or keep the core with top=1000") from error
+            raise ParameterError(f"{error}; or keep the core with k=1000") from error
     else:
         side = asset_side(graph, result)
         matrix = overlap(graph, of="assets")
@@ -86,14 +86,14 @@ def standing(source: ExposureGraph | CascadeResult, side: str) -> tuple[str, Flo
     return "gross value", graph.per_trader(graph.rest[1])
 
 
-def _chosen(graph: ExposureGraph, result: CascadeResult | None, side: str, top: int | None) -> BoolArray:
-    """Mark the `top` nodes of a side: who closes or loses most in a cascade, else who holds most."""
+def _chosen(graph: ExposureGraph, result: CascadeResult | None, side: str, k: int | None) -> BoolArray:
+    """Mark the `k` nodes of a side: who closes or loses most in a cascade, else who holds most."""
     size = len(graph.assets if side == "assets" else graph.traders)
-    if top is None:
+    if k is None:
         return np.ones(size, dtype=bool)
     chosen = np.zeros(size, dtype=bool)
     if side == "traders" and result is not None:
-        chosen[core_traders(result, top)] = True
+        chosen[core_traders(result, k)] = True
     else:
-        chosen[np.argsort(-standing(graph, side[:-1])[1], kind="stable")[:top]] = True
+        chosen[np.argsort(-standing(graph, side[:-1])[1], kind="stable")[:k]] = True
     return chosen

@@ -16,8 +16,8 @@ from contagion_graph.graph_formats.node_tables import Side
 DebtSource = ObligationNetwork | ClearingResult | DistressResult
 
 
-def debt_network(source: DebtSource, top: int | None) -> Network:
-    """Return all nodes, or the `top` of them, and an edge for each debtor, creditor and rank of seniority."""
+def debt_network(source: DebtSource, k: int | None) -> Network:
+    """Return all nodes, or the `k` of them, and an edge for each debtor, creditor and rank of seniority."""
     network = source if isinstance(source, ObligationNetwork) else source.network
     cells = [rank.tocoo() for rank in network.ranks]
     debtor, creditor, amount = (
@@ -30,10 +30,10 @@ def debt_network(source: DebtSource, top: int | None) -> Network:
     ends, nowhere = (debtor, creditor), np.zeros(0, dtype=np.int64)
     side, kind = _side(network, source), _kind(rank, len(cells))
     drawn = Network((side,), *ends, amount, attributes, kind, no_positions(), nowhere, directed=True)
-    if top is None:
+    if k is None:
         return drawn
     chosen = np.zeros(len(network.nodes), dtype=bool)
-    chosen[np.argsort(-standing(source)[1], kind="stable")[:top]] = True
+    chosen[np.argsort(-standing(source)[1], kind="stable")[:k]] = True
     return drawn.of_edges(chosen[debtor] & chosen[creditor])
 
 

@@ -8,10 +8,11 @@ import pandas as pd
 import pyarrow as pa
 
 from contagion_graph.graph_formats.columns import Column, columns, declared
-from contagion_graph.graph_formats.drawing import Written, drawing_of
+from contagion_graph.graph_formats.drawing import drawing_of
 from contagion_graph.graph_formats.from_any import Source
 from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.layout import Layout
+from contagion_graph.io.written import Written
 from contagion_graph.tables.convert import write_file
 
 
@@ -20,7 +21,7 @@ def write_gephi_csv(
     folder: str | Path,
     *,
     nodes: Nodes | None = None,
-    top: int | None = None,
+    k: int | None = None,
     min_weight: float | None = None,
     layout: Layout = "rings",
     size: "pd.Series[float] | None" = None,
@@ -29,7 +30,7 @@ def write_gephi_csv(
 
     Parameters
     ----------
-    source, nodes, top, min_weight, layout, size
+    source, nodes, k, min_weight, layout, size
         As in `write_gexf`.
     folder : path
         Made where it does not exist. Files of the same name are replaced.
@@ -59,7 +60,7 @@ def write_gephi_csv(
          Source   Target  Weight     Kind
     0  trader:A  asset:A      20  deposit
     """
-    drawing = drawing_of(source, nodes, top=top, min_weight=min_weight, layout=layout, size=size)
+    drawing = drawing_of(source, nodes, k=k, min_weight=min_weight, layout=layout, size=size)
     network, folder = drawing.network, Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / "nodes.csv", folder / "edges.csv"

@@ -12,13 +12,14 @@ import pyarrow as pa
 
 from contagion_graph._validate import check_choice
 from contagion_graph.graph_formats.columns import columns, declared, escaped, joined
-from contagion_graph.graph_formats.drawing import Drawing, Written, drawing_of
+from contagion_graph.graph_formats.drawing import Drawing, drawing_of
 from contagion_graph.graph_formats.from_any import Source
 from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.gexf_xml import Moving, attributes, edges, meta, moving, nodes_of_side
 from contagion_graph.graph_formats.layout import Layout
 from contagion_graph.graph_formats.snapshots import at_time, over_time
 from contagion_graph.graph_formats.timeline import timeline_of
+from contagion_graph.io.written import Written
 from contagion_graph.tables.files import replacing_file
 
 Mode = Literal["static", "dynamic", "slices"]
@@ -35,7 +36,7 @@ def write_gexf(
     *,
     nodes: Nodes | None = None,
     mode: Mode = "static",
-    top: int | None = None,
+    k: int | None = None,
     min_weight: float | None = None,
     layout: Layout = "rings",
     size: "pd.Series[float] | None" = None,
@@ -61,7 +62,7 @@ def write_gexf(
         "static": one file, as it ends. "dynamic": one file for Gephi's timeline, round t from time t to t + 1; traders
         go when they are closed whole, holdings when the last is sold, and what is traded in a round is an edge of that
         round. "slices": a file for each time, cascade-0.gexf before the shock and so on, with colours of that time.
-    top : int, optional
+    k : int, optional
         Keep so many traders: of a cascade half who close most and the others who lose most, of other results who lose
         most, else who hold most (of nodes="assets": the assets with the largest open interest).
     min_weight : float, optional
@@ -103,7 +104,7 @@ def write_gexf(
     (3, 2, 1.0)
     """
     check_choice("mode", mode, get_args(Mode))
-    drawing = drawing_of(source, nodes, top=top, min_weight=min_weight, layout=layout, size=size)
+    drawing = drawing_of(source, nodes, k=k, min_weight=min_weight, layout=layout, size=size)
     path = Path(path)
     if mode == "static":
         return drawing.written(_write(path, drawing))
@@ -112,7 +113,7 @@ def write_gexf(
     if mode == "dynamic":
         return drawing.written(_write(path, drawing, moving(timeline)))
     return drawing.written(
-        *(_write(_numbered(path, k, timeline.end), at_time(drawing, timeline, k)) for k in range(timeline.end))
+        *(_write(_numbered(path, t, timeline.end), at_time(drawing, timeline, t)) for t in range(timeline.end))
     )
 
 

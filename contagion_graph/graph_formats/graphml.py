@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contagion_graph.graph_formats.columns import Column, Types, blocks, columns, declared, escaped, joined, longest
-from contagion_graph.graph_formats.drawing import Drawing, Written, drawing_of
+from contagion_graph.graph_formats.drawing import Drawing, drawing_of
 from contagion_graph.graph_formats.from_any import Source
 from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.layout import Layout
+from contagion_graph.io.written import Written
 from contagion_graph.tables.files import replacing_file
 
 SMALLEST = float(np.finfo(np.float64).tiny)
@@ -26,7 +27,7 @@ def write_graphml(
     path: str | Path,
     *,
     nodes: Nodes | None = None,
-    top: int | None = None,
+    k: int | None = None,
     min_weight: float | None = None,
     layout: Layout = "rings",
     size: "pd.Series[float] | None" = None,
@@ -35,7 +36,7 @@ def write_graphml(
 
     Parameters
     ----------
-    source, nodes, top, min_weight, layout, size
+    source, nodes, k, min_weight, layout, size
         As in `write_gexf`.
     path : path
         Ends in .graphml, or in .graphml.gz for a packed file. A file of the same name is replaced.
@@ -68,7 +69,7 @@ def write_graphml(
     ...     nx.read_graphml(written.paths[0]).edges["trader:A", "asset:A"]["value"]
     20.0
     """
-    drawing = drawing_of(source, nodes, top=top, min_weight=min_weight, layout=layout, size=size)
+    drawing = drawing_of(source, nodes, k=k, min_weight=min_weight, layout=layout, size=size)
     path = Path(path)
     with replacing_file(path) as file:
         for parts in _document(drawing):

@@ -31,7 +31,7 @@ def read_tables(folder: str | Path) -> ExposureGraph:
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     paths = cg.write_tables(graph, folder)
+    ...     written = cg.write_tables(graph, folder)
     ...     cg.read_tables(folder)
     <ExposureGraph: 1 trader, 1 account, 1 asset, 1 position, 1 pool; gross value 20, equity 20>
     """

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 import pandas as pd
 
 from contagion_graph.errors import ParameterError
+from contagion_graph.io.written import Written
 from contagion_graph.tables.convert import write_file
 
 
@@ -21,7 +22,7 @@ def write_tables(
     folder: str | Path,
     *,
     format: Literal["csv", "parquet"] = "csv",  # noqa: A002 - the usual word
-) -> list[Path]:
+) -> Written:
     """Write the tables of a graph or of a result, one file each; no file is ever seen half-written.
 
     Parameters
@@ -35,8 +36,13 @@ def write_tables(
 
     Returns
     -------
-    list of Path
-        The files written.
+    Written
+        The files, in the order of the tables.
+
+    Raises
+    ------
+    ParameterError
+        Another format.
 
     Examples
     --------
@@ -44,7 +50,7 @@ def write_tables(
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     [path.name for path in cg.write_tables(graph, folder, format="parquet")]
+    ...     [path.name for path in cg.write_tables(graph, folder, format="parquet").paths]
     ['positions.parquet', 'assets.parquet', 'pools.parquet', 'accounts.parquet']
     """
     if format not in ("csv", "parquet"):
@@ -55,4 +61,4 @@ def write_tables(
     for name, frame in source.to_frames().items():
         paths.append(folder / f"{name}.{format}")
         write_file(dict(frame.items()), paths[-1])
-    return paths
+    return Written(tuple(paths))

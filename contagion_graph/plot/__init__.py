@@ -5,14 +5,14 @@ readers, and lines, hatches and numbers say the same again in black and white. L
 """
 
 from contagion_graph.plot.channels import waterfall
+from contagion_graph.plot.designs import frontier
+from contagion_graph.plot.equilibria import tipping
 from contagion_graph.plot.exposures import exposure, exposure_curve
 from contagion_graph.plot.files import save
-from contagion_graph.plot.frontier import frontier
 from contagion_graph.plot.losses import loss_distribution
 from contagion_graph.plot.measures import importance
 from contagion_graph.plot.network import bipartite
 from contagion_graph.plot.rounds import cascade, closed, fund, prices
-from contagion_graph.plot.tipping import tipping
 
 __all__ = [
     "bipartite",

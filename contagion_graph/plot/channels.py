@@ -17,14 +17,14 @@ HATCHES = {LOSS: "", GAIN: "////", TOTAL: ""}
 Whose = Literal["all", "losers"]
 
 
-def waterfall(result: CascadeResult, *, of: Whose = "all", ax: "Axes | None" = None) -> "Axes":
+def waterfall(result: CascadeResult, *, traders: Whose = "all", ax: "Axes | None" = None) -> "Axes":
     """Draw what is lost by channel: direct + impact + penalty + socialised - shortfall = loss.
 
     Parameters
     ----------
     result : CascadeResult
         What `MarginCascade.run` returned, or an end of `equilibria`.
-    of : {"all", "losers"}
+    traders : {"all", "losers"}
         Whose loss: of all traders, where gains and losses offset each other, or of those alone who lose.
     ax : Axes, optional
         Where to draw; None: a new figure.
@@ -42,9 +42,9 @@ def waterfall(result: CascadeResult, *, of: Whose = "all", ax: "Axes | None" = N
     [100.0, 0.0, 0.0, 0.0, 0.0, 100.0]
     """
     check_result(result)
-    check_choice("of", of, get_args(Whose))
-    traders = result.traders[[*STEPS, "loss"]]
-    totals = traders[(traders["loss"] > 0.0) | (of == "all")].sum()
+    check_choice("traders", traders, get_args(Whose))
+    table = result.traders[[*STEPS, "loss"]]
+    totals = table[(table["loss"] > 0.0) | (traders == "all")].sum()
     change = np.array([sign * totals[name] for name, sign in STEPS.items()])
     change[np.abs(change) <= ROUNDING * result.graph.rest[1].sum()] = 0.0
     ends = np.cumsum(change)
@@ -59,7 +59,7 @@ def waterfall(result: CascadeResult, *, of: Whose = "all", ax: "Axes | None" = N
     right = np.maximum(starts, starts + sizes)
     for place, at, size in zip(places, right, sizes, strict=True):
         ax.annotate(amount(size), (at, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
-    total = CHANNELS["loss"] if of == "all" else "loss of those who lose"
+    total = CHANNELS["loss"] if traders == "all" else "loss of those who lose"
     ax.set_yticks(places, [*(CHANNELS[name] for name in STEPS), total])
     ax.set(xlabel="currency; to the left: a gain", xmargin=0.15)
     ax.invert_yaxis()

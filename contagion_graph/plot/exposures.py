@@ -31,7 +31,7 @@ WRITTEN = 60  # cells up to which each is written out
 MEASURES = ("indirect", "loss")
 
 
-def exposure(matrix: Any, *, top: int = 20, top_assets: int = 20, ax: "Axes | None" = None) -> "Axes":
+def exposure(matrix: Any, *, k: int = 20, k_assets: int = 20, ax: "Axes | None" = None) -> "Axes":
     """Draw a table of traders and assets as a heat map: the darker, the more a trader loses when that asset moves.
 
     A dot says that the trader holds the asset: what stands in a cell without one is exposure to what it does not hold.
@@ -42,7 +42,7 @@ def exposure(matrix: Any, *, top: int = 20, top_assets: int = 20, ax: "Axes | No
     matrix : ExposureMatrix or DataFrame
         What `indirect_exposure`, `marginal_exposure` or `direct_exposure` returned, or a table traders x assets
         [currency].
-    top, top_assets : int
+    k, k_assets : int
         How many traders and assets to draw at most: those whose cells are largest in size, taken together.
     ax : Axes, optional
         Where to draw; None: a new figure.
@@ -62,9 +62,9 @@ def exposure(matrix: Any, *, top: int = 20, top_assets: int = 20, ax: "Axes | No
     >>> ax.images[0].get_array().round(2).tolist()
     [[2.14, 0.0], [2.0, 0.0]]
     """
-    for name, value in (("top", top), ("top_assets", top_assets)):
+    for name, value in (("k", k), ("k_assets", k_assets)):
         check_number("exposure", name, value, low=1, whole=True)
-    values, held, traders, assets, title = _cells(matrix, top, top_assets)
+    values, held, traders, assets, title = _cells(matrix, k, k_assets)
     ax = axes(ax, (2.5 + 0.4 * len(assets), 1.8 + 0.28 * len(traders)))
     size = np.abs(values)
     scale = matplotlib("colors").PowerNorm(0.5, 0.0, size.max(initial=0.0) or 1.0)  # small ones are seen as well
@@ -78,7 +78,7 @@ def exposure(matrix: Any, *, top: int = 20, top_assets: int = 20, ax: "Axes | No
     return ax
 
 
-def _cells(matrix: Any, top: int, top_assets: int) -> tuple[FloatArray, Any, Any, Any, str]:
+def _cells(matrix: Any, k: int, k_assets: int) -> tuple[FloatArray, Any, Any, Any, str]:
     """Return the cells to draw, whether each is held, their labels, and what they are."""
     if isinstance(matrix, pd.DataFrame):
         matrix_rows, title = [matrix], "currency"
@@ -87,11 +87,11 @@ def _cells(matrix: Any, top: int, top_assets: int) -> tuple[FloatArray, Any, Any
     else:
         raise ParameterError(f"matrix is a {type(matrix).__name__}; give an exposure or a table of traders and assets")
     total = np.concatenate([np.abs(block.to_numpy(np.float64)).sum(axis=1) for block in matrix_rows])
-    rows = largest(total, top)
+    rows = largest(total, k)
     start = np.cumsum([0, *(len(block) for block in matrix_rows)])
     block_of = np.searchsorted(start, rows, side="right") - 1
     table = pd.concat([matrix_rows[b].iloc[[r - start[b]]] for r, b in zip(rows, block_of, strict=True)])
-    columns = largest(np.abs(table.to_numpy(np.float64)).sum(axis=0), top_assets)
+    columns = largest(np.abs(table.to_numpy(np.float64)).sum(axis=0), k_assets)
     held = None if isinstance(matrix, pd.DataFrame) else matrix.held[rows][:, columns].toarray() != 0.0
     values = table.to_numpy(np.float64)[:, columns]
     return values, held, table.index, table.columns[columns], title
@@ -110,16 +110,16 @@ def _marks(ax: "Axes", values: FloatArray, held: Any) -> None:
             ax.text(column, row, both, ha="center", va="center", fontsize=7, color=ink)
 
 
-def exposure_curve(table: pd.DataFrame, *, of: str = "loss", top: int = 5, ax: "Axes | None" = None) -> "Axes":
+def exposure_curve(table: pd.DataFrame, *, column: str = "loss", k: int = 5, ax: "Axes | None" = None) -> "Axes":
     """Draw what traders lose as one price moves further and further, with its kinks.
 
     Parameters
     ----------
     table : DataFrame
         What `exposure_curve` returned.
-    of : {"loss", "indirect"}
+    column : {"loss", "indirect"}
         Which of its measures.
-    top : int
+    k : int
         The traders with the largest losses are drawn, so many at most.
     ax : Axes, optional
         Where to draw; None: a new figure.
@@ -140,14 +140,14 @@ def exposure_curve(table: pd.DataFrame, *, of: str = "loss", top: int = 5, ax: "
     >>> ax.lines[0].get_ydata().tolist()
     [20.0, 9.0, 4.5]
     """
-    check_choice("of", of, MEASURES)
-    check_number("exposure_curve", "top", top, low=1, whole=True)
-    if not isinstance(table, pd.DataFrame) or table.columns.nlevels != 2 or of not in table.columns:
+    check_choice("column", column, MEASURES)
+    check_number("exposure_curve", "k", k, low=1, whole=True)
+    if not isinstance(table, pd.DataFrame) or table.columns.nlevels != 2 or column not in table.columns:
         raise ParameterError("table is not what exposure_curve returned")
-    losses, sizes = pd.DataFrame(table[of]), table.index.to_numpy(np.float64)
-    ax, named = axes(ax), largest(losses.abs().max().to_numpy(), top)
+    losses, sizes = pd.DataFrame(table[column]), table.index.to_numpy(np.float64)
+    ax, named = axes(ax), largest(losses.abs().max().to_numpy(), k)
     look: dict[str, Any] = {"markersize": 4, "markevery": max(1, len(sizes) // 12), "linewidth": 1.5}
-    lines = [ax.plot(sizes, losses.iloc[:, j], **style(k), **look)[0] for k, j in enumerate(named)]
+    lines = [ax.plot(sizes, losses.iloc[:, j], **style(number), **look)[0] for number, j in enumerate(named)]
     labels = [text(losses.columns[j]) for j in named]
     kinks = sizes[table["closed", "kink"].to_numpy(bool)]
     if kinks.size:
@@ -157,7 +157,7 @@ def exposure_curve(table: pd.DataFrame, *, of: str = "loss", top: int = 5, ax: "
         ax.add_collection(marks, autolim=False)
         lines, labels = [*lines, marks], [*labels, "kink: accounts close"]
     beside_legend(ax, lines, labels)
-    ax.set(xlabel="change of price", ylabel=f"{'loss' if of == 'loss' else 'indirect loss'} [currency]")
+    ax.set(xlabel="change of price", ylabel=f"{'loss' if column == 'loss' else 'indirect loss'} [currency]")
     ax.axhline(0.0, color="black", linewidth=0.6, zorder=0)
     percent_on(ax.xaxis)
     amounts_on(ax.yaxis)

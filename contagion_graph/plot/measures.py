@@ -17,7 +17,7 @@ SUFFIX = "_rank"
 GREY = 10  # places of the first measure that are drawn in any case
 
 
-def importance(comparison: Comparison, *, top: int = 7, ax: "Axes | None" = None) -> "Axes":
+def importance(comparison: Comparison, *, k: int = 7, ax: "Axes | None" = None) -> "Axes":
     """Draw the rank of nodes by each measure, one line a node: lines that cross are measures that disagree.
 
     Whoever is first in a measure has a colour and a name; then who comes next in any; then, in grey, the first ten by
@@ -27,7 +27,7 @@ def importance(comparison: Comparison, *, top: int = 7, ax: "Axes | None" = None
     ----------
     comparison : Comparison
         What `importance.compare` returned.
-    top : int
+    k : int
         How many nodes have a colour and a name, at most.
     ax : Axes, optional
         Where to draw; None: a new figure.
@@ -47,16 +47,16 @@ def importance(comparison: Comparison, *, top: int = 7, ax: "Axes | None" = None
     """
     if not isinstance(comparison, Comparison):
         raise ParameterError(f"comparison is a {type(comparison).__name__}; give what importance.compare returned")
-    check_number("importance", "top", top, low=1, whole=True)
+    check_number("importance", "k", k, low=1, whole=True)
     places = comparison.table.filter(regex=f"{SUFFIX}$")
     rank = places.to_numpy()
-    best = np.argsort(rank.min(axis=1) + rank.mean(axis=1) / (len(rank) + 1.0), kind="stable")[:top]
+    best = np.argsort(rank.min(axis=1) + rank.mean(axis=1) / (len(rank) + 1.0), kind="stable")[:k]
     grey = np.setdiff1d(np.argsort(rank[:, 0], kind="stable")[:GREY], best)
     ax, across = axes(ax), np.arange(rank.shape[1])
     if grey.size:
         lines = [np.column_stack([across, rank[row]]) for row in grey]
         ax.add_collection(matplotlib("collections").LineCollection(lines, colors=QUIET, linewidths=0.8, zorder=1))
-    named = [ax.plot(across, rank[row], markersize=6, **style(k))[0] for k, row in enumerate(best)]
+    named = [ax.plot(across, rank[row], markersize=6, **style(number))[0] for number, row in enumerate(best)]
     beside_legend(ax, named, [text(places.index[row]) for row in best])
     worst = float(rank[np.concatenate([best, grey])].max(initial=1))
     ax.set(yscale="log", ylim=(1.25 * worst, 0.8), xlim=(-0.3, across[-1] + 0.3), ylabel="rank (1 = most)")

@@ -31,7 +31,7 @@ SMALLEST, LARGEST = 110.0, 420.0  # of a node, in square points: a number of two
 WIDEST = 5.0  # of an edge, in points
 
 
-def bipartite(result: CascadeResult, *, top: int = 20, top_assets: int = 20, ax: "Axes | None" = None) -> "Axes":
+def bipartite(result: CascadeResult, *, k: int = 20, k_assets: int = 20, ax: "Axes | None" = None) -> "Axes":
     """Draw who holds what, who was closed in which round, and where the prices ended.
 
     Traders stand on the left, in the order in which they came into breach; the number in a node is that round, its
@@ -42,9 +42,9 @@ def bipartite(result: CascadeResult, *, top: int = 20, top_assets: int = 20, ax:
     ----------
     result : CascadeResult
         What `MarginCascade.run` returned, or an end of `equilibria`.
-    top : int
+    k : int
         So many traders at most: half who close most, the rest who lose most.
-    top_assets : int
+    k_assets : int
         Of the assets, those of which these traders hold most.
     ax : Axes, optional
         Where to draw; None: a new figure.
@@ -64,14 +64,14 @@ def bipartite(result: CascadeResult, *, top: int = 20, top_assets: int = 20, ax:
     ['1', 'A', 'B', '0  -19 %']
     """
     check_result(result)
-    for name, value in (("top", top), ("top_assets", top_assets)):
+    for name, value in (("k", k), ("k_assets", k_assets)):
         check_number("bipartite", name, value, low=1, whole=True)
     traders = result.traders
     loss, first = traders["loss"].to_numpy(), traders["breach_round"].to_numpy()
-    chosen = core_traders(result, top)
+    chosen = core_traders(result, k)
     chosen = chosen[np.lexsort((-loss[chosen], np.where(first[chosen] > 0, first[chosen], np.inf)))]
     held = result.graph.to_scipy()[chosen]
-    assets = largest(abs(held).sum(axis=0), min(top_assets, held.shape[1]))
+    assets = largest(abs(held).sum(axis=0), min(k_assets, held.shape[1]))
     held = held[:, assets]
     rows, columns = _heights(len(chosen)), _heights(len(assets))
     order = np.argsort(-_centres(held, rows), kind="stable")  # near to who holds them: fewer edges cross

@@ -75,14 +75,14 @@ def cascade(result: CascadeResult, *, ax: Any = None) -> Any:
     return three
 
 
-def prices(result: CascadeResult, *, top: int = 6, ax: "Axes | None" = None) -> "Axes":
+def prices(result: CascadeResult, *, k: int = 6, ax: "Axes | None" = None) -> "Axes":
     """Draw by how much each price has changed after each round: p / p0 - 1; round 0 is the shock itself.
 
     Parameters
     ----------
     result : CascadeResult
         What `MarginCascade.run` returned.
-    top : int
+    k : int
         The assets whose prices end furthest from where they were have a colour and a name, the others are grey.
     ax : Axes, optional
         Where to draw; None: a new figure.
@@ -101,20 +101,20 @@ def prices(result: CascadeResult, *, top: int = 6, ax: "Axes | None" = None) -> 
     """
     check_rounds(result)
     ax, changes = axes(ax), price_changes(result)
-    number, named = np.arange(len(changes)), largest(changes[-1], top)
+    rounds, named = np.arange(len(changes)), largest(changes[-1], k)
     others = np.delete(changes, named, axis=1)
     if others.size:
         grey = matplotlib("collections").LineCollection(
-            [np.column_stack([number, each]) for each in others.T], colors=QUIET, linewidths=0.6, zorder=1
+            [np.column_stack([rounds, each]) for each in others.T], colors=QUIET, linewidths=0.6, zorder=1
         )
         ax.add_collection(grey)
-    lines = [ax.plot(number, changes[:, j], **_marked(k, len(number)))[0] for k, j in enumerate(named)]
+    lines = [ax.plot(rounds, changes[:, j], **_marked(place, len(rounds)))[0] for place, j in enumerate(named)]
     labels = [text(result.graph.assets[j]) for j in named]
     beside_legend(ax, [*lines, *([grey] if others.size else [])], [*labels, *(["other assets"] if others.size else [])])
     ax.axhline(0.0, color="black", linewidth=0.6, zorder=0)
     ax.set(ylabel="change of price", xlabel="round (0: the shock itself)")
     ax.autoscale_view()
-    _round_axis(ax, len(number) - 1)
+    _round_axis(ax, len(rounds) - 1)
     percent_on(ax.yaxis)
     return ax
 

@@ -36,7 +36,7 @@ ROUNDS = Figure(
 )
 ALWAYS = {
     "waterfall": Figure(
-        lambda result: plot.waterfall(result, of="losers"),
+        lambda result: plot.waterfall(result, traders="losers"),
         "Where the loss of those who lose comes from, channel by channel.",
     ),
     "bipartite": Figure(

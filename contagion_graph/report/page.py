@@ -12,6 +12,7 @@ from typing import Any
 
 from contagion_graph.errors import MissingExtraError
 from contagion_graph.io.summary_text import sentences
+from contagion_graph.io.written import Written
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.plot.canvas import amount, check_result
 from contagion_graph.report.facts import facts_of
@@ -39,7 +40,7 @@ def write_report(
     *,
     title: str = "Contagion report",
     facts: Mapping[str, object] | None = None,
-) -> Path:
+) -> Written:
     """Write a cascade as one HTML page: a summary, the interactive graph, figures, tables, and how to compute it again.
 
     The page loads nothing, and forbids itself to; it can be sent, printed, and read on a phone. docs/report.md says
@@ -60,7 +61,7 @@ def write_report(
 
     Returns
     -------
-    Path
+    Written
         The file.
 
     Raises
@@ -80,8 +81,8 @@ def write_report(
     >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], margin_long=0.1, cash=[-850.0])
     >>> result = cg.MarginCascade().run(graph, {"0": -0.1})
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     page = cg.write_report(result, f"{folder}/report.html", facts={"source": "an example"})
-    ...     page.read_text(encoding="utf-8")[:15]
+    ...     written = cg.write_report(result, f"{folder}/report.html", facts={"source": "an example"})
+    ...     written.path.read_text(encoding="utf-8")[:15]
     '<!doctype html>'
     """
     check_result(result)
@@ -89,7 +90,7 @@ def write_report(
     page = Template(asset("page.html")).substitute(_parts(result, title, {} if facts is None else facts))
     with replacing(path) as beside:
         beside.write_text(page, encoding="utf-8", newline="\n")
-    return path
+    return Written((path,))
 
 
 def _parts(result: CascadeResult, title: str, facts: Mapping[str, object]) -> dict[str, str]:

@@ -70,7 +70,7 @@ class _Ledger:
         return pd.DataFrame(columns, index=self.index)
 
 
-def blame(result: CascadeResult, by: By = "trader", *, of: AccountKey | None = None) -> pd.DataFrame:
+def blame(result: CascadeResult, by: By = "trader", *, victim: AccountKey | None = None) -> pd.DataFrame:
     """Say how much of the indirect loss each trader, asset, pool or round is the source of.
 
     A price move of a round is caused by the accounts that traded in it, in proportion to their share in the asset's net
@@ -88,7 +88,7 @@ def blame(result: CascadeResult, by: By = "trader", *, of: AccountKey | None = N
     by : {"trader", "asset", "pool", "round", "victim"}
         What a row is: the trader whose accounts sold or left shortfalls; the asset whose price moved; the pool of those
         accounts; the round. "victim": the trader who bears the loss, whatever its source.
-    of : trader or (trader, pool, subaccount), optional
+    victim : trader or (trader, pool, subaccount), optional
         Count only what this trader, or account, loses; None: all.
 
     Returns
@@ -102,7 +102,7 @@ def blame(result: CascadeResult, by: By = "trader", *, of: AccountKey | None = N
     Raises
     ------
     ParameterError
-        An equilibrium, which has no rounds; an unknown `by` or `of`.
+        An equilibrium, which has no rounds; an unknown `by` or `victim`.
 
     Examples
     --------
@@ -116,15 +116,15 @@ def blame(result: CascadeResult, by: By = "trader", *, of: AccountKey | None = N
     trader
     A                43.54        85.65  129.18
     B                 0.00         0.00    0.00
-    >>> float(cg.blame(result, of="B").loc["A", "sales"].round(2))
+    >>> float(cg.blame(result, victim="B").loc["A", "sales"].round(2))
     85.65
     """
     check_choice("by", by, get_args(By))
     replay = Replay(result)
     victims = np.ones(len(result.graph.account_index), dtype=bool)
-    if of is not None:
+    if victim is not None:
         victims[:] = False
-        victims[rows_of(result, of, "of")] = True
+        victims[rows_of(result, victim, "victim")] = True
     ledger = _Ledger(result, by)
     every = np.flatnonzero(victims)
     accounts = result.accounts.iloc[every]

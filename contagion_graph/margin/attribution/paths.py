@@ -159,7 +159,7 @@ class _History:
         return _Causes(amount[hurt], channel[hurt], source[hurt])
 
 
-def paths(result: CascadeResult, trader: AccountKey, k: int = 5) -> pd.DataFrame:
+def paths(result: CascadeResult, trader: AccountKey, *, k: int = 5) -> pd.DataFrame:
     """Return the k heaviest chains by which others' closing led to a trader's loss.
 
     A chain asset -> trader -> asset -> trader says: the fall of the first asset, in the shock, hit an account; it was

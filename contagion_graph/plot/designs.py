@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def frontier(comparison: Any, *, of: str = "socialised", ax: "Axes | None" = None) -> "Axes":
+def frontier(comparison: Any, *, column: str = "socialised", ax: "Axes | None" = None) -> "Axes":
     """Draw designs of margining: the capital that all accounts need against a cost of contagion.
 
     Parameters
     ----------
     comparison : PoolingComparison
         What `collateral.compare_pooling` returned.
-    of : str
+    column : str
         The column of its table to draw upwards: "socialised", "shortfall", "uncovered", "loss" [currency] or "closed".
     ax : Axes, optional
         Where to draw; None: a new figure.
@@ -45,17 +45,17 @@ def frontier(comparison: Any, *, of: str = "socialised", ax: "Axes | None" = Non
     """
     if not isinstance(comparison, PoolingComparison):
         raise ParameterError(f"comparison is a {type(comparison).__name__}; give what compare_pooling returns")
-    if of not in comparison.table or of in ("capital", "accounts"):
-        raise ParameterError(f"of is {of!r}; it must be one of {', '.join(comparison.table.columns[2:])}")
+    if column not in comparison.table or column in ("capital", "accounts"):
+        raise ParameterError(f"column is {column!r}; it must be one of {', '.join(comparison.table.columns[2:])}")
     ax = axes(ax)
     plain(ax)
     for number, (design, row) in enumerate(comparison.table.iterrows()):
         look = {**style(number), "linestyle": "none"}
-        ax.plot([row["capital"]], [row[of]], markersize=9, label=text(design), **look)
+        ax.plot([row["capital"]], [row[column]], markersize=9, label=text(design), **look)
     ax.margins(0.15)
     amounts_on(ax.xaxis)
     amounts_on(ax.yaxis)
-    unit = "accounts" if of == "closed" else "currency"
-    ax.set(xlabel="capital needed [currency]", ylabel=f"{of}, mean over scenarios [{unit}]")
+    unit = "accounts" if column == "closed" else "currency"
+    ax.set(xlabel="capital needed [currency]", ylabel=f"{column}, mean over scenarios [{unit}]")
     ax.legend(title="margined", frameon=False)
     return ax

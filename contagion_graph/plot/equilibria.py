@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COUNTS = ("breached", "closed", "bystanders")
 
 
-def tipping(equilibria: Mapping[float, Equilibria], *, of: str = "closed", ax: "Axes | None" = None) -> "Axes":
+def tipping(equilibria: Mapping[float, Equilibria], *, column: str = "closed", ax: "Axes | None" = None) -> "Axes":
     """Draw the best and the worst equilibrium against the size of a shock.
 
     Between the two curves the market can end in more than one way; where the lower one jumps, it tips.
@@ -25,7 +25,7 @@ def tipping(equilibria: Mapping[float, Equilibria], *, of: str = "closed", ax: "
     ----------
     equilibria : mapping of size to Equilibria
         By relative price change, in any order: ``{size: model.equilibria(graph, {"ETH": size}) for size in sizes}``.
-    of : str
+    column : str
         The figure to draw, any of `CascadeResult.summary`: "closed" accounts, "loss", "uncovered", "largest_fall", ...
     ax : Axes, optional
         Where to draw; None: a new figure.
@@ -52,8 +52,8 @@ def tipping(equilibria: Mapping[float, Equilibria], *, of: str = "closed", ax: "
         raise ParameterError(f"equilibria at {wrong[0]!r} is not what MarginCascade.equilibria returned")
     sizes = sorted(equilibria)
     ends = [[getattr(equilibria[size], end).summary() for size in sizes] for end in ("least", "greatest")]
-    check_choice("of", of, tuple(ends[0][0].index))
-    best, worst = (np.array([figures[of] for figures in end]) for end in ends)
+    check_choice("column", column, tuple(ends[0][0].index))
+    best, worst = (np.array([figures[column] for figures in end]) for end in ends)
     exact = all(equilibria[size].one_sided for size in sizes)
     ax = axes(ax)
     between = ax.fill_between(sizes, best, worst, where=best != worst, color=QUIET, alpha=0.6, interpolate=False)
@@ -64,14 +64,14 @@ def tipping(equilibria: Mapping[float, Equilibria], *, of: str = "closed", ax: "
     names = ["best equilibrium", "worst equilibrium"] if exact else ["lower bound", "upper bound"]
     names.append("more than one equilibrium" if exact else "undecided")
     beside_legend(ax, [*lines, between], names)
-    ax.set(xlabel="shock: change of price", ylabel=_words(of))
+    ax.set(xlabel="shock: change of price", ylabel=_words(column))
     percent_on(ax.xaxis)
-    {True: whole_on, False: percent_on if of == "largest_fall" else amounts_on}[of in COUNTS](ax.yaxis)
+    {True: whole_on, False: percent_on if column == "largest_fall" else amounts_on}[column in COUNTS](ax.yaxis)
     plain(ax)
     return ax
 
 
-def _words(of: str) -> str:
-    if of in ("closed", "breached"):
-        return f"accounts {of}"
-    return of.replace("_", " ")
+def _words(column: str) -> str:
+    if column in ("closed", "breached"):
+        return f"accounts {column}"
+    return column.replace("_", " ")
