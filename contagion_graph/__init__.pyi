@@ -1,9 +1,11 @@
 """The public names of the package, for type checkers and editors; `__init__.py` loads the same ones."""
 
 from contagion_graph import collateral, distress, distributed, importance, plot, rules, scenarios
-from contagion_graph.clearing.common_assets import CommonAssetClearing, CommonAssetResult
+from contagion_graph.clearing.common_asset_result import CommonAssetResult
+from contagion_graph.clearing.common_assets import CommonAssetClearing
 from contagion_graph.clearing.eisenberg_noe import EisenbergNoe
-from contagion_graph.clearing.result import ClearingEquilibria, ClearingResult
+from contagion_graph.clearing.equilibria import ClearingEquilibria
+from contagion_graph.clearing.result import ClearingResult
 from contagion_graph.clearing.rogers_veraart import RogersVeraart
 from contagion_graph.collateral.monitoring.monitor import SolvencyMonitor
 from contagion_graph.collateral.proof.statement import SumTree

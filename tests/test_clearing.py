@@ -42,7 +42,7 @@ def with_model(debts: Debts, model: ClearingModel) -> Debts:
 
 
 @cache
-def both_of(seed: int) -> cg.ClearingEquilibria:
+def both_of(seed: int) -> cg.ClearingEquilibria[cg.ClearingResult]:
     return model_of(seed).equilibria(network_of(debts_of(seed)))
 
 
@@ -399,6 +399,7 @@ def test_a_result_is_labelled_and_says_what_happened():
         (lambda: cg.EisenbergNoe(tol=0.0), "EisenbergNoe: tol is 0.0"),
         (lambda: cg.RogersVeraart(alpha=1.5, beta=0.5), "RogersVeraart: alpha is 1.5"),
         (lambda: cg.RogersVeraart(alpha=0.5, beta=float("nan")), "RogersVeraart: beta is nan"),
+        (lambda: cg.EisenbergNoe().equilibria(cg.DebtRank()), "network is a DebtRank; give an ObligationNetwork"),  # type: ignore[arg-type]
         (lambda: cg.EisenbergNoe().run("network"), "network is a str; give an ObligationNetwork, or graph.obligations"),
     ],
 )
@@ -426,5 +427,11 @@ def test_nodes_that_own_each_other_wholly_are_refused():
 def test_an_iteration_that_does_not_end_carries_its_report():
     network = slow(60, 0.9967)
     with pytest.raises(cg.ConvergenceError, match="after 10 steps the error is not proven") as caught:
-        cg.EisenbergNoe(seniority="pari_passu", method="iteration", max_steps=10).run(network)
+        cg.EisenbergNoe(seniority="pari_passu", method="iteration", max_iter=10).run(network)
     assert caught.value.solution.steps == 10
+    model = cg.EisenbergNoe(seniority="pari_passu", method="iteration", max_iter=10)
+    with pytest.warns(cg.ConvergenceWarning, match="Raise max_iter or tol, or use method='fictitious_default'"):
+        model.run(network, on_failure="warn")
+    assert not model.equilibria(network, on_failure="ignore").least.solution.converged
+    with pytest.raises(cg.ParameterError, match="on_failure is 'x'"):
+        model.run(network, on_failure="x")  # type: ignore[arg-type]

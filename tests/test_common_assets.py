@@ -47,7 +47,8 @@ def test_both_ends_are_those_of_the_oracle(part: int):
     for seed in range(part, 120, 2):
         banks = random_banks(seed)
         model, graph = cg.CommonAssetClearing(capital_ratio=banks.ratio), graph_of(banks)
-        least, greatest = model.equilibria(graph)
+        both = model.equilibria(graph)
+        least, greatest = both.least, both.greatest
         for end, from_above in ((least, False), (greatest, True)):
             price, received, share = banks.settle(from_above=from_above)
             np.testing.assert_allclose(end.price, price, rtol=1e-9, err_msg=f"seed {seed}")
@@ -131,9 +132,32 @@ def test_what_cannot_be_sold_counts_and_stays():
 def test_two_equilibria_of_one_market():
     """Who expects that all is sold sells all: both ends are fixed points, and far apart."""
     graph = cg.ExposureGraph.from_arrays([[10.0]], price=[1.0], depth=[4.0], cash=[-1.2])
-    least, greatest = cg.CommonAssetClearing(impact=cg.ExponentialImpact()).equilibria(graph)
+    both = cg.CommonAssetClearing(impact=cg.ExponentialImpact()).equilibria(graph)
+    least, greatest = both.least, both.greatest
     assert greatest.price[0] > 0.5 > least.price[0] + 0.2
     assert "1 of 1 banks sell" in repr(greatest)
+    assert not both.unique
+    assert both.price_gap == greatest.price[0] - least.price[0]
+    assert repr(both) == (
+        "<ClearingEquilibria: 0 to 1 of 1 nodes default; clearing vectors differ by up to 0.37915 of payments, prices "
+        "by up to 0.5309>"
+    )
+
+
+def test_one_equilibrium_is_unique_and_a_result_has_its_tables():
+    graph = cg.ExposureGraph.from_arrays([[10.0]], price=[2.0], depth=[40.0], cash=[-7.0])
+    both = cg.CommonAssetClearing(impact=cg.LinearImpact()).equilibria(graph)
+    assert both.unique
+    assert repr(both) == "<ClearingEquilibria: 0 to 0 of 1 nodes default; one clearing vector>"
+    assert list(both.least.to_frames()) == ["summary", "banks", "assets"]
+    assert both.least.summary()["sellers"] == 1.0
+
+
+def test_an_asset_that_is_worth_nothing_after_the_shock_stays_so():
+    graph = cg.ExposureGraph.from_arrays([[10.0, 3.0]], price=[2.0, 1.0], depth=40.0, cash=-7.0, assets=["X", "Y"])
+    result = cg.CommonAssetClearing(impact=cg.LinearImpact()).run(graph, {"Y": -1.0})
+    np.testing.assert_allclose(result.price, [1.0 + np.sqrt(1.0 - 4.0 * 7.0 / 40.0), 0.0], rtol=1e-11)
+    assert result.price_share[1] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -156,5 +180,10 @@ def test_short_positions_are_refused_and_a_step_limit_is_reported():
         cg.CommonAssetClearing().run(cg.ExposureGraph.from_arrays([[-1.0]], price=1.0, assets=["X"]))
     graph = cg.ExposureGraph.from_arrays([[10.0]], price=[2.0], depth=[40.0], cash=[-7.0])
     with pytest.raises(cg.ConvergenceError, match="after 2 steps the error of prices is not proven") as caught:
-        cg.CommonAssetClearing(max_steps=2).run(graph)
+        cg.CommonAssetClearing(max_iter=2).run(graph)
     assert caught.value.solution.steps == 2
+    with pytest.warns(cg.ConvergenceWarning, match="Raise max_iter or tol"):
+        cg.CommonAssetClearing(max_iter=2).run(graph, on_failure="warn")
+    both = cg.CommonAssetClearing(max_iter=2).equilibria(graph, on_failure="ignore")
+    assert not both.least.solution.converged
+    assert not both.greatest.solution.converged

@@ -160,6 +160,9 @@ def test_what_cannot_be_proven_is_an_error_a_warning_or_silence():
     assert not model.run(network, equity_shock=1e-5, on_failure="ignore").solution.converged
     with pytest.raises(cg.ConvergenceError, match="the case whose largest loss is that of"):
         distress.uniform_shocks(network, model, [1e-5])
+    with pytest.warns(cg.ConvergenceWarning, match="raise tol"):
+        distress.uniform_shocks(network, model, [1e-5], on_failure="warn")
+    assert distress.uniform_shocks(network, model, [1e-5], on_failure="ignore")["error_bound"].iloc[0] > 1e-15
 
 
 def test_products_alone_lead_to_the_same_end_with_a_true_bound():
@@ -365,6 +368,23 @@ REFUSED = {
     "text": (lambda: cg.single_defaults(NETWORK, cg.DebtRank(), nodes="A"), cg.ParameterError, "nodes='A' is a text"),
     "no node": (lambda: cg.single_defaults(NETWORK, cg.DebtRank(), nodes=["a"]), cg.TableError, "nodes: unknown"),
     "defaults": (lambda: cg.single_defaults(3, cg.DebtRank()), cg.ParameterError, "network is a int"),
+    "swapped": (lambda: cg.single_defaults(cg.DebtRank(), NETWORK), cg.ParameterError, "network is a DebtRank"),
+    "no model": (
+        lambda: cg.single_defaults(NETWORK, NETWORK),
+        cg.ParameterError,
+        "model is a ObligationNetwork; give a",
+    ),
+    "many failure": (
+        lambda: distress.uniform_shocks(NETWORK, cg.DebtRank(), [0.1], on_failure="x"),
+        cg.ParameterError,
+        "on_failure is 'x'",
+    ),
+    "blocks": (lambda: list(distress.stress_blocks(3, cg.DebtRank())), cg.ParameterError, "network is a int"),
+    "radius": (lambda: distress.spectral_radius(3), cg.ParameterError, "network is a int"),
+    "volatility": (lambda: distress.asset_volatility(3, 0.2), cg.ParameterError, "network is a int"),
+    "walks": (lambda: distress.impact_fluidity(3), cg.ParameterError, "network is a int"),
+    "diffusion": (lambda: distress.impact_diffusion(3), cg.ParameterError, "network is a int"),
+    "rows": (lambda: distress.communicability(3), cg.ParameterError, "network is a int"),
     "weights": (lambda: cg.single_defaults(NETWORK, cg.DebtRank(), weights=-1), cg.TableError, "weights: out of range"),
 }
 

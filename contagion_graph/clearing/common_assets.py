@@ -2,63 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy import sparse
 
-from contagion_graph._typing import FloatArray
+from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_choice, check_number
+from contagion_graph.clearing.common_asset_result import Books, CommonAssetResult
+from contagion_graph.clearing.equilibria import ClearingEquilibria
 from contagion_graph.clearing.fictitious import Clearing, greatest, least
 from contagion_graph.clearing.model import Seniority
 from contagion_graph.clearing.result import ClearingResult
-from contagion_graph.clearing.system import System, system_of
-from contagion_graph.errors import ConvergenceError, ParameterError
+from contagion_graph.clearing.system import System
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.graph.scenario import AccountKey, Shock, check_graph, scenario
 from contagion_graph.rules.impact import ExponentialImpact, Impact
 from contagion_graph.solvers.monotone import Problem, approach
-from contagion_graph.solvers.solution import Solution
-
-
-@dataclass(frozen=True, eq=False)
-class Books:
-    """What n banks have besides claims on each other: cash, debts outside, and m assets that they sell at one price."""
-
-    network: ObligationNetwork
-    quantity: sparse.csr_array
-    cash: FloatArray
-    sellable: FloatArray
-    price_shocked: FloatArray
-    sensitivity: FloatArray
-    impact: Impact
-
-    def system(self, price: FloatArray, *, external_first: bool) -> System:
-        """Return the clearing problem at these prices: all assets count at what they are sold for."""
-        network = replace(self.network, external_assets=self.cash + self.quantity @ price)
-        nothing = np.zeros(self.cash.size)
-        return system_of(network, nothing, external_first=external_first, alpha=1.0, beta=1.0)
-
-    def sold_share(self, price: FloatArray, received: FloatArray, due: FloatArray, ratio: float | None) -> FloatArray:
-        """Return which share of its sellable assets each bank sells, shape (n,)."""
-        value = self.quantity @ (self.sellable * price)
-        if ratio is None:
-            needed = due - self.cash - received
-        else:  # equity after is not below ratio times what is still risky: claims, and assets that are kept
-            risky = received + self.quantity @ price
-            needed = risky - (self.cash + risky - due) / ratio
-        return np.where(
-            needed > 0.0, np.minimum(np.divide(needed, value, out=np.ones_like(value), where=value > 0), 1), 0
-        )
-
-    def prices(self, share: FloatArray) -> FloatArray:
-        """Return the prices after these sales."""
-        units = self.sellable * (self.quantity.T @ share)
-        after: FloatArray = self.price_shocked * self.impact.price_factor(units * self.sensitivity)
-        return after
+from contagion_graph.solvers.solution import check_on_failure, conclude
 
 
 @dataclass(frozen=True)
@@ -87,8 +48,8 @@ class CommonAssetClearing:
         As in `EisenbergNoe`.
     tol : float
         The error of prices, as a share of the shocked price, that has to be proven.
-    max_steps : int
-        Steps after which to give up.
+    max_iter : int
+        The most iterations.
 
     References
     ----------
@@ -113,7 +74,7 @@ class CommonAssetClearing:
     impact: Impact = ExponentialImpact()  # noqa: RUF009 - frozen
     seniority: Seniority = "external_first"
     tol: float = 1e-12
-    max_steps: int = 100_000
+    max_iter: int = 100_000
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
@@ -121,13 +82,18 @@ class CommonAssetClearing:
         if self.capital_ratio is not None:
             check_number(owner, "capital_ratio", self.capital_ratio, low=0, above=True, high=1)
         check_number(owner, "tol", self.tol, low=0, above=True, high=1)
-        check_number(owner, "max_steps", self.max_steps, low=1, whole=True)
+        check_number(owner, "max_iter", self.max_iter, low=1, whole=True)
         if getattr(self.impact, "volume", None) != "initial":
             raise ParameterError(f"{owner}: impact is {self.impact!r}; give one with volume='initial'")
 
     def run(
-        self, graph: ExposureGraph, shock: Shock | None = None, *, losses: Mapping[AccountKey, float] | None = None
-    ) -> "CommonAssetResult":
+        self,
+        graph: ExposureGraph,
+        shock: Shock | None = None,
+        *,
+        losses: Mapping[AccountKey, float] | None = None,
+        on_failure: OnFailure = "raise",
+    ) -> CommonAssetResult:
         """Find the greatest fixed point: the highest prices and payments that a shock leaves possible.
 
         Parameters
@@ -139,6 +105,8 @@ class CommonAssetClearing:
             As in `MarginCascade.run`.
         losses : mapping of trader or account triple to currency, optional
             Taken from cash.
+        on_failure : {"raise", "warn", "ignore"}
+            What to do where `max_iter` is reached before the error of prices is proven to be small.
 
         Returns
         -------
@@ -147,22 +115,44 @@ class CommonAssetClearing:
         Raises
         ------
         ParameterError
-            Short positions: what has to be bought back would make prices rise.
+            No graph; or short positions: what has to be bought back would make prices rise.
         TableError
             A shock or loss that the graph does not know or that is out of range.
         ConvergenceError
-            The step limit was reached.
+            `max_iter` was reached.
         """
-        return self._end(graph, shock, losses, from_above=True)
+        return self._end(graph, _books(graph, shock, losses, self.impact), on_failure, from_above=True)
 
     def equilibria(
-        self, graph: ExposureGraph, shock: Shock | None = None, *, losses: Mapping[AccountKey, float] | None = None
-    ) -> tuple["CommonAssetResult", "CommonAssetResult"]:
-        """Find the least and the greatest fixed point, in this order; parameters and errors are those of `run`."""
-        return tuple(self._end(graph, shock, losses, from_above=above) for above in (False, True))  # type: ignore[return-value]
+        self,
+        graph: ExposureGraph,
+        shock: Shock | None = None,
+        *,
+        losses: Mapping[AccountKey, float] | None = None,
+        on_failure: OnFailure = "raise",
+    ) -> ClearingEquilibria[CommonAssetResult]:
+        """Find the least and the greatest fixed point.
 
-    def _end(self, graph: ExposureGraph, shock: Any, losses: Any, *, from_above: bool) -> "CommonAssetResult":
+        Parameters
+        ----------
+        graph, shock, losses, on_failure
+            As in `run`.
+
+        Returns
+        -------
+        ClearingEquilibria
+            Of two `CommonAssetResult`.
+
+        Raises
+        ------
+        ParameterError, TableError, ConvergenceError
+            As in `run`.
+        """
         books = _books(graph, shock, losses, self.impact)
+        return ClearingEquilibria(*(self._end(graph, books, on_failure, from_above=above) for above in (False, True)))
+
+    def _end(self, graph: ExposureGraph, books: Books, on_failure: OnFailure, *, from_above: bool) -> CommonAssetResult:
+        check_on_failure(on_failure)
         first = self.seniority == "external_first"
         clear = greatest if from_above else least
 
@@ -173,78 +163,14 @@ class CommonAssetClearing:
             return system, cleared, share
 
         start = books.price_shocked if from_above else books.prices(np.ones(books.cash.size))
-        problem = Problem(lambda price: books.prices(state(price)[2]), start, books.price_shocked)
-        price, solution = approach(problem, from_above=from_above, tol=self.tol, max_steps=self.max_steps)
-        if not solution.converged:
-            raise ConvergenceError(
-                f"CommonAssetClearing: after {solution.steps:,} steps the error of prices is not proven to be below "
-                f"{self.tol:g}; raise max_steps or tol",
-                solution,
-            )
+        scale = np.where(books.price_shocked > 0.0, books.price_shocked, 1.0)
+        problem = Problem(lambda price: books.prices(state(price)[2]), start, scale)
+        price, solution = approach(problem, from_above=from_above, tol=self.tol, max_steps=self.max_iter)
+        where = f"CommonAssetClearing: after {solution.steps:,} steps the error of prices is not proven to be below"
+        conclude(solution, on_failure, f"{where} {self.tol:g}", "Raise max_iter or tol.")
         system, cleared, share = state(price)
         clearing = ClearingResult(self, books.network, system, *cleared)
-        return CommonAssetResult(graph, books, clearing, share, price, solution)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class CommonAssetResult:
-    """Payments, sales and prices at a fixed point.
-
-    Parameters
-    ----------
-    graph : ExposureGraph
-    books : Books
-        What the banks had before the sales.
-    clearing : ClearingResult
-        Who pays what at the final prices; its external assets are cash and assets at these prices.
-    sold_share : ndarray, shape (n,)
-        Which share of what it can sell each bank sells.
-    price : ndarray, shape (m,)
-        Prices after the sales [currency per unit].
-    solution : Solution
-        Its errors are those of prices, as shares of the shocked price.
-    """
-
-    graph: ExposureGraph
-    books: Books
-    clearing: ClearingResult
-    sold_share: FloatArray
-    price: FloatArray
-    solution: Solution
-
-    @property
-    def model(self) -> CommonAssetClearing:
-        """The model that was run."""
-        model: CommonAssetClearing = self.clearing.model
-        return model
-
-    @cached_property
-    def banks(self) -> pd.DataFrame:
-        """One row a bank: the columns of `ClearingResult.nodes`, sold_share, value_sold [currency, at final prices]."""
-        books = self.books
-        value = self.sold_share * (books.quantity @ (books.sellable * self.price))
-        return self.clearing.nodes.assign(sold_share=self.sold_share, value_sold=value)
-
-    @cached_property
-    def assets(self) -> pd.DataFrame:
-        """One row an asset: price_before, price_shocked, price_after [currency per unit], units_sold, value_sold."""
-        units = self.books.sellable * (self.books.quantity.T @ self.sold_share)
-        columns = {
-            "price_before": self.graph.price,
-            "price_shocked": self.books.price_shocked,
-            "price_after": self.price,
-            "units_sold": units,
-            "value_sold": units * self.price,
-        }
-        return pd.DataFrame(columns, index=self.graph.assets.rename("asset"))
-
-    def __repr__(self) -> str:
-        fall = 1.0 - float(np.min(self.price / self.books.price_shocked))
-        sold, defaults = (int((each > 0).sum()) for each in (self.sold_share, self.clearing.default_round))
-        return (
-            f"<CommonAssetResult: {sold:,} of {len(self.sold_share):,} banks sell, {defaults:,} default; "
-            f"the largest fall of a price by sales is {fall:.4g}. {self.solution.status.value}>"
-        )
+        return CommonAssetResult(self, graph, books, clearing, share, price, solution)
 
 
 def _books(graph: ExposureGraph, shock: Any, losses: Any, impact: Impact) -> Books:

@@ -20,7 +20,7 @@ class EisenbergNoe(ClearingModel):
 
     Parameters
     ----------
-    seniority, method, tol, max_steps
+    seniority, method, tol, max_iter
         As in `ClearingModel`: external liabilities first or on a par with the (most senior) obligations; by linear
         systems, exact, or by monotone iteration.
 

@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_choice, check_number
+from contagion_graph.clearing.equilibria import ClearingEquilibria
 from contagion_graph.clearing.fictitious import Clearing, greatest, least
 from contagion_graph.clearing.monotone import iterated
-from contagion_graph.clearing.result import ClearingEquilibria, ClearingResult
+from contagion_graph.clearing.result import ClearingResult
 from contagion_graph.clearing.system import System, system_of
-from contagion_graph.errors import ConvergenceError, ParameterError
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
 from contagion_graph.solvers.linear import NonnegativeSystem
+from contagion_graph.solvers.solution import check_on_failure, conclude
 
 Seniority = Literal["external_first", "pari_passu"]
 Method = Literal["fictitious_default", "iteration"]
@@ -34,28 +37,30 @@ class ClearingModel:
         Finitely many linear systems, exact; or the clearing map again and again until the error is proven small.
     tol : float
         Of "iteration": the error, as a share of each node's balance sheet, that has to be proven.
-    max_steps : int
-        Of "iteration": steps after which to give up.
+    max_iter : int
+        Of "iteration": the most iterations.
     """
 
     seniority: Seniority = "external_first"
     method: Method = "fictitious_default"
     tol: float = 1e-12
-    max_steps: int = 100_000
+    max_iter: int = 100_000
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
         check_choice(f"{owner}: seniority", self.seniority, get_args(Seniority))
         check_choice(f"{owner}: method", self.method, get_args(Method))
         check_number(owner, "tol", self.tol, low=0, above=True, high=1)
-        check_number(owner, "max_steps", self.max_steps, low=1, whole=True)
+        check_number(owner, "max_iter", self.max_iter, low=1, whole=True)
 
     @property
     def remains(self) -> tuple[float, float]:
         """The shares of external assets, and of what other nodes pay, that a default leaves."""
         return 1.0, 1.0
 
-    def run(self, network: ObligationNetwork, *, losses: Losses = None) -> ClearingResult:
+    def run(
+        self, network: ObligationNetwork, *, losses: Losses = None, on_failure: OnFailure = "raise"
+    ) -> ClearingResult:
         """Find the greatest clearing vector: what all pay when everybody pays as much as possible.
 
         Parameters
@@ -65,6 +70,8 @@ class ClearingModel:
             others is worth what their creditors leave.
         losses : mapping or Series node -> currency, or array_like, shape (n,), optional
             Taken from external assets, which fall to no less than 0: a loss larger than they are takes all of them.
+        on_failure : {"raise", "warn", "ignore"}
+            What to do where "iteration" reaches its limit before the error is proven to be small.
 
         Returns
         -------
@@ -77,7 +84,7 @@ class ClearingModel:
         ParameterError
             What is no network, or nodes that nobody outside owns any part of.
         ConvergenceError
-            "iteration" reached its step limit.
+            "iteration" reached `max_iter`.
 
         Examples
         --------
@@ -86,18 +93,30 @@ class ClearingModel:
         >>> cg.EisenbergNoe().run(network, losses={"A": 6.0}).nodes[["payments", "equity"]].to_dict()
         {'payments': {'A': 4.0, 'B': 0.0}, 'equity': {'A': -4.0, 'B': 14.0}}
         """
-        system = self._system(network, losses)
-        return ClearingResult(self, network, system, *self._end(system, from_above=True))
+        system = self._system(network, losses, on_failure)
+        return ClearingResult(self, network, system, *self._end(system, on_failure, from_above=True))
 
-    def equilibria(self, network: ObligationNetwork, *, losses: Losses = None) -> ClearingEquilibria:
+    def equilibria(
+        self, network: ObligationNetwork, *, losses: Losses = None, on_failure: OnFailure = "raise"
+    ) -> ClearingEquilibria[ClearingResult]:
         """Find the least and the greatest clearing vector.
 
-        They differ where nodes can only pay each other if each trusts that the other does. Parameters and errors are
-        those of `run`.
+        They differ where nodes can only pay each other if each expects that the other does.
+
+        Parameters
+        ----------
+        network, losses, on_failure
+            As in `run`.
 
         Returns
         -------
         ClearingEquilibria
+            Of two `ClearingResult`.
+
+        Raises
+        ------
+        TableError, ParameterError, ConvergenceError
+            As in `run`.
 
         Examples
         --------
@@ -106,33 +125,31 @@ class ClearingModel:
         >>> cg.EisenbergNoe().equilibria(network)
         <ClearingEquilibria: 0 to 0 of 2 nodes default; one clearing vector>
         >>> cg.RogersVeraart(alpha=0.4, beta=0.4).equilibria(network)
-        <ClearingEquilibria: 0 to 2 of 2 nodes default; up to 2.66667 of payments depend on trust>
+        <ClearingEquilibria: 0 to 2 of 2 nodes default; clearing vectors differ by up to 2.66667 of payments>
         """
-        system = self._system(network, losses)
-        high, low = (self._end(system, from_above=above) for above in (True, False))
+        system = self._system(network, losses, on_failure)
+        high, low = (self._end(system, on_failure, from_above=above) for above in (True, False))
         later = np.where(high.default_round > 0, high.default_round, high.default_round.max(initial=0) + 1).astype(
             np.int32
         )
         low = low._replace(default_round=np.where(low.default_round > 0, later, 0).astype(np.int32))
         return ClearingEquilibria(*(ClearingResult(self, network, system, *end) for end in (low, high)))
 
-    def _system(self, network: ObligationNetwork, losses: Losses) -> System:
+    def _system(self, network: ObligationNetwork, losses: Losses, on_failure: OnFailure) -> System:
         check_network(network)
+        check_on_failure(on_failure)
         lost = network.per_node("losses", 0.0 if losses is None else losses)
         alpha, beta = self.remains
         _check_owners(network)
         return system_of(network, lost, external_first=self.seniority == "external_first", alpha=alpha, beta=beta)
 
-    def _end(self, system: System, *, from_above: bool) -> Clearing:
+    def _end(self, system: System, on_failure: OnFailure, *, from_above: bool) -> Clearing:
         if self.method == "fictitious_default":
             return greatest(system) if from_above else least(system)
-        found = iterated(system, from_above=from_above, tol=self.tol, max_steps=self.max_steps)
-        if not found.solution.converged:
-            raise ConvergenceError(
-                f"{type(self).__name__}: after {found.solution.steps:,} steps the error is not proven to be below "
-                f"{self.tol:g} of a balance sheet; raise max_steps or tol, or use method='fictitious_default'",
-                found.solution,
-            )
+        found = iterated(system, from_above=from_above, tol=self.tol, max_iter=self.max_iter)
+        where = f"{type(self).__name__}: after {found.solution.steps:,} steps the error is not proven to be below"
+        remedy = "Raise max_iter or tol, or use method='fictitious_default'."
+        conclude(found.solution, on_failure, f"{where} {self.tol:g} of a balance sheet", remedy)
         return found
 
 

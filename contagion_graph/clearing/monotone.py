@@ -11,7 +11,7 @@ from contagion_graph.solvers.linear import NonnegativeSystem
 from contagion_graph.solvers.monotone import ROUNDING, Problem, approach
 
 
-def iterated(system: System, *, from_above: bool, tol: float, max_steps: int) -> Clearing:
+def iterated(system: System, *, from_above: bool, tol: float, max_iter: int) -> Clearing:
     """Apply the clearing map until its fixed point is enclosed within `tol` of each balance sheet, or nothing moves."""
     start = _start(system) if from_above else system.external.copy()
     default_round = np.zeros(start.size, dtype=np.int32)
@@ -21,7 +21,7 @@ def iterated(system: System, *, from_above: bool, tol: float, max_steps: int) ->
 
     problem = Problem(system.apply, start, system.scale)
     watch(1, start)
-    assets, solution = approach(problem, from_above=from_above, tol=tol, max_steps=max_steps, watch=watch)
+    assets, solution = approach(problem, from_above=from_above, tol=tol, max_steps=max_iter, watch=watch)
     if not from_above:
         default_round = (~system.solvent(assets)).astype(np.int32)
     return Clearing(assets, default_round, replace(solution, residual=system.residual(assets)))

@@ -2,28 +2,30 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph.clearing.system import System
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.solution import Solution
 
-SAME = 1e-9  # recovery rates that differ by no more count as equal
+if TYPE_CHECKING:
+    from contagion_graph.clearing.common_assets import CommonAssetClearing
+    from contagion_graph.clearing.model import ClearingModel
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ClearingResult:
+class ClearingResult(Result):
     """A clearing vector and what follows from it.
 
     Parameters
     ----------
-    model : record
+    model : ClearingModel or CommonAssetClearing
         The model that was run.
     network : ObligationNetwork
         The network that was cleared.
@@ -49,7 +51,7 @@ class ClearingResult:
     {'A': 1, 'B': 2, 'C': 0}
     """
 
-    model: Any
+    model: "ClearingModel | CommonAssetClearing"
     network: ObligationNetwork
     system: System
     assets: FloatArray
@@ -57,7 +59,7 @@ class ClearingResult:
     solution: Solution
 
     @cached_property
-    def _shares(self) -> FloatArray:
+    def tier_shares(self) -> FloatArray:
         """The share of each tier that is paid, shape (T, n)."""
         return self.system.shares(self.assets)
 
@@ -65,7 +67,7 @@ class ClearingResult:
     def by_rank(self) -> pd.DataFrame:
         """What each node pays to others in the network, by rank of seniority, nodes x ranks [currency]."""
         owed = [rank.sum(axis=1) for rank in self.network.ranks]
-        shares = self._shares[-len(owed) :]
+        shares = self.tier_shares[-len(owed) :]
         columns = {rank: own * share for rank, (own, share) in enumerate(zip(owed, shares, strict=True))}
         return pd.DataFrame(columns, index=self.network.nodes.rename("node"))
 
@@ -107,7 +109,7 @@ class ClearingResult:
         owners) [currency], recovery (0 to 1), default_round.
         """
         system, payments = self.system, self.payments.to_numpy()
-        paid = (self._shares * system.due).sum(axis=0)
+        paid = (self.tier_shares * system.due).sum(axis=0)
         available = system.available(self.assets, system.solvent(self.assets))
         columns = {
             "external_assets": system.external,
@@ -135,7 +137,7 @@ class ClearingResult:
     def flows_by_rank(self) -> tuple[sparse.csr_array, ...]:
         """Return what each node pays to each other in each rank of seniority, debtor x creditor, sparse [currency]."""
         flows = []
-        for rank, share in zip(self.network.ranks, self._shares[-len(self.network.ranks) :], strict=True):
+        for rank, share in zip(self.network.ranks, self.tier_shares[-len(self.network.ranks) :], strict=True):
             paid = rank.copy()
             paid.data *= np.repeat(share, np.diff(rank.indptr))
             flows.append(paid)
@@ -159,11 +161,8 @@ class ClearingResult:
             dtype=np.float64,
         )
 
-    def to_frames(self) -> dict[str, pd.DataFrame]:
-        """Return the tables summary and nodes with plain columns."""
-        figures = self.summary()
-        summary = pd.DataFrame({"figure": figures.index, "value": figures.to_numpy()})
-        return {"summary": summary, "nodes": self.nodes.reset_index()}
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"nodes": self.nodes}
 
     def __repr__(self) -> str:
         s = self.summary()
@@ -173,50 +172,3 @@ class ClearingResult:
             f"{s['fundamental']:,.0f} of them in the first; of {s['due']:,.6g} due, {s['shortfall']:,.6g} is not paid. "
             f"{self.solution.status.value}>"
         )
-
-    def _repr_html_(self) -> str:
-        return f"<p>{escape(repr(self)[1:-1])}</p>{self.nodes.head(20).to_html(float_format='{:,.6g}'.format)}"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class ClearingEquilibria:
-    """The least and the greatest clearing vector: no other pays less than the one or more than the other.
-
-    Parameters
-    ----------
-    least, greatest : ClearingResult
-        In the least one, a node that defaults there only has a round after all rounds of the greatest.
-
-    Examples
-    --------
-    >>> import contagion_graph as cg
-    >>> network = cg.ObligationNetwork.from_arrays([[0.0, 100.0], [100.0, 0.0]], external_assets=0.0)
-    >>> both = cg.EisenbergNoe().equilibria(network)
-    >>> both.unique, both.least.payments.tolist(), both.greatest.payments.tolist()
-    (False, [0.0, 0.0], [100.0, 100.0])
-    """
-
-    least: ClearingResult
-    greatest: ClearingResult
-
-    @property
-    def model(self) -> Any:
-        """The model that was run."""
-        return self.greatest.model
-
-    @cached_property
-    def gap(self) -> "pd.Series[float]":
-        """What each node pays more at the greatest than at the least clearing vector, in all [currency]."""
-        owed = self.greatest.system.due
-        more = ((self.greatest._shares - self.least._shares) * owed).sum(axis=0)
-        return pd.Series(more, index=self.greatest.network.nodes, name="gap")
-
-    @property
-    def unique(self) -> bool:
-        """Whether both ends are the same, to 1e-9 of what is due."""
-        return bool((np.abs(self.gap) <= SAME * self.greatest.system.total).all())
-
-    def __repr__(self) -> str:
-        low, high = (int((end.round_of > 0).sum()) for end in (self.greatest, self.least))
-        apart = "one clearing vector" if self.unique else f"up to {self.gap.sum():,.6g} of payments depend on trust"
-        return f"<ClearingEquilibria: {low:,} to {high:,} of {len(self.gap):,} nodes default; {apart}>"

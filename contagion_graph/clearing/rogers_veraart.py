@@ -22,7 +22,7 @@ class RogersVeraart(ClearingModel):
     ----------
     alpha, beta : float
         Shares of external assets, and of what other nodes pay, that a default leaves, in [0, 1].
-    seniority, method, tol, max_steps
+    seniority, method, tol, max_iter
         As in `ClearingModel`.
 
     References

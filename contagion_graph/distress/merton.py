@@ -12,7 +12,7 @@ from contagion_graph._validate import check_choice
 from contagion_graph.distress.model import check_scalar
 from contagion_graph.distress.valuation import Debtors, Seniority, alike
 from contagion_graph.errors import Faults
-from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.graph.obligations import ObligationNetwork, check_network
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
 
@@ -152,6 +152,7 @@ def asset_volatility(network: ObligationNetwork, equity_volatility: Any) -> "pd.
     >>> cg.distress.asset_volatility(network, 0.2).to_dict()
     {'A': 0.16, 'B': 0.4}
     """
+    check_network(network)
     faults = Faults()
     volatility = vector("equity_volatility", equity_volatility, network.nodes, VOLATILITY, faults)
     faults.raise_if_any()

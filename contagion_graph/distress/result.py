@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import FloatArray, IntArray
+from contagion_graph._result import Result
+from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.solution import Solution
+
+if TYPE_CHECKING:
+    from contagion_graph.distress.model import DistressModel
 
 
 class Ends(NamedTuple):
@@ -37,18 +41,18 @@ class Ends(NamedTuple):
     default_round: IntArray
     rounds: FloatArray
     bound: FloatArray
-    converged: Any
+    converged: BoolArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DistressResult:
+class DistressResult(Result):
     """Who has lost how much when distress has come to rest.
 
     Parameters
     ----------
     network : ObligationNetwork
         The network before the losses.
-    model : record
+    model : DistressModel
         The model that was run.
     given : ndarray, shape (n,)
         Losses that were given [currency].
@@ -72,7 +76,7 @@ class DistressResult:
     """
 
     network: ObligationNetwork
-    model: Any
+    model: "DistressModel"
     given: FloatArray
     ends: Ends
     solution: Solution
@@ -159,11 +163,8 @@ class DistressResult:
             dtype=np.float64,
         )
 
-    def to_frames(self) -> dict[str, pd.DataFrame]:
-        """Return the tables summary, nodes and rounds with plain columns."""
-        figures = self.summary()
-        summary = pd.DataFrame({"figure": figures.index, "value": figures.to_numpy()})
-        return {"summary": summary, "nodes": self.nodes.reset_index(), "rounds": self.rounds.reset_index()}
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"nodes": self.nodes, "rounds": self.rounds}
 
     def __repr__(self) -> str:
         figures = self.summary()

@@ -6,7 +6,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackNoConvergence, eigs
 
 from contagion_graph.errors import ConvergenceError
-from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.graph.obligations import ObligationNetwork, check_network
 from contagion_graph.solvers.solution import Solution, Status
 
 DENSE = 200  # nodes of a component up to which its matrix is written out
@@ -47,6 +47,7 @@ def spectral_radius(network: ObligationNetwork) -> float:
     >>> network.equity.to_dict(), cg.distress.spectral_radius(network)
     ({'0': 2.0, '1': 1.0}, 1.414...)
     """
+    check_network(network)
     coupling = network.interbank_leverage
     _, component = connected_components(coupling, directed=True, connection="strong")
     radius = 0.0

@@ -22,7 +22,7 @@ from scipy.sparse.linalg import expm_multiply
 from contagion_graph._typing import FloatArray
 from contagion_graph.distress.batch import chosen_nodes
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.graph.obligations import ObligationNetwork, check_network
 
 NUMBERS = 2_000_000  # that a block may hold
 MOST = 10_000_000  # entries that are written out
@@ -204,6 +204,7 @@ def communicability(
 
 def _impact(network: ObligationNetwork, binary: bool) -> sparse.csr_array:
     """Return V, debtors x creditors."""
+    check_network(network)
     impact = sparse.csr_array(network.interbank_leverage.T)
     impact.data = np.where(impact.data >= 1.0, 1.0, 0.0 if binary else impact.data)
     impact.eliminate_zeros()
