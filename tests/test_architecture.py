@@ -1,12 +1,15 @@
 """Imports point down only: the layers of the package, read from the source."""
 
 import ast
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "contagion_graph"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "contagion_graph"
 LAYERS = [
     {"errors", "_typing", "_validate", "_cached", "_result", "chunks", "state", "tables", "solvers", "kernels"},
     {"graph", "rules"},
@@ -21,21 +24,21 @@ KERNELS = "contagion_graph.kernels."
 LATE_IMPORTS = {"igraph", "networkx", "matplotlib", "dask", "distributed", "clarabel"}
 
 
-def modules() -> dict[str, ast.Module]:
-    """Return the parsed modules by dotted name, the package's own list of names left out."""
-    paths = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
-    names = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in paths}
+def modules(folder: Path) -> dict[str, ast.Module]:
+    """Return the parsed modules by dotted name, those left out that only list the names of a folder."""
+    paths = [path for path in folder.rglob("*.py") if path.name != "__init__.py"]
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
     return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in names.items()}
 
 
-def imported(node: ast.AST) -> list[str]:
-    """Return the modules that an import statement names."""
+def imported(node: ast.AST, names: Iterable[str]) -> list[str]:
+    """Return the modules that an import statement names; those of `names` may be named as parts of a folder."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
         assert node.level == 0, "imports are absolute"
         stem = node.module or ""
-        return [f"{stem}.{alias.name}" if f"{stem}.{alias.name}" in NAMES else stem for alias in node.names]
+        return [f"{stem}.{alias.name}" if f"{stem}.{alias.name}" in names else stem for alias in node.names]
     return []
 
 
@@ -45,14 +48,18 @@ def guarded(tree: ast.Module) -> set[ast.AST]:
     return {child for node in ifs for child in ast.walk(node)}
 
 
-MODULES = modules()
-NAMES = set(MODULES)
-GRAPH = {
-    name: {
-        target for node in ast.walk(tree) if node not in guarded(tree) for target in imported(node) if target in NAMES
+def imports(parsed: dict[str, ast.Module]) -> dict[str, set[str]]:
+    """Return which of the modules each module imports when it runs."""
+    return {
+        name: {target for node in ast.walk(tree) if node not in guarded(tree) for target in imported(node, parsed)}
+        & parsed.keys()
+        for name, tree in parsed.items()
     }
-    for name, tree in MODULES.items()
-}
+
+
+MODULES = modules(PACKAGE)
+NAMES = set(MODULES)
+GRAPH = imports(MODULES)
 
 
 def layer_of(name: str) -> int:
@@ -69,34 +76,80 @@ def test_imports_point_down(name: str):
     assert upward == set()
 
 
-def test_there_is_no_cycle():
-    order, left = [], dict(GRAPH)
+def in_order(graph: dict[str, set[str]]) -> list[str]:
+    """Return the modules in the order in which to read them: each after all that it imports."""
+    order, left = [], dict(graph)
     while left:
         free = sorted(name for name, targets in left.items() if targets <= set(order))
         assert free, f"a cycle among {sorted(left)}"
         order += free
         left = {name: targets for name, targets in left.items() if name not in free}
-    sys.stdout.write("\n".join(f"{layer_of(name)}  {name}" for name in order))  # the order in which to read
+    return order
+
+
+def test_there_is_no_cycle():
+    order = in_order(GRAPH)
+    sys.stdout.write("\n".join(f"{layer_of(name)}  {name}" for name in order))
     assert len(order) == len(NAMES)
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples"])
+def test_there_is_no_cycle_beside_the_package(folder: str):
+    graph = imports(modules(ROOT / folder))
+    assert len(in_order(graph)) == len(graph) > 0
+
+
+def groups(folder: str) -> list[set[str]]:
+    """Return the files of a folder in groups that import nothing of each other; a folder within counts as a file."""
+    inside = {name for name in NAMES if name.startswith(f"{folder}.")}
+
+    def part(name: str) -> str:
+        return ".".join(name.split(".")[: folder.count(".") + 2])
+
+    group = {part(name): {part(name)} for name in inside}
+    for name in inside:
+        for target in GRAPH[name] & inside:
+            together = group[part(name)] | group[part(target)]
+            group |= dict.fromkeys(together, together)
+    return [set(each) for each in {frozenset(each & NAMES) for each in group.values()}]
+
+
+FOLDERS = sorted({name.rpartition(".")[0] for name in NAMES} - {"contagion_graph"})
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_files_of_a_folder_belong_together(folder: str):
+    several = [sorted(group) for group in groups(folder) if len(group) > 1]
+    assert len(several) <= 1, f"these groups import nothing of each other: {several}"
+
+
+def test_the_table_of_layers_for_contributors_is_this_one():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| ([^|]*) \|", text, re.MULTILINE)
+    named = {int(layer): set(re.findall(r"`(\w+)(?:/|\.py)`", cell)) for layer, cell in rows}
+    assert named == dict(enumerate(LAYERS))
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_only_heavy_modules_are_imported_inside_functions(name: str):
     functions = [node for node in ast.walk(MODULES[name]) if isinstance(node, ast.FunctionDef)]
-    late = {target for function in functions for node in ast.walk(function) for target in imported(node)}
+    late = {target for function in functions for node in ast.walk(function) for target in imported(node, NAMES)}
     assert {
         target for target in late if not target.startswith(KERNELS) and target.split(".")[0] not in LATE_IMPORTS
     } == set()
 
 
 def test_only_the_kernels_know_numba():
-    users = {name for name, tree in MODULES.items() for node in ast.walk(tree) if "numba" in imported(node)}
+    users = {name for name, tree in MODULES.items() for node in ast.walk(tree) if "numba" in imported(node, NAMES)}
     assert users
     assert all(user.startswith(KERNELS) for user in users)
 
 
 def test_nothing_is_unpickled():
     users = {
-        name for name, tree in MODULES.items() for node in ast.walk(tree) if {"pickle", "joblib"} & set(imported(node))
+        name
+        for name, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if {"pickle", "joblib"} & set(imported(node, NAMES))
     }
     assert users == set()
