@@ -120,7 +120,7 @@ def test_a_layout_may_be_left_out_and_must_be_known(tmp_path: Path):
     for name in ("layout", "nodes", "mode"):
         with pytest.raises(cg.ParameterError, match=f"{name} is 'circles'; it must be one of"):
             cg.write_gexf(GRAPH, tmp_path / "b.gexf", **{name: "circles"})
-    with pytest.raises(cg.ParameterError, match="a dict cannot be drawn; give ExposureGraph, CascadeResult, "):
+    with pytest.raises(cg.ParameterError, match="source is a dict; give ExposureGraph, CascadeResult, "):
         cg.write_gexf({}, tmp_path / "b.gexf")
     assert not (tmp_path / "b.gexf").exists()
 

@@ -73,7 +73,8 @@ class Drawing:
 
     def written(self, *paths: Path) -> Written:
         """Return the report of what was written to some files."""
-        return Written(paths, int(self.network.starts[-1]), self.network.weight.size, self.share, self.measure)
+        nodes, edges = int(self.network.starts[-1]), self.network.weight.size
+        return Written(paths, nodes=nodes, edges=edges, share=self.share, measure=self.measure)
 
 
 def drawing_of(

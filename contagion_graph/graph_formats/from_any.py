@@ -54,7 +54,7 @@ def _whole(source: Any, nodes: Nodes | None, k: int | None) -> Network:
         return from_exposures.exposure_network(source, nodes or "bipartite", k)
     if not isinstance(source, DebtSource):
         kinds = [kind.__name__ for kind in get_args(Source)]
-        raise ParameterError(f"a {type(source).__name__} cannot be drawn; give {', '.join(kinds[:-1])} or {kinds[-1]}")
+        raise ParameterError(f"source is a {type(source).__name__}; give {', '.join(kinds[:-1])} or {kinds[-1]}")
     if nodes not in (None, "traders"):
         raise ParameterError(f"nodes={nodes!r}: obligations join traders; leave it out, or give an exposure graph")
     return from_obligations.debt_network(source, k)

@@ -36,10 +36,20 @@ def write_graphml(
 
     Parameters
     ----------
-    source, nodes, k, min_weight, layout, size
-        As in `write_gexf`.
+    source : ExposureGraph, CascadeResult, ObligationNetwork, ClearingResult or DistressResult
+        What to write.
     path : path
         Ends in .graphml, or in .graphml.gz for a packed file. A file of the same name is replaced.
+    nodes : {"bipartite", "positions", "traders", "assets"}, optional
+        What a node is, as in `write_gexf`.
+    k : int, optional
+        Keep so many traders, or assets, as in `write_gexf`; None: all.
+    min_weight : float, optional
+        Keep edges of at least this weight.
+    layout : {"rings", "force", "none"}
+        Places of nodes, as in `write_gexf`.
+    size : Series by trader or by asset, optional
+        An importance measure for the size of nodes.
 
     Returns
     -------

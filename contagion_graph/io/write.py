@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 import pandas as pd
 
+from contagion_graph._validate import check_choice
 from contagion_graph.errors import ParameterError
 from contagion_graph.io.written import Written
 from contagion_graph.tables.convert import write_file
@@ -42,7 +43,7 @@ def write_tables(
     Raises
     ------
     ParameterError
-        Another format.
+        A source without tables; another format.
 
     Examples
     --------
@@ -53,8 +54,9 @@ def write_tables(
     ...     [path.name for path in cg.write_tables(graph, folder, format="parquet").paths]
     ['positions.parquet', 'assets.parquet', 'pools.parquet', 'accounts.parquet']
     """
-    if format not in ("csv", "parquet"):
-        raise ParameterError(f"format is {format!r}; it must be 'csv' or 'parquet'")
+    if not hasattr(source, "to_frames"):
+        raise ParameterError(f"source is a {type(source).__name__}; give a graph, a network or a result")
+    check_choice("format", format, ("csv", "parquet"))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

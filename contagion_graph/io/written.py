@@ -1,6 +1,6 @@
 """What every writer returns."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 
@@ -26,6 +26,7 @@ class Written:
     """
 
     paths: tuple[Path, ...]
+    _: KW_ONLY
     nodes: int | None = None
     edges: int | None = None
     share: float | None = None

@@ -11,7 +11,7 @@ from scipy import sparse
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.graph.scenario import AccountKey
-from contagion_graph.margin.attribution.replay import Replay, Round, rows_of
+from contagion_graph.margin.attribution.replay import Replay, Round, check_rounds, rows_of
 from contagion_graph.margin.result import ROUNDING, CascadeResult
 from contagion_graph.margin.rounds.trades import Rows
 
@@ -204,6 +204,7 @@ def paths(result: CascadeResult, trader: AccountKey, *, k: int = 5) -> pd.DataFr
     >>> found["chain"].tolist()
     [('asset:ETH', 'trader:A', 'asset:BTC', 'trader:B')]
     """
+    check_rounds(result)
     check_number("paths", "k", k, low=1, whole=True)
     victims = rows_of(result, trader, "trader")
     history, graph = _History(result, victims), result.graph

@@ -5,7 +5,7 @@ between accounts in a round is held as (source, channel) shares and (victim, cha
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -40,6 +40,23 @@ class Round(NamedTuple):
     leavers: sparse.csr_array
 
 
+def check_rounds(result: Any) -> None:
+    """Refuse what has no recorded rounds.
+
+    Raises
+    ------
+    ParameterError
+        What is no result of a cascade; an equilibrium.
+    """
+    if not isinstance(result, CascadeResult):
+        raise ParameterError(f"result is a {type(result).__name__}; give what MarginCascade.run returns")
+    if result.arrays.trades is None:
+        raise ParameterError(
+            "an equilibrium has no rounds, and those of a DistributedGraph stay on the workers: no blame is known. "
+            "Give what MarginCascade.run returns for an ExposureGraph"
+        )
+
+
 class Replay:
     """The state of all accounts while the rounds of a result pass once more.
 
@@ -55,15 +72,9 @@ class Replay:
     """
 
     def __init__(self, result: CascadeResult) -> None:
-        if not isinstance(result, CascadeResult):
-            raise ParameterError(f"result is a {type(result).__name__}; give what MarginCascade.run returns")
-        if result.arrays.trades is None:
-            raise ParameterError(
-                "an equilibrium has no rounds, and those of a DistributedGraph stay on the workers: no blame is known. "
-                "Give what MarginCascade.run returns for an ExposureGraph"
-            )
+        check_rounds(result)
         n, end, sharing = len(result.graph.account_index), result.arrays, result.model.sharing
-        self.graph, self.trades = result.graph, result.arrays.trades
+        self.graph, self.trades = result.graph, result.arrays.trades or ()
         self.base = np.zeros(n) if sharing is None else sharing.weights(result.graph, end.price_shocked)
         self.closed, self.part = np.zeros((2, n)), np.zeros((2, n))  # gamma and d, of longs and of shorts
 
