@@ -32,7 +32,8 @@ def statements() -> tuple[cg.ExposureGraph, cg.SumTree, cg.SumTree]:
 def holds(statement: dict, proof: dict, root: str) -> str:
     """Return what the verifier says."""
     try:
-        return f"counted with {[amount / 10 ** statement['decimals'] for amount in verify(statement, proof, root)]}"
+        amounts = verify(statement, proof, root=root)
+        return f"counted with {[amount / 10 ** statement['decimals'] for amount in amounts]}"
     except ValueError as error:
         return f"refused: {error}"
 

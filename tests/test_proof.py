@@ -67,7 +67,7 @@ def test_every_account_of_random_graphs_is_counted(seed: int):
     tree = cg.SumTree.from_graph(graph, decimals=6)
     counted = np.zeros(2)
     for row, account in enumerate(graph.account_index):
-        owed, owing = verify(tree.statement, tree.proof(account), tree.root)
+        owed, owing = verify(tree.statement, tree.proof(account), root=tree.root)
         equity, cash = graph.equity.iloc[row], graph.cash[row]
         held = graph.quantity[[row]].toarray()[0]
         debt = -np.minimum(held, 0.0) @ graph.price + max(0.0, -cash)
@@ -76,7 +76,7 @@ def test_every_account_of_random_graphs_is_counted(seed: int):
         counted += owed, owing
         for column in np.flatnonzero(held):
             asset = graph.assets[column]
-            sides = verify(tree.statement, tree.proof(account, asset=asset), tree.root)
+            sides = verify(tree.statement, tree.proof(account, asset=asset), root=tree.root)
             exact = [max(held[column], 0.0) * 1e6, max(-held[column], 0.0) * 1e6]
             assert sides == pytest.approx(exact, abs=0.51, rel=1e-12)
     assert tree.statement["trees"]["accounts"]["sums"] == pytest.approx(counted.tolist(), rel=1e-12)
@@ -114,7 +114,7 @@ def test_a_single_changed_bit_fails(tree: cg.SumTree):
     proofs = [tree.proof("Ann"), tree.proof('C"l|ëo'), tree.proof(("Eve", "two", "")), tree.proof("Bob", asset="ETH")]
     for k in range(1_000):
         proof, statement, root = proofs[k % 4], tree.statement, tree.root
-        verify(statement, proof, root)
+        verify(statement, proof, root=root)
         if k % 10 == 0:
             root = flipped(root, rng)
         elif k % 10 < 4:
@@ -124,7 +124,7 @@ def test_a_single_changed_bit_fails(tree: cg.SumTree):
             places = leaves_of(proof)
             proof = changed(proof, places[int(rng.integers(len(places)))], rng)
         with pytest.raises(ValueError):  # noqa: PT011 - whichever way it fails
-            verify(statement, proof, root)
+            verify(statement, proof, root=root)
 
 
 def test_a_changed_statement_fails_even_if_its_root_is_computed_anew(tree: cg.SumTree):
@@ -134,7 +134,7 @@ def test_a_changed_statement_fails_even_if_its_root_is_computed_anew(tree: cg.Su
             continue  # nothing that a member can check
         statement = changed(tree.statement, ("trees", "accounts", *place), rng)
         with pytest.raises(ValueError):  # noqa: PT011
-            verify(statement, proof, root_of(statement))
+            verify(statement, proof, root=root_of(statement))
 
 
 @pytest.mark.parametrize("one", range(2))
@@ -147,12 +147,12 @@ def test_the_order_of_a_path_counts(tree: cg.SumTree, one: int):
     shorter = {**proof, "path": proof["path"][:one] + proof["path"][one + 1 :]}
     for wrong in (sides, swapped, shorter, {**proof, "path": [*proof["path"], proof["path"][one]]}):
         with pytest.raises(ValueError, match="root and the sums"):
-            verify(tree.statement, wrong, tree.root)
+            verify(tree.statement, wrong, root=tree.root)
 
 
 def test_a_proof_for_one_tree_is_none_for_another(tree: cg.SumTree):
     with pytest.raises(ValueError, match="root and the sums"):
-        verify(tree.statement, {**tree.proof("Ann", asset="ETH"), "tree": "accounts"}, tree.root)
+        verify(tree.statement, {**tree.proof("Ann", asset="ETH"), "tree": "accounts"}, root=tree.root)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_the_verifier_names_what_is_wrong(tree: cg.SumTree, change, text: str):
     proof = copy.deepcopy(tree.proof("Ann"))
     change(proof)
     with pytest.raises(ValueError, match=text):
-        verify(tree.statement, proof, tree.root)
+        verify(tree.statement, proof, root=tree.root)
 
 
 def test_changing_one_position_changes_the_root():

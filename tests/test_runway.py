@@ -52,7 +52,8 @@ def test_a_price_alone(seed: int):
 def test_a_direction(seed: int):
     graph, rng = random_graph(seed), np.random.default_rng(seed)
     direction = {asset: float(rng.normal()) for asset in graph.assets}
-    move, account = runway_along(graph, direction)
+    first = runway_along(graph, direction)
+    move, account = first.move, first.account
     if np.isnan(move):
         last = 0.999999 / -min(direction.values()) if min(direction.values()) < 0 else 1e6
         assert breaks(graph, {asset: last * part for asset, part in direction.items()}).size == 0

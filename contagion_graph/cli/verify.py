@@ -27,7 +27,7 @@ def _verify(options: argparse.Namespace) -> int:
             verify_next(read_json(options.previous), statement)
         for path in options.proof:
             proof = read_json(path)
-            amounts = [amount / 10 ** statement["decimals"] for amount in verify(statement, proof, options.root)]
+            amounts = [amount / 10 ** statement["decimals"] for amount in verify(statement, proof, root=options.root)]
             what = ("owed", "owing") if proof["tree"] == "accounts" else ("long", "short")
             shown = ", ".join(f"{name} {amount:,.8g}" for name, amount in zip(what, amounts, strict=True))
             print(f"counted: {' / '.join(filter(None, proof['account']))}, {proof['tree']}: {shown}")

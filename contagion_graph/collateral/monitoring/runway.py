@@ -1,16 +1,18 @@
 """The runway: how far prices can move until the first breach, and until the insurance fund is used."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray
-from contagion_graph._validate import check_number
+from contagion_graph._validate import check_model, check_number
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.tables.vectors import row_of
 
@@ -19,7 +21,8 @@ Rows = np.ndarray[Any, Any]
 USED = 1e-9  # a fund is used where it pays more than this share of gross value
 
 
-class Runway(NamedTuple):
+@dataclass(frozen=True)
+class Runway:
     """How far prices can move, and whose account is then the first in breach.
 
     Parameters
@@ -31,6 +34,7 @@ class Runway(NamedTuple):
     """
 
     move: float
+    _: KW_ONLY
     account: tuple[str, ...] | None
 
 
@@ -63,6 +67,7 @@ def runway(graph: ExposureGraph) -> pd.DataFrame:
     X      0.3056   NaN           1
     Y         NaN   1.1           NaN
     """
+    check_graph(graph)
     delta = _sensitivity(graph)
     rows = np.repeat(np.arange(delta.shape[0]), np.diff(delta.indptr))
     slack = graph.slack.to_numpy()[rows]
@@ -124,14 +129,15 @@ def runway_along(graph: ExposureGraph, direction: Mapping[str, float]) -> Runway
     >>> runway_along(graph, {"X": -1.0})
     Runway(move=0.4444444444444444, account=('A', 'pool', ''))
     """
+    check_graph(graph)
     change = _direction(graph, direction)
     slack, hurt = graph.slack.to_numpy(), -(_sensitivity(graph) @ change)
     move = np.full(slack.size, np.inf)
     np.divide(slack, hurt, out=move, where=(hurt > 0.0) & (slack >= 0.0))
     first = int(move.argmin())
     if move[first] >= _furthest(change):
-        return Runway(np.nan, None)
-    return Runway(float(move[first]), tuple(map(str, graph.account_index[first])))
+        return Runway(np.nan, account=None)
+    return Runway(float(move[first]), account=tuple(map(str, graph.account_index[first])))
 
 
 def fund_runway(
@@ -173,6 +179,8 @@ def fund_runway(
     >>> round(fund_runway(graph, cg.MarginCascade(), {"X": -1.0}), 2)
     0.5
     """
+    check_graph(graph)
+    check_model(model, MarginCascade, "MarginCascade()")
     check_number("fund_runway", "tol", tol, low=0, above=True, high=1)
     change = _direction(graph, direction)
     last = min(_furthest(change), 1.0 / np.abs(change).max())

@@ -77,9 +77,9 @@ class SumTree:
     >>> tree = cg.SumTree.from_graph(graph, decimals=2)
     >>> tree
     <SumTree 0: 3 accounts are owed 280 and owe 150; balances of 1 asset>
-    >>> cg.collateral.verify(tree.statement, tree.proof("A"), tree.root)
+    >>> cg.collateral.verify(tree.statement, tree.proof("A"), root=tree.root)
     [15000, 5000]
-    >>> cg.collateral.verify(tree.statement, tree.proof("C", asset="ETH"), tree.root)
+    >>> cg.collateral.verify(tree.statement, tree.proof("C", asset="ETH"), root=tree.root)
     [0, 100]
     """
 

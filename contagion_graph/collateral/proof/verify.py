@@ -28,7 +28,7 @@ def piece(digest: bytes, sums: Any) -> bytes:
     return digest + b"|" + ",".join(map(str, sums)).encode()
 
 
-def verify(statement: Any, proof: Any, root: str) -> list[int]:
+def verify(statement: Any, proof: Any, *, root: str) -> list[int]:
     """Return the amounts that are counted: hashes and sums must lead from the leaf to the root.
 
     Parameters
@@ -89,4 +89,4 @@ def verify_next(previous: Any, statement: Any) -> None:
 
 if __name__ == "__main__":
     with open(sys.argv[1], encoding="utf-8") as one, open(sys.argv[2], encoding="utf-8") as two:
-        print("counted:", verify(json.load(one), json.load(two), sys.argv[3]))  # noqa: T201
+        print("counted:", verify(json.load(one), json.load(two), root=sys.argv[3]))  # noqa: T201

@@ -9,7 +9,7 @@ import pandas as pd
 
 from contagion_graph._result import Result
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure
-from contagion_graph._validate import check_number
+from contagion_graph._validate import check_model, check_number
 from contagion_graph.collateral.rebalancing.plan import Plan, Rows, plan_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
@@ -151,8 +151,9 @@ def stabilise(
     [1.0, 0.0]
     """
     check_graph(graph)
-    if not isinstance(model, MarginCascade) or isinstance(model.liquidation, LeverageTarget):
-        raise ParameterError("stabilise: model must be a MarginCascade whose accounts cash helps, not LeverageTarget")
+    check_model(model, MarginCascade, "MarginCascade()")
+    if isinstance(model.liquidation, LeverageTarget):
+        raise ParameterError("stabilise: the liquidation rule must be one under which cash helps, not LeverageTarget")
     check_on_failure(on_failure)
     check_number("stabilise", "max_iter", max_iter, low=1, whole=True)
     needs = _Needs(graph, model, shock, max_iter)
