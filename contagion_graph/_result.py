@@ -42,9 +42,12 @@ class Result(ABC):
         summary = pd.DataFrame({"figure": figures.index, "value": figures.to_numpy()})
         return {"summary": summary, **{name: table.reset_index() for name, table in self._tables().items()}}
 
+    def _first_rows(self) -> pd.DataFrame:
+        """Return what a notebook shows of the first table."""
+        return next(iter(self._tables().values())).head(SHOWN)
+
     def _repr_html_(self) -> str:
-        table = next(iter(self._tables().values())).head(SHOWN)
-        return f"<p>{escape(repr(self)[1:-1])}</p>{table.to_html(float_format='{:,.6g}'.format)}"
+        return f"<p>{escape(repr(self)[1:-1])}</p>{self._first_rows().to_html(float_format='{:,.6g}'.format)}"
 
 
 R_co = TypeVar("R_co", covariant=True)

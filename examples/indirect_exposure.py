@@ -24,7 +24,7 @@ def exchange() -> cg.ExposureGraph:
 
 
 def losers_without_eth(graph: cg.ExposureGraph, model: cg.MarginCascade, k: int = 5) -> pd.DataFrame:
-    """Return the traders who hold no ETH, net, and lose most when it falls, with what they hold in all."""
+    """Return the traders that hold no ETH, net, and lose most when it falls, with what they hold in all."""
     exposure = cg.indirect_exposure(graph, model, FALL, assets=["ETH"])
     table = exposure.top(k, not_held=True).drop(columns="asset").rename(columns={"value": "loss"})
     gross = graph.gross_value.groupby(level="trader").sum()
@@ -34,7 +34,8 @@ def losers_without_eth(graph: cg.ExposureGraph, model: cg.MarginCascade, k: int 
 def effective_holdings(graph: cg.ExposureGraph, model: cg.MarginCascade, trader: str) -> pd.DataFrame:
     """Return the value of what a trader holds, and holds in effect: its loss over the fall of each asset in turn."""
     held = cg.look_through(graph, model, size=FALL, traders=[trader])
-    value = {name: matrix.trader(trader) * graph.price for name, matrix in held._asdict().items()}
+    parts = {"direct": held.direct, "indirect": held.indirect, "effective": held.effective}
+    value = {name: matrix.trader(trader) * graph.price for name, matrix in parts.items()}
     return pd.DataFrame(value).loc[lambda table: table["effective"].abs() > 1e-6]
 
 

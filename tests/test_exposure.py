@@ -365,6 +365,32 @@ def test_look_through_with_a_size_is_the_loss_per_price_move(size: float):
             np.testing.assert_allclose(held.indirect.asset(asset), beyond, atol=tolerance)
 
 
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def test_measures_are_results_with_figures_and_tables():
+    graph, model = pair(), cg.MarginCascade(cg.TargetMargin())
+    indirect = cg.indirect_exposure(graph, model, -0.13)
+    marginal = cg.marginal_exposure(graph, model, {"X": -0.13})
+    held = cg.look_through(graph, model, {"X": -0.13})
+    direct = cg.direct_exposure(graph)
+    for found in (indirect, marginal, direct):
+        whole = found.to_pandas()
+        assert found.summary()["total"] == pytest.approx(whole.to_numpy().sum(), rel=1e-12)
+        frame = found.to_frames()["exposure"]
+        pd.testing.assert_frame_equal(frame.set_index("trader"), whole)
+        assert found.solution.converged
+        assert "<table" in found._repr_html_()
+    assert (indirect.model, marginal.model, held.model, direct.model) == (model, model, model, None)
+    assert indirect.summary()["size"] == -0.13
+    assert list(marginal.to_frames()) == ["summary", "exposure", "kinks"]
+    assert list(held.to_frames()) == ["summary", "effective", "direct", "indirect"]
+    figures = held.summary()
+    assert figures["effective"] == pytest.approx(figures["direct"] + figures["indirect"], rel=1e-12)
+    assert repr(held) == "<LookThrough: 2 traders x 2 assets; units held in effect>"
+    assert "<table" in held._repr_html_()
+
+
 # --- traders ----------------------------------------------------------------------------------------------------------
 
 

@@ -1,10 +1,12 @@
 """What the measures of exposure refuse, with the way out, and the example."""
 
+import warnings
 from pathlib import Path
 
 import compound_v2 as compound
 import indirect_exposure as example
 import numpy as np
+import pandas as pd
 import pytest
 from real_data import data_folder
 
@@ -112,7 +114,7 @@ def test_states_without_a_derivative_are_refused():
     with pytest.raises(cg.ConvergenceError, match=r"no equilibrium was reached.*held on both sides.*with a size"):
         cg.marginal_exposure(none, cg.MarginCascade(impact=cg.LinearImpact()))
     slow = cg.MarginCascade(cg.TargetMargin(), max_rounds=1)
-    with pytest.raises(cg.ConvergenceError, match=r"from nothing closed in 1 steps; raise max_rounds"):
+    with pytest.raises(cg.ConvergenceError, match=r"from nothing closed in 1 rounds: .* Raise max_rounds"):
         cg.marginal_exposure(pair(), slow, {"X": -0.13})
     venue = cg.ExposureGraph.from_tables(
         positions={"trader": ["A", "B"], "asset": ["X", "Y"], "quantity": [9.0, 9.0], "entry_price": [10.0, 5.0]},
@@ -151,6 +153,32 @@ def test_a_run_that_does_not_come_to_rest_says_which():
     with pytest.raises(cg.ConvergenceError) as caught:
         cg.indirect_exposure(pair(), model, -0.14)
     assert caught.value.__notes__ == ["in the run with shock={'X': -0.14}"]
+
+
+def test_runs_that_do_not_converge_warn_or_keep_quiet():
+    graph, model = pair(), cg.MarginCascade(cg.TargetMargin(0.2), max_rounds=1)
+    measures = {
+        "indirect": lambda **options: cg.indirect_exposure(graph, model, -0.14, **options),
+        "look_through": lambda **options: cg.look_through(graph, model, size=-0.14, **options),
+        "marginal": lambda **options: cg.marginal_exposure(graph, model, {"X": -0.13}, **options),
+        "curve": lambda **options: cg.exposure_curve(graph, model, "X", sizes=[-0.14], **options),
+        "to_traders": lambda **options: cg.exposure_to_traders(graph, model, {"X": -0.14}, **options),
+    }
+    for measure in measures.values():
+        with pytest.raises(cg.ConvergenceError, match="max_rounds"):
+            measure()
+        with pytest.warns(cg.ConvergenceWarning, match="max_rounds"):
+            warned = measure(on_failure="warn")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            quiet = measure(on_failure="ignore")
+        if isinstance(quiet, pd.DataFrame):
+            pd.testing.assert_frame_equal(warned, quiet)
+        else:
+            assert not warned.solution.converged
+            assert repr(quiet).endswith("Stopped at the step limit before it converged.>")
+        with pytest.raises(cg.ParameterError, match="on_failure is 'no'"):
+            measure(on_failure="no")
 
 
 # --- the example ------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import OnFailure
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.indirect import check_size
 from contagion_graph.exposure.inputs import check_inputs, traders_of
@@ -22,11 +23,12 @@ def exposure_curve(
     *,
     sizes: Iterable[float],
     traders: Iterable[object] | None = None,
+    on_failure: OnFailure = "raise",
 ) -> pd.DataFrame:
-    """Return what traders lose as one asset moves further and further.
+    """Return the losses of traders as a function of how far one asset moves.
 
     loss and loss - standalone after the shock, each less that of the run without a shock. The curve has kinks and jumps
-    where accounts come into breach or close whole: those that lie between two sizes are marked at the second.
+    where accounts come into breach or close whole; those between two sizes are marked at the second.
 
     Parameters
     ----------
@@ -40,6 +42,8 @@ def exposure_curve(
         Relative price changes from -1 up, in any order; 0 is the run without a shock.
     traders : iterable of labels, optional
         None: all, as far as ten million numbers.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where a run does not converge: its last state is then used.
 
     Returns
     -------
@@ -55,7 +59,7 @@ def exposure_curve(
     TableError
         An unknown label.
     ConvergenceError
-        As in `MarginCascade.run`.
+        A run did not converge, and `on_failure` is "raise".
 
     Examples
     --------
@@ -74,7 +78,7 @@ def exposure_curve(
     >>> curve["closed", "kink"].tolist()
     [False, True, False]
     """
-    check_inputs(graph, model)
+    check_inputs(graph, model, on_failure)
     column, moves = int(positions_of("asset", [asset], graph.assets)[0]), _sorted_sizes(sizes)
     chosen = traders_of(graph, traders)
     if 2 * len(moves) * len(chosen.labels) > LARGEST_TABLE:
@@ -82,10 +86,10 @@ def exposure_curve(
             f"{len(moves):,} sizes x {len(chosen.labels):,} traders are more than the {LARGEST_TABLE // 2:,} losses "
             "that exposure_curve writes out; name fewer traders= or sizes"
         )
-    losses = Losses(model.run(graph), chosen, "loss")
+    losses = Losses(model.run(graph, on_failure=on_failure), chosen, "loss")
     rows, closed, changed, before = [], [], [], None
     for size in moves:
-        result = model.run(graph, {graph.assets[column]: size})
+        result = model.run(graph, {graph.assets[column]: size}, on_failure=on_failure)
         rows.append(losses.by_trader(losses.of(result)))
         closed.append(int(np.count_nonzero(result.arrays.breach_round)))
         changed.append(0 if before is None else int(np.count_nonzero(changed_state(result.arrays, before))))

@@ -1,9 +1,12 @@
-"""What traders lose through a cascade when one asset moves, whether they hold it or not."""
+"""Losses of traders through a cascade when one asset moves, of those that do not hold it too."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
+import pandas as pd
+
+from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.inputs import check_inputs, traders_of
@@ -16,7 +19,7 @@ from contagion_graph.margin.result import CascadeResult
 
 @dataclass(frozen=True, eq=False, repr=False)
 class IndirectExposure(ExposureMatrix):
-    """Indirect losses of traders by the asset that moved, next to the same market at rest.
+    """Indirect losses of traders by the asset that moved, beyond those of the same market without a shock.
 
     Parameters
     ----------
@@ -26,8 +29,19 @@ class IndirectExposure(ExposureMatrix):
         The run without a shock, whose losses are taken off.
     """
 
+    _: KW_ONLY
     size: float
     baseline: CascadeResult
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            traders, assets (counts); total (currency, over both); size (relative price change).
+        """
+        return pd.concat([super().summary(), pd.Series({"size": self.size})]).rename("indirect_exposure")
 
 
 def indirect_exposure(
@@ -37,15 +51,16 @@ def indirect_exposure(
     *,
     assets: Iterable[object] | None = None,
     traders: Iterable[object] | None = None,
+    on_failure: OnFailure = "raise",
 ) -> IndirectExposure:
-    """Return what each trader loses through the cascade when one asset after the other moves.
+    """Return the loss of each trader through the cascade, for each asset that moves alone.
 
     For asset j alone moved by `size`, with loss, standalone and indirect as in every result,
 
         indirect_ij = (loss - standalone)_i after the shock  -  (loss - standalone)_i without one
 
-    summed over the accounts of a trader. It is what the trader is exposed to beyond its own holding: the prices that
-    others move by selling, the losses that a pool shares, and what its own liquidation costs.
+    summed over the accounts of a trader. It is the exposure beyond the trader's own holding: to prices that others move
+    by selling, to losses that a pool shares, and to the cost of its own liquidation.
 
     Parameters
     ----------
@@ -57,6 +72,8 @@ def indirect_exposure(
         Relative price change, from -1 up, not 0: -0.10 = falls by 10 %.
     assets, traders : iterable of labels, optional
         None: all.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where a run does not converge: its last state is then used.
 
     Returns
     -------
@@ -71,7 +88,7 @@ def indirect_exposure(
     TableError
         An unknown label.
     ConvergenceError
-        As in `MarginCascade.run`.
+        A run did not converge, and `on_failure` is "raise".
 
     References
     ----------
@@ -97,18 +114,24 @@ def indirect_exposure(
       trader asset  value
     0      B     X   2.14
     """
-    check_inputs(graph, model)
+    check_inputs(graph, model, on_failure)
     check_size("size", size)
     if size == 0:
         raise ParameterError("size is 0: nothing moves; give a relative price change such as -0.10")
     columns, chosen = positions_of("assets", assets, graph.assets), traders_of(graph, traders)
-    baseline = model.run(graph)
+    baseline = model.run(graph, on_failure=on_failure)
     losses = Losses(baseline, chosen, "indirect")
-    terms, cells = losses.terms(losses.by_asset(model, columns, float(size)))
+    terms, cells = losses.terms(losses.by_asset(model, columns, float(size), on_failure))
     held = terms[0][0] if assets is None else terms[0][0][:, columns]
     name = f"indirect loss when the asset moves by {size:+.4g} [currency]"
     labels = graph.assets[columns]
-    return IndirectExposure(chosen.labels, labels, terms, cells, held, name, float(size), baseline)
+    return IndirectExposure(
+        *(chosen.labels, labels, terms, cells, held, name),
+        model=model,
+        solution=losses.solution,
+        size=float(size),
+        baseline=baseline,
+    )
 
 
 def check_size(name: str, size: Any) -> None:

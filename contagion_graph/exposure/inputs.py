@@ -7,18 +7,20 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._validate import check_model
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.matrix import positions_of
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.solvers.solution import check_on_failure
 
 
-def check_inputs(graph: Any, model: Any) -> None:
-    """Refuse what is no graph or no model, and markets in which nothing can pass from one account to another."""
+def check_inputs(graph: Any, model: Any, on_failure: str) -> None:
+    """Refuse what is no graph or no model, and markets in which no account can affect another."""
+    check_on_failure(on_failure)
     check_graph(graph)
-    if not isinstance(model, MarginCascade):
-        raise ParameterError(f"model is {model!r:.60}; give a MarginCascade")
+    check_model(model, MarginCascade, "cg.MarginCascade()")
     if model.sharing is None and np.isinf(graph.depth[graph.sellable]).all():
         raise ParameterError(
             "nothing indirect can happen: no asset that can be sold has a depth, so no sale moves a price, and the "

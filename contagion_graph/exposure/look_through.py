@@ -1,12 +1,14 @@
-"""What traders hold in effect: units of each asset, through what others do as well as their own."""
+"""Effective holdings of traders: units of each asset, their own and through the reactions of others."""
 
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
+from contagion_graph._result import Result
+from contagion_graph._typing import OnFailure
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.indirect import check_size
 from contagion_graph.exposure.inputs import check_inputs, traders_of
@@ -16,14 +18,50 @@ from contagion_graph.exposure.matrix import ExposureMatrix, positions_of
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.solvers.solution import Solution
 
 
-class LookThrough(NamedTuple):
-    """Effective holdings = direct + indirect, each traders x assets [units]."""
+@dataclass(frozen=True, eq=False, repr=False)
+class LookThrough(Result):
+    """Effective holdings = direct + indirect, each traders x assets [units].
+
+    Parameters
+    ----------
+    direct, indirect, effective : ExposureMatrix
+        Net units held; units held through others; the sum of both.
+    model : MarginCascade
+        The model of the reactions.
+    solution : Solution
+        How the computation ended: of several runs, the one that is furthest from convergence.
+    """
 
     direct: ExposureMatrix
     indirect: ExposureMatrix
     effective: ExposureMatrix
+    model: MarginCascade
+    solution: Solution
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            traders, assets (counts); direct, indirect, effective (units, summed over both).
+        """
+        figures = self.effective.summary().drop("total")
+        for name in ("direct", "indirect", "effective"):
+            figures[name] = getattr(self, name).summary()["total"]
+        return figures.rename("look_through")
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {name: getattr(self, name).to_pandas() for name in ("effective", "direct", "indirect")}
+
+    def _first_rows(self) -> pd.DataFrame:
+        return self.effective._first_rows()
+
+    def __repr__(self) -> str:
+        return repr(self.effective).replace(type(self.effective).__name__, "LookThrough")
 
 
 def look_through(
@@ -34,15 +72,16 @@ def look_through(
     size: float | None = None,
     assets: Iterable[object] | None = None,
     traders: Iterable[object] | None = None,
+    on_failure: OnFailure = "raise",
 ) -> LookThrough:
-    """Return the units of each asset that each trader holds in effect: what its loss is per unit of price move.
+    """Return the units of each asset that each trader holds in effect: its loss per unit of price move.
 
     Without a size, the derivative -d loss / d price at the least equilibrium (`marginal_exposure`). With one, the loss
     when the asset moves by `size`, over the price move, and less the loss without a shock:
 
         effective_ij = -(loss_i(p0_j size) - loss_i(0)) / (p0_j size)
 
-    which serves every model, and sees jumps that a derivative does not.
+    which works with every model, and includes jumps that a derivative does not see.
 
     Parameters
     ----------
@@ -56,6 +95,8 @@ def look_through(
         The stressed state of the derivative; not with a size.
     assets, traders : iterable of labels, optional
         None: all.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where the equilibrium or a run does not converge: its last state is then used.
 
     Returns
     -------
@@ -64,8 +105,10 @@ def look_through(
 
     Raises
     ------
-    ParameterError, TableError, ConvergenceError
+    ParameterError
         As in `marginal_exposure` and `indirect_exposure`; a size together with a shock.
+    ConvergenceError
+        The equilibrium or a run did not converge, and `on_failure` is "raise".
 
     Examples
     --------
@@ -79,11 +122,13 @@ def look_through(
     ([0.0, 4.0], [1.07, 4.0])
     """
     if size is None:
-        effective: ExposureMatrix = marginal_exposure(graph, model, shock, assets=assets, traders=traders)
+        effective: ExposureMatrix = marginal_exposure(
+            graph, model, shock, assets=assets, traders=traders, on_failure=on_failure
+        )
     elif shock is not None:
         raise ParameterError("give a size or a shock: with a size, losses are those from the prices of the graph on")
     else:
-        effective = _secant(graph, model, size, assets, traders)
+        effective = _secant(graph, model, size, assets, traders, on_failure)
     columns = graph.assets.get_indexer(effective.assets)
     held, right = effective.terms[0]
     beyond = right.copy()
@@ -94,6 +139,8 @@ def look_through(
         direct=ExposureMatrix(*labels, (), effective.held, effective.held, "units held"),
         indirect=ExposureMatrix(*labels, indirect, effective.cells, effective.held, "units held through others"),
         effective=replace(effective, name="units held in effect"),
+        model=model,
+        solution=effective.solution,
     )
 
 
@@ -103,17 +150,19 @@ def _secant(
     size: float,
     assets: Iterable[object] | None,
     traders: Iterable[object] | None,
+    on_failure: OnFailure,
 ) -> ExposureMatrix:
     """Return -(loss after the shock - loss without one) / price move for each asset."""
-    check_inputs(graph, model)
+    check_inputs(graph, model, on_failure)
     check_size("size", size)
     if size == 0:
         raise ParameterError("size is 0: nothing moves; leave it out for the derivative")
     columns, chosen = positions_of("assets", assets, graph.assets), traders_of(graph, traders)
-    losses = Losses(model.run(graph), chosen, "loss")
-    terms, cells = losses.terms(losses.by_asset(model, columns, float(size)))
+    losses = Losses(model.run(graph, on_failure=on_failure), chosen, "loss")
+    terms, cells = losses.terms(losses.by_asset(model, columns, float(size), on_failure))
     per_unit = -1.0 / (graph.price[columns] * size)
     terms = tuple((left, right * per_unit) for left, right in terms)
     held = terms[0][0] if assets is None else terms[0][0][:, columns]
     scaled = (cells @ sparse.diags_array(per_unit)).tocsr()
-    return ExposureMatrix(chosen.labels, graph.assets[columns], terms, scaled, held, "units held in effect")
+    labels = (chosen.labels, graph.assets[columns])
+    return ExposureMatrix(*labels, terms, scaled, held, "units held", model=model, solution=losses.solution)

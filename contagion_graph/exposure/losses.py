@@ -4,8 +4,9 @@ An account that is never in breach holds what it held: from the start on, or fro
 
     Q_i.(p_start - p_after) + b_i C_k
 
-with C_k the sum of its pool's water levels. So one run comes to m price moves, v levels, and a correction for the few
-accounts that traded, paid all they had into a shared loss, or weighed otherwise in it. Many runs are columns of these.
+with C_k the sum of its pool's loss rates. So one run reduces to m price moves, v loss rates, and a correction for the
+few accounts that traded, paid all they had into a shared loss, or had another weight in it. Many runs are columns of
+these.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.exposure.inputs import Traders
 from contagion_graph.exposure.matrix import Positions
@@ -24,6 +25,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeArrays, CascadeResult
 from contagion_graph.margin.rounds.account_state import union
+from contagion_graph.solvers.solution import Solution
 
 Measure = Literal["loss", "indirect"]
 Terms = tuple[tuple[sparse.csr_array, FloatArray], ...]
@@ -33,15 +35,15 @@ ROWS_AT_ONCE = 65_536
 
 
 class Run(NamedTuple):
-    """One run: price moves (m,) [currency per unit], levels (v,), corrections (n, 1) [currency]."""
+    """One run: price moves (m,) [currency per unit], loss rates (v,), corrections (n, 1) [currency]."""
 
     moves: FloatArray
-    level: FloatArray
+    rate: FloatArray
     cells: sparse.csc_array
 
     def less(self, other: "Run") -> "Run":
         """Return the difference of two runs."""
-        return Run(self.moves - other.moves, self.level - other.level, (self.cells - other.cells).tocsc())
+        return Run(self.moves - other.moves, self.rate - other.rate, (self.cells - other.cells).tocsc())
 
 
 class Losses:
@@ -60,7 +62,8 @@ class Losses:
     def __init__(self, baseline: CascadeResult, traders: Traders, measure: Measure) -> None:
         self.graph, self.sharing = baseline.graph, baseline.model.sharing
         self.traders, self.measure = traders, measure
-        self.at_rest = baseline.solution.steps == 0
+        self.solution = baseline.solution
+        self.unmoved = baseline.solution.steps == 0
         self.baseline = self._run(baseline)
 
     @cached_property
@@ -70,10 +73,11 @@ class Losses:
         return weights
 
     def of(self, result: CascadeResult) -> Run:
-        """Return what a result says that the baseline does not."""
+        """Return the losses of a result less those of the baseline; `solution` is that of the worst run so far."""
+        self.solution = max(self.solution, result.solution, key=_distance)
         return self._run(result).less(self.baseline)
 
-    def by_asset(self, model: MarginCascade, columns: Positions, size: float) -> list[Run]:
+    def by_asset(self, model: MarginCascade, columns: Positions, size: float, on_failure: OnFailure) -> list[Run]:
         """Return the runs in which one asset after the other moves by `size`."""
         quiet, labels, none = self._quiet(size), self.graph.assets, np.zeros(len(self.graph.pools))
         runs = []
@@ -84,20 +88,20 @@ class Losses:
                 runs.append(Run(moves, none, sparse.csc_array((len(self.graph.account_index), 1))).less(self.baseline))
                 continue
             try:
-                runs.append(self.of(model.run(self.graph, {labels[column]: size})))
+                runs.append(self.of(model.run(self.graph, {labels[column]: size}, on_failure=on_failure)))
             except ConvergenceError as error:
                 error.add_note(f"in the run with shock={{{labels[column]!r}: {size}}}")
                 raise
         return runs
 
     def _quiet(self, size: float) -> BoolArray:
-        """Say of each asset whether nobody comes into breach when it alone moves: then nothing follows, shape (m,).
+        """Return whether no account comes into breach when an asset alone moves: then nothing follows, shape (m,).
 
         Slack then moves by (q_ij - mu_ij) p0_j size, and stays above 0 by as much as rounding can be.
         """
-        graph, quiet = self.graph, np.full(len(self.graph.assets), self.at_rest)
+        graph, quiet = self.graph, np.full(len(self.graph.assets), self.unmoved)
         slack = graph.cash + graph.rest[0] - graph.rest[2] - ROUNDING * (np.abs(graph.cash) + graph.rest[1])
-        if not self.at_rest or (slack < 0.0).any():
+        if not self.unmoved or (slack < 0.0).any():
             return np.zeros_like(quiet)
         indptr, indices = graph.quantity.indptr, graph.quantity.indices
         for start in range(0, slack.size, ROWS_AT_ONCE):
@@ -111,14 +115,14 @@ class Losses:
 
     def terms(self, runs: Sequence[Run]) -> tuple[Terms, sparse.csr_array]:
         """Return terms and cells of an `ExposureMatrix` with one column a run."""
-        moves, levels = (np.stack(each, axis=1) for each in ([run.moves for run in runs], [run.level for run in runs]))
+        moves, rates = (np.stack(each, axis=1) for each in ([run.moves for run in runs], [run.rate for run in runs]))
         terms: Terms = ((self._held, moves),)
-        if levels.any():
-            terms += ((self.traders.add(self.graph.weights_by_channel(self.base)), levels),)
+        if rates.any():
+            terms += ((self.traders.add(self.graph.weights_by_channel(self.base)), rates),)
         return terms, self.traders.add(sparse.hstack([run.cells for run in runs], format="csr"))
 
     def by_trader(self, run: Run) -> FloatArray:
-        """Return what one run costs each trader [currency]."""
+        """Return the loss of each trader in one run [currency]."""
         terms, cells = self.terms([run])
         total: FloatArray = cells.toarray()[:, 0]
         for left, right in terms:
@@ -132,31 +136,36 @@ class Losses:
     def _run(self, result: CascadeResult) -> Run:
         graph, end = self.graph, result.arrays
         moves = (end.price_shocked if self.measure == "indirect" else graph.price) - end.price_after
-        level, uneven = np.zeros(len(graph.pools)), graph.all_rows[:0]
+        rate, uneven = np.zeros(len(graph.pools)), graph.all_rows[:0]
         if end.socialised.any():
-            level, uneven = self._levels(end)
+            rate, uneven = self._loss_rates(end)
         rows = union(np.flatnonzero(end.breach_round), uneven, len(graph.account_index))
         rows = rows[self.traders.accounts[rows]]
         values = np.zeros(rows.size)
         if rows.size:
             values = accounts_of(result, rows).accounts[self.measure].to_numpy() - graph.quantity[rows] @ moves
-            if level.any():
-                values -= self.base[rows] * level[graph.pool_of[rows]]
+            if rate.any():
+                values -= self.base[rows] * rate[graph.pool_of[rows]]
         column = (values, rows, np.array([0, rows.size]))
-        return Run(moves, level, sparse.csc_array(column, shape=(len(graph.account_index), 1)))
+        return Run(moves, rate, sparse.csc_array(column, shape=(len(graph.account_index), 1)))
 
-    def _levels(self, end: CascadeArrays) -> tuple[FloatArray, Positions]:
-        """Return the level of each pool, and the accounts that have not borne b times it."""
-        pool, level = self.graph.pool_of, np.zeros(len(self.graph.pools))
+    def _loss_rates(self, end: CascadeArrays) -> tuple[FloatArray, Positions]:
+        """Return the loss rate of each pool, and the accounts that have not borne b times it."""
+        pool, rate = self.graph.pool_of, np.zeros(len(self.graph.pools))
         base = self.sharing.weights(self.graph, end.price_shocked)  # some move with the shock
         per_weight = np.divide(end.socialised, base, out=np.zeros_like(base), where=base > 0.0)
-        np.maximum.at(level, pool, per_weight)  # whoever could not pay in full, or left early, bore less
-        even = self.base * level[pool]
-        return level, np.flatnonzero(np.abs(end.socialised - even) > ROUNDING * even)
+        np.maximum.at(rate, pool, per_weight)  # accounts that could not pay in full, or closed early, bore less
+        even = self.base * rate[pool]
+        return rate, np.flatnonzero(np.abs(end.socialised - even) > ROUNDING * even)
+
+
+def _distance(solution: Solution) -> tuple[bool, float]:
+    """Return a key that orders solutions by how far they are from convergence."""
+    return not solution.converged, solution.residual
 
 
 def accounts_of(result: CascadeResult, rows: Positions) -> CascadeResult:
-    """Return the part of a result that speaks of some accounts (ascending), for its table `accounts`."""
+    """Return the part of a result about some accounts (ascending), for its table `accounts`."""
     graph, end = result.graph, result.arrays
     part = {
         **{"quantity": graph.quantity[rows], "margin_units": graph.margin_units[rows], "cash": graph.cash[rows]},
@@ -168,7 +177,7 @@ def accounts_of(result: CascadeResult, rows: Positions) -> CascadeResult:
 
 
 def changed_state(end: CascadeArrays, before: CascadeArrays) -> BoolArray:
-    """Say which accounts are in another state, open, closed in part or closed whole, than in another run."""
+    """Return which accounts are in another state, open, closed in part or closed whole, than in another run."""
     states = [(each.breach_round > 0).astype(np.int8) + each.closed_whole for each in (end, before)]
     changed: BoolArray = states[0] != states[1]
     return changed

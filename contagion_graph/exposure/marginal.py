@@ -1,14 +1,14 @@
-"""How equity answers to prices: the exact derivative at the least equilibrium, and what it says in units held."""
+"""Marginal exposure: the exact derivative of equity with respect to prices at the least equilibrium [units]."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from contagion_graph._typing import FloatArray
+from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.inputs import Traders, check_inputs, traders_of
@@ -37,7 +37,7 @@ Term = tuple[sparse.csr_array, FloatArray]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MarginalExposure(ExposureMatrix):
-    """Derivatives of traders' equity with respect to prices, and where they mean little.
+    """Derivatives of traders' equity with respect to prices, and the kinks at which they are one-sided.
 
     Parameters
     ----------
@@ -55,11 +55,26 @@ class MarginalExposure(ExposureMatrix):
         The assets of which just as much is sold as brings their price impact to a kink.
     """
 
+    _: KW_ONLY
     equilibrium: CascadeResult
     one_sided: bool
     kinks: pd.MultiIndex
     kink_pools: "pd.Index[str]"
     kink_assets: "pd.Index[str]"
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            traders, assets (counts); total (units, over both); kinks, kink_pools, kink_assets (counts).
+        """
+        counts = {name: len(getattr(self, name)) for name in ("kinks", "kink_pools", "kink_assets")}
+        return pd.concat([super().summary(), pd.Series(counts, dtype=np.float64)]).rename("marginal_exposure")
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {**super()._tables(), "kinks": pd.DataFrame(index=self.kinks)}
 
 
 def marginal_exposure(
@@ -70,8 +85,9 @@ def marginal_exposure(
     assets: Iterable[object] | None = None,
     traders: Iterable[object] | None = None,
     tol: float = 1e-9,
+    on_failure: OnFailure = "raise",
 ) -> MarginalExposure:
-    """Return the derivative of each trader's equity with respect to each price, once everybody has reacted.
+    """Return the derivative of each trader's equity with respect to each price, all reactions included.
 
     At the least equilibrium z = (S, l) = G(z, p_shocked) (in a netted book: at the one that the static map leads to
     from nothing closed), by the implicit function theorem,
@@ -97,7 +113,9 @@ def marginal_exposure(
     assets, traders : iterable of labels, optional
         None: all.
     tol : float
-        How near a kink counts as at it, as a share of an account's |cash| + |Q|.p.
+        Distance from a kink up to which an account is listed as at it, as a share of its |cash| + |Q|.p.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where the equilibrium does not converge: the derivative is then taken at the last state.
 
     Returns
     -------
@@ -112,7 +130,7 @@ def marginal_exposure(
     TableError
         An unknown label or shock.
     ConvergenceError
-        No equilibrium was reached, as it happens in netted books.
+        No equilibrium was reached, as can happen in netted books, and `on_failure` is "raise".
 
     References
     ----------
@@ -136,10 +154,10 @@ def marginal_exposure(
     A       18.978  4.357
     B        2.429  4.518
     """
-    check_inputs(graph, model)
+    check_inputs(graph, model, on_failure)
     check_number("marginal_exposure", "tol", tol, low=0)
     columns, chosen = positions_of("assets", assets, graph.assets), traders_of(graph, traders)
-    rest = from_rest(graph, scenario(graph, shock), model)
+    rest = from_rest(graph, scenario(graph, shock), model, on_failure)
     case, state = rest.case, rest.state
     if state.rate.any() and model.sharing == ProRata("profit"):
         raise ParameterError(
@@ -156,6 +174,8 @@ def marginal_exposure(
         cells=sparse.csr_array((len(chosen.labels), columns.size)),
         held=terms[0][0] if assets is None else terms[0][0][:, columns],
         name="d equity / d price [units]",
+        model=model,
+        solution=rest.result.solution,
         equilibrium=rest.result,
         one_sided=rest.one_sided,
         kinks=graph.account_index[kinks.accounts],

@@ -1,16 +1,19 @@
 """A labelled traders x assets matrix that is never written out: sparse rows times a few columns of dense numbers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._result import SHOWN, Result
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.margin.model import MarginCascade
+from contagion_graph.solvers.solution import EXACT, Solution
 from contagion_graph.tables.vectors import row_of, text_index
 
 LARGEST_TABLE = 10_000_000  # entries that to_pandas writes out: 80 MB
@@ -19,15 +22,15 @@ Positions = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ExposureMatrix:
-    """One number for each of t traders and a assets, held in factored form.
+class ExposureMatrix(Result):
+    """One number for each of t traders and a assets, stored in factored form.
 
-    What an asset does to a trader who does not trade passes through few numbers, the prices and the loss levels:
+    What an asset does to a trader that does not trade depends on few numbers, the prices and the loss rates:
 
         value_ti = sum over terms of (left @ right)_ti + cells_ti
 
-    with `left` sparse (what a trader holds, its weight in loss sharing) and `right` dense (how prices and loss levels
-    move with each asset). `cells` holds what is not of that form: traders who traded, were capped or defaulted.
+    with `left` sparse (what a trader holds, its weight in loss sharing) and `right` dense (how prices and loss rates
+    move with each asset). `cells` holds what is not of that form: traders that traded, were capped or defaulted.
 
     Parameters
     ----------
@@ -41,6 +44,10 @@ class ExposureMatrix:
         Net units that each trader holds of each asset.
     name : str
         What a number is, and its unit.
+    model : MarginCascade, optional
+        The model that was run; None where none was.
+    solution : Solution
+        How the computation ended: of several runs, the one that is furthest from convergence.
 
     Examples
     --------
@@ -62,6 +69,9 @@ class ExposureMatrix:
     cells: sparse.csr_array
     held: sparse.csr_array
     name: str
+    _: KW_ONLY
+    model: MarginCascade | None = None
+    solution: Solution = EXACT
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -154,6 +164,24 @@ class ExposureMatrix:
             )
         return pd.DataFrame(self._rows(0, n_traders), index=self.traders, columns=self.assets)
 
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            traders, assets (counts); total (the sum over both, in the unit of `name`).
+        """
+        sums = [float((left.sum(axis=0) @ right).sum()) for left, right in self.terms]
+        figures = {"traders": self.shape[0], "assets": self.shape[1], "total": float(self.cells.sum()) + sum(sums)}
+        return pd.Series(figures, name="exposure", dtype=np.float64)
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"exposure": self.to_pandas()}
+
+    def _first_rows(self) -> pd.DataFrame:
+        return next(self.blocks(SHOWN))
+
     def _rows(self, start: int, stop: int) -> FloatArray:
         values: FloatArray = self.cells[start:stop].toarray()
         for left, right in self.terms:
@@ -166,7 +194,8 @@ class ExposureMatrix:
             yield start, self._rows(start, min(start + size, len(self.traders)))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {len(self.traders):,} traders x {len(self.assets):,} assets; {self.name}>"
+        status = "" if self.solution.converged else f". {self.solution.status.value}"
+        return f"<{type(self).__name__}: {self.shape[0]:,} traders x {self.shape[1]:,} assets; {self.name}{status}>"
 
 
 def _position(where: str, label: object, index: "pd.Index[str]") -> int:

@@ -1,10 +1,11 @@
-"""What traders lose when other traders default."""
+"""Losses of traders when other traders default."""
 
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ConvergenceError, ParameterError
 from contagion_graph.exposure.inputs import check_inputs, traders_of
@@ -24,11 +25,12 @@ def exposure_to_traders(
     *,
     traders: Iterable[object] | None = None,
     k: int = 10,
+    on_failure: OnFailure = "raise",
 ) -> pd.DataFrame:
     """Return the k pairs of traders in which the one loses most when the other defaults.
 
-    loss of i in the cascade in which all accounts of j close whole in the first round, less its loss in the same
-    cascade without that default. One run a defaulter, of which only the largest losses are kept.
+    Exposure of i to j: the loss of i in the cascade in which all accounts of j close whole in the first round, less its
+    loss in the same cascade without that default. One run a defaulter, of which only the largest losses are kept.
 
     Parameters
     ----------
@@ -37,11 +39,13 @@ def exposure_to_traders(
     model : MarginCascade
         Run once for each defaulter, and once without any.
     shock : mapping or Series asset -> relative price change, optional
-        What happens besides; None: nothing.
+        The shock of both cascades; None: no shock.
     traders : iterable of labels, optional
-        Who defaults, one at a time; None: each trader, if there are at most 1,000.
+        The defaulters, one at a time; None: each trader, if there are at most 1,000.
     k : int
         At least 1.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where a run does not converge: its last state is then used.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def exposure_to_traders(
     TableError
         An unknown label, a shock that the graph does not know.
     ConvergenceError
-        As in `MarginCascade.run`.
+        A run did not converge, and `on_failure` is "raise".
 
     Examples
     --------
@@ -69,7 +73,7 @@ def exposure_to_traders(
     0      B         A  0.79
     1      A         B  0.78
     """
-    check_inputs(graph, model)
+    check_inputs(graph, model, on_failure)
     check_number("exposure_to_traders", "k", k, low=1, whole=True)
     if traders is None and len(graph.traders) > MOST_DEFAULTS:
         raise ParameterError(
@@ -77,12 +81,12 @@ def exposure_to_traders(
             "graph.gross_value.groupby('trader').sum().nlargest(100).index"
         )
     defaulters, every = positions_of("traders", traders, graph.traders), traders_of(graph, None)
-    losses = Losses(model.run(graph, shock), every, "loss")
+    losses = Losses(model.run(graph, shock, on_failure=on_failure), every, "loss")
     least = ROUNDING * every.add_vector(graph.rest[1] + np.abs(graph.cash + graph.rest[0]))
     found = pd.DataFrame({"trader": [], "defaulter": [], "loss": []}).astype({"trader": int, "defaulter": int})
     for j, label in zip(defaulters, graph.traders[defaulters], strict=True):
         try:
-            result = model.run(graph, shock, defaults=[label])
+            result = model.run(graph, shock, defaults=[label], on_failure=on_failure)
         except ConvergenceError as error:
             error.add_note(f"in the run with defaults=[{label!r}]")
             raise

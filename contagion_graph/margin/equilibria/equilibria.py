@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import FloatArray
+from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph.errors import ConvergenceError, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Scenario
@@ -19,7 +19,7 @@ from contagion_graph.margin.equilibria.static_map import Bound, Case
 from contagion_graph.margin.prepare import CascadeRules, prepared
 from contagion_graph.margin.result import CascadeArrays, CascadeResult
 from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LeverageTarget, TargetMargin
-from contagion_graph.solvers.solution import Solution, Status
+from contagion_graph.solvers.solution import Solution, Status, conclude
 
 TwoSided = Literal["auto", "conservative", "bracket"]
 NEAR = 1e-9  # T may move the shares of an equilibrium by no more
@@ -76,7 +76,9 @@ class FromRest(NamedTuple):
     one_sided: bool
 
 
-def from_rest(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> FromRest:
+def from_rest(
+    graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, on_failure: OnFailure = "raise"
+) -> FromRest:
     """Return the equilibrium that the static map leads to from nothing closed, without the other end or a certificate.
 
     Raises
@@ -89,13 +91,11 @@ def from_rest(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> 
     one_sided = is_isotone(graph)
     end = Bound(case_of(graph, scenario, rules, None), upper=False, turning=not one_sided)
     solution, _ = come_to_rest(end)
-    if not solution.converged:
-        raise ConvergenceError(
-            f"no equilibrium was reached from nothing closed in {solution.steps:,} steps"
-            + ("" if one_sided else ": assets are held on both sides, and what some close relieves others")
-            + "; raise max_rounds, or use a measure of the path, as indirect_exposure or look_through with a size",
-            solution,
-        )
+    book = "" if one_sided else "; assets are held on both sides, and what some accounts close relieves others"
+    where = f"no equilibrium was reached from nothing closed in {solution.steps:,} rounds{book}"
+    conclude(
+        solution, on_failure, where, "Raise max_rounds, or use indirect_exposure or look_through with a size: they run."
+    )
     rows = np.flatnonzero(end.share)
     state = State(end.sold, end.rate, rows, end.share[rows])
     return FromRest(CascadeResult(graph, rules, arrays_of(end, scenario), solution), end.case, state, one_sided)
