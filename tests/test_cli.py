@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import contagion_graph as cg
 from contagion_graph.cli import progress as progress_module
@@ -140,6 +141,15 @@ def test_without_matplotlib_a_run_says_what_it_leaves_out(
     assert {path.name for path in (tmp_path / "out").iterdir()} == PICTURES - {"figures"} | {
         f"{t}.csv" for t in RESULT_TABLES
     }
+
+
+def test_figures_of_files_and_page_are_drawn_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save, saved = Figure.savefig, []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *to, **how: saved.append(figure) or save(figure, *to, **how))
+    assert main(["run", str(folder), "--shock", "ETH=-5%", "--quiet", "--out", str(tmp_path / "out")]) == 0
+    assert {path.stem for path in (tmp_path / "out" / "figures").glob("*.svg")} == FIGURES
+    assert len(saved) == len(FIGURES)
+    assert (tmp_path / "out" / "report.html").read_text(encoding="utf-8").count("<figure>") == len(FIGURES) - 1
 
 
 def test_a_large_market_goes_to_gephi_as_its_core(capsys: pytest.CaptureFixture[str], tmp_path: Path):

@@ -40,6 +40,22 @@ def test_a_cascade_is_that_of_the_library(folder: Path, tmp_path: Path, monkeypa
     assert len(list(tmp_path.glob("slice-*.gexf"))) == len(result.rounds) + 2
 
 
+def test_obligations_are_those_of_the_library(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    graph = cg.ExposureGraph.from_tables(
+        positions={"trader": ["A", "B", "C"], "asset": ["ETH"] * 3, "quantity": [2.0, 1.0, 1.0]},
+        assets={"asset": ["ETH"], "price": [100.0]},
+        obligations={"debtor": ["A", "B"], "creditor": ["B", "C"], "amount": [30.0, 20.0]},
+    )
+    cg.write_tables(graph, tmp_path / "owing")
+    words = ["export", str(tmp_path / "owing"), "--obligations", "--out", str(tmp_path / "debts.gexf")]
+    assert main(words) == 0
+    assert "3 nodes, 2 edges, 100.0% of all assets" in capsys.readouterr().out
+    cg.write_gexf(cg.read_tables(tmp_path / "owing").obligations, tmp_path / "same.gexf")
+    assert (tmp_path / "debts.gexf").read_bytes() == (tmp_path / "same.gexf").read_bytes()
+    assert main([*words, "--nodes", "assets"]) == 2
+    assert "obligations join traders" in capsys.readouterr().err
+
+
 def test_quiet_says_nothing(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["export", str(folder), "--out", str(tmp_path / "a.gexf.gz"), "--quiet"]) == 0
     shown = capsys.readouterr()
@@ -52,6 +68,9 @@ def test_quiet_says_nothing(folder: Path, tmp_path: Path, capsys: pytest.Capture
         (["--mode", "dynamic"], "--mode dynamic shows the rounds of a cascade, in gexf; give --to gexf and a --shock"),
         (["--mode", "slices", "--to", "csv", "--shock", "ETH=-1%"], "--mode slices shows the rounds"),
         (["--k", "0"], "export: k is 0; it must be a whole number from 1 up"),
+        (["--obligations"], "--obligations: the folder has no table obligations"),
+        (["--obligations", "--shock", "ETH=-1%"], "--obligations are those before any shock; leave out --shock"),
+        (["--penalty", "0.1"], "rules are those of a cascade; give a --shock"),
         (["--min-weight", "-1"], "export: min_weight is -1.0"),
         (["--shock", "EHT=-1%"], "did you mean 'ETH'"),
         (["--out", "no/such/folder/a.gexf"], "No such file or directory"),

@@ -227,6 +227,13 @@ def test_small_and_quiet_markets_have_a_page(depth: float, tmp_path: Path):
     assert [step["round"] for step in data_of(text)["steps"]] == [0]
 
 
+def test_a_count_has_all_its_digits(tmp_path: Path):
+    n = 2_536
+    graph = cg.ExposureGraph.from_arrays([[1.0]] * n, price=100.0, margin_long=0.5, cash=[-60.0] * n)
+    text = cg.write_report(cg.MarginCascade().run(graph), tmp_path / "x.html").path.read_text(encoding="utf-8")
+    assert "<dt>accounts in breach</dt><dd>2,536</dd>" in text
+
+
 def test_an_equilibrium_has_a_page_without_rounds(result: cg.CascadeResult, tmp_path: Path):
     end = cg.MarginCascade(sharing=None).equilibria(result.graph, {"0": -0.2}, two_sided="conservative").greatest
     text = cg.write_report(end, tmp_path / "x.html").path.read_text(encoding="utf-8")

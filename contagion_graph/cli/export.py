@@ -1,4 +1,4 @@
-"""contagion-graph export: the graph in a folder, or a cascade on it, for Gephi and other programs."""
+"""contagion-graph export: the graph or the obligations in a folder, or a cascade on it, for Gephi and others."""
 
 import argparse
 from pathlib import Path
@@ -9,6 +9,8 @@ from contagion_graph.cli.progress import progress
 from contagion_graph.cli.rules import add_rules, model_of, shock_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.graph_formats.from_any import Source
 from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.gephi_csv import write_gephi_csv
 from contagion_graph.graph_formats.gexf import Mode, write_gexf
@@ -16,19 +18,20 @@ from contagion_graph.graph_formats.graphml import write_graphml
 from contagion_graph.graph_formats.layout import Layout
 from contagion_graph.io.read import read_tables
 from contagion_graph.io.written import Written
-from contagion_graph.margin.result import CascadeResult
+from contagion_graph.margin.model import MarginCascade
 
 WRITERS = {"gexf": write_gexf, "graphml": write_graphml, "csv": write_gephi_csv}
 
 
 def add_to(commands: Commands) -> None:
     """Add the command to the parser."""
-    export = commands.add_parser("export", help="write the graph in a folder, or a cascade on it, for Gephi")
+    export = commands.add_parser("export", help="write a graph, its obligations or a cascade for Gephi")
     export.set_defaults(command=_export)
     add_folder(export)
     export.add_argument("--to", choices=list(WRITERS), default="gexf", help="default: %(default)s")
     export.add_argument("--out", type=Path, metavar="PATH", help="file, or for csv a folder (default: graph.gexf, ...)")
-    export.add_argument("--nodes", choices=get_args(Nodes), default="bipartite", help="default: %(default)s")
+    export.add_argument("--nodes", choices=get_args(Nodes), help="default: bipartite; of obligations: traders")
+    export.add_argument("--obligations", action="store_true", help="export what traders owe each other instead")
     export.add_argument("--mode", choices=get_args(Mode), default="static", help="of gexf (default: %(default)s)")
     export.add_argument("--k", type=int, metavar="N", help="keep so many traders: who close, lose or hold most")
     export.add_argument("--min-weight", type=float, metavar="W", help="keep edges of at least this weight")
@@ -46,13 +49,18 @@ def _export(options: argparse.Namespace) -> int:
             f"--mode {options.mode} shows the rounds of a cascade, in gexf; give --to gexf and a --shock"
         )
     model, shock = model_of(options), shock_of(options.shock)
+    if not shock and model != MarginCascade():
+        raise ParameterError("rules are those of a cascade; give a --shock")
+    if options.obligations and shock:
+        raise ParameterError("--obligations are those before any shock; leave out --shock")
     with progress(3, quiet=options.quiet) as step:
         step("reading")
         graph = read_tables(options.folder)
-        step("cascade" if shock else "graph")
-        source = model.run(graph, shock) if shock else graph
+        name = "cascade" if shock else "obligations" if options.obligations else "graph"
+        step(name)
+        source = model.run(graph, shock) if shock else _obligations(graph) if options.obligations else graph
         step("writing")
-        written = _write(options, source, "cascade" if shock else "graph")
+        written = _write(options, source, name)
     if not options.quiet:
         paths = [str(path) for path in written.paths]
         listed = ", ".join(paths if len(paths) < 4 else [paths[0], "...", paths[-1]])
@@ -62,7 +70,13 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write(options: argparse.Namespace, source: ExposureGraph | CascadeResult, name: str) -> Written:
+def _obligations(graph: ExposureGraph) -> ObligationNetwork:
+    if graph.obligation_table is None:
+        raise ParameterError("--obligations: the folder has no table obligations")
+    return graph.obligations
+
+
+def _write(options: argparse.Namespace, source: Source, name: str) -> Written:
     out = options.out or Path(name if options.to == "csv" else f"{name}.{options.to}")
     chosen = {key: getattr(options, key) for key in ("nodes", "k", "min_weight", "layout")}
     if options.to == "gexf":

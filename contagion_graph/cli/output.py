@@ -11,18 +11,11 @@ from contagion_graph.io.summary_text import report
 from contagion_graph.io.write import write_tables
 from contagion_graph.io.written import Written
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.plot.canvas import figure_of, matplotlib
-from contagion_graph.report.page import write_report
+from contagion_graph.report.figures import drawn, svg
+from contagion_graph.report.page import write_page
 
 TOP = 2000  # traders in the files for Gephi, which lays out so many within seconds
 STEPS = ("tables", "files for Gephi", "figures", "report")
-FIGURES: dict[str, Callable[[CascadeResult], Any]] = {
-    "cascade": plot.cascade,
-    "waterfall": plot.waterfall,
-    "waterfall-losers": lambda result: plot.waterfall(result, traders="losers"),
-    "bipartite": plot.bipartite,
-    "losses": lambda result: plot.loss_distribution(result.traders["loss"]),
-}
 
 
 def say(result: CascadeResult, said: list[str]) -> None:
@@ -39,10 +32,11 @@ def write(
     step("files for Gephi")
     said += _gephi(result, out)
     step("figures")
-    said.append(_figures(result, out / "figures"))
+    figures, words = _figures(result, out / "figures")
     step("report")
-    written = write_report(result, out / "report.html", title=f"Contagion report: {facts['market']}", facts=facts)
-    return [*said, f"Open {written.path} in a browser."]
+    title = f"Contagion report: {facts['market']}"
+    written = write_page(result, out / "report.html", title=title, facts=facts, figures=figures)
+    return [*said, words, f"Open {written.path} in a browser."]
 
 
 def _gephi(result: CascadeResult, out: Path) -> Iterator[str]:
@@ -56,14 +50,14 @@ def _kept(written: Written, k: int | None) -> str:
     return "" if k is None else f" ({k:,} traders with {written.share:.0%} of all {written.measure})"
 
 
-def _figures(result: CascadeResult, folder: Path) -> str:
-    folder.mkdir(exist_ok=True)
+def _figures(result: CascadeResult, folder: Path) -> tuple[dict[str, str], str]:
+    """Draw the figures and write them; return those of the report, and what to say of all."""
     try:
-        for name, draw in FIGURES.items():
-            ax = draw(result)
-            plot.save(ax, folder / f"{name}.svg")
-            matplotlib("pyplot").close(figure_of(ax))
+        of_report = drawn(result)
     except MissingExtraError as error:
-        folder.rmdir()
-        return f"Figures are left out, in the report too: {error}"
-    return f"Figures: {', '.join(f'figures/{name}.svg' for name in FIGURES)}"
+        return {}, f"Figures are left out, in the report too: {error}"
+    documents = {**of_report, "waterfall": svg(plot.waterfall(result))}
+    folder.mkdir(exist_ok=True)
+    for name, document in documents.items():
+        (folder / f"{name}.svg").write_text(document, encoding="utf-8", newline="\n")
+    return of_report, f"Figures: {', '.join(f'figures/{name}.svg' for name in documents)}"

@@ -1,7 +1,7 @@
 """Figures of a report as SVG that stands inside the page."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -29,15 +29,15 @@ class Figure(NamedTuple):
     caption: str
 
 
-ROUNDS = Figure(
-    plot.cascade,
-    "Round by round: how far prices have moved since before the shock, how many accounts are in breach, and who has "
-    "paid what the closed could not.",
-)
-ALWAYS = {
-    "waterfall": Figure(
+FIGURES = {
+    "cascade": Figure(
+        plot.cascade,
+        "Round by round: changes of prices since before the shock, accounts in breach, and the shortfalls paid so far "
+        "by who paid them.",
+    ),
+    "waterfall-losers": Figure(
         lambda result: plot.waterfall(result, traders="losers"),
-        "Where the loss of those who lose comes from, channel by channel.",
+        "The loss of the traders that lose, by channel.",
     ),
     "bipartite": Figure(
         plot.bipartite,
@@ -46,39 +46,45 @@ ALWAYS = {
     ),
     "losses": Figure(
         lambda result: plot.loss_distribution(result.traders["loss"]),
-        "The share of traders that lose at least so much.",
+        "The share of traders that lose at least a given amount.",
     ),
 }
 
 
-def figures_of(result: CascadeResult) -> str:
-    """Return the figures of a result as HTML.
+def drawn(result: CascadeResult) -> dict[str, str]:
+    """Return the figures of a result by name, each as an SVG document; an equilibrium has no rounds to draw.
 
     Raises
     ------
     MissingExtraError
         matplotlib is not installed.
     """
-    figures = ({"rounds": ROUNDS} if result.arrays.trades else {}) | ALWAYS
-    return "".join(_html(name, figure, result) for name, figure in figures.items())
+    names = FIGURES if result.arrays.trades else FIGURES.keys() - {"cascade"}
+    return {name: svg(figure.draw(result)) for name, figure in FIGURES.items() if name in names}
 
 
-def _html(name: str, figure: Figure, result: CascadeResult) -> str:
-    drawn = inline_svg(figure.draw(result), name)
-    label = escape(figure.caption)
-    svg = drawn.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-    return f"<figure>{svg}<figcaption>{label}</figcaption></figure>\n"
-
-
-def inline_svg(ax: Any, name: str) -> str:
-    """Return the figure of some axes as SVG for a page: no prologue, no comments, its ids apart from other figures'."""
+def svg(ax: Any) -> str:
+    """Return the figure that axes belong to as an SVG document, and close it."""
     pyplot, figure = matplotlib("pyplot"), figure_of(ax)
     file = BytesIO()
     with pyplot.rc_context(STABLE):
         figure.savefig(file, format="svg", metadata=NO_DATES[".svg"])
     pyplot.close(figure)
-    svg = file.getvalue().decode()
-    svg = re.sub(
-        r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg ") :], flags=re.DOTALL
-    )
-    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    return file.getvalue().decode()
+
+
+def figures_html(documents: Mapping[str, str]) -> str:
+    """Return SVG documents by name as HTML, each with its caption."""
+    return "".join(_html(name, document) for name, document in documents.items())
+
+
+def _html(name: str, document: str) -> str:
+    label = escape(FIGURES[name].caption)
+    inline = _inline(document, name).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return f"<figure>{inline}<figcaption>{label}</figcaption></figure>\n"
+
+
+def _inline(document: str, name: str) -> str:
+    """Return an SVG document for a page: no prologue, no comments, its ids apart from those of other figures."""
+    inline = NOT_DRAWN.sub("", document[document.index("<svg ") :])
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", inline)

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -16,22 +16,25 @@ from contagion_graph.io.written import Written
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.plot.canvas import amount, check_result
 from contagion_graph.report.facts import facts_of
-from contagion_graph.report.figures import figures_of
+from contagion_graph.report.figures import drawn, figures_html
 from contagion_graph.report.tables import tables_of
 from contagion_graph.report.view import view_of
 from contagion_graph.tables.files import replacing
 
 SCRIPTS = ("cytoscape.min.js", "dataTables.min.js", "report.js")
-TILES = {
-    "breached": "accounts in breach",
-    "lost": "lost by those who lose",
-    "shortfall": "left unpaid",
-    "fund_used": "paid by insurance funds",
-    "socialised": "paid by other members",
-    "uncovered": "paid by nobody",
-    "bystander_loss": "lost by the untouched",
+TILES: dict[str, tuple[str, Callable[[float], str]]] = {
+    "breached": ("accounts in breach", "{:,.0f}".format),
+    "lost": ("loss of the traders that lose", amount),
+    "shortfall": ("shortfall", amount),
+    "fund_used": ("paid by insurance funds", amount),
+    "socialised": ("paid by other members", amount),
+    "uncovered": ("uncovered", amount),
+    "bystander_loss": ("loss of traders not directly exposed", amount),
 }
-NO_FIGURES = "Figures are left out: matplotlib is not installed; pip install 'contagion-graph[plot]' brings it."
+NO_FIGURES = (
+    '<p class="note">Figures are left out: matplotlib is not installed; '
+    "pip install 'contagion-graph[plot]' brings it.</p>\n"
+)
 
 
 def write_report(
@@ -86,8 +89,19 @@ def write_report(
     '<!doctype html>'
     """
     check_result(result)
-    path = Path(path)
-    page = Template(asset("page.html")).substitute(_parts(result, title, {} if facts is None else facts))
+    try:
+        figures = drawn(result)
+    except MissingExtraError:
+        figures = {}
+    return write_page(result, Path(path), title=title, facts={} if facts is None else facts, figures=figures)
+
+
+def write_page(
+    result: CascadeResult, path: Path, *, title: str, facts: Mapping[str, object], figures: Mapping[str, str]
+) -> Written:
+    """Write the page with figures that are already drawn: SVG documents by name; none where matplotlib is missing."""
+    parts = _parts(result, title, facts) | {"figures": figures_html(figures) or NO_FIGURES}
+    page = Template(asset("page.html")).substitute(parts)
     with replacing(path) as beside:
         beside.write_text(page, encoding="utf-8", newline="\n")
     return Written((path,))
@@ -105,7 +119,6 @@ def _parts(result: CascadeResult, title: str, facts: Mapping[str, object]) -> di
         "sentences": "".join(f"<p>{escape(sentence)}</p>\n" for sentence in sentences(result)),
         "note": escape(view.pop("note")),
         "last": str(len(view["steps"]) - 1),
-        "figures": _figures(result),
         "tables": "".join(line for table in tables_of(result) for line in table.html()),
         "facts": _facts(result, facts),
         "data": _json(view),
@@ -134,14 +147,8 @@ def _json(view: dict[str, Any]) -> str:
 
 def _tiles(result: CascadeResult) -> str:
     figures = {**result.summary(), "lost": result.traders["loss"].clip(lower=0.0).sum()}
-    return "".join(f"<div><dt>{words}</dt><dd>{amount(figures[name])}</dd></div>" for name, words in TILES.items())
-
-
-def _figures(result: CascadeResult) -> str:
-    try:
-        return figures_of(result)
-    except MissingExtraError:
-        return f'<p class="note">{escape(NO_FIGURES)}</p>\n'
+    cells = ((words, form(figures[name])) for name, (words, form) in TILES.items())
+    return "".join(f"<div><dt>{words}</dt><dd>{text}</dd></div>" for words, text in cells)
 
 
 def _facts(result: CascadeResult, facts: Mapping[str, object]) -> str:
