@@ -70,7 +70,7 @@ def test_certified_tipping_points_agree_with_a_fine_scan_on_60_markets():
         change = direction(seed, graph, hurts=True)
         point = cg.tipping_point(graph, CALM, pd.Series(change, index=graph.assets), event=ShareClosed(0.5), tol=1e-3)
         happens = cases(seed, graph)[-1][1](swept(CALM, graph, np.outer(sizes, change))).to_numpy()
-        if point is None:
+        if not point.found:
             assert not happens.any()
             continue
         found += 1
@@ -95,7 +95,7 @@ def test_scanned_tipping_points_agree_with_a_fine_scan_on_40_markets():
         point = cg.tipping_point(graph, model, shock, event=event, n_points=12, tol=1e-3)
         happens = oracle(swept(model, graph, np.outer(sizes, change))).to_numpy()
         first = sizes[happens.argmax()] if happens.any() else None
-        if point is None:
+        if not point.found:
             assert not happens[2::3].any()  # the sizes of the scan itself
             missed += first is not None
             continue
@@ -179,7 +179,14 @@ def test_the_tipping_point_of_two_accounts_by_hand():
             assert point.certified
             assert point.interval[0] <= size <= point.size
             assert point.size == pytest.approx(size, abs=1e-6)
-    assert cg.tipping_point(graph, CALM, {"ETH": 0.2}, event=TraderClosed("Ann")) is None
+    none = cg.tipping_point(graph, CALM, {"ETH": 0.2}, event=TraderClosed("Ann"))
+    assert not none.found
+    assert none.above is None
+    assert none.interval[0] == 1.0
+    assert np.isnan(none.size)
+    assert none.solution.status is cg.Status.NOT_FOUND
+    assert none.jump.columns.tolist() == ["baseline", "below"]
+    assert repr(none) == "<TippingPoint: not found in the direction given, by a scan; 0 accounts closed>"
 
 
 def test_what_makes_a_tipping_point_uncertain():
@@ -213,7 +220,7 @@ def test_accounts_that_are_closed_without_a_shock_do_not_count():
         ({"event": FundEmpty}, "give one of scenarios.FundEmpty"),
         ({"event": FundEmpty()}, "no pool has an insurance fund left"),
         ({"event": TraderClosed("Anne")}, "unknown trader 'Anne'.*did you mean 'Ann'"),
-        ({"event": lambda result, baseline: True}, "holds even without a shock"),
+        ({"event": lambda result, baseline: True}, "happens without a shock too"),
         ({"direction": {"ETH": 0.0}}, "direction changes no price"),
         ({"direction": {"ETH": -1.5}}, "changes by -1.5"),
         ({"direction": {"EHT": -0.5}}, "unknown asset 'EHT'.*did you mean 'ETH'"),
@@ -268,11 +275,17 @@ def test_events_refuse_what_no_event_is(build: Callable[[], object], message: st
         build()
 
 
-def test_one_asset_is_solved_by_hand_and_out_of_reach_is_none():
+def test_one_asset_is_solved_by_hand_and_out_of_reach_is_not_found():
     graph, frame = ann_and_bob(), pd.DataFrame([[0.01]], index=["ETH"], columns=["ETH"])
     found = cg.reverse_stress(graph, CALM, frame, event=TraderClosed("Ann"), rng=0)
     assert found.norm.to_numpy() == pytest.approx(-np.log(850 / 900) / 0.1, rel=3e-3)
-    assert cg.reverse_stress(graph, CALM, frame, event=TraderClosed("Ann"), limit=0.5, rng=0) is None
+    none = cg.reverse_stress(graph, CALM, frame, event=TraderClosed("Ann"), limit=0.5, rng=0)
+    assert not none.found
+    assert none.solution.status is cg.Status.NOT_FOUND
+    assert none.shocks.empty
+    assert none.shock.isna().all()
+    assert none.shock.index.tolist() == ["ETH"]
+    assert set(none.to_frames()) == {"summary", "shocks", "norm", "figures"}
 
 
 def test_a_singular_covariance_allows_what_it_allows():

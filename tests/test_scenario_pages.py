@@ -41,7 +41,7 @@ def test_sweep_prints_a_report_and_writes_tables(folder: Path, model: str, capsy
     ):
         assert text in shown
     out = {path.stem: pd.read_csv(path) for path in (folder / "out").iterdir()}
-    assert set(out) == {"scenarios", "shocks", "distribution", "traders"}
+    assert set(out) == {"summary", "scenarios", "shocks", "distribution", "traders"}
     assert len(out["scenarios"]) == 100
     assert out["scenarios"]["loss"].abs().sum() > 0.0
 

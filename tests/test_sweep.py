@@ -219,12 +219,34 @@ def test_a_scenario_that_fails_is_named():
         cg.sweep(graph, model, draw.single_asset(["ETH"], [-0.1, 0.2]))
 
 
-def test_a_scenario_that_does_not_come_to_rest_is_marked():
+def test_a_scenario_that_does_not_converge_is_marked():
     graph = cg.generate.perpetuals(300, 8, rng=0)
     shocks = draw.single_asset(graph.assets[:1], [0.0, -0.3])
-    with pytest.warns(cg.ConvergenceWarning, match="1 of 2 scenarios did not come to rest after 1 rounds"):
+    message = "sweep: 1 of 2 scenarios: Stopped at the step limit before it converged. Raise max_rounds .* which is 1"
+    with pytest.warns(cg.ConvergenceWarning, match=message):
         result = cg.sweep(graph, cg.MarginCascade(max_rounds=1), shocks)
     assert result.scenarios["converged"].tolist() == [True, False]
+    assert result.solution == cg.Solution(cg.Status.STEP_LIMIT, steps=1, residual=0.5)
+    assert result.summary()["not_converged"] == 1.0
+    with pytest.raises(cg.ConvergenceError, match="1 of 2 scenarios"):
+        cg.sweep(graph, cg.MarginCascade(max_rounds=1), shocks, on_failure="raise")
+
+
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [
+        (lambda result: result.systemic(against="x"), "systemic: against is 'x'; it must be one of loss, closed"),
+        (lambda result: result.systemic(of="pools"), "systemic: of is 'pools'"),
+        (lambda result: result.worst(by="x"), "worst: by is 'x'"),
+        (lambda result: result.worst(0), "worst: k is 0"),
+        (lambda result: result.distribution("x"), "distribution: column is 'x'"),
+        (lambda result: result.fund_for(1.5), "fund_for: level is 1.5"),
+    ],
+)
+def test_errors_name_the_argument_that_was_given(work, message: str):
+    model, graph = two_traders()
+    with pytest.raises(cg.ParameterError, match=message):
+        work(cg.sweep(graph, model, draw.single_asset(["ETH"], [-0.1])))
 
 
 def test_nothing_but_scenarios_is_kept_where_that_is_wanted():
@@ -233,7 +255,7 @@ def test_nothing_but_scenarios_is_kept_where_that_is_wanted():
     assert result.part.tally is None
     with pytest.raises(cg.ParameterError, match="kept nothing of traders"):
         result.traders  # noqa: B018
-    assert set(result.to_frames()) == {"scenarios", "shocks", "distribution"}
+    assert set(result.to_frames()) == {"summary", "scenarios", "shocks", "distribution"}
 
 
 def test_tables_of_a_result():

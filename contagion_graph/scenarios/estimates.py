@@ -14,12 +14,12 @@ ROUNDING = 1e-9  # of N (1 - q)
 NORMAL_95 = 1.959963984540054  # 97.5 % of the standard normal lie below
 
 
-def beyond(count: int, level: float) -> int:
+def tail_count(count: int, level: float) -> int:
     """Return how many of so many losses make up the tail: N (1 - q), a part of one counted whole.
 
     Examples
     --------
-    >>> beyond(10_000, 0.99), beyond(10, 0.99), beyond(10, 0.75)
+    >>> tail_count(10_000, 0.99), tail_count(10, 0.99), tail_count(10, 0.75)
     (100, 1, 3)
     """
     return max(1, math.ceil(count * (1.0 - level) - ROUNDING))
@@ -51,7 +51,7 @@ def expected_shortfall(largest: FloatArray, count: int, level: float) -> FloatAr
     (3.5, 3.6667)
     """
     tail = count * (1.0 - level)
-    worst = largest[..., : beyond(count, level)]
+    worst = largest[..., : tail_count(count, level)]
     weight = np.minimum(tail - np.arange(worst.shape[-1]), 1.0)
     mean: FloatArray = (worst * weight).sum(axis=-1) / weight.sum()
     return mean
@@ -86,7 +86,7 @@ def tail_estimates(largest: FloatArray, count: int, level: float) -> dict[str, F
     >>> [round(float(found[f"value_at_risk_{end}"][0])) for end in ("low", "high")]
     [937, 964]
     """
-    k, kept = beyond(count, level), largest.shape[1]
+    k, kept = tail_count(count, level), largest.shape[1]
     spread = NORMAL_95 * math.sqrt(count * level * (1.0 - level))
     low, high = min(kept, math.ceil(k + spread)), max(1, math.floor(k - spread) + 1)
     value_at_risk = largest[:, k - 1]

@@ -17,18 +17,42 @@ class Event(Protocol):
     """What the search for a shock asks of an event; a function of two results is one."""
 
     def __call__(self, result: CascadeResult, baseline: CascadeResult) -> bool:
-        """Say whether it happened in a cascade, and not in the one without a shock."""
+        """Say whether it happened in a cascade, and not in the one without a shock.
+
+        Parameters
+        ----------
+        result : CascadeResult
+            The cascade of a shock.
+        baseline : CascadeResult
+            The cascade of the same model and graph without a shock.
+
+        Returns
+        -------
+        bool
+        """
 
 
-class Known:
+class KnownEvent:
     """An event of the library; whether more closings can only bring it on."""
 
     follows_closures: ClassVar[bool] = False
 
+    def check(self, baseline: CascadeResult) -> None:
+        """Refuse a graph on which the event cannot happen."""
+
 
 @dataclass(frozen=True)
-class FundEmpty(Known):
-    """The insurance fund of a pool is used up, which it is not without a shock."""
+class FundEmpty(KnownEvent):
+    """The insurance fund of a pool is used up, which it is not without a shock.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], cash=[-900.0], insurance_fund=50.0)
+    >>> point = cg.tipping_point(graph, cg.MarginCascade(), {"0": -0.2}, event=FundEmpty())
+    >>> round(point.size, 3)  # 1,000 (1 - 0.2 t) = 900 - 50
+    0.75
+    """
 
     def __call__(self, result: CascadeResult, baseline: CascadeResult) -> bool:
         """Say whether a fund is empty that was not."""
@@ -41,8 +65,22 @@ class FundEmpty(Known):
 
 
 @dataclass(frozen=True)
-class Uncovered(Known):
-    """More stays uncovered than without a shock, by more than an amount [currency]."""
+class Uncovered(KnownEvent):
+    """More stays uncovered than without a shock, by more than an amount.
+
+    Parameters
+    ----------
+    above : float
+        The amount, at least 0 [currency].
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], cash=[-900.0])
+    >>> point = cg.tipping_point(graph, cg.MarginCascade(), {"0": -0.2}, event=Uncovered(above=20.0))
+    >>> round(point.size, 3)  # 1,000 (1 - 0.2 t) = 900 - 20
+    0.6
+    """
 
     above: float = 0.0
 
@@ -56,8 +94,22 @@ class Uncovered(Known):
 
 
 @dataclass(frozen=True)
-class ShareClosed(Known):
-    """At least this share of all accounts is closed whole, not counting those closed without a shock."""
+class ShareClosed(KnownEvent):
+    """At least this share of all accounts is closed whole, not counting those closed without a shock.
+
+    Parameters
+    ----------
+    share : float
+        In (0, 1].
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0], [10.0]], price=[100.0], cash=[-900.0, 0.0])
+    >>> point = cg.tipping_point(graph, cg.MarginCascade(sharing=None), {"0": -0.2}, event=ShareClosed(0.5))
+    >>> round(point.size, 3)  # 1,000 (1 - 0.2 t) = 900
+    0.5
+    """
 
     follows_closures: ClassVar[bool] = True
     share: float
@@ -72,8 +124,22 @@ class ShareClosed(Known):
 
 
 @dataclass(frozen=True)
-class TraderClosed(Known):
-    """An account of this trader is closed whole that is not without a shock."""
+class TraderClosed(KnownEvent):
+    """An account of this trader is closed whole that is not without a shock.
+
+    Parameters
+    ----------
+    trader : str
+        A label of `graph.traders`.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0], [10.0]], price=[100.0], cash=[-900.0, -800.0], traders=["A", "B"])
+    >>> point = cg.tipping_point(graph, cg.MarginCascade(sharing=None), {"0": -0.25}, event=TraderClosed("B"))
+    >>> round(point.size, 3)  # 1,000 (1 - 0.25 t) = 800
+    0.8
+    """
 
     follows_closures: ClassVar[bool] = True
     trader: str
@@ -94,8 +160,22 @@ class TraderClosed(Known):
 
 
 @dataclass(frozen=True)
-class LossAbove(Known):
-    """All accounts together lose more than without a shock, by more than an amount [currency]."""
+class LossAbove(KnownEvent):
+    """All accounts together lose more than without a shock, by more than an amount.
+
+    Parameters
+    ----------
+    amount : float
+        At least 0 [currency], net of what others gain.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0])
+    >>> point = cg.tipping_point(graph, cg.MarginCascade(), {"0": -0.2}, event=LossAbove(50.0))
+    >>> round(point.size, 3)  # 1,000 * 0.2 t = 50
+    0.25
+    """
 
     amount: float
 

@@ -1,4 +1,4 @@
-"""Shocks tried one after the other: does the event happen, and where along a ray does it begin."""
+"""Shocks tried one after the other: does an event happen, and where along a ray does it begin."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._typing import BoolArray, FloatArray, OnFailure
+from contagion_graph._validate import check_model
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
@@ -14,7 +15,8 @@ from contagion_graph.margin.equilibria.position_book import is_isotone
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.liquidation import FullLiquidation
-from contagion_graph.scenarios.events import Event, FundEmpty, Known, TraderClosed
+from contagion_graph.scenarios.events import Event, KnownEvent
+from contagion_graph.solvers.solution import Solution, Status, check_on_failure
 
 FIGURES = ("breached", "closed", "loss", "shortfall", "fund_used", "uncovered")
 
@@ -22,28 +24,30 @@ FIGURES = ("breached", "closed", "loss", "shortfall", "fund_used", "uncovered")
 class Trials:
     """One model on one graph, an event, and the cascade without a shock that it is measured against."""
 
-    def __init__(self, owner: str, model: MarginCascade, graph: ExposureGraph, event: Event) -> None:
+    def __init__(
+        self, owner: str, graph: ExposureGraph, model: MarginCascade, event: Event, on_failure: OnFailure
+    ) -> None:
         check_graph(graph)
-        if not isinstance(model, MarginCascade):
-            raise ParameterError(f"{owner}: model is a {type(model).__name__}; it must be a MarginCascade")
+        check_model(model, MarginCascade, "cg.MarginCascade()")
+        check_on_failure(on_failure)
         if isinstance(event, type) or not callable(event):
             raise ParameterError(
                 f"{owner}: event is {event!r:.60}; give one of scenarios.FundEmpty(), Uncovered(), ShareClosed(share), "
                 "TraderClosed(trader), LossAbove(amount), or a function of a result and the baseline"
             )
-        self.model, self.graph, self.event = model, graph, event
-        self.baseline, self.runs = model.run(graph), 1
-        if isinstance(event, FundEmpty | TraderClosed):
+        self.model, self.graph, self.event, self.on_failure = model, graph, event, on_failure
+        self.baseline, self.runs = model.run(graph, on_failure=on_failure), 1
+        if isinstance(event, KnownEvent):
             event.check(self.baseline)
         if event(self.baseline, self.baseline):
-            raise ParameterError(f"{owner}: the event holds even without a shock; no shock brings it about")
-        self.monotone = _closings_grow(model, graph) and isinstance(event, Known) and event.follows_closures
+            raise ParameterError(f"{owner}: event happens without a shock too; give one that a shock brings about")
+        self.monotone = _closings_grow(model, graph) and isinstance(event, KnownEvent) and event.follows_closures
         self.gains = _who_gains(graph)
 
     def run(self, change: FloatArray) -> CascadeResult:
         """Run the cascade of relative price changes in the order of the assets."""
         self.runs += 1
-        return self.model.run(self.graph, pd.Series(change, index=self.graph.assets))
+        return self.model.run(self.graph, pd.Series(change, index=self.graph.assets), on_failure=self.on_failure)
 
     def happens(self, change: FloatArray) -> bool:
         """Say whether they bring the event about."""
@@ -54,23 +58,47 @@ class Trials:
         falls, rises = self.gains
         return self.monotone and not (falls[direction < 0.0].any() or rises[direction > 0.0].any())
 
+    def solution(self, *, found: bool, width: float, certain: bool) -> Solution:
+        """Return the report of a search: its steps are cascades, its residual is the width of the last interval."""
+        status = Status.CONVERGED if found else Status.NOT_FOUND
+        return Solution(status, self.runs, width, error_bound=width if certain and found else None)
 
-def first_size(happens: Callable[[float], bool], high: float, *, steps: int, tol: float) -> tuple[float, float] | None:
+
+def ray_search(
+    happens: Callable[[float], bool], low: float, high: float, *, n_points: int, tol: float
+) -> tuple[float, float] | None:
     """Return sizes lo < hi, at most tol apart, without and with the event: the first of a scan, then by bisection.
+
+    Parameters
+    ----------
+    happens : callable
+        Says whether a size brings the event about.
+    low, high : float
+        The scan: `n_points` equal steps from `low`, which is not tried, up to `high`.
+    n_points : int
+        One is enough where larger sizes can only bring the event on.
+    tol : float
+        Width of the interval.
+
+    Returns
+    -------
+    tuple of float or None
+        None: no size of the scan brings the event about.
 
     Examples
     --------
-    >>> first_size(lambda size: size >= 0.3, 1.0, steps=1, tol=0.1)
+    >>> ray_search(lambda size: size >= 0.3, 0.0, 1.0, n_points=1, tol=0.1)
     (0.25, 0.3125)
-    >>> first_size(lambda size: size > 2.0, 1.0, steps=1, tol=0.1) is None
+    >>> ray_search(lambda size: size > 2.0, 0.0, 1.0, n_points=1, tol=0.1) is None
     True
     """
-    found = next((k for k in range(1, steps + 1) if happens(high * k / steps)), None)
-    return None if found is None else narrowed(happens, high * (found - 1) / steps, high * found / steps, tol)
+    sizes = [low + (high - low) * k / n_points for k in range(n_points + 1)]
+    found = next((k for k in range(1, n_points + 1) if happens(sizes[k])), None)
+    return None if found is None else bisect(happens, sizes[found - 1], sizes[found], tol)
 
 
-def narrowed(happens: Callable[[float], bool], low: float, high: float, tol: float) -> tuple[float, float]:
-    """Bisect between a size without the event and one with it."""
+def bisect(happens: Callable[[float], bool], low: float, high: float, tol: float) -> tuple[float, float]:
+    """Narrow the interval between a size without the event and one with it."""
     while high - low > tol:
         middle = (low + high) / 2.0
         low, high = (low, middle) if happens(middle) else (middle, high)
@@ -79,7 +107,8 @@ def narrowed(happens: Callable[[float], bool], low: float, high: float, tol: flo
 
 def figures_of(results: dict[str, CascadeResult]) -> pd.DataFrame:
     """Return the main figures of some cascades, one column each."""
-    return pd.DataFrame({name: result.summary()[list(FIGURES)] for name, result in results.items()})
+    columns = {name: result.summary()[list(FIGURES)] for name, result in results.items()}
+    return pd.DataFrame(columns).rename_axis("figure")
 
 
 def _closings_grow(model: MarginCascade, graph: ExposureGraph) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import FloatArray, Seed
+from contagion_graph._result import Result
+from contagion_graph._typing import FloatArray, OnFailure, Seed
 from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
@@ -17,44 +18,88 @@ from contagion_graph.margin.result import CascadeResult
 from contagion_graph.scenarios.draw.covariances import root_of
 from contagion_graph.scenarios.events import Event
 from contagion_graph.scenarios.frame import changes_of
-from contagion_graph.scenarios.ray_search import Trials, figures_of, first_size, narrowed
+from contagion_graph.scenarios.ray_search import Trials, bisect, figures_of, ray_search
+from contagion_graph.solvers.solution import Solution
 
 GAIN = 1e-4  # a direction is better if it needs a norm smaller by this share
 WORTHWHILE = 0.99  # a pass that makes the norm this much smaller is repeated with the same step
 LARGEST_STEP, MIDDLE_STEP, SMALLEST_STEP = 0.5, 0.12, 0.01  # of a change of direction [radians]
+BEST, SIMPLE = "most likely", ("single asset", "principal component")
 NULL = 1e-12  # a principal component with this share of the largest variance has none; a return with it of the largest
 
 
-@dataclass(frozen=True, eq=False)
-class ReverseStress:
+@dataclass(frozen=True, eq=False, repr=False)
+class ReverseStress(Result):
     """The most likely shock found that brings an event about, beside the best simple ones.
 
     Parameters
     ----------
+    model : MarginCascade
+        The model that was run.
     shocks : DataFrame, kind x asset
-        Relative price changes: "most likely", and "single asset" and "principal component" where such a shock does it.
+        Relative price changes: "most likely", and "single asset" and "principal component" where such a shock brings
+        the event about. Without rows: not found.
     norm : Series by kind
         sqrt(x' C^-1 x), x = log(1 + shock): standard deviations from no change at all.
     results : dict of kind to CascadeResult
         The cascade that each of them sets off; "baseline" is the one without a shock.
-    runs : int
-        Cascades run in the search.
+    solution : Solution
+        How the search ended: its steps are cascades.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], cash=[-900.0], assets=["ETH"])
+    >>> matrix, event = pd.DataFrame([[0.01]], index=["ETH"], columns=["ETH"]), cg.scenarios.ShareClosed(1.0)
+    >>> cg.reverse_stress(graph, cg.MarginCascade(), matrix, event=event, rng=0)
+    <ReverseStress: norms most likely 1.05; single asset 1.05; principal component 1.05; accounts closed: 1>
+    >>> cg.reverse_stress(graph, cg.MarginCascade(), matrix, event=event, limit=0.1, rng=0).found
+    False
     """
 
+    model: MarginCascade
     shocks: pd.DataFrame
     norm: "pd.Series[float]"
     results: dict[str, CascadeResult]
-    runs: int
+    solution: Solution
+
+    @property
+    def found(self) -> bool:
+        """Whether a shock up to the limit brings the event about."""
+        return len(self.norm) > 0
 
     @property
     def shock(self) -> "pd.Series[float]":
-        """The most likely shock, ready for `model.run`."""
-        return pd.Series(self.shocks.loc["most likely"], name="shock")
+        """The most likely shock, ready for `model.run`; NaN: not found."""
+        return pd.Series(self.shocks.reindex([BEST]).iloc[0], name="shock")
 
     @cached_property
     def figures(self) -> pd.DataFrame:
         """Breached and closed accounts, loss, shortfall, fund_used, uncovered: baseline and each kind of shock."""
         return figures_of(self.results)
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            found, cascades (run in the search), and the norm of each kind of shock.
+        """
+        figures = {"found": self.found, "cascades": self.solution.steps, **self.norm}
+        return pd.Series(figures, name="summary", dtype=float)
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        shocks = self.shocks.rename_axis(index="kind", columns=None)
+        return {"shocks": shocks, "norm": self.norm.rename_axis("kind").to_frame(), "figures": self.figures}
+
+    def __repr__(self) -> str:
+        if not self.found:
+            return "<ReverseStress: not found up to the limit>"
+        norms = "; ".join(f"{kind} {norm:.3g}" for kind, norm in self.norm.items())
+        closed = float(self.results[BEST].summary()["closed"])
+        return f"<ReverseStress: norms {norms}; accounts closed: {closed:,.0f}>"
 
 
 def reverse_stress(
@@ -67,7 +112,8 @@ def reverse_stress(
     n_points: int = 16,
     n_directions: int = 16,
     rng: Seed | None = None,
-) -> ReverseStress | None:
+    on_failure: OnFailure = "raise",
+) -> ReverseStress:
     """Find the most likely shock that brings an event about: the one of smallest Mahalanobis norm.
 
     min sqrt(x' C^-1 x) over log-returns x = log(1 + shock) after which the event happens. With C = A A' and x = A z the
@@ -91,11 +137,13 @@ def reverse_stress(
         Random rays to start from.
     rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
         As in `numpy.random.default_rng`; the same seed finds the same shock.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do about a cascade that does not converge.
 
     Returns
     -------
-    ReverseStress or None
-        None: no ray brings the event about up to the limit.
+    ReverseStress
+        With `found` False where no ray brings the event about up to the limit.
 
     Raises
     ------
@@ -103,6 +151,8 @@ def reverse_stress(
         A covariance that is none or is zero; an event that happens without a shock or cannot happen on this graph.
     TableError
         A covariance with assets that the graph does not have.
+    ConvergenceError
+        A cascade did not converge.
 
     References
     ----------
@@ -127,27 +177,23 @@ def reverse_stress(
     check_number("reverse_stress", "n_points", n_points, low=1, whole=True)
     check_number("reverse_stress", "n_directions", n_directions, low=0, whole=True)
     generator = generator_of("reverse_stress", rng)
+    trials = Trials("reverse_stress", graph, model, event, on_failure)
     root = _root_on(graph, covariance)
-    trials = Trials("reverse_stress", model, graph, event)
     rays = _Rays(trials, root, int(n_points), float(limit))
-    starts = dict(rays.best_of_each(_starts(root, int(n_directions), generator)))
-    if not starts:
-        return None
-    turned = [rays.turned(point, generator, largest=LARGEST_STEP, smallest=MIDDLE_STEP) for point in starts.values()]
-    nearest = rays.turned(min(turned, key=_norm), generator, largest=MIDDLE_STEP, smallest=SMALLEST_STEP)
-    best = {"most likely": nearest}
-    best |= {kind: starts[kind] for kind in ("single asset", "principal component") if kind in starts}
-    shocks = pd.DataFrame({kind: rays.change(z) for kind, z in best.items()}, index=graph.assets).T
+    best = rays.best(_starts(root, int(n_directions), generator), generator)
+    changes = [rays.change(z) for z in best.values()]
+    shocks = pd.DataFrame(changes, index=list(best), columns=graph.assets, dtype=float)
     results = {"baseline": trials.baseline, **{kind: trials.run(rays.change(z)) for kind, z in best.items()}}
-    norm = pd.Series({kind: _norm(z) for kind, z in best.items()}, name="norm")
-    return ReverseStress(shocks, norm, results, trials.runs)
+    norm = pd.Series({kind: _norm(z) for kind, z in best.items()}, name="norm", dtype=float)
+    solution = trials.solution(found=bool(best), width=GAIN if best else 0.0, certain=False)
+    return ReverseStress(model, shocks, norm, results, solution)
 
 
 class _Rays:
     """Rays in the space of uncorrelated returns z of variance 1, x = A z."""
 
-    def __init__(self, trials: Trials, root: FloatArray, steps: int, limit: float) -> None:
-        self.trials, self.root, self.steps, self.limit = trials, root, steps, limit
+    def __init__(self, trials: Trials, root: FloatArray, n_points: int, limit: float) -> None:
+        self.trials, self.root, self.n_points, self.limit = trials, root, n_points, limit
 
     def change(self, z: FloatArray) -> FloatArray:
         """Return the relative price changes exp(A z) - 1."""
@@ -164,9 +210,20 @@ class _Rays:
 
     def nearest(self, ray: FloatArray, limit: float) -> FloatArray | None:
         """Return the first point of a ray, up to a norm, at which the event happens."""
-        steps = 1 if self.trials.certain(self.returns(ray)) else self.steps
-        found = first_size(lambda size: self.happens(size * ray), limit, steps=steps, tol=GAIN * limit)
+        points = 1 if self.trials.certain(self.returns(ray)) else self.n_points
+        found = ray_search(lambda size: self.happens(size * ray), 0.0, limit, n_points=points, tol=GAIN * limit)
         return None if found is None else found[1] * ray
+
+    def best(self, rays: Iterator[tuple[str, FloatArray]], generator: np.random.Generator) -> dict[str, FloatArray]:
+        """Return the most likely point found, and the nearest ones of simple kinds; empty: no ray has one."""
+        starts = self.best_of_each(rays)
+        if not starts:
+            return {}
+        turned = [
+            self.turned(point, generator, largest=LARGEST_STEP, smallest=MIDDLE_STEP) for point in starts.values()
+        ]
+        nearest = self.turned(min(turned, key=_norm), generator, largest=MIDDLE_STEP, smallest=SMALLEST_STEP)
+        return {BEST: nearest, **{kind: starts[kind] for kind in SIMPLE if kind in starts}}
 
     def best_of_each(self, starts: Iterator[tuple[str, FloatArray]]) -> dict[str, FloatArray]:
         """Return the nearest point of each kind of ray: a ray is tried as far as the best one of its kind so far."""
@@ -210,7 +267,7 @@ class _Rays:
         while low > 0.0 and self.happens(low * ray):
             gap *= 2.0
             high, low = low, max(low - gap, 0.0)
-        return narrowed(lambda size: self.happens(size * ray), low, high, tol)[1] * ray
+        return bisect(lambda size: self.happens(size * ray), low, high, tol)[1] * ray
 
 
 def _starts(root: FloatArray, directions: int, generator: np.random.Generator) -> Iterator[tuple[str, FloatArray]]:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from contagion_graph._typing import FloatArray
 from contagion_graph.scenarios.checkpoint import Checkpoint, Reached
-from contagion_graph.scenarios.estimates import beyond
+from contagion_graph.scenarios.estimates import tail_count
 from contagion_graph.scenarios.executors import Executor, Here
 from contagion_graph.scenarios.tasks import SIZE, Part, Setting, Task, add_tally, least_kept, work
 
@@ -20,7 +20,7 @@ BETWEEN = 10.0  # seconds between two states on disk
 
 def kept_losses(count: int, level: float) -> int:
     """Return how many of a trader's largest losses are kept: those beyond the level, and three standard errors more."""
-    tail = beyond(count, level)
+    tail = tail_count(count, level)
     return min(count, math.ceil(tail + 3.0 * math.sqrt(count * (1.0 - level) * level)) + 1)
 
 

@@ -1,15 +1,16 @@
-"""A table of what falls of single assets, of several sizes, do."""
+"""A table of the effects of shocks to single assets, of several sizes."""
 
 from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import pandas as pd
 
+from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_choice
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
-from contagion_graph.margin.prepare import CascadeRules
+from contagion_graph.margin.model import MarginCascade
 from contagion_graph.scenarios.draw.designed import single_asset
 from contagion_graph.scenarios.sweep import sweep
 
@@ -18,11 +19,12 @@ Column = Literal["loss", "closed", "breached", "shortfall", "fund_used", "social
 
 def ladder(
     graph: ExposureGraph,
-    model: CascadeRules,
+    model: MarginCascade,
     sizes: Iterable[float],
     *,
     assets: Iterable[Any] | None = None,
     column: Column = "loss",
+    on_failure: OnFailure = "warn",
 ) -> pd.DataFrame:
     """Return what a shock to one asset adds to a figure of the cascade, for shock sizes x assets.
 
@@ -40,6 +42,8 @@ def ladder(
         None: all.
     column : {"loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"}
         A column of `SweepResult.scenarios` [currency, or accounts].
+    on_failure : {"raise", "warn", "ignore"}
+        What to do about cascades that do not converge.
 
     Returns
     -------
@@ -67,10 +71,10 @@ def ladder(
     check_graph(graph)
     check_choice("ladder: column", column, get_args(Column))
     names = [str(asset) for asset in (graph.assets if assets is None else assets)]
-    steps = [0.0, *sizes]  # no shock first
-    if len(steps) == 1 or not names:
+    given = [0.0, *sizes]  # no shock first
+    if len(given) == 1 or not names:
         raise ParameterError("ladder: give at least one size and one asset")
-    swept = sweep(graph, model, single_asset(names, steps), keep="scenarios")
-    values = swept.scenarios[column].to_numpy().reshape(len(names), len(steps)).T
-    rows, columns = pd.Index(steps[1:], name="size"), pd.Index(names, name="asset")
+    swept = sweep(graph, model, single_asset(names, given), keep="scenarios", on_failure=on_failure)
+    values = swept.scenarios[column].to_numpy().reshape(len(names), len(given)).T
+    rows, columns = pd.Index(given[1:], name="size"), pd.Index(names, name="asset")
     return pd.DataFrame(values[1:] - values[0], index=rows, columns=columns)

@@ -1,29 +1,29 @@
 """Many scenarios on one graph: what they cost the pool and each trader."""
 
-import warnings
 from pathlib import Path
 from typing import Literal, get_args
 
 import pandas as pd
 
-from contagion_graph._validate import check_choice, check_number
-from contagion_graph.errors import ConvergenceWarning
+from contagion_graph._typing import OnFailure
+from contagion_graph._validate import check_choice, check_model, check_number
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
-from contagion_graph.margin.prepare import CascadeRules
+from contagion_graph.margin.model import MarginCascade
 from contagion_graph.scenarios.checkpoint import Checkpoint, mark_of
 from contagion_graph.scenarios.executors import Executor, Here
 from contagion_graph.scenarios.frame import changes_of
 from contagion_graph.scenarios.run_tasks import kept_losses, run_all, state_size
 from contagion_graph.scenarios.sweep_result import SweepResult
-from contagion_graph.scenarios.tasks import Setting
+from contagion_graph.scenarios.tasks import Part, Setting
+from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
 
 Keep = Literal["traders", "scenarios"]
 
 
 def sweep(
     graph: ExposureGraph,
-    model: CascadeRules,
+    model: MarginCascade,
     scenarios: pd.DataFrame,
     *,
     keep: Keep = "traders",
@@ -31,12 +31,13 @@ def sweep(
     progress: bool = False,
     checkpoint: str | Path | None = None,
     executor: Executor | None = None,
+    on_failure: OnFailure = "warn",
 ) -> SweepResult:
-    """Run a cascade for each of many scenarios, and tell how losses are distributed.
+    """Run a cascade for each of many scenarios, and return how losses are distributed.
 
-    Each scenario comes to what `model.run` gives, bit for bit. 64 of them share a pass over the rows that finds who is
-    near a breach; each then runs its rounds among those. Sums over scenarios are taken in fixed parts, in their order:
-    the result does not depend on threads or workers.
+    Each scenario has the result of `model.run`, bit for bit. 64 of them share the row reductions that screen accounts
+    for a possible breach; each then runs its rounds on these candidates. Sums over scenarios are taken in fixed parts,
+    in their order: the result does not depend on threads or workers.
 
     Parameters
     ----------
@@ -57,12 +58,16 @@ def sweep(
         A folder that holds how far the sweep has come, at most ten seconds old. A sweep that was killed goes on from
         there, and ends with the same bits.
     executor : Executor, optional
-        Who does the parts of 512 scenarios: any `concurrent.futures.Executor`, or what has a `map` like theirs. None:
-        this process.
+        What runs the parts of 512 scenarios: any `concurrent.futures.Executor`, or an object with a `map` like theirs.
+        None: this process.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do about scenarios that have not converged after `max_rounds` of the model; column `converged` says
+        which they are.
 
     Returns
     -------
     SweepResult
+        The figures of each scenario, and of each trader over all of them.
 
     Raises
     ------
@@ -71,12 +76,13 @@ def sweep(
     ParameterError
         A checkpoint folder that cannot be written, is full, or belongs to another sweep: before the work starts.
     ConvergenceError
-        A price or an equity is no longer finite; the message says in which scenario.
+        A price or an equity is no longer finite; the message says in which scenario. With `on_failure` "raise", also
+        a scenario that has not converged.
 
     Warns
     -----
     ConvergenceWarning
-        Scenarios that did not come to rest after `max_rounds`; column `converged` says which.
+        Scenarios that have not converged.
 
     Examples
     --------
@@ -93,7 +99,9 @@ def sweep(
     1         329.18       1       1
     """
     check_graph(graph)
-    check_choice("keep", keep, get_args(Keep))
+    check_model(model, MarginCascade, "cg.MarginCascade()")
+    check_choice("sweep: keep", keep, get_args(Keep))
+    check_on_failure(on_failure)
     check_number("sweep", "level", level, low=0.5, high=1, below=True)
     changes = changes_of(scenarios, graph)
     price = graph.price * (1.0 + changes.to_numpy())
@@ -102,8 +110,14 @@ def sweep(
     if checkpoint is not None:
         store = Checkpoint(checkpoint, mark_of(setting, price), state_size(setting, price))
     part = run_all(setting, price, store=store, executor=executor or Here(), progress=progress)
-    failed = int((~part.figures["converged"]).sum())
-    if failed:
-        warnings.warn(f"{failed} of {len(price)} scenarios did not come to rest after {model.max_rounds} rounds",
-                      ConvergenceWarning, stacklevel=2)  # fmt: skip
-    return SweepResult(graph, model, changes, level, part)
+    solution = _solution(part)
+    failed = f"sweep: {(~part.figures['converged']).sum():,} of {len(price):,} scenarios"
+    conclude(solution, on_failure, failed, f"Raise max_rounds of the model, which is {model.max_rounds:,}.")
+    return SweepResult(graph, model, changes, level, part, solution)
+
+
+def _solution(part: Part) -> Solution:
+    """Return how the scenarios ended: the most rounds of any, and the share of them that did not converge."""
+    converged = part.figures["converged"]
+    status = Status.CONVERGED if converged.all() else Status.STEP_LIMIT
+    return Solution(status, int(part.figures["rounds"].max()), float((~converged).mean()))

@@ -1,4 +1,4 @@
-"""What a sweep came to: how losses are distributed, over the pool and over its traders."""
+"""The result of a sweep: how losses are distributed, over the pool and over its traders."""
 
 import math
 from dataclasses import dataclass
@@ -8,22 +8,26 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph._validate import check_choice, check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.scenarios.estimates import beyond, mean_interval, share_interval, tail_estimates
+from contagion_graph.margin.model import MarginCascade
+from contagion_graph.scenarios.estimates import mean_interval, share_interval, tail_count, tail_estimates
 from contagion_graph.scenarios.figures import COLUMNS
 from contagion_graph.scenarios.run_tasks import rerun
 from contagion_graph.scenarios.tasks import Part, Setting
+from contagion_graph.solvers.solution import Solution
 from contagion_graph.state import Tally
 
 Of = Literal["traders", "assets"]
 ROUNDING = 1e-12
+SHOWN = ("loss", "shortfall", "socialised", "uncovered")  # columns in the table of distributions
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SweepResult:
+class SweepResult(Result):
     """Many scenarios of one graph: the figures of each, and what each trader loses over all of them.
 
     Parameters
@@ -38,6 +42,8 @@ class SweepResult:
         Of value at risk and expected shortfall.
     part : Part
         Numbers in label order.
+    solution : Solution
+        How the scenarios ended: the most rounds of any, and as residual the share that did not converge.
 
     Examples
     --------
@@ -46,7 +52,7 @@ class SweepResult:
     >>> shocks = cg.scenarios.draw.single_asset(["ETH"], [-0.01, -0.06, -0.20])
     >>> result = cg.sweep(graph, cg.MarginCascade(sharing=None), shocks, level=0.5)
     >>> result
-    <SweepResult: 3 scenarios of 1 trader; expected loss 73.3333, at 50 % VaR 60, ES 120; 2 scenarios close somebody>
+    <SweepResult: 3 scenarios of 1 trader; expected loss 73.3333, at 50 % VaR 60, ES 120; 2 scenarios with liquidations>
     >>> result.traders[["expected_loss", "closed_share", "expected_shortfall"]].round(4)
             expected_loss  closed_share  expected_shortfall
     trader
@@ -54,10 +60,11 @@ class SweepResult:
     """
 
     graph: ExposureGraph
-    model: Any
+    model: MarginCascade
     changes: pd.DataFrame
     level: float
     part: Part
+    solution: Solution
 
     @cached_property
     def scenarios(self) -> pd.DataFrame:
@@ -94,6 +101,21 @@ class SweepResult:
     def distribution(self, column: str = "loss") -> "pd.Series[float]":
         """Return mean, value at risk and expected shortfall of a column of `scenarios`, with 95 % intervals.
 
+        Parameters
+        ----------
+        column : str
+            A column of `scenarios`.
+
+        Returns
+        -------
+        Series
+            mean, value_at_risk and expected_shortfall at `level`, each with `_low` and `_high`.
+
+        Raises
+        ------
+        ParameterError
+            A column that `scenarios` does not have.
+
         Examples
         --------
         >>> import contagion_graph as cg
@@ -103,27 +125,37 @@ class SweepResult:
         >>> result.distribution()[["mean", "value_at_risk", "expected_shortfall"]].round(6).to_dict()
         {'mean': 250.0, 'value_at_risk': 400.0, 'expected_shortfall': 400.0}
         """
-        values = self._column(column)
+        values = self._values("distribution", "column", column)
         largest = np.sort(values)[::-1][None]
         mean = mean_interval(np.array([values.sum()]), np.array([(values**2).sum()]), values.size)
         estimates = _interval("mean", *mean) | tail_estimates(largest, values.size, self.level)
         return pd.Series({name: float(each[0]) for name, each in estimates.items()}, name=column)
 
     def systemic(self, against: str = "loss", *, of: Of = "traders") -> pd.DataFrame:
-        """Return how traders or assets and the pool are bad together.
+        """Return measures of systemic risk of traders or assets: their joint tails with the pool.
 
-        With k = N (1 - level), rounded up, X the losses of one of them (of an asset: by how much its price falls, as a
-        share) and Y a column of `scenarios`: mes = mean of X over the k scenarios with the largest Y; covar = value at
-        risk of Y over the k scenarios with the largest X; delta_covar = covar less the value at risk of Y over all.
-        covar is NaN where no k scenarios are the worst (the next one is as bad), as for who loses nothing. `mes` of
-        traders runs the k scenarios again.
+        With k = N (1 - level), rounded up, X the losses of one of them (of an asset: the relative fall of its price)
+        and Y a column of `scenarios`: mes = mean of X over the k scenarios with the largest Y; covar = value at risk of
+        Y over the k scenarios with the largest X; delta_covar = covar less the value at risk of Y over all. covar is
+        NaN where the k worst scenarios are not unique (the next one is as bad), as for a trader that loses nothing.
+        `mes` of traders runs the k scenarios again.
 
         Parameters
         ----------
         against : str
-            A column of `scenarios`, as loss, shortfall, uncovered.
+            Y: a column of `scenarios`, as loss, shortfall, uncovered.
         of : {"traders", "assets"}
-            Whose.
+            Whose X.
+
+        Returns
+        -------
+        DataFrame, one row a trader or an asset
+            mes [currency; of assets a relative fall], covar and delta_covar, in the unit of Y.
+
+        Raises
+        ------
+        ParameterError
+            A column that `scenarios` does not have; a sweep with keep="scenarios", for traders.
 
         References
         ----------
@@ -142,9 +174,9 @@ class SweepResult:
         0       9.0    4.0          0.0
         1      -5.0   -8.0        -12.0
         """
-        check_choice("of", of, get_args(Of))
-        pool, count = self._column(against), len(self.changes)
-        k, order = beyond(count, self.level), np.argsort(-self._column(against), kind="stable")
+        check_choice("systemic: of", of, get_args(Of))
+        pool = self._values("systemic", "against", against)
+        k, order = tail_count(len(pool), self.level), np.argsort(-pool, kind="stable")
         if of == "assets":
             falls = -self.price_changes.to_numpy()
             mes, index = falls[order[:k]].mean(axis=0), self.graph.assets.rename("asset")
@@ -161,8 +193,8 @@ class SweepResult:
     def fund_needed(self) -> pd.DataFrame:
         """The insurance fund of each pool that suffices in each scenario: scenario x pool [currency].
 
-        The most by which what a pool is asked to pay is ever above what it has received, where every fund pays all.
-        With less, something is socialised or uncovered; with as much, the cascade is that in which the fund pays all.
+        The largest excess, over the rounds, of shortfalls over penalties received, where every fund pays all. With
+        less, something is socialised or uncovered; with as much, the cascade is that in which the fund pays all.
         """
         figures, needed = self.part.figures, self.part.needed.copy()
         short = np.flatnonzero(figures["socialised"] + figures["uncovered"] > 0.0)
@@ -172,7 +204,7 @@ class SweepResult:
         return pd.DataFrame(needed, index=self.changes.index, columns=self.graph.pools.rename("pool"))
 
     def fund_for(self, level: float) -> "pd.Series[float]":
-        """Return the least insurance fund of each pool that suffices with a probability, contagion included.
+        """Return the least insurance fund of each pool that suffices at a level of confidence, contagion included.
 
         A larger fund also prevents losses, because less is socialised and fewer members breach. Scenarios in which a
         fund does not suffice are run again with one that does: what it pays then is what is needed, and any fund of
@@ -181,11 +213,16 @@ class SweepResult:
         Parameters
         ----------
         level : float
-            The probability, in (0, 1]; 1: in all scenarios.
+            The share of the scenarios in which the fund suffices, in (0, 1].
 
         Returns
         -------
         Series by pool [currency]
+
+        Raises
+        ------
+        ParameterError
+            A level outside of (0, 1].
 
         Examples
         --------
@@ -205,6 +242,23 @@ class SweepResult:
     def worst(self, k: int = 1, *, by: str = "loss") -> pd.DataFrame:
         """Return the worst scenarios, the worst first: `model.run(graph, result.worst(3).iloc[0])` runs one in full.
 
+        Parameters
+        ----------
+        k : int
+            How many.
+        by : str
+            A column of `scenarios`: the largest values are the worst.
+
+        Returns
+        -------
+        DataFrame, scenario x asset
+            Relative price changes.
+
+        Raises
+        ------
+        ParameterError
+            A column that `scenarios` does not have.
+
         Examples
         --------
         >>> import contagion_graph as cg
@@ -217,19 +271,35 @@ class SweepResult:
         2        -0.2
         """
         check_number("worst", "k", k, low=1, whole=True)
-        return self.changes.iloc[np.argsort(-self._column(by), kind="stable")[:k]]
+        return self.changes.iloc[np.argsort(-self._values("worst", "by", by), kind="stable")[:k]]
 
-    def to_frames(self) -> dict[str, pd.DataFrame]:
-        """Return all tables with plain columns: scenarios, shocks, distribution, and traders where they were kept."""
-        names = ("loss", "shortfall", "socialised", "uncovered")
-        distribution = pd.DataFrame([self.distribution(name) for name in names]).rename_axis("figure")
-        tables = {"scenarios": self.scenarios, "shocks": self.changes, "distribution": distribution}
-        if self.part.tally is not None:
-            tables["traders"] = self.traders
-        return {name: table.rename_axis(columns=None).reset_index() for name, table in tables.items()}
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures.
 
-    def _column(self, name: str) -> FloatArray:
-        check_choice("column", name, COLUMNS)
+        Returns
+        -------
+        Series
+            scenarios (how many), expected_loss, value_at_risk and expected_shortfall of the loss of all accounts
+            [currency], with_liquidations, with_shared_loss (scenarios in which something is socialised or uncovered),
+            not_converged.
+        """
+        s, figures = self.distribution(), self.part.figures
+        counts = {
+            "with_liquidations": (figures["closed"] > 0).sum(),
+            "with_shared_loss": (figures["socialised"] + figures["uncovered"] > 0.0).sum(),
+            "not_converged": (~figures["converged"]).sum(),
+        }
+        losses = {"expected_loss": s["mean"], **s[["value_at_risk", "expected_shortfall"]]}
+        return pd.Series({"scenarios": len(self.changes), **losses, **counts}, name="summary", dtype=float)
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        distribution = pd.DataFrame([self.distribution(name) for name in SHOWN]).rename_axis("figure")
+        shocks = self.changes.rename_axis(columns=None)
+        tables = {"scenarios": self.scenarios, "shocks": shocks, "distribution": distribution}
+        return tables | ({} if self.part.tally is None else {"traders": self.traders})
+
+    def _values(self, method: str, argument: str, name: str) -> FloatArray:
+        check_choice(f"{method}: {argument}", name, COLUMNS)
         return np.asarray(self.part.figures[name], dtype=np.float64)
 
     def _price(self, numbers: Any) -> FloatArray:
@@ -255,11 +325,11 @@ class SweepResult:
         return tally.tail[:, ::-1], tally.which[:, ::-1]
 
     def __repr__(self) -> str:
-        s, traders = self.distribution(), len(self.graph.traders)
+        s, traders = self.summary(), len(self.graph.traders)
         return (
             f"<SweepResult: {len(self.changes):,} scenarios of {traders:,} trader{'' if traders == 1 else 's'}; "
-            f"expected loss {s['mean']:,.6g}, at {100 * self.level:g} % VaR {s['value_at_risk']:,.6g}, ES "
-            f"{s['expected_shortfall']:,.6g}; {(self.part.figures['closed'] > 0).sum():,} scenarios close somebody>"
+            f"expected loss {s['expected_loss']:,.6g}, at {100 * self.level:g} % VaR {s['value_at_risk']:,.6g}, ES "
+            f"{s['expected_shortfall']:,.6g}; {s['with_liquidations']:,.0f} scenarios with liquidations>"
         )
 
 
@@ -269,7 +339,7 @@ def _interval(name: str, value: FloatArray, low: FloatArray, high: FloatArray) -
 
 def _conditional(pool: FloatArray, largest: FloatArray, which: IntArray, k: int, level: float) -> FloatArray:
     """Return the value at risk of Y over the k worst scenarios of each X; NaN where these are not k."""
-    place = k - beyond(k, level)
+    place = k - tail_count(k, level)
     found: FloatArray = np.partition(pool[which[:, :k]], place, axis=1)[:, place]
     if largest.shape[1] > k:
         found[largest[:, k - 1] == largest[:, k]] = np.nan
