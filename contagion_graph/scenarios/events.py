@@ -38,7 +38,18 @@ class KnownEvent:
     follows_closures: ClassVar[bool] = False
 
     def check(self, baseline: CascadeResult) -> None:
-        """Refuse a graph on which the event cannot happen."""
+        """Refuse a graph on which the event cannot happen.
+
+        Parameters
+        ----------
+        baseline : CascadeResult
+            The cascade without a shock.
+
+        Raises
+        ------
+        ParameterError
+            The event cannot happen.
+        """
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,18 @@ class FundEmpty(KnownEvent):
         return bool((_has_fund(baseline) & ~_has_fund(result)).any())
 
     def check(self, baseline: CascadeResult) -> None:
-        """Refuse a graph without a fund."""
+        """Refuse a graph without a fund.
+
+        Parameters
+        ----------
+        baseline : CascadeResult
+            The cascade without a shock.
+
+        Raises
+        ------
+        ParameterError
+            No pool has an insurance fund left without a shock.
+        """
         if not _has_fund(baseline).any():
             raise ParameterError("FundEmpty: no pool has an insurance fund left without a shock; use Uncovered")
 
@@ -150,7 +172,18 @@ class TraderClosed(KnownEvent):
         return bool(_closed(result, baseline)[graph.trader_of == graph.traders.get_loc(str(self.trader))].any())
 
     def check(self, baseline: CascadeResult) -> None:
-        """Refuse a trader that the graph does not have, or that has nothing left to be closed."""
+        """Refuse a trader that the graph does not have, or all of whose accounts are closed without a shock.
+
+        Parameters
+        ----------
+        baseline : CascadeResult
+            The cascade without a shock.
+
+        Raises
+        ------
+        ParameterError
+            An unknown trader, or one whose accounts are all closed without a shock.
+        """
         graph, name = baseline.graph, str(self.trader)
         if name not in graph.traders:
             raise ParameterError(f"TraderClosed: unknown trader {name!r}{nearest(name, graph.traders)}")

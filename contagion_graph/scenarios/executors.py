@@ -1,22 +1,37 @@
-"""Who does the parts of a sweep: anything that maps."""
+"""What runs the parts of a sweep: an object with a `map`."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 
 class Executor(Protocol):
-    """What a sweep asks of whoever does its parts; every `concurrent.futures.Executor` fits.
+    """What a sweep asks of an executor of its parts; every `concurrent.futures.Executor` fits.
 
-    `shared` yields the same object for every task, for ever, as `itertools.repeat` does: whoever sends work to other
+    `shared` yields the same object for every task, without end, as `itertools.repeat` does: an executor on other
     machines sends its first item once. Results come in the order of the tasks.
     """
 
     def map(self, function: Callable[[Any, Any], Any], shared: Iterable[Any], tasks: Iterable[Any], /) -> Iterator[Any]:
-        """Return an iterator over function(shared, task) for every task, in their order."""
+        """Return an iterator over function(shared, task) for every task, in their order.
+
+        Parameters
+        ----------
+        function : callable
+            Runs a task.
+        shared : iterable
+            The same object for every task, without end.
+        tasks : iterable
+            What differs.
+
+        Returns
+        -------
+        iterator
+            Results, in the order of the tasks.
+        """
 
 
 class Here:
-    """Does the parts one after the other, in this process.
+    """Runs the parts one after the other, in this process.
 
     Examples
     --------

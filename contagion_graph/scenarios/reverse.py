@@ -125,10 +125,14 @@ def reverse_stress(
 
     Parameters
     ----------
-    graph, model, event
-        As in `tipping_point`.
+    graph : ExposureGraph
+        The positions before the shock.
+    model : MarginCascade
+        The rules.
     covariance : DataFrame, asset x asset
         Of log-returns, as in `scenarios.draw`; assets that it lacks do not change.
+    event : FundEmpty, Uncovered, ShareClosed, TraderClosed, LossAbove, or function (result, baseline) -> bool
+        What must happen, as in `tipping_point`.
     limit : float
         Largest norm tried, above 0.
     n_points : int

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import pandas as pd
 
 from contagion_graph._typing import OnFailure
-from contagion_graph._validate import check_choice
+from contagion_graph._validate import check_choice, check_model
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
@@ -69,6 +69,7 @@ def ladder(
     -0.10   1
     """
     check_graph(graph)
+    check_model(model, MarginCascade, "cg.MarginCascade()")
     check_choice("ladder: column", column, get_args(Column))
     names = [str(asset) for asset in (graph.assets if assets is None else assets)]
     given = [0.0, *sizes]  # no shock first

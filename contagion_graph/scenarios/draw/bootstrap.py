@@ -1,4 +1,4 @@
-"""Scenarios from what has been: blocks of past returns."""
+"""Scenarios from history: blocks of past returns."""
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,10 @@ from contagion_graph.scenarios.frame import scenario_frame
 def historical(
     prices: pd.DataFrame, n_draws: int, *, horizon: int = 1, block: int = 5, rng: Seed | None = None
 ) -> pd.DataFrame:
-    """Draw scenarios from history by a block bootstrap: all assets move as they did on the days that are drawn.
+    """Draw scenarios from history by a circular block bootstrap: all assets move as on the days that are drawn.
 
-    A scenario is the return over `horizon` steps, put together from blocks of `block` consecutive steps with starts
-    drawn at random; the history goes round. Blocks keep what follows what: a fall after a fall.
+    A scenario is the return over `horizon` steps, the sum of blocks of `block` consecutive steps with starts drawn at
+    random; the first step follows the last. Blocks keep serial dependence: a fall after a fall.
 
     Parameters
     ----------
@@ -28,12 +28,18 @@ def historical(
         Steps that a scenario covers.
     block : int
         Steps of a block, at most those of the history.
-    rng : None, int, SeedSequence or Generator
+    rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
+        As in `numpy.random.default_rng`; the same seed draws the same scenarios.
 
     Returns
     -------
     DataFrame, scenario x asset
         Relative price changes.
+
+    Raises
+    ------
+    ParameterError
+        Prices that are no prices; a block longer than the history.
 
     References
     ----------

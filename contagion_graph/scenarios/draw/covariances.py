@@ -48,13 +48,19 @@ def covariance(prices: pd.DataFrame, *, shrink: bool = True, horizon: int = 1) -
     prices : DataFrame
         One row a date, in order, one column an asset.
     shrink : bool
-        Shrink it.
+        Whether to shrink the sample covariance.
     horizon : int
         Steps that a scenario covers: the covariance is that of one step times this.
 
     Returns
     -------
     DataFrame, asset x asset
+        Of log-returns over `horizon` steps.
+
+    Raises
+    ------
+    ParameterError
+        Prices that are no prices, or of fewer than 3 dates.
 
     References
     ----------

@@ -15,6 +15,18 @@ from contagion_graph.scenarios.frame import scenario_frame
 def single_asset(assets: Iterable[Any], sizes: Iterable[float]) -> pd.DataFrame:
     """Return scenarios in which one asset changes and no other: every asset at every size.
 
+    Parameters
+    ----------
+    assets : iterable of asset labels
+        The assets, one after the other.
+    sizes : iterable of float
+        Relative price changes.
+
+    Returns
+    -------
+    DataFrame, scenario x asset
+        Relative price changes.
+
     Examples
     --------
     >>> single_asset(["BTC", "ETH"], [-0.1, -0.2]).to_numpy().tolist()
@@ -26,7 +38,17 @@ def single_asset(assets: Iterable[Any], sizes: Iterable[float]) -> pd.DataFrame:
 
 
 def grid(changes: Mapping[Any, Iterable[float]]) -> pd.DataFrame:
-    """Return every combination of changes of several assets, the last asset's changing fastest.
+    """Return every combination of changes of several assets; that of the last asset varies fastest.
+
+    Parameters
+    ----------
+    changes : mapping asset -> iterable of float
+        Relative price changes of each.
+
+    Returns
+    -------
+    DataFrame, scenario x asset
+        Relative price changes.
 
     Examples
     --------
@@ -38,7 +60,22 @@ def grid(changes: Mapping[Any, Iterable[float]]) -> pd.DataFrame:
 
 
 def together(*frames: pd.DataFrame) -> pd.DataFrame:
-    """Return scenarios in which several things happen at once: 1 + change is the product of theirs, row by row.
+    """Return scenarios that combine those of several frames: 1 + change is the product of theirs, row by row.
+
+    Parameters
+    ----------
+    *frames : DataFrame, scenario x asset
+        Relative price changes; all of the same number of scenarios.
+
+    Returns
+    -------
+    DataFrame, scenario x asset
+        Relative price changes.
+
+    Raises
+    ------
+    ParameterError
+        No frame, or frames of different numbers of scenarios.
 
     Examples
     --------

@@ -21,11 +21,11 @@ def joint_failure(
     correlation: float = 0.0,
     rng: Seed | None = None,
 ) -> pd.DataFrame:
-    """Draw which of several things fail, and what that does to prices.
+    """Draw which of several bridges, issuers or oracles fail, and the price changes that follow.
 
     Failure k happens where sqrt(c) z + sqrt(1 - c) e_k < Phi^-1(probability_k), z and e_k standard normal and c the
-    correlation: each by itself with its probability, several together more often than by chance. What hits an asset
-    twice multiplies.
+    correlation: each with its own probability, several together more often than if they were independent. Two failures
+    that change the price of the same asset multiply.
 
     Parameters
     ----------
@@ -37,12 +37,18 @@ def joint_failure(
         Scenarios.
     correlation : float
         c in [0, 1].
-    rng : None, int, SeedSequence or Generator
+    rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
+        As in `numpy.random.default_rng`; the same seed draws the same scenarios.
 
     Returns
     -------
     DataFrame, scenario x asset
-        `together` puts them on top of market scenarios.
+        Relative price changes; `together` combines them with market scenarios.
+
+    Raises
+    ------
+    ParameterError
+        Failures without a probability, or the other way round; changes below -1.
 
     References
     ----------

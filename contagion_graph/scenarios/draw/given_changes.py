@@ -1,4 +1,4 @@
-"""What the other assets do when some change by so much."""
+"""Changes of the other assets, given those of some."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def conditional(
     points: Points = "random",
     rng: Seed | None = None,
 ) -> pd.DataFrame:
-    """Return what the other assets do when some change by so much, log-returns being normal.
+    """Return changes of the other assets, given those of some, where log-returns are normal.
 
     With S the covariance, g the given assets and o the others, r_o given r_g is normal with mean S_og S_gg^-1 r_g and
     covariance S_oo - S_og S_gg^-1 S_go.
@@ -35,13 +35,23 @@ def conditional(
     given : mapping asset -> relative price change
         Above -1.
     n_draws : int, optional
-        None: one scenario, the others at their conditional mean. A number: so many, the others drawn.
-    points, rng
+        None: one scenario, the others at their conditional mean. A number: so many scenarios, the others drawn.
+    points : {"random", "antithetic", "sobol"}
         As in `gaussian`.
+    rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
+        As in `numpy.random.default_rng`; the same seed draws the same scenarios.
 
     Returns
     -------
     DataFrame, scenario x asset
+        Relative price changes.
+
+    Raises
+    ------
+    ParameterError
+        A covariance that is no covariance; nothing given.
+    TableError
+        Given assets that the covariance does not have, or changes of -1 and below.
 
     References
     ----------

@@ -28,13 +28,24 @@ def gaussian(
         Scenarios.
     points : {"random", "antithetic", "sobol"}
         Independent draws; pairs of opposite draws; scrambled Sobol points. The last two estimate means with less noise;
-        confidence intervals then say more than is needed.
-    rng : None, int, SeedSequence or Generator
+        confidence intervals, which assume independent draws, are then wider than needed.
+    rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
+        As in `numpy.random.default_rng`; the same seed draws the same scenarios.
 
     Returns
     -------
     DataFrame, scenario x asset
         Relative price changes.
+
+    Raises
+    ------
+    ParameterError
+        A covariance that is no covariance; a parameter outside of its range.
+
+    Warns
+    -----
+    CovarianceWarning
+        The covariance is not positive semi-definite; the nearest one that is, is used.
 
     Examples
     --------
@@ -55,20 +66,37 @@ def gaussian(
 def student_t(
     covariance: pd.DataFrame, n_draws: int, *, df: float = 4.0, points: Points = "random", rng: Seed | None = None
 ) -> pd.DataFrame:
-    """Draw log-returns from a multivariate Student's t distribution: all assets are violent in the same scenarios.
+    """Draw log-returns from a multivariate Student's t distribution: joint tails of all assets.
 
     r = z sqrt((nu - 2) / w), z ~ N(0, covariance), w ~ chi^2(nu): fat tails, and r has the given covariance.
 
     Parameters
     ----------
-    covariance, n_draws, points, rng
-        As in `gaussian`. Of an antithetic pair both have the same w.
+    covariance : DataFrame, asset x asset
+        Of log-returns over the time that a scenario covers.
+    n_draws : int
+        Scenarios.
     df : float
         nu > 2, the degrees of freedom; 3 to 5 are usual for daily returns.
+    points : {"random", "antithetic", "sobol"}
+        As in `gaussian`. Of an antithetic pair both have the same w.
+    rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
+        As in `numpy.random.default_rng`; the same seed draws the same scenarios.
 
     Returns
     -------
     DataFrame, scenario x asset
+        Relative price changes.
+
+    Raises
+    ------
+    ParameterError
+        A covariance that is no covariance; a parameter outside of its range.
+
+    Warns
+    -----
+    CovarianceWarning
+        The covariance is not positive semi-definite; the nearest one that is, is used.
 
     References
     ----------
@@ -118,13 +146,23 @@ def factor(
     factor_covariance : DataFrame, factor x factor
         F.
     specific : mapping or Series asset -> variance
-        What an asset has for itself.
-    n_draws, points, rng
+        Variance of what moves one asset alone.
+    n_draws : int
+        Scenarios.
+    points : {"random", "antithetic", "sobol"}
         As in `gaussian`.
+    rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
+        As in `numpy.random.default_rng`; the same seed draws the same scenarios.
 
     Returns
     -------
     DataFrame, scenario x asset
+        Relative price changes.
+
+    Raises
+    ------
+    ParameterError
+        Loadings that are no numbers; factors that differ between loadings and covariance; an asset without a variance.
 
     Examples
     --------
