@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
-from typing import ClassVar
 
 import numpy as np
 
@@ -22,49 +21,13 @@ from benchmarks import clearing, distress, exporting, loading, measures, pages, 
 from benchmarks import hundred_million as from_disk
 from benchmarks.cluster import rows as cluster_rows
 from benchmarks.plain_scipy import plain_cascade
+from benchmarks.reference import SMALL, Reference, large
 from benchmarks.scenarios import batch_rows, sweep_rows
 from benchmarks.timing import median
 from contagion_graph.graph.scenario import scenario
 from contagion_graph.margin.equilibria.equilibria import case_of
 from contagion_graph.margin.equilibria.fixed_points import settle
 from contagion_graph.margin.equilibria.static_map import Bound
-
-ACCOUNTS, ASSETS, POSITIONS = 1_000_000, 200, 10_000_000
-SMALL = {"ETH": -0.05}
-DEEP = 4.0  # the large shock runs at so many times the depth: a tenth of the accounts closes, not a third
-
-
-class Reference:
-    """The reference venue, made when first asked for, and the unit u."""
-
-    _graphs: ClassVar[dict[int, cg.ExposureGraph]] = {}
-
-    @classmethod
-    def graph(cls, positions: int = POSITIONS) -> cg.ExposureGraph:
-        """Return a venue with so many positions and a tenth as many accounts, what it knows at rest computed."""
-        if positions not in cls._graphs:
-            n_accounts, n_assets = positions // 10, min(ASSETS, positions // 1000)
-            graph = cg.generate.perpetuals(n_accounts, n_assets, n_positions=positions, rng=0)
-            cls._graphs = {**cls._graphs, positions: at_rest(graph)}
-        return cls._graphs[positions]
-
-    @classmethod
-    def unit(cls) -> float:
-        """Return the seconds of one `csr_array @ vector` of the reference matrix."""
-        graph = cls.graph()
-        return median(lambda: graph.quantity @ graph.price, runs=15)[0]
-
-
-def at_rest(graph: cg.ExposureGraph) -> cg.ExposureGraph:
-    """Compute what a graph knows at rest."""
-    for name in ("rest", "sensitivity", "membership", "block_borders", "cells", "all_rows"):
-        getattr(graph, name)
-    return graph
-
-
-def large(graph: cg.ExposureGraph) -> tuple[cg.ExposureGraph, dict[str, float]]:
-    """Return the market and the shock that close more than a tenth of the accounts."""
-    return at_rest(graph.assign(depth=graph.depth * DEEP)), dict.fromkeys(graph.assets, -0.2)
 
 
 def in_units(name: str, budget: str, work: Callable[[], object], note: str = "") -> Iterator[str]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 import contagion_graph as cg
 from benchmarks.loading import Row
+from benchmarks.reference import SMALL, large
 from benchmarks.timing import memory
 
 SIZE, PIECE, ASSETS, POOLS, PARTS = 100_000_000, 5_000_000, 200, 4, 16
@@ -68,8 +69,6 @@ def write(folder: Path, size: int) -> str:
 
 def run(folder: Path, size: int) -> None:
     """Load the graph, and run a small cascade and a large one."""
-    from benchmarks.__main__ import SMALL, large  # late, as that module lists the rows of this one
-
     start = time.perf_counter()
     graph = cg.read_tables(folder)
     assert graph.n_positions == size

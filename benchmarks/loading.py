@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow.parquet
 
 import contagion_graph as cg
+from benchmarks.reference import large
 from benchmarks.timing import memory
 
 Row = tuple[str, str, str, str]  # work, measured, budget, note
@@ -102,8 +103,6 @@ def work_of(door: str, folder: Path) -> Callable[[], object]:
     if door == "arrays":
         vectors = {name: getattr(graph, name) for name in ("price", "depth", "margin_long", "margin_short", "cash")}
         return lambda: cg.ExposureGraph.from_arrays(graph.quantity, **vectors)
-    from benchmarks.__main__ import large  # late, as that module lists the rows of this one
-
     market, shock = large(graph)
     return lambda: cg.MarginCascade().run(market, shock)
 
