@@ -54,7 +54,7 @@ def unit_and_floor() -> Iterator[str]:
 def look() -> Iterator[str]:
     """Measure equity, gross value and maintenance of every account."""
     graph = Reference.graph()
-    yield from in_units("look at every account once", "1.5 u", lambda: graph.valuation(graph.price))
+    yield from in_units("look at every account once", "1.5 u", lambda: graph._rows.valuation(graph.price))
 
 
 def cascades() -> Iterator[str]:
@@ -65,7 +65,7 @@ def cascades() -> Iterator[str]:
     yield from cascade_row("cascade, over 10 % closed", "6 u", model, market, shock)
     mine, (closed, socialised) = model.run(market, shock).arrays, plain_cascade(market, shock)
     np.testing.assert_array_equal(mine.closed == 1.0, closed)
-    np.testing.assert_allclose(mine.socialised, socialised, rtol=1e-9, atol=1e-9 * market.rest[1].max())
+    np.testing.assert_allclose(mine.socialised, socialised, rtol=1e-9, atol=1e-9 * market._rows.initial.gross.max())
     plain = median(lambda: plain_cascade(market, shock), runs=3)[0]
     ours = median(lambda: model.run(market, shock))[0]
     yield line("the same, a scipy pass a round / ours", f"{plain / ours:.1f} times", "8 times", "", "equal results")

@@ -120,7 +120,7 @@ def growth_rows(events: int = 1_000_000) -> Iterator[Row]:
 def proof_rows() -> Iterator[Row]:
     """Measure a sum tree over a million accounts, a proof, and a check."""
     graph = cg.generate.perpetuals(PROVEN, 200, n_positions=2 * PROVEN, rng=0)
-    graph.rest  # noqa: B018 - known before
+    graph._rows.initial  # noqa: B018 - known before
     start = time.thread_time()
     tree = cg.SumTree.from_graph(graph, assets=[])
     yield Row("a sum tree over a million accounts", f"{time.thread_time() - start:.1f} s", "10 s")

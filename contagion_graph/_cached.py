@@ -1,9 +1,10 @@
-"""Properties that are computed once, then kept, without a lock."""
+"""Properties that are computed once, then kept, without a lock; and what holds of a changed copy of their object."""
 
 import functools
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["cached_property"]
+__all__ = ["cached_property", "carry_over", "forget"]
 
 if TYPE_CHECKING:
     from functools import cached_property
@@ -36,3 +37,35 @@ else:
             if self.attrname not in known:
                 known[self.attrname] = self.func(instance)
             return known[self.attrname]
+
+
+def carry_over(source: object, target: object, names: Iterable[str]) -> None:
+    """Have an object know some cached properties of another, which hold of it as well.
+
+    Parameters
+    ----------
+    source : object
+        Computes those that it does not know yet.
+    target : object
+        A changed copy, say.
+    names : iterable of str
+        Those that the change leaves as they are.
+
+    Examples
+    --------
+    >>> class Square:
+    ...     def __init__(self, side):
+    ...         self.side = side
+    ...     @cached_property
+    ...     def area(self):
+    ...         return self.side**2
+    >>> carry_over(Square(3.0), other := Square(-3.0), ["area"])
+    >>> vars(other)
+    {'side': -3.0, 'area': 9.0}
+    """
+    vars(target).update({name: getattr(source, name) for name in names})
+
+
+def forget(instance: object, name: str) -> None:
+    """Have an object compute a cached property again, when it is asked for it next."""
+    vars(instance).pop(name, None)

@@ -43,7 +43,7 @@ def cheats(graph: cg.ExposureGraph, first: cg.SumTree, second: cg.SumTree) -> di
     member = str(graph.account_index[7][0])
     less = copy.deepcopy(first.statement)
     less["trees"]["accounts"]["sums"][0] -= 10**12
-    without = cg.SumTree.from_graph(graph.assign(cash={member: -graph.rest[0][7]}), secret=SECRET)
+    without = cg.SumTree.from_graph(graph.assign(cash={member: graph.cash[7] - graph.equity.iloc[7]}), secret=SECRET)
     past = copy.deepcopy(first.statement)
     past["prices"]["WETH"] = "1.0"
     try:

@@ -104,14 +104,14 @@ def test_near_is_who_can_be_in_breach_in_the_box(seed):
     graph = graph_of(random_case(seed).market)
     low = graph.price * rng.uniform(0.5, 1.1, (3, len(graph.assets)))
     high, level = low * rng.uniform(1.0, 1.5, low.shape), rng.uniform(0.0, 0.3, 3)
-    base = rng.uniform(0.0, 1.0, len(graph.account_index)) * graph.rest[1]
-    ahead = Reach(graph, cg.ExponentialImpact())
+    base = rng.uniform(0.0, 1.0, len(graph.account_index)) * graph._rows.initial.gross
+    ahead = Reach(graph._rows, cg.ExponentialImpact())
     some, found = ahead.near(Box(low, high, level), ahead.rest(base))
     slope = (graph.quantity - graph.margin_units).toarray()
     for k, rows in enumerate(found):
         worst = graph.cash + np.where(slope > 0.0, slope * low[k], slope * high[k]).sum(axis=1) - base * level[k]
-        rounding = 1e-9 * (np.abs(graph.cash) + graph.rest[1])
-        near = np.isin(graph.all_rows, some[rows])
+        rounding = 1e-9 * (np.abs(graph.cash) + graph._rows.initial.gross)
+        near = np.isin(graph._rows.all_rows, some[rows])
         assert near[worst < -rounding].all()
         assert not near[worst > rounding].any()
         inside = graph.cash + slope @ rng.uniform(low[k], high[k]) - base * level[k]

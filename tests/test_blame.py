@@ -110,7 +110,7 @@ def test_by_asset_agrees_with_the_oracle(runs: list[Run]):
 def test_by_pool_agrees_with_the_oracle(runs: list[Run]):
     for run in runs:
         everything, relief = all_rounds(run.oracle), np.sum(run.oracle.relief, axis=0)
-        pool, size = run.result.graph.pool_of, len(run.result.graph.pools)
+        pool, size = run.result.graph._rows.pool_of, len(run.result.graph.pools)
         total = np.bincount(pool, everything.sum(axis=0) + relief, size)
         own = np.bincount(pool, np.diag(everything), size)
         assert_table(run.blame("pool"), run.atol, self_inflicted=own, total=total)

@@ -91,7 +91,7 @@ def test_tables_of_both_ends_are_those_of_the_oracle(two_sided: str):
     for seed in range(60):
         case = market(seed, one_sided=two_sided == "auto")
         both = both_ends(case, two_sided=two_sided)
-        scale = max(float(both.least.graph.rest[1].sum()), 1.0)
+        scale = max(float(both.least.graph._rows.initial.gross.sum()), 1.0)
         for end, share in zip((both.least, both.greatest), closed(both), strict=True):
             expected = oracle.tables(case, share, None if two_sided == "auto" else two_sided)
             for name in ("equity_before", "equity_after", "loss", "direct", "impact", "penalty"):
@@ -163,7 +163,7 @@ def test_a_certified_error_bound_is_never_below_the_true_error():
         case = small_market(np.random.default_rng(seed), one_sided=True)
         case = replace(case, rules=replace(case.rules, liquidation=("target", 0.2), tol=[1e-12, 1e-4][seed % 2]))
         both = both_ends(case)
-        gross = both.least.graph.rest[1]
+        gross = both.least.graph._rows.initial.gross
         for end, true in zip((both.least, both.greatest), oracle.least_and_greatest(case), strict=True):
             error = np.abs(end.arrays.closed - true) @ gross / gross.sum()
             bound = end.solution.error_bound

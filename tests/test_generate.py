@@ -71,7 +71,7 @@ def test_a_seed_draws_the_same_venue_again_and_another_seed_another(venue):
     first, again, other = (venue(200, 5, rng=seed) for seed in (7, np.random.default_rng(7), 8))
     for name, frame in first.to_frames().items():
         assert again.to_frames()[name] is None if frame is None else frame.equals(again.to_frames()[name])
-    assert not np.array_equal(first.cash + first.rest[0], other.cash + other.rest[0])
+    assert not np.array_equal(first.cash + first._rows.initial.value, other.cash + other._rows.initial.value)
 
 
 @pytest.mark.parametrize("venue", VENUES)
@@ -93,10 +93,10 @@ def test_labels_are_tickers_then_ranks():
 @pytest.mark.parametrize("venue", VENUES)
 def test_pools_are_dealt_out_evenly_and_carry_their_part_of_the_fund(venue):
     graph = venue(101, 4, n_pools=4, fund_share=0.02, rng=0)
-    assert sorted(np.bincount(graph.pool_of)) == [25, 25, 25, 26]
+    assert sorted(np.bincount(graph._rows.pool_of)) == [25, 25, 25, 26]
     values = graph.to_scipy(rows="accounts")
     insured = abs(values) / 2 if venue is venues.perpetuals else (-values).maximum(0)
-    expected = 0.02 * (graph.membership.T @ np.asarray(insured.sum(axis=1)))
+    expected = 0.02 * (graph._rows.membership.T @ np.asarray(insured.sum(axis=1)))
     np.testing.assert_allclose(graph.insurance_fund, expected, rtol=1e-12)
 
 
@@ -184,7 +184,7 @@ def test_few_accounts_are_close_to_breach_at_rest(exchange: cg.ExposureGraph):
 def test_leverage_is_distributed_like_that_of_hyperliquid(seed: int):
     """Late in 2025: 36 % of open interest at 0-3x, 48 % at 3-7x."""
     graph = venues.perpetuals(20_000, 40, rng=seed)
-    weight = graph.rest[1] / graph.rest[1].sum()
+    weight = graph._rows.initial.gross / graph._rows.initial.gross.sum()
     leverage = leverage_at_entry(graph)
     assert weight[leverage < 3].sum() == pytest.approx(0.36, abs=0.07)
     assert weight[(leverage >= 3) & (leverage < 7)].sum() == pytest.approx(0.48, abs=0.07)

@@ -43,7 +43,7 @@ def test_the_core_is_kept_and_its_share_is_told(tmp_path: Path):
 
 def test_of_a_graph_those_are_kept_who_hold_most(tmp_path: Path):
     written, found = cg.write_gexf(GRAPH, tmp_path / "a.gexf", k=7), read(tmp_path / "a.gexf")
-    gross = pd.Series(GRAPH.per_trader(GRAPH.rest[1]), GRAPH.traders)
+    gross = pd.Series(GRAPH._rows.per_trader(GRAPH._rows.initial.gross), GRAPH.traders)
     assert {node for node in found if node[:7] == "trader:"} == {f"trader:{name}" for name in gross.nlargest(7).index}
     assert written.share == pytest.approx(gross.nlargest(7).sum() / gross.sum(), rel=1e-12)
     assets = cg.write_gexf(GRAPH, tmp_path / "b.gexf", nodes="assets", k=3)

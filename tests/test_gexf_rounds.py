@@ -90,7 +90,7 @@ def test_each_round_has_the_accounts_of_the_result(told: tuple[cg.CascadeResult,
         counts = {node.id: int(node.at("accounts_closing", step) or 0) for node in traders}
         assert sum(counts.values()) == breached
         rows = result.arrays.trades[step - 1].rows
-        names, number = np.unique(result.graph.traders[result.graph.trader_of[rows]], return_counts=True)
+        names, number = np.unique(result.graph.traders[result.graph._rows.trader_of[rows]], return_counts=True)
         expected = {f"trader:{name}": count for name, count in zip(names, number, strict=True)}
         assert {node: count for node, count in counts.items() if count} == expected
         assert {node.id for node in traders if node.at("status", step) == "closing"} == set(expected)
@@ -98,10 +98,10 @@ def test_each_round_has_the_accounts_of_the_result(told: tuple[cg.CascadeResult,
 
 def test_traders_go_when_they_are_closed_whole(told: tuple[cg.CascadeResult, Path]):
     result, path = told
-    whole = result.graph.per_trader(~result.arrays.closed_whole) == 0
-    last = result.graph.per_trader(np.zeros(len(result.graph.account_index)))
+    whole = result.graph._rows.per_trader(~result.arrays.closed_whole) == 0
+    last = result.graph._rows.per_trader(np.zeros(len(result.graph.account_index)))
     for step, trade in enumerate(result.arrays.trades, start=1):
-        last[result.graph.trader_of[trade.rows]] = step
+        last[result.graph._rows.trader_of[trade.rows]] = step
     end = len(result.rounds) + 2
     found = {node.id: node for node in elements(path, "node")}
     for name, gone, step in zip(result.graph.traders, whole, last, strict=True):
@@ -131,7 +131,7 @@ def test_holdings_shrink_as_they_are_traded(told: tuple[cg.CascadeResult, Path])
     traded = {step for edge in flows for step, _ in edge.spells}
     assert traded == set(result.rounds.index)
     sold = sum(float(value) for edge in flows for _, _, value in edge.values["traded"])
-    assert sold == pytest.approx(result.arrays.value_sold.sum(), rel=1e-9, abs=1e-9 * graph.rest[1].sum())
+    assert sold == pytest.approx(result.arrays.value_sold.sum(), rel=1e-9, abs=1e-9 * graph._rows.initial.gross.sum())
     end = len(result.rounds) + 1
     for edge in edges:
         if edge not in flows:

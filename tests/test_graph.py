@@ -1,7 +1,7 @@
 """The exposure graph: its matrices, its views, its copies, and the ways in and out."""
 
 import pickle
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import networkx as nx
@@ -45,8 +45,8 @@ def test_rows_are_accounts_in_order_and_columns_are_assets(graph: cg.ExposureGra
     assert graph.account_index.tolist() == expected
     assert graph.traders.tolist() == ["Cleo", "Ann", "Bob"]
     assert graph.pools.tolist() == ["loans", "perps"]
-    np.testing.assert_array_equal(graph.trader_of, [0, 1, 1, 2])
-    np.testing.assert_array_equal(graph.pool_of, [0, 1, 1, 0])
+    np.testing.assert_array_equal(graph._rows.trader_of, [0, 1, 1, 2])
+    np.testing.assert_array_equal(graph._rows.pool_of, [0, 1, 1, 0])
 
 
 def test_positions_in_one_cell_add_up_in_both_matrices(graph: cg.ExposureGraph):
@@ -97,7 +97,7 @@ def test_the_callers_arrays_stay_the_callers():
 def test_a_pickle_stays_read_only(graph: cg.ExposureGraph):
     before = len(pickle.dumps(graph))
     assert graph.slack is not None
-    assert graph.sensitivity is not None
+    assert graph._rows.sensitivity is not None
     assert len(pickle.dumps(graph)) == before
     again = pickle.loads(pickle.dumps(graph))
     assert_same(graph.assign(share=1.0), again.assign(share=1.0))
@@ -336,8 +336,23 @@ def test_chunks_cover_all_rows_once_and_share_the_work():
     rng = np.random.default_rng(0)
     quantity = sparse.random_array((200_001, 5), density=0.2, rng=rng, format="csr")
     graph = cg.ExposureGraph.from_arrays(quantity, price=1.0)
-    assert graph.block_borders[0] == 0
-    assert graph.block_borders[-1] == -(-200_001 // BLOCK)
-    rows = np.minimum(graph.block_borders * BLOCK, 200_001)
+    assert graph._rows.block_borders[0] == 0
+    assert graph._rows.block_borders[-1] == -(-200_001 // BLOCK)
+    rows = np.minimum(graph._rows.block_borders * BLOCK, 200_001)
     work = np.diff(rows) + np.diff(graph.quantity.indptr[rows])
     assert work.max() < 1.15 * work.mean()
+
+
+def test_only_what_is_documented_is_public():
+    given = ["from_arrays", "from_networkx", "from_tables"]
+    told = ["equity", "gross_value", "maintenance", "slack", "obligations", "traders", "n_positions", "total"]
+    made = ["assign", "subset", "elements", "to_frames", "to_igraph", "to_networkx", "to_scipy"]
+    with_defaults = ["backing", "obligation_table", "records"]  # fields, which the class docstring describes
+    public = {name for name in dir(cg.ExposureGraph) if not name.startswith("_")}
+    assert public == {*given, *told, *made, *with_defaults}
+    every = public - set(with_defaults) | {each.name for each in fields(cg.ExposureGraph)}
+    graph = cg.ExposureGraph.from_arrays([[1.0]], price=1.0)
+    cg.MarginCascade().run(graph)
+    assert {name for name in dir(graph) if name.isidentifier() and not name.startswith("_")} == every
+    described = cg.ExposureGraph.__doc__
+    assert all(name in described for name in {each.name for each in fields(cg.ExposureGraph)})

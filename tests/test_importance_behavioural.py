@@ -353,7 +353,7 @@ def holders(seed: int, *, netted: bool) -> cg.ExposureGraph:
 
 def dense_overlap(graph: cg.ExposureGraph, *, signed: bool = False) -> np.ndarray:
     """Return Omega in full, longs and shorts apart, or with signs."""
-    member = np.equal.outer(np.arange(len(graph.traders)), graph.trader_of).astype(float)
+    member = np.equal.outer(np.arange(len(graph.traders)), graph._rows.trader_of).astype(float)
     value, per_value = graph.quantity.toarray() * graph.price, np.where(graph.sellable, 1 / graph.depth, 0.0)
     parts = [value] if signed else [np.maximum(value, 0.0), np.maximum(-value, 0.0)]
     return sum((member @ part * per_value) @ (member @ part).T for part in parts)
@@ -438,7 +438,7 @@ def test_debtrank_of_a_graph_is_its_dense_definition(seed: int, netted: bool):
     matrix = dense_overlap(graph) * slope * np.where(solvent, 1 / np.where(solvent, equity, 1.0), 0.0)[:, None]
     shock = dict(zip(graph.assets, rng.uniform(-0.3, 0.1, len(graph.assets)), strict=True))
     direct = np.zeros(size)
-    np.add.at(direct, graph.trader_of, -(graph.quantity @ (graph.price * np.array(list(shock.values())))))
+    np.add.at(direct, graph._rows.trader_of, -(graph.quantity @ (graph.price * np.array(list(shock.values())))))
     level = rise = np.where(solvent, np.clip(direct / np.where(solvent, equity, 1.0), 0.0, 1.0), 0.0)
     for _ in range(20_000):
         new = np.minimum(1.0, level + matrix @ rise)

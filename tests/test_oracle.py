@@ -151,9 +151,9 @@ def test_it_ends_where_nobody_who_could_sell_is_in_breach(runs: list[Run]):
         held = graph.quantity.toarray()
         short = end.closed if end.closed_short is None else end.closed_short
         left = np.where(held < 0, 1 - short[:, None], 1 - end.closed[:, None])
-        margin = graph.valuation(kept)[2] + (graph.margin_units.toarray() * left) @ sellable
+        margin = graph._rows.valuation(kept)[2] + (graph.margin_units.toarray() * left) @ sellable
         slack = run.result.accounts["equity_after"].to_numpy() - margin
-        to_sell = ~end.closed_whole & (graph.valuation(sellable)[1] > 0)
+        to_sell = ~end.closed_whole & (graph._rows.valuation(sellable)[1] > 0)
         assert slack[to_sell].min(initial=0.0) >= -TOLERANCE * run.scale
 
 

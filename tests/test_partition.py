@@ -123,7 +123,7 @@ def assert_same_rows(part: cg.ExposureGraph, whole: cg.ExposureGraph, rows: slic
     if part.share is not None:
         assert part.share.tobytes() == whole.share[rows].tobytes()
     assert part.account_index.tolist() == whole.account_index[rows].tolist()
-    np.testing.assert_array_equal(part.pool_of, whole.pool_of[rows])
+    np.testing.assert_array_equal(part._rows.pool_of, whole._rows.pool_of[rows])
     for name in ("price", "depth", "margin_long", "margin_short", "sellable", "insurance_fund"):
         assert getattr(part, name).tobytes() == getattr(whole, name).tobytes()
     for name in ("assets", "pools"):

@@ -66,7 +66,7 @@ def assert_same(found: list[cg.CascadeResult], whole: cg.CascadeResult) -> None:
         pd.testing.assert_frame_equal(getattr(found[0], name), getattr(whole, name), **exact)
     pd.testing.assert_series_equal(vars(found[0])["head"].summary, whole.summary(), **exact)
     pd.testing.assert_frame_equal(pd.concat([part.accounts for part in found]), whole.accounts, **exact)
-    traders = pd.concat([part.traders[part.graph.counted_traders] for part in found])
+    traders = pd.concat([part.traders[part.graph._rows.counted_traders] for part in found])
     pd.testing.assert_frame_equal(traders, whole.traders, **exact)
     assert found[-1].solution == whole.solution
 
@@ -162,7 +162,7 @@ class AboveMean:
 
     def weights(self, graph: cg.ExposureGraph, price_shocked: Any) -> Any:
         """Return gross values above the mean of all accounts."""
-        gross = graph.rest[1]
+        gross = graph._rows.initial.gross
         return np.where(gross > graph.total(gross) / graph.total(np.ones_like(gross)), gross, 0.0)
 
 
@@ -181,7 +181,7 @@ def test_parts_ask_alike(tmp_path: Path):
     parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", n_parts=3))
 
     def uneven(part: Any) -> None:
-        part.total(part.cash) if part.number == 1 else part.column_sums(part.quantity, part.cash)
+        part.total(part.cash) if part.number == 1 else part._rows.column_sums(part.quantity, part.cash)
 
     with pytest.raises(RuntimeError, match="a rule must ask on all parts alike"):
         together(parts, uneven)

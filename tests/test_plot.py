@@ -175,7 +175,7 @@ def test_the_bipartite_picture_shows_rounds_prices_and_holdings(result: cg.Casca
     rounds = [int(word) for word in words if word.isdigit() and int(word) <= len(result.rounds)]
     assert rounds
     assert len(ax.collections[-2].get_offsets()) == 10
-    sold = (traders["closed"] * result.graph.per_trader(result.graph.gross_value)).nlargest(5).index
+    sold = (traders["closed"] * result.graph._rows.per_trader(result.graph.gross_value)).nlargest(5).index
     assert set(sold) <= set(drawn)
     assert set(traders["loss"].nlargest(5).index) <= set(drawn)
     edges = sum(len(lines.get_segments()) for lines in ax.collections[:-2])

@@ -46,7 +46,7 @@ def market(rng: np.random.Generator, **options: Any) -> cg.ExposureGraph:
 
 
 def by_trader(graph: cg.ExposureGraph, amount: Any) -> "pd.Series[float]":
-    return pd.Series(graph.per_trader(amount), graph.traders).sort_index()
+    return pd.Series(graph._rows.per_trader(amount), graph.traders).sort_index()
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -124,7 +124,7 @@ def test_the_graph_is_the_core_of_the_result(result: cg.CascadeResult, text: str
 def test_the_core_has_who_closes_and_who_loses(result: cg.CascadeResult):
     rows = core_traders(result, 20)
     assert len(rows) == len(set(rows)) == 20
-    sold = result.traders["closed"] * result.graph.per_trader(result.graph.gross_value)
+    sold = result.traders["closed"] * result.graph._rows.per_trader(result.graph.gross_value)
     assert set(sold.nlargest(10).index) <= set(result.traders.index[rows])
     assert share_of_loss(result, rows) > 0.2
     assert len(core_traders(result, 10_000)) == 300

@@ -55,7 +55,7 @@ def test_every_figure_is_that_of_the_cascades_run_one_by_one(seed: int, monkeypa
     shocks = few_scenarios(graph, seed, count)
     single = [model.run(graph, shock) for _, shock in shocks.iterrows()]
     result = cg.sweep(graph, model, shocks, level=level)
-    near = {"rtol": 1e-9, "atol": 1e-9 * graph.rest[1].max()}
+    near = {"rtol": 1e-9, "atol": 1e-9 * graph._rows.initial.gross.max()}
     summaries = pd.DataFrame([each.summary() for each in single])
     for name in ("loss", "closed", "breached", "fund_used", "shortfall", "socialised", "uncovered", "rounds"):
         np.testing.assert_allclose(result.scenarios[name], summaries[name], **near, err_msg=name)
@@ -72,7 +72,7 @@ def test_every_figure_is_that_of_the_cascades_run_one_by_one(seed: int, monkeypa
     indirect = np.array([each.traders["indirect"] for each in single]).sum(axis=0)
     lost = losses.sum(axis=0)
     share = np.where(lost > near["atol"], indirect / np.where(lost == 0.0, 1.0, lost), np.nan)
-    here = lost > 1e-6 * graph.rest[1].max()
+    here = lost > 1e-6 * graph._rows.initial.gross.max()
     np.testing.assert_allclose(traders["indirect_share"][here], share[here], rtol=1e-6, atol=1e-6)
 
 
@@ -129,7 +129,7 @@ def test_the_fund_that_suffices(seed: int):
     result = cg.sweep(graph, model, shocks, keep="scenarios")
     fund = result.fund_for(1.0)
     enough = cg.sweep(graph.assign(insurance_fund=fund), model, shocks, keep="scenarios").scenarios
-    gross = graph.rest[1].sum()
+    gross = graph._rows.initial.gross.sum()
     assert (enough["socialised"] + enough["uncovered"]).max() <= 1e-11 * gross
     needed = result.fund_needed
     for pool in graph.pools[fund > 1e-6 * gross]:

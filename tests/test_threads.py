@@ -46,11 +46,11 @@ def test_values_of_rows_are_those_of_numpy(n: int, count: int):
     graph, price = market(n), np.linspace(0.5, 1.5, 8)
     dense, margin = graph.quantity.toarray(), graph.margin_units.toarray()
     rows, borders = np.arange(n), np.linspace(0, n, 65).astype(np.int64)
-    value, gross, needed = row_sums.value_rows(graph.cells, price, rows, borders)
+    value, gross, needed = row_sums.value_rows(graph._rows.cells, price, rows, borders)
     np.testing.assert_allclose(value, dense @ price, atol=1e-12)
     np.testing.assert_allclose(gross, abs(dense) @ price, atol=1e-12)
     np.testing.assert_allclose(needed, margin @ price, atol=1e-12)
-    marks = row_sums.mark_rows(graph.cells, price, 2.0 * price, 0.5 * price, rows, borders)
+    marks = row_sums.mark_rows(graph._rows.cells, price, 2.0 * price, 0.5 * price, rows, borders)
     expected = dense @ price, margin @ price, 2.0 * dense @ price, 0.5 * abs(dense) @ price
     np.testing.assert_allclose(marks, expected, atol=1e-12)
 

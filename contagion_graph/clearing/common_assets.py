@@ -180,12 +180,12 @@ def _books(graph: ExposureGraph, shock: Any, losses: Any, impact: Impact) -> Boo
     if short.size:
         asset = graph.assets[graph.quantity.indices[short[0]]]
         raise ParameterError(f"graph: asset {asset!r} is held short; banks that sell common assets hold them long")
-    cash = graph.per_trader(graph.cash - case.losses)
+    cash = graph._rows.per_trader(graph.cash - case.losses)
     network = graph.obligations
     outside = np.maximum(-cash, 0.0)
     return Books(
         network=replace(network, external_liabilities=outside),
-        quantity=graph.trader_rows(graph.quantity),
+        quantity=graph._rows.trader_rows(graph.quantity),
         cash=np.maximum(cash, 0.0),
         sellable=graph.sellable.astype(np.float64),
         price_shocked=case.price_shocked,

@@ -118,7 +118,7 @@ def _accounts(result: CascadeResult) -> pd.DataFrame:
 
 
 def _traders(result: CascadeResult) -> tuple[pd.DataFrame, Any, Any]:
-    return result.traders, result.graph.counted_traders, result._hit_by_others
+    return result.traders, result.graph._rows.counted_traders, result._hit_by_others
 
 
 def _arrays(result: CascadeResult) -> CascadeArrays:

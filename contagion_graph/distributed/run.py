@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pandas as pd
 
+from contagion_graph._cached import forget
 from contagion_graph.distributed.exchange import END, FAILED, Exchange, Line, StoppedError, answer_to
 from contagion_graph.distributed.worker_part import Part
 from contagion_graph.errors import ContagionError
@@ -80,7 +81,7 @@ def play(part: Part, run: str, model: Any, method: str, arguments: dict[str, Any
 def head_of(result: CascadeResult) -> Head:
     """Return what all parts know of a result alike, and have the result keep what it cannot find by itself later."""
     head = Head(result.solution, result.assets, result.pools, result.rounds, result.summary())
-    vars(result).pop("accounts", None)  # can be made anew of the rows that are here, unlike `traders`
+    forget(result, "accounts")  # can be made anew of the rows that are here, unlike `traders`
     return head
 
 

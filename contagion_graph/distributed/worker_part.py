@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph._cached import cached_property
+from contagion_graph._cached import cached_property, carry_over
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.distributed.account_rows import Ints
 from contagion_graph.distributed.dataset import read_layout, read_part
 from contagion_graph.graph.collectives import Collectives
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.rows import RowReductions
 from contagion_graph.state import Array
 
-KNOWN = ("rest", "sensitivity", "cells", "members", "row_borders", "all_rows")  # at rest, on every run
+KNOWN = ("initial", "sensitivity", "cells", "members", "row_borders", "all_rows")  # what every run needs
 
 
 class Apart:
@@ -30,34 +31,11 @@ class Apart:
         return self.total(values)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Part(ExposureGraph):
-    """Some rows of a graph, whose sums are taken in the chunks of the whole graph.
+class PartRows(RowReductions):
+    """The rows of a part, and the sums over all parts of its group: `Part` describes the attributes."""
 
-    Parameters
-    ----------
-    number : int
-        Which part it is.
-    block_borders : ndarray, shape (65,)
-        The blocks of its rows at which the chunks of the whole graph begin and end; most of these are empty here.
-    split : Index
-        All traders of the graph that have accounts in more than one part.
-    group : Collectives
-        The parts that a model runs on together.
-    """
-
-    number: int = 0
-    block_borders: Ints = field(default_factory=lambda: np.zeros(1, dtype=np.int64))  # given, not computed
-    split: "pd.Index[str]" = field(default_factory=lambda: pd.Index([], dtype="str"))
-    group: Collectives = field(default_factory=Apart)
-
-    def among(self, group: Collectives) -> "Part":
-        """Return this part as one of a group, with what is known of it at rest."""
-        part = replace(self, group=group)
-        vars(part).update({name: getattr(self, name) for name in KNOWN})
-        return part
-
-    # --- traders whose accounts are in several parts --------------------------------------------------------------
+    number: int
+    split: "pd.Index[str]"
 
     @cached_property
     def _place(self) -> Any:
@@ -107,8 +85,41 @@ class Part(ExposureGraph):
         return least
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Part(ExposureGraph):
+    """Some rows of a graph, whose sums are taken in the chunks of the whole graph.
+
+    Parameters
+    ----------
+    number : int
+        Which part it is.
+    block_borders : ndarray, shape (65,)
+        The blocks of its rows at which the chunks of the whole graph begin and end; most of these are empty here.
+    split : Index
+        All traders of the graph that have accounts in more than one part.
+    group : Collectives
+        The parts that a model runs on together.
+    """
+
+    number: int = 0
+    block_borders: Ints = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    split: "pd.Index[str]" = field(default_factory=lambda: pd.Index([], dtype="str"))
+    group: Collectives = field(default_factory=Apart)
+
+    @cached_property
+    def _rows(self) -> PartRows:  # type: ignore[override] # declared by the exports
+        more = ("number", "block_borders", "split", "group")
+        return PartRows.of(self, **{name: getattr(self, name) for name in more})
+
+    def among(self, group: Collectives) -> "Part":
+        """Return this part as one of a group, with what is known of its rows at initial prices."""
+        part = replace(self, group=group)
+        carry_over(self._rows, part._rows, KNOWN)
+        return part
+
+
 def load(folder: str, number: int) -> Part:
-    """Read a part of a data set, and compute what every run needs of it at rest; a task of a worker."""
+    """Read a part of a data set, and compute what every run needs of it; a task of a worker."""
     from contagion_graph.kernels.threads import alone
 
     alone.enter()
@@ -121,5 +132,5 @@ def load(folder: str, number: int) -> Part:
         split=pd.Index(pd.read_parquet(Path(folder) / "split_traders.parquet")["trader"]),
     )
     for name in KNOWN:
-        getattr(part, name)
+        getattr(part._rows, name)
     return part

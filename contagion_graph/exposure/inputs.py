@@ -65,7 +65,7 @@ def traders_of(graph: ExposureGraph, traders: Any) -> Traders:
     >>> traders_of(graph, ["B"]).add(graph.quantity).toarray().tolist()
     [[1.0]]
     """
-    chosen, size, of = positions_of("traders", traders, graph.traders), len(graph.account_index), graph.trader_of
+    chosen, size, of = positions_of("traders", traders, graph.traders), len(graph.account_index), graph._rows.trader_of
     if traders is None and np.array_equal(of, np.arange(len(graph.traders))):
         return Traders(graph.traders, None, np.ones(size, dtype=bool))
     row = np.full(len(graph.traders), -1)

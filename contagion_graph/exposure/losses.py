@@ -100,7 +100,11 @@ class Losses:
         Slack then moves by (q_ij - mu_ij) p0_j size, and stays above 0 by as much as rounding can be.
         """
         graph, quiet = self.graph, np.full(len(self.graph.assets), self.unmoved)
-        slack = graph.cash + graph.rest[0] - graph.rest[2] - ROUNDING * (np.abs(graph.cash) + graph.rest[1])
+        slack = (
+            graph._rows.equity
+            - graph._rows.initial.maintenance
+            - ROUNDING * (np.abs(graph.cash) + graph._rows.initial.gross)
+        )
         if not self.unmoved or (slack < 0.0).any():
             return np.zeros_like(quiet)
         indptr, indices = graph.quantity.indptr, graph.quantity.indices
@@ -118,7 +122,7 @@ class Losses:
         moves, rates = (np.stack(each, axis=1) for each in ([run.moves for run in runs], [run.rate for run in runs]))
         terms: Terms = ((self._held, moves),)
         if rates.any():
-            terms += ((self.traders.add(self.graph.weights_by_channel(self.base)), rates),)
+            terms += ((self.traders.add(self.graph._rows.weights_by_channel(self.base)), rates),)
         return terms, self.traders.add(sparse.hstack([run.cells for run in runs], format="csr"))
 
     def by_trader(self, run: Run) -> FloatArray:
@@ -136,7 +140,7 @@ class Losses:
     def _run(self, result: CascadeResult) -> Run:
         graph, end = self.graph, result.arrays
         moves = (end.price_shocked if self.measure == "indirect" else graph.price) - end.price_after
-        rate, uneven = np.zeros(len(graph.pools)), graph.all_rows[:0]
+        rate, uneven = np.zeros(len(graph.pools)), graph._rows.all_rows[:0]
         if end.socialised.any():
             rate, uneven = self._loss_rates(end)
         rows = union(np.flatnonzero(end.breach_round), uneven, len(graph.account_index))
@@ -145,13 +149,13 @@ class Losses:
         if rows.size:
             values = accounts_of(result, rows).accounts[self.measure].to_numpy() - graph.quantity[rows] @ moves
             if rate.any():
-                values -= self.base[rows] * rate[graph.pool_of[rows]]
+                values -= self.base[rows] * rate[graph._rows.pool_of[rows]]
         column = (values, rows, np.array([0, rows.size]))
         return Run(moves, rate, sparse.csc_array(column, shape=(len(graph.account_index), 1)))
 
     def _loss_rates(self, end: CascadeArrays) -> tuple[FloatArray, Positions]:
         """Return the loss rate of each pool, and the accounts that have not borne b times it."""
-        pool, rate = self.graph.pool_of, np.zeros(len(self.graph.pools))
+        pool, rate = self.graph._rows.pool_of, np.zeros(len(self.graph.pools))
         base = self.sharing.weights(self.graph, end.price_shocked)  # some move with the shock
         per_weight = np.divide(end.socialised, base, out=np.zeros_like(base), where=base > 0.0)
         np.maximum.at(rate, pool, per_weight)  # accounts that could not pay in full, or closed early, bore less
@@ -189,5 +193,5 @@ def standalone(graph: ExposureGraph, asset: int, size: float) -> FloatArray:
     direct_i = -Q_ij p0_j size
     """
     direct = graph.quantity[:, [asset]].toarray()[:, 0] * (-size * graph.price[asset])
-    least: FloatArray = np.minimum(direct, np.maximum(graph.cash + graph.rest[0], 0.0))
+    least: FloatArray = np.minimum(direct, np.maximum(graph._rows.equity, 0.0))
     return least

@@ -82,7 +82,7 @@ def exposure_to_traders(
         )
     defaulters, every = positions_of("traders", traders, graph.traders), traders_of(graph, None)
     losses = Losses(model.run(graph, shock, on_failure=on_failure), every, "loss")
-    least = ROUNDING * every.add_vector(graph.rest[1] + np.abs(graph.cash + graph.rest[0]))
+    least = ROUNDING * every.add_vector(graph._rows.initial.gross + np.abs(graph._rows.equity))
     found = pd.DataFrame({"trader": [], "defaulter": [], "loss": []}).astype({"trader": int, "defaulter": int})
     for j, label in zip(defaulters, graph.traders[defaulters], strict=True):
         try:

@@ -2,13 +2,13 @@
 
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from contagion_graph._typing import BoolArray, FloatArray, IntArray
+from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph import elements
+from contagion_graph.graph.rows import RowReductions
 from contagion_graph.tables import frames, networks
 
 Nodes = Literal["positions", "bipartite"]
@@ -20,42 +20,12 @@ class GraphExports:
     quantity: sparse.csr_array
     price: FloatArray
     account_index: pd.MultiIndex
+    _rows: RowReductions
 
     @property
     def traders(self) -> "pd.Index[str]":
         """The trader labels, in order of their first account."""
         return self.account_index.levels[0]
-
-    @property
-    def trader_of(self) -> IntArray:
-        """Position of each account's trader in `traders`, shape (n,)."""
-        return np.asarray(self.account_index.codes[0])
-
-    def per_trader(self, amount: Any) -> FloatArray:
-        """Add up an amount of each account over the accounts of each trader, shape (traders,)."""
-        sums = np.bincount(self.trader_of, weights=amount, minlength=len(self.traders))
-        return sums.astype(np.float64)
-
-    def least_per_trader(self, amount: IntArray) -> IntArray:
-        """Return the least of the whole numbers above 0 over the accounts of each trader; 0 where none is."""
-        never = np.iinfo(np.int32).max
-        least = np.full(len(self.traders), never, dtype=np.int32)
-        np.minimum.at(least, self.trader_of, np.where(amount > 0, amount, never))
-        return np.where(least == never, 0, least)
-
-    @property
-    def counted_traders(self) -> BoolArray:
-        """Which of `traders` count here: all, unless some of their accounts are elsewhere."""
-        return np.ones(len(self.traders), dtype=bool)
-
-    def trader_rows(self, matrix: sparse.csr_array) -> sparse.csr_array:
-        """Add up the rows of a matrix with one row an account; itself where account i is all that trader i has."""
-        trader, size = self.trader_of, len(self.traders)
-        if np.array_equal(trader, np.arange(size)):
-            return matrix
-        cells = (np.ones(trader.size), (trader, np.arange(trader.size)))
-        sums: sparse.csr_array = (sparse.csr_array(cells, (size, trader.size)) @ matrix).tocsr()
-        return sums
 
     def to_frames(self) -> dict[str, pd.DataFrame]:
         """Return the tables of the graph as pandas frames; `from_tables(**frames)` builds it again.
@@ -103,7 +73,7 @@ class GraphExports:
         matrix = self.quantity.copy()
         if weight == "value":
             matrix.data = matrix.data * self.price[matrix.indices]
-        return matrix if rows == "accounts" else self.trader_rows(matrix)
+        return matrix if rows == "accounts" else self._rows.trader_rows(matrix)
 
     def to_networkx(self, *, nodes: Nodes = "bipartite") -> Any:
         """Return the exposure graph as a networkx graph.

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._cached import cached_property
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph import elements
 from contagion_graph.graph.exports import GraphExports
 from contagion_graph.graph.obligations import ObligationNetwork
-from contagion_graph.graph.rows import GraphPasses
+from contagion_graph.graph.rows import RowReductions
 from contagion_graph.tables import arrays, assemble
 from contagion_graph.tables.networks import ranks_of_frame
 from contagion_graph.tables.records import PositionRecords
@@ -22,7 +22,7 @@ from contagion_graph.tables.vectors import row_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ExposureGraph(GraphPasses, GraphExports):
+class ExposureGraph(GraphExports):
     """Who holds what, on which margin, in which pool: n accounts, m assets, v pools.
 
     Build it with `from_tables`, `from_arrays` or `from_networkx`. It never changes: its arrays are read-only, and
@@ -92,7 +92,7 @@ class ExposureGraph(GraphPasses, GraphExports):
             array.flags.writeable = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return self._fields()  # what was computed at rest is not worth its bytes
+        return self._fields()  # what was computed of them is not worth its bytes
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -240,22 +240,49 @@ class ExposureGraph(GraphPasses, GraphExports):
         """
         return cls.from_tables(**elements.tables_of_networkx(network))
 
-    # --- at rest ------------------------------------------------------------------------------------------------------
+    # --- at initial prices --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _rows(self) -> RowReductions:  # type: ignore[override] # declared by the exports
+        return RowReductions.of(self)
+
+    def total(self, amount: FloatArray) -> float:
+        """Return the sum of an amount over all accounts, in a fixed order.
+
+        A rule that needs a sum over accounts takes it from here: on a graph in parts, it is that over all parts.
+
+        Parameters
+        ----------
+        amount : ndarray, shape (n,)
+            One number an account.
+
+        Returns
+        -------
+        float
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[1.0], [2.0]], price=[10.0])
+        >>> graph.total(graph.gross_value.to_numpy())
+        30.0
+        """
+        return self._rows.total(amount)
 
     @property
     def equity(self) -> "pd.Series[float]":
         """Equity E_i = cash_i + sum_j quantity_ij price_j of each account [currency]."""
-        return pd.Series(self.cash + self.rest[0], index=self.account_index, name="equity")
+        return pd.Series(self._rows.equity, index=self.account_index, name="equity")
 
     @property
     def gross_value(self) -> "pd.Series[float]":
         """Gross value sum_j |quantity_ij| price_j of each account [currency]."""
-        return pd.Series(self.rest[1], index=self.account_index, name="gross_value", copy=True)
+        return pd.Series(self._rows.initial.gross, index=self.account_index, name="gross_value", copy=True)
 
     @property
     def maintenance(self) -> "pd.Series[float]":
         """Maintenance margin M_i = sum_j margin_units_ij price_j of each account [currency]."""
-        return pd.Series(self.rest[2], index=self.account_index, name="maintenance", copy=True)
+        return pd.Series(self._rows.initial.maintenance, index=self.account_index, name="maintenance", copy=True)
 
     @property
     def slack(self) -> "pd.Series[float]":
@@ -269,11 +296,11 @@ class ExposureGraph(GraphPasses, GraphExports):
         A trader's external assets are the positive equities of its accounts at `price`, its external liabilities what
         its other accounts are under water: owed to their pools. Without a table of obligations nobody owes anything.
         """
-        equity = self.cash + self.rest[0]
+        equity = self._rows.equity
         return ObligationNetwork(
             ranks=ranks_of_frame(self.obligation_table, self.traders),
-            external_assets=self.per_trader(np.maximum(equity, 0.0)),
-            external_liabilities=self.per_trader(np.maximum(-equity, 0.0)),
+            external_assets=self._rows.per_trader(np.maximum(equity, 0.0)),
+            external_liabilities=self._rows.per_trader(np.maximum(-equity, 0.0)),
             nodes=self.traders,
         )
 
@@ -352,7 +379,7 @@ class ExposureGraph(GraphPasses, GraphExports):
             )
         ]
         faults.raise_if_any()
-        rows = kept[0][self.trader_of] & kept[2][self.pool_of]
+        rows = kept[0][self._rows.trader_of] & kept[2][self._rows.pool_of]
         if not rows.any() or not kept[1].any():
             raise ParameterError("the subset is empty; keep at least one account and one asset")
         return type(self)(**arrays.subset_arrays(self._fields(), rows, kept[1], kept[2]))
@@ -374,5 +401,5 @@ class ExposureGraph(GraphPasses, GraphExports):
             "pool": len(self.pools),
         }
         listed = ", ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
-        gross, equity = self.rest[1].sum(), self.cash.sum() + self.rest[0].sum()
+        gross, equity = self._rows.initial.gross.sum(), self.cash.sum() + self._rows.initial.value.sum()
         return f"<ExposureGraph: {listed}; gross value {gross:,.6g}, equity {equity:,.6g}>"

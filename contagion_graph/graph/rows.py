@@ -1,6 +1,6 @@
-"""The passes over the rows of an exposure graph, and what they find at rest: computed once, then kept."""
+"""The rows of an exposure graph, one an account, as models add them up; what holds at initial prices is kept."""
 
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,28 @@ from contagion_graph.graph.collectives import WHOLE, Collectives
 from contagion_graph.state import Cells
 
 
-class GraphPasses:
-    """What the compiled passes compute of an `ExposureGraph`, and what they found at rest."""
+class Initial(NamedTuple):
+    """Value Q.p, gross value |Q|.p and maintenance mu.p of every account at initial prices, shape (n,) each."""
+
+    value: FloatArray
+    gross: FloatArray
+    maintenance: FloatArray
+
+
+SHARED = (
+    *("quantity", "margin_units", "cash", "price", "depth", "sellable", "insurance_fund"),
+    *("account_index", "assets", "pools"),
+)
+BY_LABEL = ("trader_of", "pool_of", "members", "membership")  # what the other fields change nothing of
+BY_PLACE = ("all_rows", "block_borders", "row_borders")  # ... nor of these, but where cells are added
+BY_VALUE = ("initial", "gross_total", "sensitivity", "cells")  # of quantity, margin_units and price
+
+
+class RowReductions:
+    """The rows of an `ExposureGraph`, whose fields it shares, and their sums in the fixed order of the chunks.
+
+    A graph has one, `_rows`. It is no part of the public interface.
+    """
 
     quantity: sparse.csr_array
     margin_units: sparse.csr_array
@@ -27,6 +47,23 @@ class GraphPasses:
     assets: "pd.Index[str]"
     pools: "pd.Index[str]"
     group: Collectives = WHOLE
+
+    @classmethod
+    def of(cls, graph: Any, **more: Any) -> Self:
+        """Return the rows of a graph, with further attributes."""
+        rows = cls()
+        vars(rows).update({name: getattr(graph, name) for name in SHARED} | more)
+        return rows
+
+    @property
+    def traders(self) -> "pd.Index[str]":
+        """The trader labels, in order of their first account."""
+        return self.account_index.levels[0]
+
+    @cached_property
+    def trader_of(self) -> IntArray:
+        """Position of each account's trader in `traders`, shape (n,)."""
+        return np.asarray(self.account_index.codes[0])
 
     @cached_property
     def pool_of(self) -> IntArray:
@@ -126,15 +163,20 @@ class GraphPasses:
     @cached_property
     def gross_total(self) -> float:
         """The gross value of all accounts at `price` [currency]."""
-        return self.total(self.rest[1])
+        return self.total(self.initial.gross)
 
     @cached_property
-    def rest(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def initial(self) -> Initial:
         """Value, gross value and maintenance of every account at `price`, shape (n,) each [currency]."""
-        rest = self.valuation(self.price)
-        for array in rest:
+        initial = Initial(*self.valuation(self.price))
+        for array in initial:
             array.flags.writeable = False
-        return rest
+        return initial
+
+    @property
+    def equity(self) -> FloatArray:
+        """Equity E = cash + Q.p of every account at `price`, shape (n,) [currency]."""
+        return self.cash + self.initial.value
 
     @cached_property
     def sensitivity(self) -> FloatArray:
@@ -145,3 +187,31 @@ class GraphPasses:
         sensitivity = row_sums.value_rows(difference, self.price, *self.chunked(None))[1]
         sensitivity.flags.writeable = False
         return sensitivity
+
+    # --- by trader ----------------------------------------------------------------------------------------------------
+
+    def per_trader(self, amount: Any) -> FloatArray:
+        """Add up an amount of each account over the accounts of each trader, shape (traders,)."""
+        sums = np.bincount(self.trader_of, weights=amount, minlength=len(self.traders))
+        return sums.astype(np.float64)
+
+    def least_per_trader(self, amount: IntArray) -> IntArray:
+        """Return the least of the whole numbers above 0 over the accounts of each trader; 0 where none is."""
+        never = np.iinfo(np.int32).max
+        least = np.full(len(self.traders), never, dtype=np.int32)
+        np.minimum.at(least, self.trader_of, np.where(amount > 0, amount, never))
+        return np.where(least == never, 0, least)
+
+    @property
+    def counted_traders(self) -> BoolArray:
+        """Which of `traders` count here: all, unless some of their accounts are elsewhere."""
+        return np.ones(len(self.traders), dtype=bool)
+
+    def trader_rows(self, matrix: sparse.csr_array) -> sparse.csr_array:
+        """Add up the rows of a matrix with one row an account; itself where account i is all that trader i has."""
+        trader, size = self.trader_of, len(self.traders)
+        if np.array_equal(trader, np.arange(size)):
+            return matrix
+        cells = (np.ones(trader.size), (trader, np.arange(trader.size)))
+        sums: sparse.csr_array = (sparse.csr_array(cells, (size, trader.size)) @ matrix).tocsr()
+        return sums

@@ -152,13 +152,13 @@ def _given_losses(graph: ExposureGraph, losses: Mapping[AccountKey, float], faul
                 "losses", f"{label_text(key)!r} loses {loss!r}", "Give a finite loss of at least 0, in currency."
             )
             continue
-        positive = np.maximum(graph.cash[rows] + graph.rest[0][rows], 0.0)
-        whole, named = graph.total(positive, rows), np.zeros(total.size, dtype=bool)
+        positive = np.maximum(graph.cash[rows] + graph._rows.initial.value[rows], 0.0)
+        whole, named = graph._rows.total(positive, rows), np.zeros(total.size, dtype=bool)
         named[rows] = True
         if whole > 0.0:
             total[rows] += loss * (positive / whole)
         else:
-            total[graph.first(named)] += loss
+            total[graph._rows.first(named)] += loss
     return total
 
 
@@ -166,7 +166,7 @@ def _rows(where: str, graph: ExposureGraph, keys: Iterable[AccountKey], faults: 
     """Return the rows of each key; empty for one that has none, which is a fault if it has none anywhere."""
     keys = list(keys)
     rows = [account_rows_of(key, graph.account_index) for key in keys]
-    for key, known in zip(keys, graph.count([len(each) for each in rows]) if keys else (), strict=True):
+    for key, known in zip(keys, graph._rows.count([len(each) for each in rows]) if keys else (), strict=True):
         if not known:
             hint = nearest(str(key), graph.traders)
             faults.add(

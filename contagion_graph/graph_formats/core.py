@@ -25,7 +25,7 @@ def core_traders(result: CascadeResult, k: int) -> Rows:
     [0, 1]
     """
     graph, traders = result.graph, result.traders
-    sold = traders["closed"].to_numpy() * graph.per_trader(graph.rest[1])
+    sold = traders["closed"].to_numpy() * graph._rows.per_trader(graph._rows.initial.gross)
     closing = np.argsort(-sold, kind="stable")[: min(k // 2, int((sold > 0.0).sum()))]
     losing = np.argsort(-traders["loss"].to_numpy(), kind="stable")
     others = losing[~np.isin(losing, closing)][: k - len(closing)]

@@ -80,10 +80,12 @@ def standing(source: ExposureGraph | CascadeResult, side: str) -> tuple[str, Flo
     """Return what nodes of a side are ranked by, and how much of it each has: a loss, or the gross value held."""
     graph = source if isinstance(source, ExposureGraph) else source.graph
     if side == "asset":
-        return "open interest", graph.column_sums(abs(graph.quantity), np.ones(len(graph.account_index))) * graph.price
+        return "open interest", graph._rows.column_sums(
+            abs(graph.quantity), np.ones(len(graph.account_index))
+        ) * graph.price
     if isinstance(source, CascadeResult):
         return "losses", np.maximum(source.traders["loss"].to_numpy(), 0.0)
-    return "gross value", graph.per_trader(graph.rest[1])
+    return "gross value", graph._rows.per_trader(graph._rows.initial.gross)
 
 
 def _chosen(graph: ExposureGraph, result: CascadeResult | None, side: str, k: int | None) -> BoolArray:

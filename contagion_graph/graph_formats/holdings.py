@@ -98,7 +98,7 @@ def positions_of(graph: ExposureGraph) -> Positions:
         texts = texts.append(pd.Index(records.kind.values, dtype=object))
         kind = np.where(records.kind.codes >= 0, records.kind.codes + len(KINDS), kind)
     kind, kinds = _kinds_by_sign(kind, texts, quantity < 0.0)
-    trader, value = graph.trader_of[account], quantity * graph.price[asset]
+    trader, value = graph._rows.trader_of[account], quantity * graph.price[asset]
     return Positions(np.arange(account.size), account, trader, asset, quantity, value, kind, kinds)
 
 

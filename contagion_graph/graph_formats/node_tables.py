@@ -65,10 +65,13 @@ def trader_side(graph: ExposureGraph, result: CascadeResult | None) -> Side:
     """Return the traders: what was given, what they hold, and what a cascade did to them."""
     accounts = graph_frame(vars(graph), "accounts")
     table = trader_table(accounts).drop(columns=["trader", "cash"])
-    known = {"cash": graph.per_trader(graph.cash), "gross_value": graph.per_trader(graph.rest[1])}
+    known = {
+        "cash": graph._rows.per_trader(graph.cash),
+        "gross_value": graph._rows.per_trader(graph._rows.initial.gross),
+    }
     if result is None:
-        known["equity"] = known["cash"] + graph.per_trader(graph.rest[0])
-        known["maintenance"] = graph.per_trader(graph.rest[2])
+        known["equity"] = known["cash"] + graph._rows.per_trader(graph._rows.initial.value)
+        known["maintenance"] = graph._rows.per_trader(graph._rows.initial.maintenance)
     else:
         known |= {str(name): values.to_numpy() for name, values in result.traders.items()}
     return _side("trader", graph.traders, table, known, "" if result is None else BREACH)
@@ -78,7 +81,7 @@ def asset_side(graph: ExposureGraph, result: CascadeResult | None) -> Side:
     """Return the assets: what was given, how much of them is held, and where a cascade took their prices."""
     table = graph_frame(vars(graph), "assets")
     if result is None:
-        held = graph.column_sums(abs(graph.quantity), np.ones(len(graph.account_index)))
+        held = graph._rows.column_sums(abs(graph.quantity), np.ones(len(graph.account_index)))
         known = {"open_interest": held * graph.price}
     else:
         known = {str(name): values.to_numpy() for name, values in result.assets.items()}

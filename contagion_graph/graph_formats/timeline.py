@@ -158,11 +158,11 @@ def timeline_of(network: Network, source: Source, mode: str) -> Timeline:
         node_end[starts["position"] :] = gone
     edge_end = np.minimum(node_end[network.source], node_end[network.target])
     if not bipartite:
-        return Timeline(network, rounds, moves, np.zeros(0, dtype=np.int64), node_end, edge_end, graph.trader_of)
+        return Timeline(network, rounds, moves, np.zeros(0, dtype=np.int64), node_end, edge_end, graph._rows.trader_of)
     traded, group = np.unique(moves.group, return_inverse=True)
     edge_end = np.concatenate([np.minimum(gone, edge_end), np.full(traded.size, rounds.last + 1)])
     flows = _with_flows(network, moves, traded, group)
-    return Timeline(flows, rounds, moves, size + group, node_end, edge_end, graph.trader_of)
+    return Timeline(flows, rounds, moves, size + group, node_end, edge_end, graph._rows.trader_of)
 
 
 def _with_flows(network: Network, moves: Moves, traded: Array, group: Array) -> Network:
@@ -190,8 +190,8 @@ def _closed_traders(rounds: Rounds, graph: ExposureGraph) -> Array:
     """Return the round in which the last account of each trader was closed whole; 0 = never."""
     size = len(graph.traders)
     latest, earliest = np.zeros(size, dtype=np.int64), np.full(size, rounds.last + 1)
-    np.maximum.at(latest, graph.trader_of, rounds.closed)
-    np.minimum.at(earliest, graph.trader_of, rounds.closed)
+    np.maximum.at(latest, graph._rows.trader_of, rounds.closed)
+    np.minimum.at(earliest, graph._rows.trader_of, rounds.closed)
     return np.where(earliest > 0, latest, 0)
 
 

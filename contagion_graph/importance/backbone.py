@@ -60,13 +60,13 @@ def backbone(graph: ExposureGraph, *, significance: float = 0.05) -> ExposureGra
     keys = _keys(np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr)), weights.indices, graph)[kept]
     q = graph.quantity
     account = np.repeat(np.arange(q.shape[0]), np.diff(q.indptr))
-    stays = np.isin(_keys(graph.trader_of[account], q.indices, graph), keys)
+    stays = np.isin(_keys(graph._rows.trader_of[account], q.indices, graph), keys)
     worth = q.data * graph.price[q.indices]
     cash = graph.cash + np.bincount(account[~stays], weights=worth[~stays], minlength=q.shape[0])
     indptr = np.concatenate([[0], np.cumsum(stays)])[q.indptr].astype(q.indptr.dtype)
     records = graph.records
     if records is not None:
-        records = records.of(np.isin(_keys(graph.trader_of[records.account], records.asset, graph), keys))
+        records = records.of(np.isin(_keys(graph._rows.trader_of[records.account], records.asset, graph), keys))
         records = replace(records, own_cash=cash + records.entry_value())
     return replace(
         graph,

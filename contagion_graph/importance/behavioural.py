@@ -102,7 +102,9 @@ def knockout(
         values = _largest(game, values, runs, int(k))
         method = "groups that cannot hold one of the largest were ruled out by bounds"
     result = pd.Series(values, dtype=np.float64).reindex([number for number in chosen.tolist() if number in values])
-    result = result.where(result.abs() > ROUNDING * graph.rest[1].sum(), 0.0)  # noise must not make a ranking
+    result = result.where(
+        result.abs() > ROUNDING * graph._rows.initial.gross.sum(), 0.0
+    )  # noise must not make a ranking
     series = pd.Series(result.to_numpy(), graph.traders[result.index].rename("trader"), name="knockout")
     if k is not None:
         series = series.sort_values(ascending=False, kind="stable").head(int(k))
@@ -119,7 +121,7 @@ def _largest(game: Game, values: dict[int, float], runs: Any, k: int) -> dict[in
     known = {trader: value for trader, value in values.items() if trader not in bounded}
     if not runs.size:
         return known
-    sold = game.graph.per_trader(game.graph.rest[1])
+    sold = game.graph._rows.per_trader(game.graph._rows.initial.gross)
     return largest(Bounds(game), k, known, runs[np.argsort(-sold[runs], kind="stable")])
 
 

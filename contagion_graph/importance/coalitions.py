@@ -24,10 +24,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._cached import carry_over
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph._validate import check_choice
 from contagion_graph.errors import ParameterError, nearest
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.rows import BY_LABEL, BY_PLACE, BY_VALUE
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.margin.equilibria.position_book import is_isotone
 from contagion_graph.margin.model import MarginCascade
@@ -38,7 +40,6 @@ from contagion_graph.rules.sharing import ProRata
 Measure = Literal["loss", "shortfall", "uncovered"]
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 UNBREAKABLE = 1e300  # cash that no price uses up, and that is still finite where it is added to something
-AT_REST = ("rest", "membership", "all_rows", "sensitivity", "block_borders", "cells")
 
 
 def chosen_traders(name: str, graph: ExposureGraph, traders: Iterable[object] | None) -> Numbers:
@@ -137,20 +138,20 @@ class Case:
         accounts = end.breach_round > 0
         if self.model.sharing is not None and shared.any():
             known = isinstance(self.model.sharing, ProRata)  # a rule of one's own may weigh accounts by the others
-            accounts = accounts | (shared[graph.pool_of] & (self.base > 0.0)) if known else np.ones_like(accounts)
-        return np.bincount(graph.trader_of[accounts], minlength=len(graph.traders)) > 0
+            accounts = accounts | (shared[graph._rows.pool_of] & (self.base > 0.0)) if known else np.ones_like(accounts)
+        return np.bincount(graph._rows.trader_of[accounts], minlength=len(graph.traders)) > 0
 
     @cached_property
     def market(self) -> tuple[ExposureGraph, FloatArray, Numbers]:
         """The market on which absences are run: a graph, weights in loss sharing, the trader number of each account."""
         graph = self.graph
         if self.matters.all() or not self.matters.any() or obstacle(self.model, self.full.graph):
-            return graph, self.base, graph.trader_of.astype(np.int64)
-        rows = self.matters[graph.trader_of]
+            return graph, self.base, graph._rows.trader_of.astype(np.int64)
+        rows = self.matters[graph._rows.trader_of]
         return (
             graph.subset(traders=graph.traders[self.matters]),
             self.base[rows],
-            graph.trader_of[rows].astype(np.int64),
+            graph._rows.trader_of[rows].astype(np.int64),
         )
 
     def without(self, absent: BoolArray) -> CascadeResult:
@@ -158,7 +159,7 @@ class Case:
         market, base, trader_of = self.market
         gone = absent[trader_of]
         graph = replace(market, cash=np.where(gone, UNBREAKABLE, market.cash))
-        vars(graph).update({name: getattr(market, name) for name in AT_REST})
+        carry_over(market._rows, graph._rows, (*BY_LABEL, *BY_PLACE, *BY_VALUE))  # none of it depends on cash
         return self._run(graph, np.where(gone, 0.0, base))
 
     def scaled(self, part: FloatArray) -> CascadeResult:
@@ -199,13 +200,13 @@ class Game:
         self.cases = [(1.0, self.shocked)]
         if self.quiet.full.arrays.breach_round.any():  # else nobody is ever in breach without a shock, whoever is there
             self.cases.append((-1.0, self.quiet))
-        self.held = graph.column_sums(graph.quantity, np.ones(len(graph.account_index)))
+        self.held = graph._rows.column_sums(graph.quantity, np.ones(len(graph.account_index)))
 
     @cached_property
     def rows_of(self) -> list[Numbers]:
         """The rows of the accounts of each trader, ascending."""
-        order = np.argsort(self.graph.trader_of, kind="stable")
-        sizes = np.bincount(self.graph.trader_of, minlength=len(self.graph.traders))
+        order = np.argsort(self.graph._rows.trader_of, kind="stable")
+        sizes = np.bincount(self.graph._rows.trader_of, minlength=len(self.graph.traders))
         return np.split(order, np.cumsum(sizes)[:-1])
 
     def without(self, absent: Numbers) -> float:
@@ -246,12 +247,12 @@ class Game:
         """Return the measure where every account is held in this part."""
         if not part.any():
             return 0.0
-        held = self.graph.column_sums(self.graph.quantity, part)
+        held = self.graph._rows.column_sums(self.graph.quantity, part)
         return sum(sign * self.measured(case.scaled(part), held) for sign, case in self.cases)
 
     def _held_without(self, absent: Numbers) -> FloatArray:
         rows = np.sort(np.concatenate([self.rows_of[trader] for trader in absent])) if absent.size else absent
-        return self.held - self.graph.column_sums(self.graph.quantity, np.ones(rows.size), rows)
+        return self.held - self.graph._rows.column_sums(self.graph.quantity, np.ones(rows.size), rows)
 
     def measured(self, result: CascadeResult, held: FloatArray) -> float:
         """Return the measure of a run; the loss is that of those who hold these units in all.

@@ -93,7 +93,7 @@ def exposures(graph: ExposureGraph, name: str, weight: str = "value") -> sparse.
     amount = np.abs(q.data)
     if weight == "value":
         amount *= graph.price[q.indices]
-    matrix = graph.trader_rows(sparse.csr_array((amount, q.indices, q.indptr), shape=q.shape))
+    matrix = graph._rows.trader_rows(sparse.csr_array((amount, q.indices, q.indptr), shape=q.shape))
     if not matrix.data.all():
         matrix = matrix.copy()  # the graph's own index arrays are read-only
         matrix.eliminate_zeros()

@@ -59,7 +59,7 @@ class Bounds:
         self.game, self.end, self.model = game, game.shocked.full.arrays, game.shocked.model
         graph = self.graph = game.graph
         self.rows = np.flatnonzero(self.end.breach_round)
-        self.step, self.trader = self.end.breach_round[self.rows], graph.trader_of[self.rows]
+        self.step, self.trader = self.end.breach_round[self.rows], graph._rows.trader_of[self.rows]
         self.cells, self.margin = graph.quantity[self.rows], graph.margin_units[self.rows]
         self.tradable = self.cells.copy()
         self.tradable.data *= graph.sellable[self.tradable.indices]
@@ -84,8 +84,8 @@ class Bounds:
             return np.asarray(total - np.bincount(owner, weights=gain, minlength=count)[members])
         least = np.where(closes, np.maximum(-value, 0.0), 0.0)
         pools = len(self.graph.pools)
-        due = np.bincount(self.graph.pool_of[self.rows], weights=least, minlength=pools)
-        place = owner.astype(np.int64) * pools + self.graph.pool_of[self.rows]
+        due = np.bincount(self.graph._rows.pool_of[self.rows], weights=least, minlength=pools)
+        place = owner.astype(np.int64) * pools + self.graph._rows.pool_of[self.rows]
         own = np.bincount(place, weights=least, minlength=count * pools).reshape(count, pools)[members]
         if self.game.measure == "shortfall":
             return np.asarray(self.end.pool_shortfall.sum() - (due - own).sum(axis=1))
@@ -149,7 +149,7 @@ def largest(bounds: Bounds, k: int, known: dict[int, float], candidates: Numbers
     found, game = dict(known), bounds.game
     best = heapq.nlargest(k, found.values())
     heapq.heapify(best)
-    slip = ROUNDING * float(game.graph.rest[1].sum())
+    slip = ROUNDING * float(game.graph._rows.initial.gross.sum())
     groups = [(-np.inf, 0, candidates.size)]
     while groups:
         bound, start, stop = heapq.heappop(groups)

@@ -37,7 +37,7 @@ class _Spread:
     def __init__(self, graph: ExposureGraph, slope: Any, name: str) -> None:
         self.graph, self.name, self.overlap = graph, name, overlap_of(graph, name)
         self.slope = self.share("slope", slope, 1.0)
-        self.equity = graph.per_trader(graph.cash + graph.rest[0])
+        self.equity = graph._rows.per_trader(graph._rows.equity)
         self.solvent = self.equity > 0.0
         self.per_equity = np.divide(1.0, self.equity, out=np.zeros_like(self.equity), where=self.solvent)
 
@@ -122,7 +122,7 @@ def debtrank(
     if shock is None and equity_shock is None:
         raise ParameterError("debtrank: give a shock, or an equity_shock by trader")
     spread = _Spread(graph, slope, "debtrank")
-    lost = graph.per_trader(-(graph.quantity @ (scenario(graph, shock).price_shocked - graph.price)))
+    lost = graph._rows.per_trader(-(graph.quantity @ (scenario(graph, shock).price_shocked - graph.price)))
     start = np.maximum(lost, 0.0) * spread.per_equity
     start += spread.share("equity_shock", {} if equity_shock is None else equity_shock, 0.0) * spread.solvent
     level = spread.losses(np.minimum(start, 1.0), tol, max_iter, on_failure)

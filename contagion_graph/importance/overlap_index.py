@@ -73,7 +73,7 @@ def overlap_of(graph: ExposureGraph, name: str, *, netted: bool = False) -> Over
         columns = columns + np.where(value < 0.0, m, 0).astype(columns.dtype)
         value, per_value = np.abs(value), np.tile(per_value, 2)
     held = sparse.csr_array((value, columns, q.indptr), (q.shape[0], per_value.size))
-    return Overlap(graph.trader_rows(held), per_value)
+    return Overlap(graph._rows.trader_rows(held), per_value)
 
 
 def indirect_contagion_index(graph: ExposureGraph, *, netted: bool = False) -> "pd.Series[float]":

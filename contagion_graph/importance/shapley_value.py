@@ -256,11 +256,11 @@ def aumann_shapley(
 
     def grown(order: list[Numbers]) -> FloatArray:
         shares, size[chosen] = np.zeros(chosen.size), 0.0
-        before = game.scaled(size[graph.trader_of])
+        before = game.scaled(size[graph._rows.trader_of])
         for step, entering in enumerate(order, 1):
             for place in entering:
                 size[chosen[place]] = step / n_points
-                after = game.scaled(size[graph.trader_of])
+                after = game.scaled(size[graph._rows.trader_of])
                 shares[place] += after - before
                 before = after
         return shares

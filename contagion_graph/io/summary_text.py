@@ -91,7 +91,7 @@ def _section(title: str, table: pd.DataFrame) -> list[str]:
 
 def _channels(result: CascadeResult) -> pd.DataFrame:
     summary = result.summary()
-    rounding = ROUNDING * result.graph.rest[1].sum()
+    rounding = ROUNDING * result.graph._rows.initial.gross.sum()
     amounts = {meaning: float(summary[name]) for name, meaning in CHANNELS.items()}
     lines = {meaning: money(amount if abs(amount) > rounding else 0.0) for meaning, amount in amounts.items()}
     return pd.DataFrame({"currency": lines})

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from contagion_graph._cached import carry_over
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.rows import BY_LABEL, BY_PLACE
 from contagion_graph.rules.impact import ExponentialImpact, Impact
 from contagion_graph.rules.liquidation import FullLiquidation, Liquidation, LiquidationRule
 from contagion_graph.rules.sharing import ProRata, Sharing
@@ -84,6 +86,7 @@ def prepared(graph: ExposureGraph, rules: CascadeRules) -> tuple[ExposureGraph, 
         if margin_units is graph.margin_units:
             return graph, impact
         found = replace(graph, margin_units=margin_units)
+        carry_over(graph._rows, found._rows, (*BY_LABEL, *BY_PLACE))
         params = getattr(rule, "__dataclass_params__", None)
         if params is not None and params.frozen:  # it will stay what it is
             vars(graph)[KEPT] = rule, found

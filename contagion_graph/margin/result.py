@@ -131,11 +131,11 @@ class CascadeResult:
         before the shock), breach_round (0 = never).
         """
         graph, end = self.graph, self.arrays
-        before = graph.cash + graph.rest[0]
+        before = graph._rows.equity
         at_shock, left = self._values()
         worth = graph.cash - end.losses + end.proceeds - end.penalty - end.socialised + left
         after = np.where(end.closed_whole, np.maximum(worth, 0.0), worth + end.shortfall)
-        direct = graph.rest[0] - at_shock + end.losses
+        direct = graph._rows.initial.value - at_shock + end.losses
         standalone = np.minimum(direct, np.maximum(before, 0.0))
         loss = before - after
         columns = {
@@ -169,8 +169,8 @@ class CascadeResult:
 
     def _sides(self, price_long: FloatArray, price_short: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the value of the long positions at one price, and of the short ones, above 0, at another."""
-        value, gross, _ = self.graph.valuation(price_long)
-        value_short, gross_short, _ = self.graph.valuation(price_short)
+        value, gross, _ = self.graph._rows.valuation(price_long)
+        value_short, gross_short, _ = self.graph._rows.valuation(price_short)
         return (gross + value) / 2.0, (gross_short - value_short) / 2.0
 
     @cached_property
@@ -179,7 +179,7 @@ class CascadeResult:
         long, short = self.arrays.closed, self.arrays.closed_short
         if short is None:
             return long
-        value, gross, _ = self.graph.valuation(np.where(self.graph.sellable, self.graph.price, 0.0))
+        value, gross, _ = self.graph._rows.valuation(np.where(self.graph.sellable, self.graph.price, 0.0))
         held_long = np.divide(gross + value, 2.0 * gross, out=np.full_like(gross, 0.5), where=gross > 0.0)
         return short + held_long * (long - short)
 
@@ -191,12 +191,12 @@ class CascadeResult:
         breach_round is the first of its accounts.
         """
         graph, accounts = self.graph, self.accounts
-        trader, total = graph.trader_of, graph.per_trader
+        trader, total = graph._rows.trader_of, graph._rows.per_trader
         columns: dict[str, Any] = {name: total(accounts[name]) for name in SUMMED}
-        gross = graph.rest[1]
+        gross = graph._rows.initial.gross
         weight = np.where((total(gross) > 0.0)[trader], gross, 1.0)
         columns["closed"] = total(weight * self._closed) / total(weight)
-        columns["breach_round"] = graph.least_per_trader(self.arrays.breach_round)
+        columns["breach_round"] = graph._rows.least_per_trader(self.arrays.breach_round)
         return pd.DataFrame(columns, index=graph.traders.rename("trader"))
 
     @cached_property
@@ -210,10 +210,10 @@ class CascadeResult:
         graph, end = self.graph, self.arrays
         gross = graph.quantity.copy()
         gross.data = np.abs(gross.data)
-        everything = graph.column_sums(gross, np.ones(len(graph.account_index)))
+        everything = graph._rows.column_sums(gross, np.ones(len(graph.account_index)))
         short = end.closed if end.closed_short is None else end.closed_short
-        closed = graph.column_sums(gross, (end.closed + short) / 2.0)
-        closed += graph.column_sums(graph.quantity, (end.closed - short) / 2.0)
+        closed = graph._rows.column_sums(gross, (end.closed + short) / 2.0)
+        closed += graph._rows.column_sums(graph.quantity, (end.closed - short) / 2.0)
         closed = np.where(graph.sellable, closed, 0.0)
         columns = {
             "price_before": graph.price,
@@ -240,7 +240,7 @@ class CascadeResult:
         graph, end, accounts = self.graph, self.arrays, self.accounts
 
         def total(amount: Any) -> FloatArray:
-            return graph.column_sums(graph.membership, np.asarray(amount, dtype=np.float64))
+            return graph._rows.column_sums(graph._rows.membership, np.asarray(amount, dtype=np.float64))
 
         before, after = accounts["equity_before"], accounts["equity_after"]
         fund_after = graph.insurance_fund - end.fund_used + end.fund_received
@@ -295,7 +295,7 @@ class CascadeResult:
     def _hit_by_others(self) -> BoolArray:
         """Which traders the shock itself did not touch and lose all the same."""
         traders = self.traders
-        gross = self.graph.per_trader(self.graph.rest[1])
+        gross = self.graph._rows.per_trader(self.graph._rows.initial.gross)
         lost = traders["loss"] > ROUNDING * (gross + traders["equity_before"].abs())
         hit: BoolArray = ((traders["direct"] == 0.0) & lost).to_numpy()
         return hit
@@ -324,9 +324,9 @@ class CascadeResult:
         graph, end = self.graph, self.arrays
         totals = {name: graph.total(self.accounts[name].to_numpy()) for name in SUMMED[2:]}
         pools = self.pools[["fund_used", "fund_received", "uncovered"]].sum()
-        hit, mine = self._hit_by_others, graph.counted_traders
+        hit, mine = self._hit_by_others, graph._rows.counted_traders
         counts = mine, mine & hit, np.ones(len(graph.account_index)), end.breach_round > 0, end.closed_whole
-        traders, bystanders, accounts, breached, closed = graph.count([np.count_nonzero(each) for each in counts])
+        traders, bystanders, accounts, breached, closed = graph._rows.count([np.count_nonzero(each) for each in counts])
         fall = 1.0 - end.price_after / graph.price
         figures: dict[str, float] = {
             "rounds": len(end.rounds),
@@ -338,7 +338,7 @@ class CascadeResult:
             **{str(name): float(amount) for name, amount in pools.items()},
             "largest_fall": float(fall.max()),
             "bystanders": bystanders,
-            "bystander_loss": graph.total(self.accounts["loss"].to_numpy() * hit[graph.trader_of]),
+            "bystander_loss": graph.total(self.accounts["loss"].to_numpy() * hit[graph._rows.trader_of]),
         }
         return pd.Series(figures, name="cascade", dtype=np.float64)
 

@@ -46,7 +46,7 @@ def waterfall(result: CascadeResult, *, traders: Whose = "all", ax: "Axes | None
     table = result.traders[[*STEPS, "loss"]]
     totals = table[(table["loss"] > 0.0) | (traders == "all")].sum()
     change = np.array([sign * totals[name] for name, sign in STEPS.items()])
-    change[np.abs(change) <= ROUNDING * result.graph.rest[1].sum()] = 0.0
+    change[np.abs(change) <= ROUNDING * result.graph._rows.initial.gross.sum()] = 0.0
     ends = np.cumsum(change)
     starts, sizes = np.append(ends - change, 0.0), np.append(change, ends[-1])
     colours = [*(LOSS if size >= 0.0 else GAIN for size in change), TOTAL]

@@ -47,10 +47,10 @@ class ProRata:
     def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
         """Return the base weight b_i >= 0 of every account, shape (n,), as an array of the caller's own."""
         if self.base == "equity":
-            equity = graph.cash + graph.rest[0]
+            equity = graph._rows.equity
             return np.maximum(equity, 0.0, out=equity)
         if self.base == "open_interest":
-            return graph.rest[1].copy()
+            return graph._rows.initial.gross.copy()
         if self.base == "deposits":
             return _deposits(graph)
         return _profit(graph, price_shocked) if self.base == "profit" else _share(graph)
@@ -59,7 +59,7 @@ class ProRata:
 def _deposits(graph: ExposureGraph) -> FloatArray:
     records = graph.records
     if records is None:  # every cell is a fully paid position: long value = (gross + net) / 2
-        return np.maximum(graph.cash, 0.0) + (graph.rest[0] + graph.rest[1]) / 2.0
+        return np.maximum(graph.cash, 0.0) + (graph._rows.initial.value + graph._rows.initial.gross) / 2.0
     paid = np.isnan(records.entry_price) & (records.quantity > 0)
     value = np.where(paid, records.quantity * graph.price[records.asset], 0.0)
     return np.maximum(records.own_cash, 0.0) + records.account_sums(value)

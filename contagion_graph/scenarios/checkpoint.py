@@ -126,6 +126,11 @@ def mark_of(setting: Setting, price: FloatArray) -> str:
         for array in (matrix.indptr, matrix.indices, matrix.data):
             mark.update(array.tobytes())
     vectors = [getattr(graph, field.name) for field in fields(graph)]
-    for each in (*(each for each in vectors if isinstance(each, np.ndarray)), graph.pool_of, graph.trader_of, price):
+    for each in (
+        *(each for each in vectors if isinstance(each, np.ndarray)),
+        graph._rows.pool_of,
+        graph._rows.trader_of,
+        price,
+    ):
         mark.update(each.tobytes())
     return mark.hexdigest()

@@ -169,7 +169,7 @@ class TraderClosed(KnownEvent):
     def __call__(self, result: CascadeResult, baseline: CascadeResult) -> bool:
         """Say whether one is closed."""
         graph = result.graph
-        return bool(_closed(result, baseline)[graph.trader_of == graph.traders.get_loc(str(self.trader))].any())
+        return bool(_closed(result, baseline)[graph._rows.trader_of == graph.traders.get_loc(str(self.trader))].any())
 
     def check(self, baseline: CascadeResult) -> None:
         """Refuse a trader that the graph does not have, or all of whose accounts are closed without a shock.
@@ -187,7 +187,7 @@ class TraderClosed(KnownEvent):
         graph, name = baseline.graph, str(self.trader)
         if name not in graph.traders:
             raise ParameterError(f"TraderClosed: unknown trader {name!r}{nearest(name, graph.traders)}")
-        mine = graph.trader_of == graph.traders.get_loc(name)
+        mine = graph._rows.trader_of == graph.traders.get_loc(name)
         if baseline.arrays.closed_whole[mine].all():
             raise ParameterError(f"TraderClosed: all accounts of {name!r} are closed even without a shock")
 
@@ -233,4 +233,4 @@ def _has_fund(result: CascadeResult) -> BoolArray:
 
 
 def _rounding(baseline: CascadeResult) -> float:
-    return ROUNDING * float(baseline.graph.rest[1].sum())
+    return ROUNDING * float(baseline.graph._rows.initial.gross.sum())

@@ -38,21 +38,21 @@ def losses(graph: ExposureGraph, ended: Ended, *, everybody: bool) -> Losses:
     equity, whole = market.equity(rows), path.closed_whole(rows)
     after = np.where(whole, np.maximum(equity, 0.0), equity)
     rows = ended.rows[rows]
-    found = Losses(rows, graph.cash[rows] + graph.rest[0][rows] - after, whole)
+    found = Losses(rows, graph.cash[rows] + graph._rows.initial.value[rows] - after, whole)
     return _of_all(graph, ended, found) if everybody else found
 
 
 def _of_all(graph: ExposureGraph, ended: Ended, found: Losses) -> Losses:
-    loss, closed = untouched(graph, ended, graph.all_rows), np.zeros(len(graph.cash), dtype=bool)
+    loss, closed = untouched(graph, ended, graph._rows.all_rows), np.zeros(len(graph.cash), dtype=bool)
     loss[found.rows], closed[found.rows] = found.loss, found.closed
-    return Losses(graph.all_rows, loss, closed)
+    return Losses(graph._rows.all_rows, loss, closed)
 
 
 def untouched(graph: ExposureGraph, ended: Ended, rows: Rows) -> FloatArray:
     """Return what accounts would have lost had they not been touched: sum_j q_ij (p0_j - p'_j) + b_i C."""
-    level = ended.path.market.channels.level[graph.pool_of[rows]]
-    value = graph.valuation(ended.path.market.price, rows)[0]
-    loss: FloatArray = graph.rest[0][rows] - value + ended.base[rows] * level
+    level = ended.path.market.channels.level[graph._rows.pool_of[rows]]
+    value = graph._rows.valuation(ended.path.market.price, rows)[0]
+    loss: FloatArray = graph._rows.initial.value[rows] - value + ended.base[rows] * level
     return loss
 
 
@@ -65,7 +65,7 @@ def figures(graph: ExposureGraph, ended: Ended, found: Losses, units: FloatArray
     rounds = {name: sum(each[name] for each in path.rounds) for name in ("shortfall", "fund_used", "socialised")}
     lost = float(-(units @ (market.price - graph.price)) + (found.loss - untouched(graph, ended, found.rows)).sum())
     if market.channels.level.any():
-        lost += float(graph.column_sums(graph.membership, ended.base) @ market.channels.level)
+        lost += float(graph._rows.column_sums(graph._rows.membership, ended.base) @ market.channels.level)
     move = np.divide(market.price, path.scenario.price_shocked, out=np.ones_like(market.price),
                      where=path.scenario.price_shocked > 0.0)  # fmt: skip
     return {

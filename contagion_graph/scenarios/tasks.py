@@ -118,7 +118,7 @@ class Worker:
     def __init__(self, setting: Setting, floor: FloatArray | None = None) -> None:
         self.setting, self.batches = setting, Batches(setting.graph, setting.rules)
         graph = self.batches.graph
-        self.graph, self.units = graph, graph.column_sums(graph.quantity, np.ones(len(graph.cash)))
+        self.graph, self.units = graph, graph._rows.column_sums(graph.quantity, np.ones(len(graph.cash)))
         self.rows: list[dict[str, Any]] = []
         self.prices: list[FloatArray] = []
         self.needed: list[FloatArray] = []
@@ -143,7 +143,9 @@ class Worker:
 
             ends = Ends(*(_columns(values) for values in (price, after, level)))
             touched = _touched(found, len(self.graph.cash))
-            tallies.add_batch(self.graph.cells, self.members, ends, touched, (first, size), self.floor, self.tally)
+            tallies.add_batch(
+                self.graph._rows.cells, self.members, ends, touched, (first, size), self.floor, self.tally
+            )
 
     def _what_came(self, ended: Ended) -> Came:
         path = ended.path
@@ -162,11 +164,11 @@ class Worker:
 
 
 def _members(graph: ExposureGraph, base: FloatArray | None) -> Members:
-    trader = graph.trader_of
+    trader = graph._rows.trader_of
     rows = np.argsort(trader, kind="stable")
     first = np.concatenate([[0], np.cumsum(np.bincount(trader, minlength=len(graph.traders)))])
     weights = np.zeros(len(graph.cash)) if base is None else base
-    return Members(first, rows, graph.cash, graph.rest[0], weights, graph.pool_of)
+    return Members(first, rows, graph.cash, graph._rows.initial.value, weights, graph._rows.pool_of)
 
 
 def _columns(values: FloatArray) -> FloatArray:

@@ -41,9 +41,9 @@ def _known(graph: cg.ExposureGraph, result: cg.CascadeResult | None, side: str) 
     dense = graph.quantity.toarray()
     for k, label in enumerate(graph.traders if side == "trader" else graph.assets):
         if side == "trader":
-            rows[label] |= {"cash": graph.cash[k], "gross_value": graph.rest[1][k]}
+            rows[label] |= {"cash": graph.cash[k], "gross_value": graph._rows.initial.gross[k]}
             if result is None:
-                rows[label] |= {"equity": graph.equity.iloc[k], "maintenance": graph.rest[2][k]}
+                rows[label] |= {"equity": graph.equity.iloc[k], "maintenance": graph._rows.initial.maintenance[k]}
         elif result is None:
             rows[label] |= {"open_interest": np.abs(dense[:, k]).sum() * graph.price[k]}
     return rows

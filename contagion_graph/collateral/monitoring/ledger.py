@@ -76,7 +76,7 @@ class Ledger:
             tile_high=np.full((self.m, tiles), np.inf, dtype=single),
         )
         self.sums = PoolSums(
-            pool=graph.pool_of.astype(np.int32),
+            pool=graph._rows.pool_of.astype(np.int32),
             held=np.zeros((v, self.m)),
             cash=np.zeros(v),
             held_under=np.zeros((v, self.m)),

@@ -190,7 +190,7 @@ def fund_runway(
         shock = {asset: max(-1.0, move * part) for asset, part in moves.items()}
         return model.run(graph, shock).arrays.fund_used
 
-    rest = pays(0.0) + USED * float(graph.rest[1].sum())
+    rest = pays(0.0) + USED * float(graph._rows.initial.gross.sum())
     start = runway_along(graph, direction).move
     start = 0.0 if np.isnan(start) or (graph.slack < 0.0).any() else min(start, last)
     low = start

@@ -194,7 +194,7 @@ def _outcome(
         solutions.append(result.solution)
         accounts, pools = result.accounts, result.pools
         need[:, k] = accounts["loss"] + accounts["shortfall"]
-        lost += graph.per_trader(accounts["loss"])
+        lost += graph._rows.per_trader(accounts["loss"])
         figures = [accounts["loss"], accounts["socialised"], accounts["shortfall"], pools["uncovered"]]
         for name, value in zip(SUMS, [*figures, pd.Series(result.arrays.closed_whole)], strict=True):
             sums[name] += float(value.sum()) / count

@@ -254,12 +254,12 @@ def _columns(graph: ExposureGraph, assets: Iterable[object] | None) -> list[int]
 
 def _owed(graph: ExposureGraph) -> FloatArray:
     """Return max(E, 0) of each account [currency]."""
-    return np.maximum(graph.cash + graph.rest[0], 0.0)
+    return np.maximum(graph._rows.equity, 0.0)
 
 
 def _owing(graph: ExposureGraph) -> FloatArray:
     """Return the value of short positions plus max(0, -cash) of each account [currency]."""
-    value, gross, _ = graph.rest
+    value, gross, _ = graph._rows.initial
     return np.maximum(gross - value, 0.0) / 2.0 + np.maximum(-graph.cash, 0.0)
 
 

@@ -202,7 +202,7 @@ def at_risk(owner: str, graph: ExposureGraph, target: float, accounts: Any = Non
             if not named:
                 raise ParameterError(f"{owner}: accounts names {label_text(key)!r}, which the graph does not have")
             wanted[named] = True
-    lack = (1.0 + target) * graph.rest[2] - (graph.cash + graph.rest[0])
+    lack = (1.0 + target) * graph._rows.initial.maintenance - (graph._rows.equity)
     rows = np.flatnonzero(wanted & (lack > 0.0))
     return AtRisk(rows, lack[rows])
 

@@ -161,7 +161,7 @@ def stabilise(
     best, (cash, closing, solution) = keep, needs.of(keep)
     conclude(solution, on_failure, "stabilise", REMEDY)
     alone = float(cash.sum())
-    optional = closing[np.argsort(-graph.rest[1][closing], kind="stable")]
+    optional = closing[np.argsort(-graph._rows.initial.gross[closing], kind="stable")]
     for chosen in _choices(optional):
         wanted = keep.copy() if optional.size <= FEW else best.copy()
         wanted[list(chosen)] = True
@@ -194,7 +194,7 @@ class _Needs:
 
     def __init__(self, graph: ExposureGraph, model: MarginCascade, shock: Shock | None, max_iter: int) -> None:
         self.graph, self.model, self.shock, self.max_iter = graph, model, shock, max_iter
-        value, self.gross, self.maintenance = graph.valuation(scenario(graph, shock).price_shocked)
+        value, self.gross, self.maintenance = graph._rows.valuation(scenario(graph, shock).price_shocked)
         self.direct = np.maximum(self.maintenance - graph.cash - value, 0.0)  # what the shock alone makes them lack
 
     def run(self, cash: FloatArray) -> CascadeResult:
@@ -230,9 +230,9 @@ def _first_lack(result: CascadeResult, keep: BoolArray) -> tuple[Rows, FloatArra
     for trade in result.arrays.trades or ():
         rows = trade.rows[keep[trade.rows]]
         if rows.size:
-            value, _, maintenance = graph.valuation(trade.before, rows)
+            value, _, maintenance = graph._rows.valuation(trade.before, rows)
             return rows, np.maximum(maintenance - (graph.cash[rows] + value - borne[rows]), 0.0)
-        paid = base * trade.rise[graph.pool_of]
+        paid = base * trade.rise[graph._rows.pool_of]
         paid[trade.capped] = trade.paid
         borne += paid
     return np.empty(0, dtype=np.int64), np.empty(0)

@@ -142,7 +142,7 @@ def _routes(graph: ExposureGraph, source: object) -> Table:
 def _spare(graph: ExposureGraph, target: float) -> FloatArray:
     check_number("transfer", "target", target, low=0)
     cash = graph.cash if graph.records is None else graph.records.own_cash
-    above = graph.cash + graph.rest[0] - (1.0 + target) * graph.rest[2]
+    above = graph._rows.equity - (1.0 + target) * graph._rows.initial.maintenance
     return np.maximum(np.minimum(cash, above), 0.0)
 
 
@@ -151,7 +151,7 @@ def _ways(graph: ExposureGraph, table: Table, risky: AtRisk, spare: FloatArray, 
     pool = [graph.pools.get_indexer(_labels(table, column)) for column in ("from_pool", "to_pool")]
     fast = np.flatnonzero(table.numbers["delay"] <= deadline)
     route = pd.DataFrame({"route": fast, "start": pool[0][fast], "end": pool[1][fast]})
-    trader, place = graph.trader_of, graph.pool_of
+    trader, place = graph._rows.trader_of, graph._rows.pool_of
     giving = np.flatnonzero(spare > 0.0)
     sources = pd.DataFrame({"source": giving, "trader": trader[giving], "start": place[giving]})
     needy = pd.DataFrame({"risky": np.arange(risky.rows.size), "trader": trader[risky.rows], "end": place[risky.rows]})

@@ -35,7 +35,7 @@ class _Ledger:
             "round": pd.RangeIndex(rounds + 1, name="round"),
         }
         self.index = indexes[by]
-        self.key = graph.pool_of if by == "pool" else graph.trader_of
+        self.key = graph._rows.pool_of if by == "pool" else graph._rows.trader_of
         names = ("price", "own_price", "shared", "own_shared", "penalty", "relief")
         self.columns = {name: np.zeros(len(self.index)) for name in names}
 
@@ -149,7 +149,7 @@ def blame(result: CascadeResult, by: By = "trader", *, victim: AccountKey | None
 def _held(result: CascadeResult, victims: Any) -> FloatArray:
     """Return the units of each asset that victims hold and could sell, net."""
     graph = result.graph
-    return np.where(graph.sellable, graph.column_sums(graph.quantity, victims.astype(np.float64)), 0.0)
+    return np.where(graph.sellable, graph._rows.column_sums(graph.quantity, victims.astype(np.float64)), 0.0)
 
 
 def _by_victim(ledger: _Ledger, accounts: pd.DataFrame, rows: Rows) -> None:

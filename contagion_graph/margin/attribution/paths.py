@@ -65,7 +65,7 @@ class _History:
         self.cells = graph.quantity[self.rows]
         self.cells.data = self.cells.data * graph.sellable[self.cells.indices]
         self.seller = np.repeat(np.arange(self.rows.size), np.diff(self.cells.indptr))
-        self.pool = graph.pool_of[self.rows].astype(np.int64)  # codes of few pools are small integers
+        self.pool = graph._rows.pool_of[self.rows].astype(np.int64)  # codes of few pools are small integers
         self.best, self.paid = np.ones(self.rows.size), np.zeros(self.rows.size)
         self.moves, self.levies = _Events(self.cells.nnz), _Events(self.rows.size)
         self.lost_by_price, self.lost_by_pool = np.zeros(self.cells.nnz), np.zeros(self.rows.size)
@@ -77,7 +77,7 @@ class _History:
                 self.paid[new] = paid[self.rows[new]]
                 self._find_best(new, move, levy)
             self._sales(one, replay.hit(victims).sum(axis=0), move)
-            self._shortfalls(one, replay.paid(graph.all_rows), victims, (paid, levy))
+            self._shortfalls(one, replay.paid(graph._rows.all_rows), victims, (paid, levy))
 
     def _sales(self, one: Round, lost: FloatArray, move: FloatArray) -> None:
         """Note who moved the prices of a round, and what the victims lost by it."""
@@ -122,7 +122,7 @@ class _History:
 
     def causes_of_loss(self, rows: Rows) -> _Causes:
         """Return what the victims lost by the sales and shortfalls of other traders [currency]."""
-        own = self.graph.trader_of[self.rows] == self.graph.trader_of[rows[0]]
+        own = self.graph._rows.trader_of[self.rows] == self.graph._rows.trader_of[rows[0]]
         by_price, by_pool = np.where(own[self.seller], 0.0, self.lost_by_price), np.where(own, 0.0, self.lost_by_pool)
         return self._joined([(by_price, self.cells.indices, self.seller), self._by_pool(by_pool)])
 
@@ -209,7 +209,7 @@ def paths(result: CascadeResult, trader: AccountKey, *, k: int = 5) -> pd.DataFr
     victims = rows_of(result, trader, "trader")
     history, graph = _History(result, victims), result.graph
     channels = [*(f"asset:{each}" for each in graph.assets), *(f"pool:{each}" for each in graph.pools)]
-    sources = graph.traders[graph.trader_of[history.rows]]
+    sources = graph.traders[graph._rows.trader_of[history.rows]]
     number = count()
     heap: list[tuple[float, int, float, int, tuple[str, ...]]] = []
     found: list[tuple[tuple[str, ...], float]] = []
@@ -224,8 +224,8 @@ def paths(result: CascadeResult, trader: AccountKey, *, k: int = 5) -> pd.DataFr
             longer = longer if source == NOBODY else (f"trader:{sources[source]}", *longer)
             heapq.heappush(heap, (-hope[each], next(number), weights[each], source, longer))
 
-    least = ROUNDING * float(graph.rest[1][victims].sum())
-    extend((f"trader:{graph.traders[graph.trader_of[victims[0]]]}",), 1.0, history.causes_of_loss(victims))
+    least = ROUNDING * float(graph._rows.initial.gross[victims].sum())
+    extend((f"trader:{graph.traders[graph._rows.trader_of[victims[0]]]}",), 1.0, history.causes_of_loss(victims))
     while heap and len(found) < k:
         hope, _, weight, source, chain = heapq.heappop(heap)
         if -hope <= least:

@@ -100,7 +100,7 @@ class Replay:
 
     def paid(self, rows: Rows) -> sparse.csr_array:
         """Return what rows pay in the round for the shortfalls of their pool, (rows, v): min(lambda b, equity)."""
-        trade, pool = self.trade, self.graph.pool_of[rows]
+        trade, pool = self.trade, self.graph._rows.pool_of[rows]
         amount = np.where((self.closed[:, rows] == 1.0).all(axis=0), 0.0, self.base[rows] * trade.rise[pool])
         place = np.minimum(np.searchsorted(rows, trade.capped), max(rows.size - 1, 0))
         if rows.size:
@@ -110,7 +110,7 @@ class Replay:
 
     def own(self, rows: Rows, victims: BoolArray, amounts: Callable[[Rows], sparse.csr_array]) -> sparse.csr_array:
         """Return what the trader of each row loses itself through each channel, over its accounts among the victims."""
-        trader, involved = self.graph.trader_of, np.zeros(len(self.graph.traders), dtype=bool)
+        trader, involved = self.graph._rows.trader_of, np.zeros(len(self.graph.traders), dtype=bool)
         involved[trader[rows]] = True
         family = np.flatnonzero(involved[trader] & victims)
         number = np.cumsum(involved) - 1  # of each trader among those involved
@@ -129,7 +129,7 @@ class Replay:
         return cells
 
     def _leavers(self, trade: Trade) -> sparse.csr_array:
-        pool, size = self.graph.pool_of[trade.left], len(self.graph.pools)
+        pool, size = self.graph._rows.pool_of[trade.left], len(self.graph.pools)
         due = np.bincount(pool, trade.shortfall, size)
         cells = (trade.shortfall / due[pool], pool, np.arange(trade.left.size + 1))
         return sparse.csr_array(cells, (trade.left.size, size))

@@ -14,6 +14,7 @@ import numpy as np
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.batch.screening import Box, Reach
 from contagion_graph.margin.batch.subgraph import NearGraph, NearMarket, TooFarError, WholeBase
@@ -60,7 +61,7 @@ class Case(NamedTuple):
 
     number: int
     price: FloatArray
-    around: ExposureGraph | NearGraph
+    around: RowReductions
     near: Rows
     box: Box
 
@@ -78,7 +79,8 @@ class Batches:
 
     def __init__(self, graph: ExposureGraph, rules: CascadeRules) -> None:
         self.graph, self.impact = prepared(graph, rules)
-        self.rules, self.reach = rules, Reach(self.graph, self.impact)
+        self.rows = self.graph._rows
+        self.rules, self.reach = rules, Reach(self.rows, self.impact)
         self._share, self._level = 1.0, LEAST_LEVEL
         sharing = rules.sharing
         self._same = sharing is None or (isinstance(sharing, ProRata) and sharing.base != "profit")
@@ -119,7 +121,7 @@ class Batches:
         self._first, rest = first, self._rest(prices)
         moves, gone, left = self.reach.moves(prices, rest), np.zeros((len(prices), 2)), list(range(len(prices)))
         for box in self._boxes(prices, moves):
-            around, near = self._around(box.of(left), rest) if left else (self.graph, [])
+            around, near = self._around(box.of(left), rest) if left else (self.rows, [])
             cases = [Case(k, prices[k], around, rows, box.of(k)) for k, rows in zip(left, near, strict=True)]
             left, rows = [], sum(each.size for each in near) / max(len(near), 1)
             for case, found in zip(cases, threads.each(follow, cases, rows), strict=True):
@@ -147,15 +149,15 @@ class Batches:
             fall, rise = (more * move + times * SPARE * prices for move in moves)
             yield Box(np.maximum(prices - fall, 0.0), prices + rise, np.full(len(prices), times * self._level))
 
-    def _around(self, box: Box, rest: Rest) -> tuple[ExposureGraph | NearGraph, list[Rows]]:
+    def _around(self, box: Box, rest: Rest) -> tuple[RowReductions, list[Rows]]:
         """Return the rows that are near any scenario, copied if they are few, and of each scenario which of these are.
 
         The rows of a scenario are far apart in the graph; out of that copy they come fast.
         """
         some, near = self.reach.near(box, rest)
         if some.size > FEW * len(self.graph.cash):
-            return self.graph, [some[rows] for rows in near]
-        return NearGraph(self.graph, some), near
+            return self.rows, [some[rows] for rows in near]
+        return NearGraph(self.rows, some), near
 
     def _rest(self, prices: FloatArray) -> Rest:
         """Return what is known of the accounts at rest; weights are the largest in any of the scenarios."""
@@ -165,7 +167,7 @@ class Batches:
         return self.reach.rest(base)
 
     def _whole(self, price: FloatArray) -> WholeBase:
-        return WholeBase(self.graph, weights(self.graph, self._scenario(price, len(self.graph.cash)), self.rules))
+        return WholeBase(self.rows, weights(self.graph, self._scenario(price, len(self.graph.cash)), self.rules))
 
     def _on_near(self, case: Case, fund: FloatArray | None) -> Ended | None:
         """Run a scenario among the rows near it; None where others can be concerned."""
@@ -184,8 +186,8 @@ class Batches:
     def _on_all(self, number: int, price: FloatArray, fund: FloatArray | None) -> Ended:
         scenario = self._scenario(price, len(self.graph.cash))
         base = weights(self.graph, scenario, self.rules)
-        path = Path(self.graph, scenario, self.rules, self.impact, Market(self.graph, scenario, base.copy()))
-        return Ended(number, path, self._played(number, path, fund), self.graph.all_rows, base)
+        path = Path(self.rows, scenario, self.rules, self.impact, Market(self.rows, scenario, base.copy()))
+        return Ended(number, path, self._played(number, path, fund), self.rows.all_rows, base)
 
     @staticmethod
     def _scenario(price: FloatArray, size: int) -> Scenario:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.rows import RowReductions
 from contagion_graph.margin.rounds.account_state import Rows
 from contagion_graph.rules.impact import Impact
 from contagion_graph.state import Batch, Rest
@@ -38,13 +38,13 @@ class Reach:
 
     Parameters
     ----------
-    graph : ExposureGraph
+    graph : RowReductions
         With the margins of the liquidation rule.
     impact : Impact
         In the order of its assets.
     """
 
-    def __init__(self, graph: ExposureGraph, impact: Impact) -> None:
+    def __init__(self, graph: RowReductions, impact: Impact) -> None:
         self.graph, self.impact = graph, impact
 
     def rest(self, base: FloatArray) -> Rest:
@@ -52,8 +52,8 @@ class Reach:
         from contagion_graph.kernels import looks
 
         graph = self.graph
-        rest = Rest(graph.cash, graph.rest[1] + graph.sensitivity, base, np.empty(base.size))
-        looks.first_keys(graph.cash, *graph.rest, graph.sensitivity, base, (0.0, 0.0), rest.key)
+        rest = Rest(graph.cash, graph.initial.gross + graph.sensitivity, base, np.empty(base.size))
+        looks.first_keys(graph.cash, *graph.initial, graph.sensitivity, base, (0.0, 0.0), rest.key)
         return rest
 
     def moves(self, prices: FloatArray, rest: Rest) -> tuple[FloatArray, FloatArray]:

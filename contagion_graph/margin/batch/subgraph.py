@@ -9,8 +9,7 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray
 from contagion_graph.chunks import BLOCK
-from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.rows import GraphPasses
+from contagion_graph.graph.rows import Initial, RowReductions
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.batch.screening import Box
 from contagion_graph.margin.rounds.account_state import Market, Rows
@@ -21,21 +20,21 @@ class TooFarError(Exception):
     """Prices or loss levels have gone so far that an account that was left out can be in breach."""
 
 
-class NearGraph(GraphPasses):
+class NearGraph(RowReductions):
     """Some rows of a graph, copied next to each other, whose sums are taken in the chunks of the whole graph.
 
     Parameters
     ----------
-    graph : ExposureGraph or NearGraph
+    graph : RowReductions
         With the margins of the liquidation rule.
     rows : ndarray of int
         The rows, ascending.
     """
 
-    graph: ExposureGraph
+    graph: RowReductions
     rows: Rows
 
-    def __init__(self, graph: "ExposureGraph | NearGraph", rows: Rows) -> None:
+    def __init__(self, graph: RowReductions, rows: Rows) -> None:
         from contagion_graph.kernels import batch
 
         whole = graph.cells
@@ -47,8 +46,7 @@ class NearGraph(GraphPasses):
         self.cash = graph.cash[rows]
         self.price, self.sellable, self.depth, self.pools = graph.price, graph.sellable, graph.depth, graph.pools
         self.assets, self.insurance_fund = graph.assets, graph.insurance_fund
-        value, gross, margin = graph.rest
-        self.rest, self.gross_total = (value[rows], gross[rows], margin[rows]), graph.gross_total
+        self.initial, self.gross_total = Initial(*(each[rows] for each in graph.initial)), graph.gross_total
         self.sensitivity = graph.sensitivity[rows]
         self.row_borders = np.searchsorted(rows, graph.row_borders)
         self.block_borders = np.array([0, -(-rows.size // BLOCK)])
@@ -79,13 +77,13 @@ class WholeBase:
 
     Parameters
     ----------
-    graph : ExposureGraph
+    graph : RowReductions
         The whole graph.
     base : ndarray, shape (n,)
-        Weights at rest.
+        Weights before the scenarios.
     """
 
-    def __init__(self, graph: ExposureGraph, base: FloatArray) -> None:
+    def __init__(self, graph: RowReductions, base: FloatArray) -> None:
         from contagion_graph.kernels import row_sums
 
         members, self._kernels, self._graph, self.at_rest = graph.membership, row_sums, graph, base

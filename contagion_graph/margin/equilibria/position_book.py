@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._cached import carry_over
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.rows import GraphPasses
+from contagion_graph.graph.rows import RowReductions
 
 Relief = Literal["none", "other"]
 
 
 @dataclass(frozen=True, eq=False)
-class Book(GraphPasses):
+class Book(RowReductions):
     """What accounts hold, with the columns of the static map.
 
     Parameters
@@ -87,10 +88,10 @@ def book_of(graph: ExposureGraph, relief: Relief | None = None) -> Book:
         insurance_fund=graph.insurance_fund,
         relief=relief,
     )
-    kept = ["rest", "membership", "all_rows", "block_borders", "gross_total", "group"]
+    kept = ["initial", "membership", "all_rows", "block_borders", "gross_total", "group"]
     if quantity.indptr is graph.quantity.indptr:  # no cell was added
         kept += ["sensitivity"]
-    vars(book).update({name: getattr(graph, name) for name in kept})  # what the graph knows at rest holds here too
+    carry_over(graph._rows, book, kept)
     return book
 
 
@@ -131,5 +132,5 @@ def is_isotone(graph: ExposureGraph) -> bool:
     """
     from contagion_graph.kernels.row_sums import sides_met
 
-    above, other = np.split(graph.count(np.concatenate(sides_met(graph.cells, graph.sellable))), 2)
+    above, other = np.split(graph._rows.count(np.concatenate(sides_met(graph._rows.cells, graph.sellable))), 2)
     return not ((above > 0) & (other > 0) & graph.sellable).any()

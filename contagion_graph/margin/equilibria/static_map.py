@@ -56,7 +56,7 @@ class Case(NamedTuple):
 
     def distance(self, share: FloatArray, other: FloatArray, rows: Rows | None = None) -> float:
         """Return how far apart closed shares are, of all accounts or some, as a share of the gross value of all."""
-        gross = self.book.rest[1]
+        gross = self.book.initial.gross
         apart = self.book.total(np.abs(share - other) * (gross if rows is None else gross[rows]), rows)
         return apart / self.book.gross_total if apart > 0.0 else 0.0
 

@@ -64,7 +64,7 @@ def caccioli_stability(graph: ExposureGraph, *, impact: Impact | None = None) ->
     2.0
     """
     rule = (ExponentialImpact() if impact is None else impact).for_assets(graph.assets)
-    q, equity = graph.quantity, graph.cash + graph.rest[0]
+    q, equity = graph.quantity, graph._rows.equity
     values = sparse.csr_array((q.data * graph.price[q.indices], q.indices, q.indptr), shape=q.shape)
     solvent = np.flatnonzero(equity >= 0.0)
     values, equity = values[solvent], equity[solvent]

@@ -102,7 +102,7 @@ def greenwood_landier_thesmar(
     [0.0225, 0.018]
     """
     change = scenario(graph, shock).price_shocked - graph.price
-    equity = graph.cash + graph.rest[0]
+    equity = graph._rows.equity
     total_equity = float(equity.sum())
     if not total_equity > 0.0:
         raise ParameterError(f"total equity is {total_equity:g}; vulnerability is a share of it and needs it positive")
@@ -121,15 +121,15 @@ def greenwood_landier_thesmar(
     def share(above: FloatArray, below: FloatArray, otherwise: float) -> FloatArray:
         return np.divide(above, below, out=np.full_like(above, otherwise), where=below > 0.0)
 
-    systemicness = pd.Series(graph.per_trader(part * caused) / total_equity, graph.traders, name="systemicness")
-    vulnerability = share(graph.per_trader(-(held @ returns)), graph.per_trader(equity), np.nan)
-    connectedness = share(graph.per_trader(caused), graph.per_trader(can_sell), 0.0)
+    systemicness = pd.Series(graph._rows.per_trader(part * caused) / total_equity, graph.traders, name="systemicness")
+    vulnerability = share(graph._rows.per_trader(-(held @ returns)), graph._rows.per_trader(equity), np.nan)
+    connectedness = share(graph._rows.per_trader(caused), graph._rows.per_trader(can_sell), 0.0)
     return VulnerableBanks(
         aggregate_vulnerability=float(systemicness.sum()),
         systemicness=systemicness,
         indirect_vulnerability=pd.Series(vulnerability, graph.traders, name="indirect_vulnerability"),
         connectedness=pd.Series(connectedness, graph.traders, name="connectedness"),
-        direct=pd.Series(graph.per_trader(loss), graph.traders, name="direct"),
+        direct=pd.Series(graph._rows.per_trader(loss), graph.traders, name="direct"),
         asset_sales=pd.Series(sales, graph.assets, name="asset_sales"),
         asset_return=pd.Series(returns, graph.assets, name="asset_return"),
     )
@@ -143,7 +143,7 @@ def _values(graph: ExposureGraph, units: FloatArray, *, sold: bool = False) -> s
 
 def _debt_to_equity(graph: ExposureGraph, leverage: Any, cap: float | None) -> FloatArray:
     """Return B_i of every account, as given or else A_i / E_i - 1, at most `cap`; refuse to guess an infinite one."""
-    assets, equity = (graph.rest[0] + graph.rest[1]) / 2.0, graph.cash + graph.rest[0]
+    assets, equity = (graph._rows.initial.value + graph._rows.initial.gross) / 2.0, graph._rows.equity
     ratio = np.divide(assets, equity, out=np.full_like(assets, np.inf), where=equity > 0.0) - 1.0
     ratio = np.where(assets > 0.0, np.maximum(ratio, 0.0), 0.0)
     if leverage is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from contagion_graph import state
 from contagion_graph._typing import FloatArray
 from contagion_graph.chunks import BLOCK, STRIP
-from contagion_graph.graph.rows import GraphPasses
+from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario import Scenario
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -35,7 +35,7 @@ class Market:
 
     Parameters
     ----------
-    graph : GraphPasses
+    graph : RowReductions
         The graph before the scenario.
     scenario : Scenario
         Shocked prices, given losses, given defaults.
@@ -53,7 +53,7 @@ class Market:
 
     def __init__(
         self,
-        graph: GraphPasses,
+        graph: RowReductions,
         scenario: Scenario,
         base: FloatArray,
         *,
@@ -87,7 +87,7 @@ class Market:
         else:
             moves = scenario.price_shocked / graph.price - 1.0
             shock = float(-moves.min(initial=0.0)), float(moves.max(initial=0.0))
-            looks.first_keys(graph.cash, *graph.rest, graph.sensitivity, base, shock, self.accounts.key)
+            looks.first_keys(graph.cash, *graph.initial, graph.sensitivity, base, shock, self.accounts.key)
         looks.least_keys(self.accounts.key, self.accounts.strip_key)
         self._found = np.empty(n, dtype=np.int64)
         self._borders = np.minimum(graph.block_borders * BLOCK, n)

@@ -6,7 +6,7 @@ import numpy as np
 
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph.rows import GraphPasses
+from contagion_graph.graph.rows import RowReductions
 from contagion_graph.margin.rounds.account_state import Rows
 from contagion_graph.rules.liquidation import ClosedSides
 from contagion_graph.tables.vectors import label_text
@@ -30,7 +30,7 @@ class Closing(NamedTuple):
         whole: BoolArray = (self.sides.long == 1.0) & (self.sides.short == 1.0)
         return whole
 
-    def check(self, graph: GraphPasses) -> None:
+    def check(self, graph: RowReductions) -> None:
         """Refuse shares that are none."""
         long, short = self.sides.long, self.sides.short
         right = (long >= 0.0) & (long <= 1.0) & (short >= 0.0) & (short <= 1.0) & (np.maximum(long, short) > 0.0)

@@ -15,7 +15,7 @@ import numpy as np
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.rows import GraphPasses
+from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.result import CascadeArrays
@@ -35,7 +35,7 @@ class Path:
 
     Parameters
     ----------
-    graph : GraphPasses
+    graph : RowReductions
         The graph before the scenario, or the part of it that is near the scenario.
     scenario : Scenario
         Shocked prices, given losses, given defaults.
@@ -51,7 +51,7 @@ class Path:
 
     def __init__(
         self,
-        graph: GraphPasses,
+        graph: RowReductions,
         scenario: Scenario,
         rules: CascadeRules,
         impact: Impact,
