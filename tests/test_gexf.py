@@ -98,7 +98,9 @@ def test_every_kind_of_nodes_is_valid_and_complete(seed: int, nodes: Any, tmp_pa
     if nodes == "positions":
         assert all(found.degree(node) == 2 for node in positions)
         return
-    matrix = cg.importance.overlap(graph, measure="liquidity" if nodes == "traders" else "cosine", of=nodes).toarray()
+    matrix = cg.importance.overlap(
+        graph, measure="liquidity" if nodes == "traders" else "cosine", of=nodes
+    ).matrix.toarray()
     place = {node: k for k, node in enumerate(expected)}
     for one, other, data in found.edges(data=True):
         cell = matrix[place[one], place[other]]

@@ -133,7 +133,7 @@ def test_sinkrank_takes_the_rows_in_blocks_and_refuses_two_large_sides(monkeypat
 def test_the_reference_overlap_and_its_endogenous_risk_index():
     reference = case("bipartite_centralities")
     given, expected, near = reference["inputs"], reference["expected"], {"rel": reference["tolerance"]}
-    matrix = importance.overlap(graph_of(given["holdings"], depth=given["depth"]), measure="liquidity").toarray()
+    matrix = importance.overlap(graph_of(given["holdings"], depth=given["depth"]), measure="liquidity").matrix.toarray()
     assert matrix == pytest.approx(np.array(expected["Omega"]), **near)
     values, vectors = np.linalg.eigh(matrix)
     assert values[-1] == pytest.approx(expected["omega_spectral_radius"], **near)
@@ -147,9 +147,9 @@ def test_cosine_and_jaccard_are_those_of_dense_vectors(of: str):
         graph, rows = graph_of(values), values if of == "traders" else values.T
         length, held = np.linalg.norm(rows, axis=1), rows != 0.0
         cosine = rows @ rows.T / np.outer(length, length)
-        assert importance.overlap(graph, of=of).toarray() == pytest.approx(cosine, rel=1e-12, abs=1e-15)
+        assert importance.overlap(graph, of=of).matrix.toarray() == pytest.approx(cosine, rel=1e-12, abs=1e-15)
         common, either = held @ held.T.astype(int), (held[:, None] | held[None]).sum(axis=2)
-        jaccard = importance.overlap(graph, measure="jaccard", of=of)
+        jaccard = importance.overlap(graph, measure="jaccard", of=of).matrix
         assert jaccard.toarray() == pytest.approx(common / either, rel=1e-12)
 
 
@@ -157,7 +157,7 @@ def test_cosine_and_jaccard_are_those_of_dense_vectors(of: str):
 @pytest.mark.parametrize("measure", ["cosine", "jaccard"])
 def test_the_largest_overlaps_are_those_of_the_matrix(of: str, measure: str, monkeypatch):
     graph = graph_of(np.concatenate([random_values(seed=1)] * 2))
-    cells = sparse.triu(importance.overlap(graph, measure=measure, of=of), k=1).tocoo()
+    cells = sparse.triu(importance.overlap(graph, measure=measure, of=of).matrix, k=1).tocoo()
     cells = sorted(zip(-cells.data, cells.row, cells.col, strict=True))
     for at_once in (1, 7, 10_000_000):
         monkeypatch.setattr(portfolio_overlap, "PRODUCTS_AT_ONCE", at_once)
@@ -171,10 +171,12 @@ def test_the_largest_overlaps_are_those_of_the_matrix(of: str, measure: str, mon
 def test_overlap_of_nothing_and_of_assets_without_impact():
     empty = graph_of(np.zeros((2, 2)))
     for measure in ("cosine", "jaccard", "liquidity"):
-        assert importance.overlap(empty, measure=measure).nnz == 0
+        assert importance.overlap(empty, measure=measure).matrix.nnz == 0
         assert importance.overlap_pairs(empty, measure=measure).empty
-    assert importance.overlap(graph_of([[1.0], [2.0]]), measure="liquidity").nnz == 0
-    assert importance.overlap(graph_of([[1e-200], [-1e200]])).toarray() == pytest.approx(np.array([[1, -1], [-1, 1]]))
+    assert importance.overlap(graph_of([[1.0], [2.0]]), measure="liquidity").matrix.nnz == 0
+    assert importance.overlap(graph_of([[1e-200], [-1e200]])).matrix.toarray() == pytest.approx(
+        np.array([[1, -1], [-1, 1]])
+    )
 
 
 def test_overlap_refuses_what_would_not_fit_and_says_what_to_do(monkeypatch):
@@ -182,7 +184,7 @@ def test_overlap_refuses_what_would_not_fit_and_says_what_to_do(monkeypatch):
     monkeypatch.setattr(portfolio_overlap, "MOST_STORED", 9)
     with pytest.raises(cg.ParameterError, match=r"overlap: 16 pairs .* graph.subset"):
         importance.overlap(graph)
-    assert importance.overlap(graph, of="assets").shape == (3, 3)
+    assert importance.overlap(graph, of="assets").matrix.shape == (3, 3)
     assert len(importance.overlap_pairs(graph)) == 6
     monkeypatch.setattr(portfolio_overlap, "MOST_COMPUTED", 9)
     with pytest.raises(cg.ParameterError, match="overlap_pairs: 48 pairs"):
@@ -311,3 +313,47 @@ def test_wrong_names_are_refused():
     ):
         with pytest.raises(cg.ParameterError):
             call()
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def test_overlap_has_labels_figures_and_tables():
+    graph = graph_of([[3.0, 0.0], [4.0, 3.0], [-1.0, 0.0]], traders=["A", "B", "C"])
+    found = importance.overlap(graph)
+    dense = found.to_pandas()
+    assert dense.index.tolist() == dense.columns.tolist() == ["A", "B", "C"]
+    np.testing.assert_array_equal(dense, found.matrix.toarray())
+    for label in graph.traders:
+        assert found.row(label).tolist() == dense.loc[label].tolist()
+    pairs = found.to_frames()["pairs"]
+    ranked = importance.overlap_pairs(graph)
+    pd.testing.assert_frame_equal(
+        pairs.sort_values("overlap", ascending=False, kind="stable").reset_index(drop=True), ranked
+    )
+    assert found.summary().round(9).to_dict() == {"nodes": 3, "pairs": 3, "largest": 0.8, "mean": round(-1.0 / 3.0, 9)}
+    assert importance.overlap(graph, of="assets").labels.name == "asset"
+    with pytest.raises(cg.ParameterError, match="trader: unknown label 'D'"):
+        found.row("D")
+
+
+def test_an_overlap_that_is_too_large_to_write_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("contagion_graph.importance.portfolio_overlap.MOST_WRITTEN", 3)
+    with pytest.raises(cg.ParameterError, match="2 x 2 entries are more than"):
+        importance.overlap(graph_of([[1.0], [1.0]])).to_pandas()
+
+
+def test_comparison_and_stability_are_results():
+    graph = graph_of([[1.0, 2.0], [0.0, 5.0], [4.0, 0.0]])
+    comparison = importance.compare(graph, [importance.strength, importance.degree])
+    figures = comparison.summary()
+    assert figures["least_tau"] == figures["mean_tau"] == comparison.kendall.loc["strength", "degree"]
+    assert list(comparison.to_frames()) == ["summary", "table", "kendall"]
+    assert repr(comparison).startswith("<Comparison: 2 measures of 3 nodes")
+    assert importance.compare(graph, [importance.strength]).summary()["least_tau"] == 1.0
+    stable = importance.stability(graph, importance.strength, noise=0.5, n_draws=10, rng=0)
+    assert stable.summary()["least_tau"] == stable.kendall.min()
+    assert stable.to_frames()["kendall"].columns.tolist() == ["draw", "kendall"]
+    assert repr(stable).startswith("<Stability: 3 nodes in 10 draws")
+    assert comparison.solution.converged
+    assert stable.model is None

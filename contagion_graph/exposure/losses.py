@@ -25,7 +25,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeArrays, CascadeResult
 from contagion_graph.margin.rounds.account_state import union
-from contagion_graph.solvers.solution import Solution
+from contagion_graph.solvers.solution import furthest
 
 Measure = Literal["loss", "indirect"]
 Terms = tuple[tuple[sparse.csr_array, FloatArray], ...]
@@ -74,7 +74,7 @@ class Losses:
 
     def of(self, result: CascadeResult) -> Run:
         """Return the losses of a result less those of the baseline; `solution` is that of the worst run so far."""
-        self.solution = max(self.solution, result.solution, key=_distance)
+        self.solution = furthest((self.solution, result.solution))
         return self._run(result).less(self.baseline)
 
     def by_asset(self, model: MarginCascade, columns: Positions, size: float, on_failure: OnFailure) -> list[Run]:
@@ -161,11 +161,6 @@ class Losses:
         np.maximum.at(rate, pool, per_weight)  # accounts that could not pay in full, or closed early, bore less
         even = self.base * rate[pool]
         return rate, np.flatnonzero(np.abs(end.socialised - even) > ROUNDING * even)
-
-
-def _distance(solution: Solution) -> tuple[bool, float]:
-    """Return a key that orders solutions by how far they are from convergence."""
-    return not solution.converged, solution.residual
 
 
 def accounts_of(result: CascadeResult, rows: Positions) -> CascadeResult:

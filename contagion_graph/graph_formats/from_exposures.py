@@ -61,12 +61,12 @@ def _projection(graph: ExposureGraph, result: CascadeResult | None, nodes: str, 
         side = trader_side(graph, result)
         part = graph if chosen.all() else graph.subset(traders=graph.traders[chosen])
         try:
-            cells = sparse.triu(overlap(part, measure="liquidity"), k=1).tocoo()
+            cells = sparse.triu(overlap(part, measure="liquidity").matrix, k=1).tocoo()
         except ParameterError as error:
             raise ParameterError(f"{error}; or keep the core with k=1000") from error
     else:
         side = asset_side(graph, result)
-        matrix = overlap(graph, of="assets")
+        matrix = overlap(graph, of="assets").matrix
         cells = sparse.triu(matrix[chosen][:, chosen], k=1).tocoo()
     number = np.flatnonzero(chosen)
     sign = np.sign(cells.data).astype(np.int64)

@@ -7,7 +7,7 @@ from contagion_graph.importance.behavioural import indirect_vulnerability, knock
 from contagion_graph.importance.comparison import Comparison, Stability, compare, stability
 from contagion_graph.importance.overlap_debtrank import debtrank, debtrank_impact
 from contagion_graph.importance.overlap_index import endogenous_risk_index, indirect_contagion_index
-from contagion_graph.importance.portfolio_overlap import concentration, overlap, overlap_pairs
+from contagion_graph.importance.portfolio_overlap import OverlapMatrix, concentration, overlap, overlap_pairs
 from contagion_graph.importance.random_walks import birank, cohits, pagerank
 from contagion_graph.importance.shapley_value import aumann_shapley, shapley, shapley_values
 from contagion_graph.importance.spectral import eigenvector, fitness_complexity, hits, katz
@@ -15,6 +15,7 @@ from contagion_graph.importance.structure import betweenness, closeness, corenes
 
 __all__ = [
     "Comparison",
+    "OverlapMatrix",
     "Stability",
     "aumann_shapley",
     "betweenness",

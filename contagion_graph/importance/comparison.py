@@ -1,25 +1,27 @@
-"""Measures of importance side by side, and how far noise in depth and price moves a ranking."""
+"""Measures of importance side by side, and the stability of a ranking under noise in depth and price."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from contagion_graph._result import Result
 from contagion_graph._typing import Seed
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
+from contagion_graph.solvers.solution import EXACT, Solution
 
 Measure = Callable[[ExposureGraph], "pd.Series[float]"]
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Several measures of the same nodes.
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Result):
+    """Several measures of the same nodes, with their ranks.
 
     Parameters
     ----------
@@ -27,39 +29,87 @@ class Comparison:
         For each measure its values, under its name, and its ranks, under its name and "_rank": 1 = the largest, equal
         values share the best of their ranks. One row a node.
     kendall : DataFrame
-        Kendall's tau-b of any two measures. One that is the same for all nodes ranks nobody: 0 with any other, and 1
-        with another one of its kind.
+        Kendall's tau-b of any two measures. A constant measure ranks no node: 0 with any other, 1 with another
+        constant.
     """
 
     table: pd.DataFrame
+    _: KW_ONLY
     kendall: pd.DataFrame
+    model: None = None
+    solution: Solution = EXACT
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            nodes, measures (counts); least_tau, mean_tau (of Kendall's tau-b over pairs of measures; 1 of a single
+            measure).
+        """
+        tau_of_pairs = self.kendall.to_numpy()[np.triu_indices(len(self.kendall), 1)]
+        least, mean = (tau_of_pairs.min(), tau_of_pairs.mean()) if tau_of_pairs.size else (1.0, 1.0)
+        figures = {"nodes": len(self.table), "measures": len(self.kendall), "least_tau": least, "mean_tau": mean}
+        return pd.Series(figures, name="comparison", dtype=np.float64)
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"table": self.table, "kendall": self.kendall.rename_axis("measure")}
+
+    def __repr__(self) -> str:
+        s = self.summary()
+        return f"<Comparison: {s['measures']:.0f} measures of {s['nodes']:,.0f} nodes; tau-b from {s['least_tau']:.4g}>"
 
 
-@dataclass(frozen=True, eq=False)
-class Stability:
-    """How far small noise moves a ranking.
+@dataclass(frozen=True, eq=False, repr=False)
+class Stability(Result):
+    """Changes of a ranking under small noise.
 
     Parameters
     ----------
     nodes : DataFrame
         Columns `value` and `rank` without noise, `mean_change` and `worst_change` of the rank over the draws, and
-        `undefined`: in how many of them it had no value, as `debtrank` has none without positive equity. Such a draw
-        says nothing of the node, and ranks the others among themselves.
+        `undefined`: the number of draws in which it had no value, as `debtrank` has none without positive equity. Such
+        a draw does not count for the node, and ranks the others among themselves.
     kendall : Series
         Kendall's tau-b of the values with and without noise, by draw, as in `Comparison`.
     """
 
     nodes: pd.DataFrame
+    _: KW_ONLY
     kendall: "pd.Series[float]"
+    model: None = None
+    solution: Solution = EXACT
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            nodes, draws (counts); least_tau, mean_tau (of Kendall's tau-b over draws); worst_change (of a rank).
+        """
+        tau_of_draws, worst = self.kendall, self.nodes["worst_change"].max()
+        figures = {"nodes": len(self.nodes), "draws": len(tau_of_draws), "least_tau": tau_of_draws.min()}
+        figures |= {"mean_tau": tau_of_draws.mean(), "worst_change": worst}
+        return pd.Series(figures, name="stability", dtype=np.float64)
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"nodes": self.nodes, "kendall": self.kendall.to_frame()}
+
+    def __repr__(self) -> str:
+        s = self.summary()
+        draws = f"{s['nodes']:,.0f} nodes in {s['draws']:,.0f} draws"
+        return f"<Stability: {draws}; tau-b from {s['least_tau']:.4g}, a rank moves by up to {s['worst_change']:,.0f}>"
 
 
 def compare(graph: ExposureGraph, measures: "Iterable[pd.Series[float] | Measure]") -> Comparison:
-    """Return measures side by side: values, ranks, and how alike the rankings are.
+    """Return measures side by side: values, ranks, and the rank correlation of any two.
 
     Parameters
     ----------
     graph : ExposureGraph
-        What a callable is called with.
+        The argument of measures that are functions.
     measures : iterable of Series or callable
         Series by label, all of the same nodes, or functions of a graph that return one. Named as the Series is.
 
@@ -103,13 +153,13 @@ def compare(graph: ExposureGraph, measures: "Iterable[pd.Series[float] | Measure
     values = pd.DataFrame(named)
     ranks = {f"{name}_rank": ranking(series) for name, series in named.items()}
     order = [column for name in named for column in (name, f"{name}_rank")]
-    return Comparison(values.assign(**ranks)[order], values.corr(method=tau))  # type: ignore[arg-type] # the stubs know names only
+    return Comparison(values.assign(**ranks)[order], kendall=values.corr(method=tau))  # type: ignore[arg-type] # the stubs know names only
 
 
 def stability(
     graph: ExposureGraph, measure: Measure, *, noise: float = 0.01, n_draws: int = 100, rng: Seed | None = None
 ) -> Stability:
-    """Return how far the ranking by a measure moves under small noise in depth and price.
+    """Return the changes of the ranking by a measure under small noise in depth and price.
 
     In each draw every price and every depth is multiplied by exp(noise z), z standard normal, all independent;
     quantities and cash stay.
@@ -123,7 +173,7 @@ def stability(
     noise : float
         From 0 up: standard deviation of the logarithm.
     n_draws : int
-        How often to draw, and to compute the measure.
+        Number of draws; the measure is computed once in each.
     rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
         As in `numpy.random.default_rng`; the same seed draws the same noise.
 
@@ -167,11 +217,11 @@ def stability(
     mean = np.divide(total, known, out=np.full(size, np.nan), where=known > 0)
     nodes = pd.DataFrame({"value": value, "rank": ranking(value)})
     nodes = nodes.assign(mean_change=mean, worst_change=worst, undefined=n_draws - known)
-    return Stability(nodes, pd.Series(kendall, index=pd.RangeIndex(n_draws, name="draw"), name="kendall"))
+    return Stability(nodes, kendall=pd.Series(kendall, index=pd.RangeIndex(n_draws, name="draw"), name="kendall"))
 
 
 def tau(values: ArrayLike, others: ArrayLike) -> float:
-    """Return Kendall's tau-b; values that are all equal rank nobody: 1 if both are such, 0 if one is.
+    """Return Kendall's tau-b; constant values rank no node: 1 if both are constant, 0 if one is.
 
     Examples
     --------

@@ -1,5 +1,6 @@
-"""Portfolios: how much they overlap, and how concentrated they are."""
+"""Portfolios: their overlap and their concentration."""
 
+from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -7,21 +8,125 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice, check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.importance.incidence import Of, exposures
+from contagion_graph.solvers.solution import EXACT, Solution
+from contagion_graph.tables.vectors import rows_of
 
 Measure = Literal["cosine", "jaccard", "liquidity"]
 MOST_STORED = 50_000_000  # cells of a matrix: 600 MB
 MOST_COMPUTED = 10_000_000_000  # products: minutes
 PRODUCTS_AT_ONCE = 10_000_000
+MOST_WRITTEN = 10_000_000  # entries of a dense table: 80 MB
 
 
-def overlap(graph: ExposureGraph, *, measure: Measure = "cosine", of: Of = "traders") -> sparse.csr_array:
-    """Return how much any two traders (or assets) overlap, as a sparse matrix.
+@dataclass(frozen=True, eq=False, repr=False)
+class OverlapMatrix(Result):
+    """The overlap of any two traders (or assets), sparse and with labels.
+
+    Parameters
+    ----------
+    matrix : csr_array, shape (n, n)
+        Symmetric, with its diagonal; pairs with nothing in common are not stored.
+    labels : Index
+        The labels of rows and columns, named trader or asset.
+    measure : {"cosine", "jaccard", "liquidity"}
+        The formula, see `overlap`.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[3.0, 0.0], [4.0, 3.0]], price=1.0, traders=["A", "B"])
+    >>> found = cg.importance.overlap(graph)
+    >>> found
+    <OverlapMatrix: cosine of 2 traders; 1 pair in common>
+    >>> found.row("A").to_dict()
+    {'A': 1.0, 'B': 0.8}
+    >>> found.to_frames()["pairs"]
+      trader other  overlap
+    0      A     B      0.8
+    """
+
+    matrix: sparse.csr_array
+    _: KW_ONLY
+    labels: "pd.Index[str]"
+    measure: Measure
+    model: None = None
+    solution: Solution = EXACT
+
+    def row(self, label: object) -> "pd.Series[float]":
+        """Return the overlap of one node with every node.
+
+        Parameters
+        ----------
+        label : label
+            A trader, or an asset.
+
+        Returns
+        -------
+        Series
+            By label, in the unit of the measure; 0 where nothing is in common.
+
+        Raises
+        ------
+        ParameterError
+            An unknown label.
+        """
+        row = int(rows_of([label], self.labels, str(self.labels.name))[0])
+        return pd.Series(self.matrix[[row]].toarray()[0], index=self.labels, name=self.labels[row])
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the whole matrix as a dense table, up to ten million entries.
+
+        Returns
+        -------
+        DataFrame
+            Rows and columns in label order.
+
+        Raises
+        ------
+        ParameterError
+            If it is larger.
+        """
+        size = len(self.labels)
+        if size**2 > MOST_WRITTEN:
+            raise ParameterError(
+                f"{size:,} x {size:,} entries are more than the {MOST_WRITTEN:,} that to_pandas writes out; use "
+                "matrix, row(label), or overlap_pairs for the largest"
+            )
+        return pd.DataFrame(self.matrix.toarray(), index=self.labels, columns=self.labels.rename("other"))
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            nodes, pairs (counts; pairs = with something in common); largest, mean (overlap of a pair, over the pairs
+            with something in common; NaN where there is none).
+        """
+        pairs = sparse.triu(self.matrix, k=1).data
+        values = (pairs.max(), pairs.mean()) if pairs.size else (np.nan, np.nan)
+        figures = {"nodes": len(self.labels), "pairs": pairs.size, "largest": values[0], "mean": values[1]}
+        return pd.Series(figures, name="overlap", dtype=np.float64)
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        cells = sparse.triu(self.matrix, k=1).tocoo()
+        ends = [self.labels[cells.row], self.labels[cells.col].rename("other")]
+        return {"pairs": pd.DataFrame({"overlap": cells.data}, index=pd.MultiIndex.from_arrays(ends))}
+
+    def __repr__(self) -> str:
+        pairs, nodes = int(self.summary()["pairs"]), f"{len(self.labels):,} {self.labels.name}s"
+        return f"<OverlapMatrix: {self.measure} of {nodes}; {pairs:,} pair{'s' * (pairs != 1)} in common>"
+
+
+def overlap(graph: ExposureGraph, *, measure: Measure = "cosine", of: Of = "traders") -> OverlapMatrix:
+    """Return the overlap of any two traders (or assets), as a sparse matrix with labels.
 
     With v the signed value (net over a trader's accounts) and H the set of what is held:
 
@@ -40,8 +145,8 @@ def overlap(graph: ExposureGraph, *, measure: Measure = "cosine", of: Of = "trad
 
     Returns
     -------
-    csr_array, shape (traders, traders) or (assets, assets)
-        In label order, with its diagonal; pairs with nothing in common are not stored.
+    OverlapMatrix
+        Traders x traders, or assets x assets.
 
     Raises
     ------
@@ -57,28 +162,34 @@ def overlap(graph: ExposureGraph, *, measure: Measure = "cosine", of: Of = "trad
     Examples
     --------
     >>> import contagion_graph as cg
-    >>> graph = cg.ExposureGraph.from_arrays([[100.0, 50.0], [0.0, 80.0]], price=1.0, depth=[1000.0, 500.0])
-    >>> cg.importance.overlap(graph, measure="liquidity").toarray().round(6).tolist()
-    [[15.0, 8.0], [8.0, 12.8]]
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[100.0, 50.0], [0.0, 80.0]], price=1.0, depth=[1000.0, 500.0], traders=["A", "B"]
+    ... )
+    >>> cg.importance.overlap(graph, measure="liquidity").to_pandas().round(6)
+    other      A     B
+    trader
+    A       15.0   8.0
+    B        8.0  12.8
     """
     vectors = _vectors(graph, measure, of)
     work = _work(vectors).sum()
     _check_work("overlap", work, MOST_COMPUTED)
     _check_work("overlap", min(work, vectors.shape[0] ** 2), MOST_STORED)
-    return _products(vectors, measure, slice(None))
+    labels = graph.traders.rename("trader") if of == "traders" else graph.assets.rename("asset")
+    return OverlapMatrix(_products(vectors, measure, slice(None)), labels=labels, measure=measure)
 
 
 def overlap_pairs(
     graph: ExposureGraph, *, measure: Measure = "cosine", of: Of = "traders", k: int = 20
 ) -> pd.DataFrame:
-    """Return the pairs of traders (or assets) that overlap most, from the largest down.
+    """Return the k pairs of traders (or assets) that overlap most, from the largest down.
 
     Parameters
     ----------
     graph, measure, of
         As in `overlap`.
     k : int
-        How many pairs.
+        Number of pairs.
 
     Returns
     -------

@@ -1,6 +1,7 @@
 """How a computation ended, and what to do when it did not converge."""
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import get_args
@@ -62,6 +63,11 @@ class Solution:
 
 
 EXACT = Solution(Status.CONVERGED, steps=0, residual=0.0, error_bound=0.0)  # of what is computed by a formula
+
+
+def furthest(solutions: Iterable[Solution]) -> Solution:
+    """Return the solution that is furthest from convergence."""
+    return max(solutions, key=lambda solution: (not solution.converged, solution.residual))
 
 
 def check_on_failure(on_failure: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.errors import SHOWN, Faults, nearest
+from contagion_graph.errors import SHOWN, Faults, ParameterError, nearest
 from contagion_graph.tables.schema import Number
 
 
@@ -83,6 +83,35 @@ def _from_mapping(
         except (TypeError, ValueError):
             faults.add(where, f"{label_text(key)!r}: {number!r} is not a number", "Give a number.")
     return numbers
+
+
+def rows_of(labels: Any, index: "pd.Index[str]", where: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the positions of labels in an index, in the order given; None: all.
+
+    Examples
+    --------
+    >>> assets = pd.Index(["BTC", "ETH"])
+    >>> rows_of(["ETH", "BTC"], assets, "assets").tolist()
+    [1, 0]
+    >>> rows_of(["EHT"], assets, "assets")
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: assets: unknown label 'EHT' (did you mean 'ETH'?); use labels of the graph
+    """
+    if labels is None:
+        return np.arange(len(index))
+    if isinstance(labels, str | bytes) or not hasattr(labels, "__iter__"):
+        raise ParameterError(f"{where} is {labels!r:.60}; give a list of labels")
+    wanted = text_index(labels)
+    if not len(wanted):
+        raise ParameterError(f"{where} is empty; name at least one label of the graph, or leave it out for all")
+    if not wanted.is_unique:
+        raise ParameterError(f"{where}: {wanted[wanted.duplicated()][0]!r} is named twice; name each label once")
+    found = np.asarray(index.get_indexer(wanted), dtype=np.int64)
+    unknown = wanted[found < 0]
+    if len(unknown):
+        names = ", ".join(f"{label!r}{nearest(label, index)}" for label in unknown[:SHOWN])
+        raise ParameterError(f"{where}: unknown label {names}; use labels of the graph")
+    return found
 
 
 def row_of(where: str, key: object, index: Any, faults: Faults) -> list[int]:

@@ -1,6 +1,6 @@
 """What it costs to margin positions apart, and what it risks to margin them together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -16,7 +16,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.scenarios.estimates import expected_shortfall
-from contagion_graph.solvers.solution import Solution, check_on_failure
+from contagion_graph.solvers.solution import Solution, check_on_failure, furthest
 
 Risk = Literal["es", "var"]
 LARGEST = 50_000_000  # accounts x scenarios whose needs are held at once: 400 MB
@@ -157,7 +157,7 @@ def compare_pooling(
         solutions.append(solution)
     table = pd.DataFrame(rows).T.rename_axis("design").astype({"accounts": int})
     lost = pd.DataFrame(traders).rename_axis("trader")
-    return PoolingComparison(table, traders=lost, model=model, solution=_furthest(solutions))
+    return PoolingComparison(table, traders=lost, model=model, solution=furthest(solutions))
 
 
 class _Need(NamedTuple):
@@ -171,11 +171,6 @@ class _Need(NamedTuple):
         if self.risk == "var":
             return value_at_risk(losses, self.level)
         return expected_shortfall(-np.sort(-losses, axis=1), losses.shape[1], self.level)
-
-
-def _furthest(solutions: Iterable[Solution]) -> Solution:
-    """Return the one that is furthest from converging."""
-    return max(solutions, key=lambda solution: (not solution.converged, solution.residual))
 
 
 def _outcome(
@@ -200,7 +195,7 @@ def _outcome(
             sums[name] += float(value.sum()) / count
     means = pd.Series(lost / count, index=graph.traders)
     capital = float(np.maximum(need_of.losses(need), 0.0).sum())
-    return {"accounts": n, "capital": capital, **sums}, means, _furthest(solutions)
+    return {"accounts": n, "capital": capital, **sums}, means, furthest(solutions)
 
 
 def value_at_risk(losses: FloatArray, level: float) -> FloatArray:
