@@ -348,7 +348,7 @@ REFUSED = [
     ),
     (lambda: cg.collateral.stabilise(GRAPH, cg.MarginCascade(), None, event="rain"), cg.ParameterError, "'rain'"),
     (lambda: cg.collateral.stabilise(GRAPH, cg.MarginCascade(), None, event=["Zoe"]), cg.ParameterError, "'Zoe'"),
-    (lambda: cg.collateral.stabilise(GRAPH, "model", None), cg.ParameterError, "must be a MarginCascade"),
+    (lambda: cg.collateral.stabilise(GRAPH, "model", None), cg.ParameterError, "give a MarginCascade"),
     (
         lambda: cg.collateral.stabilise(GRAPH, cg.MarginCascade(cg.LeverageTarget(5, 4)), None),
         cg.ParameterError,

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray
@@ -15,7 +14,7 @@ from contagion_graph.errors import InfeasibleError, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
-from contagion_graph.solvers.programme import Programme
+from contagion_graph.solvers.programme import Optimum, Programme, Squares
 from contagion_graph.solvers.solution import EXACT, Solution
 from contagion_graph.tables.schema import ACCOUNT_LEVELS, CASH
 from contagion_graph.tables.vectors import account_rows_of, label_text
@@ -23,7 +22,6 @@ from contagion_graph.tables.vectors import account_rows_of, label_text
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 COLUMNS = (*ACCOUNT_LEVELS, "asset", "action", "quantity", "cost")
 ROUNDING = 1e-9
-Squares = tuple[sparse.csr_array, FloatArray]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -212,24 +210,24 @@ Names = Callable[[], tuple[Sequence[str], Sequence[str]]]
 
 def least(
     owner: str, graph: ExposureGraph, risky: AtRisk, programme: Programme, names: Names, squares: Squares | None = None
-) -> FloatArray:
-    """Return the optimal x of a programme; where no x reaches all needs, raise: which account lacks what, what binds.
+) -> Optimum:
+    """Return the optimum of a programme; where no x reaches all needs, raise: which account lacks what, what binds.
 
     `names` returns the names of the programme's limits and of its upper bounds; `squares` is what a quadratic programme
     adds to the cost.
     """
-    x = programme.solve() if squares is None or not programme.cost.size else programme.solve_quadratic(*squares)
-    if x is None:
+    found = programme.solve(owner, squares)
+    if found is None:
         raise _infeasible(owner, graph, risky, programme, *names())
-    return x
+    return found
 
 
 def _infeasible(
     owner: str, graph: ExposureGraph, risky: AtRisk, programme: Programme, limits: Sequence[str], uppers: Sequence[str]
 ) -> InfeasibleError:
-    missing, best = programme.shortfall()
+    missing, best = programme.shortfall(owner)
     binding = programme.binding(int(np.argmax(missing)), best, limits, uppers)
-    short = np.flatnonzero(missing > ROUNDING * np.maximum(1.0, risky.lack))
+    short = np.flatnonzero(missing > ROUNDING * risky.lack)
     worst = short[np.argmax(missing[short])]
     limits = "; ".join(binding) or "nothing that may be used helps it"
     message = (

@@ -21,7 +21,7 @@ Objective = Literal["turnover", "cost", "impact"]
 COST = Number("share of the value closed", low=0, high=1)
 LOT = Number("units", low=0, infinite=True)
 Accounts = Iterable[AccountKey] | AccountKey | None
-DUST = 1e-12  # share of what a limit allows: an optimum's rounding, not a trade
+DUST = 1e-12  # share of a need: less is the rounding of an optimum, not a trade
 
 
 def top_up(graph: ExposureGraph, eligible: object, *, target: float = 0.0, accounts: Accounts = None) -> Plan:
@@ -95,12 +95,12 @@ def top_up(graph: ExposureGraph, eligible: object, *, target: float = 0.0, accou
         upper=np.full(of.size, np.inf),
         whole=~np.isnan(number["lot"]),
     )
-    x = least("top_up", graph, risky, programme, lambda: (names, ()))
-    value = np.where(x * step > DUST * risky.lack[of], x * step, 0.0)
+    found = least("top_up", graph, risky, programme, lambda: (names, ()))
+    value = np.where(found.x * step > DUST * risky.lack[of], found.x * step, 0.0)
     asset = np.array([*graph.assets, CASH], dtype=object)[what]
     cost = number["cost"] * value
     columns = {"asset": asset, "action": "deposit", "quantity": value / price, "cost": cost}
-    return plan_of(graph, risky.rows[of], cost.sum(), **columns)
+    return plan_of(graph, risky.rows[of], cost.sum(), solution=found.solution, **columns)
 
 
 def deleverage(
@@ -188,19 +188,20 @@ def deleverage(
         need=risky.lack,
         use=sparse.csr_array((0, of.size)),
         limit=np.empty(0),
-        upper=np.where(lot > 0.0, np.floor(units / np.where(lot > 0.0, lot, 1.0) + DUST), units),
+        upper=np.where(lot > 0.0, np.floor(units / np.where(lot > 0.0, lot, 1.0) * (1.0 + DUST)), units),
         whole=lot > 0.0,
     )
     short = held.data[closable] < 0.0
     pressure = _pressure(graph, what, short, step)
     squares = (pressure, 1.0 / np.tile(graph.depth, 2)) if objective == "impact" else None
     names = [f"all of its {label} closed" for label in graph.assets]
-    x = least("deleverage", graph, risky, programme, lambda: ((), [names[j] for j in what]), squares)
-    x = np.where(x * step > DUST * units * price, x, 0.0)
+    found = least("deleverage", graph, risky, programme, lambda: ((), [names[j] for j in what]), squares)
+    x = np.where(found.x * gain > DUST * risky.lack[of], found.x, 0.0)
     value = x * step
     extra = 0.0 if squares is None else float(((pressure @ x) ** 2 * squares[1] / 2.0).sum())
     columns = {"asset": graph.assets[what], "action": "close", "quantity": value / price, "cost": share[what] * value}
-    return plan_of(graph, risky.rows[of], float(programme.cost @ x) + extra, **columns)
+    total = float(programme.cost @ x) + extra
+    return plan_of(graph, risky.rows[of], total, solution=found.solution, **columns)
 
 
 def _pressure(graph: ExposureGraph, what: Any, short: Any, step: FloatArray) -> sparse.csr_array:

@@ -13,6 +13,7 @@ from contagion_graph.collateral.rebalancing.top_up_deleverage import DUST, Accou
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.solvers.programme import Programme
+from contagion_graph.solvers.solution import Solution
 from contagion_graph.tables.assemble import check_known
 from contagion_graph.tables.checks import read_table
 from contagion_graph.tables.schema import CASH, Table
@@ -111,11 +112,14 @@ def transfer(
         spare_of = [f"cash to spare in {label_text(graph.account_index[s])}" for s in sources]
         return spare_of + [f"capacity of {_route_name(table, r)}" for r in np.flatnonzero(bounded).tolist()], ()
 
-    y = least("transfer", graph, risky, programme, names)
-    return _moves(graph, risky, ways, np.where(y > DUST * risky.lack[ways.risky], y, 0.0), fee)
+    found = least("transfer", graph, risky, programme, names)
+    sent = np.where(found.x > DUST * risky.lack[ways.risky], found.x, 0.0)
+    return _moves(graph, risky, ways, sent, fee, found.solution)
 
 
-def _moves(graph: ExposureGraph, risky: AtRisk, ways: Ways, sent: FloatArray, fee: FloatArray) -> Plan:
+def _moves(
+    graph: ExposureGraph, risky: AtRisk, ways: Ways, sent: FloatArray, fee: FloatArray, solution: Solution
+) -> Plan:
     """Return a line for what is sent and one for what is received; the sender pays the fee on top of what arrives."""
     rows = np.column_stack([ways.source, risky.rows[ways.risky]]).ravel()
     arrives = sent * (1.0 - fee)
@@ -125,7 +129,7 @@ def _moves(graph: ExposureGraph, risky: AtRisk, ways: Ways, sent: FloatArray, fe
         "action": np.tile(["send", "receive"], sent.size),
         "quantity": np.repeat(arrives, 2),
     }
-    return plan_of(graph, rows, float((fee * sent).sum()), **columns, cost=cost)
+    return plan_of(graph, rows, float((fee * sent).sum()), solution=solution, **columns, cost=cost)
 
 
 def _routes(graph: ExposureGraph, source: object) -> Table:
