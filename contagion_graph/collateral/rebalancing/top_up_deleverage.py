@@ -56,6 +56,8 @@ def top_up(graph: ExposureGraph, eligible: object, *, target: float = 0.0, accou
     ------
     InfeasibleError
         Which account lacks how much at best, and what binds.
+    ConvergenceError
+        The solver stopped, or its answer is not verified.
     TableError
         Faults of the table, an asset that the graph does not have.
 
@@ -145,6 +147,8 @@ def deleverage(
     ------
     InfeasibleError
         An account reaches the target not even when all that helps is closed.
+    ConvergenceError
+        The solver stopped, or its answer is not verified.
     ParameterError
         Lots together with "impact".
     TableError

@@ -63,6 +63,8 @@ def transfer(
     ------
     InfeasibleError
         Which account lacks how much at best, and what binds.
+    ConvergenceError
+        The solver stopped, or its answer is not verified.
     TableError
         Faults of the table, a pool that the graph does not have.
 
