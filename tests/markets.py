@@ -14,9 +14,9 @@ from tests.reference.random_markets import Case
 LIQUIDATION = {
     "full": cg.FullLiquidation,
     "target": cg.TargetMargin,
-    "close_factor": cg.CloseFactor,
-    "leverage": cg.LeverageTarget,
-    "repay": cg.RepayAndSeize,
+    "close_factor": lambda factor, full_below: cg.CloseFactor(factor, full_below=full_below),
+    "leverage": lambda cap, target: cg.LeverageTarget(cap, target=target),
+    "repay": lambda factor, bonus, full_below: cg.RepayAndSeize(factor, bonus=bonus, full_below=full_below),
 }
 IMPACT = {"linear": cg.LinearImpact, "exponential": cg.ExponentialImpact}
 

@@ -16,6 +16,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), 
 
 def test_the_page_has_an_example_for_each_kind_of_rule():
     assert [re.search(r"MarginCascade\((\w+)=", example).group(1) for example in EXAMPLES] == [
+        "liquidation",  # of what rules declare
         "liquidation",
         "impact",
         "sharing",
@@ -62,7 +63,11 @@ REFUSED = {
         r"it has no volume, for_assets, average_factor\. A rule of your own inherits ImpactRecord",
     ),
     "class": ("impact", cg.LinearImpact, "that is a class, not a rule made of it"),
-    "number": ("sharing", 0.5, r"it has no weights\. A rule of your own has weights\(graph, price_shocked\)"),
+    "number": (
+        "sharing",
+        0.5,
+        r"it has no weights\. A rule of your own inherits SharingRule and has weights\(graph, price_shocked\)",
+    ),
 }
 
 

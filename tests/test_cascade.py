@@ -119,7 +119,7 @@ def test_a_rule_with_margins_of_its_own_returns_the_graph_that_has_them():
     graph = one_asset()
     full = cg.MarginCascade().run(graph, {"X": -0.1})
     assert full.graph is graph
-    result = cg.MarginCascade(liquidation=cg.LeverageTarget(6, 5)).run(graph, {"X": -0.1})
+    result = cg.MarginCascade(liquidation=cg.LeverageTarget(6, target=5)).run(graph, {"X": -0.1})
     assert result.graph.margin_units.data.tolist() == pytest.approx([10 / 6, 10 / 6])
     assert graph.margin_units.data.tolist() == [1.0, 1.0]
     assert result.accounts["breach_round"].tolist()[0] == 1

@@ -19,7 +19,7 @@ RULES = {
     "full": cg.FullLiquidation(),
     "target": cg.TargetMargin(0.1),
     "close factor": cg.CloseFactor(0.3),
-    "two sides": cg.RepayAndSeize(0.5, 0.1),
+    "two sides": cg.RepayAndSeize(0.5, bonus=0.1),
 }
 Span = tuple[float, float, str]
 

@@ -30,7 +30,7 @@ def test_the_rounds_of_cont_and_schaanning():
         cash=np.array(given["C0"]) - holdings.sum(axis=1),
     )
     model = {
-        "liquidation": cg.LeverageTarget(given["lambda_max"], given["lambda_target"]),
+        "liquidation": cg.LeverageTarget(given["lambda_max"], target=given["lambda_target"]),
         "impact": cg.FloorExponentialImpact(given["B"] / given["S0"], volume="current"),
         "alpha": given["alpha"],
         "sharing": None,
@@ -61,7 +61,7 @@ def test_leverage_targets_spiral_as_in_the_closed_form():
     graph = cg.ExposureGraph.from_arrays(
         [[size]], price=1.0, depth=given["depth"], cash=[size / leverage - size], assets=["X"]
     )
-    model = cg.MarginCascade(cg.LeverageTarget(leverage, leverage), cg.LinearImpact(), tol=1e-16)
+    model = cg.MarginCascade(cg.LeverageTarget(leverage, target=leverage), impact=cg.LinearImpact(), tol=1e-16)
     result = model.run(graph, {"X": small * given["r0"]})
     total = result.assets["price_after"].iloc[0] - 1.0
     assert total / small == pytest.approx(expected["total_return"], rel=1e-5)
@@ -87,8 +87,8 @@ def test_cross_margined_accounts_spiral_as_in_the_closed_form():
             margin_long=margin,
             cash=[margin * notional - shortage - notional],
         )
-        rules = cg.TargetMargin(), cg.LinearImpact()
-        return cg.MarginCascade(*rules, penalty=given["fee"], sharing=None, tol=1e-16).run(graph)
+        rules = {"liquidation": cg.TargetMargin(), "impact": cg.LinearImpact()}
+        return cg.MarginCascade(**rules, penalty=given["fee"], sharing=None, tol=1e-16).run(graph)
 
     result = run(size)
     sold = result.assets["units_sold"].iloc[0] / small

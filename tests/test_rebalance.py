@@ -350,7 +350,7 @@ REFUSED = [
     (lambda: cg.collateral.stabilise(GRAPH, cg.MarginCascade(), None, event=["Zoe"]), cg.ParameterError, "'Zoe'"),
     (lambda: cg.collateral.stabilise(GRAPH, "model", None), cg.ParameterError, "give a MarginCascade"),
     (
-        lambda: cg.collateral.stabilise(GRAPH, cg.MarginCascade(cg.LeverageTarget(5, 4)), None),
+        lambda: cg.collateral.stabilise(GRAPH, cg.MarginCascade(cg.LeverageTarget(5, target=4)), None),
         cg.ParameterError,
         "not LeverageTarget",
     ),

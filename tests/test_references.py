@@ -56,7 +56,7 @@ def test_rules_and_measures_are_listed():
 
 def test_a_result_stands_for_its_rules():
     graph = cg.generate.lending(50, 4, rng=0)
-    model = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, 0.1), impact=cg.ConstantProductImpact())
+    model = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, bonus=0.1), impact=cg.ConstantProductImpact())
     result = model.run(graph)
     assert keys(cg.cite(result)) == ["contagion_graph", "aave2025", "warmuz2022", "angeris2020"]
     assert cg.cite(model) == cg.cite(result)

@@ -49,7 +49,7 @@ class EbaBanks:
 
     def run(self, price_impact: float, fall: float, buffer: float) -> RegulatedBanks:
         """Run the simulation: six looks, five rounds of sales; half of the debt is a loan that can be repaid."""
-        ratio = CapitalRatio(self.given["leverage_min"], buffer, self.given["leverage_target"])
+        ratio = CapitalRatio(self.given["leverage_min"], buffer=buffer, target=self.given["leverage_target"])
         graph = self.graph(self.depth(price_impact))
         rounds = self.given["rounds"] - 1
         return farmer(graph, {"gov": -fall}, ratio, cash="cash", repayable=0.5, rounds=rounds)
@@ -85,7 +85,9 @@ def test_48_banks_with_risk_weighted_capital(eba: EbaBanks):
     reference = case("ox_resilience_cont_schaanning_linear")
     fall = reference["inputs"]["initial_shock"]
     buffer = 0.045 + 0.5 * 0.039375
-    ratio = CapitalRatio(0.045, buffer, buffer + 0.01, {"corp": 1.0, "gov": 0.0, "other": 0.01}, [["corp"]])
+    ratio = CapitalRatio(
+        0.045, buffer=buffer, target=buffer + 0.01, weights={"corp": 1.0, "gov": 0.0, "other": 0.01}, order=[["corp"]]
+    )
     graph = eba.graph(eba.bonds.sum(axis=0) * np.array([1.0, 1.0 - fall]) / 0.05)
     result = farmer(graph, {"gov": -fall}, ratio, impact=cg.LinearImpact(), cash="cash", rounds=5)
     # a simulation starts with a round without sales; once at rest, ours has no more rows
@@ -119,9 +121,13 @@ def test_one_bank_under_each_constraint():
     def at_rest(ratio: CapitalRatio, deposit: float) -> float:
         return run(ratio, deposit, 0).banks["ratio_before"].iloc[0]
 
-    leverage = CapitalRatio(0.0, 0.05, given["leverage"]["target"])
+    leverage = CapitalRatio(0.0, buffer=0.05, target=given["leverage"]["target"])
     weighted = CapitalRatio(
-        0.045, 0.1, expected["rwa_after_acting_target"], weights, [["corp"], ["other_tradable"], ["equity"]]
+        0.045,
+        buffer=0.1,
+        target=expected["rwa_after_acting_target"],
+        weights=weights,
+        order=[["corp"], ["other_tradable"], ["equity"]],
     )
     before, after, hit = given["deposit"], 10.5, expected["after_shock"]
     assert at_rest(leverage, before) == pytest.approx(expected["leverage"], rel=tolerance)
@@ -154,7 +160,7 @@ def test_the_margin_cascade_sells_the_same_where_cash_plays_no_part(eba: EbaBank
     """Banks without cash that always go back to their target: two models, one answer."""
     bare = EbaBanks()
     bare.other, bare.cash = eba.other + eba.cash, np.zeros(len(eba.cash))
-    model = cg.MarginCascade(LeverageOrDefault(20.0, 20.0), sharing=None, alpha=0.5, max_rounds=5)
+    model = cg.MarginCascade(LeverageOrDefault(20.0, target=20.0), sharing=None, alpha=0.5, max_rounds=5)
     for fall in (0.05, 0.1, 0.2):
         cascade = model.run(bare.graph(eba.depth(impact)), {"gov": -fall}, on_failure="ignore")
         result = bare.run(impact, fall, 1.0)
@@ -188,7 +194,11 @@ def random_case(seed: int) -> tuple[cg.ExposureGraph, dict[str, float], CapitalR
     order = [place for place in (counted[:cut], counted[cut:]) if place] if rng.random() < 0.6 else None
     minimum = rng.uniform(0.01, 0.05)
     ratio = CapitalRatio(
-        minimum, minimum + rng.uniform(0.0, 0.2), minimum + rng.uniform(0.0, 0.08), weights, order or None
+        minimum,
+        buffer=minimum + rng.uniform(0.0, 0.2),
+        target=minimum + rng.uniform(0.0, 0.08),
+        weights=weights,
+        order=order or None,
     )
     shock = {name: float(rng.uniform(-0.15, 0.02)) for name in names}
     impact = (cg.LinearImpact(), cg.ExponentialImpact(), cg.FloorExponentialImpact(0.4))[seed % 3]
@@ -262,7 +272,7 @@ def test_what_is_sold_is_what_is_paid_and_equity_falls_by_price_moves_alone():
 
 def test_no_shock_and_enough_capital_change_nothing():
     graph = cg.ExposureGraph.from_arrays([[10.0, 5.0]], price=1.0, depth=10.0, cash=[-10.0], assets=["X", "Y"])
-    result = farmer(graph, {}, CapitalRatio(0.03, 0.04, 0.05))
+    result = farmer(graph, {}, CapitalRatio(0.03, buffer=0.04, target=0.05))
     assert result.solution.converged
     assert result.solution.steps == 0
     assert result.units_sold.empty
@@ -271,7 +281,7 @@ def test_no_shock_and_enough_capital_change_nothing():
 
 def test_a_bank_with_nothing_has_no_ratio_and_sells_nothing():
     graph = cg.ExposureGraph.from_arrays([[0.0], [1.0]], price=1.0, cash=[-5.0, 0.0], assets=["X"])
-    result = farmer(graph, {"X": -1.0}, CapitalRatio(0.03, 0.04, 0.05))
+    result = farmer(graph, {"X": -1.0}, CapitalRatio(0.03, buffer=0.04, target=0.05))
     assert result.banks["default_round"].tolist() == [1, 0]
     assert result.banks["ratio_after"].isna().all()
     assert result.rounds["offered"].tolist() == [0.0]
@@ -292,12 +302,20 @@ SMALL = {"quantity": [[10.0, 5.0]], "price": 1.0, "cash": [-14.9], "assets": ["X
         ),
         (SMALL, {"rounds": -1}, "rounds is -1"),
         (SMALL, {"repayable": 1.5}, "repayable: out of range"),
-        (SMALL, {"ratio": CapitalRatio(0.1, 0.1, 0.1, {"X": 1.0})}, "weights has nothing for asset 'Y'"),
-        (SMALL, {"ratio": CapitalRatio(0.1, 0.1, 0.1, order=[["Z"]])}, "order names asset 'Z', which the graph does"),
+        (
+            SMALL,
+            {"ratio": CapitalRatio(0.1, buffer=0.1, target=0.1, weights={"X": 1.0})},
+            "weights has nothing for asset 'Y'",
+        ),
+        (
+            SMALL,
+            {"ratio": CapitalRatio(0.1, buffer=0.1, target=0.1, order=[["Z"]])},
+            "order names asset 'Z', which the graph does",
+        ),
     ],
 )
 def test_what_the_model_does_not_know_is_refused(graph: dict[str, Any], options: dict[str, Any], message: str):
-    options = {"ratio": CapitalRatio(0.03, 0.04, 0.05)} | options
+    options = {"ratio": CapitalRatio(0.03, buffer=0.04, target=0.05)} | options
     with pytest.raises(cg.ContagionError, match=message):
         farmer(cg.ExposureGraph.from_arrays(**graph), {"X": -0.01}, **options)
 

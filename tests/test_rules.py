@@ -101,7 +101,7 @@ def test_leverage_target_brings_assets_to_target_times_equity():
     assets = rng.lognormal(5, 2, 500)
     equity = assets * rng.uniform(-0.01, 1 / CAP, 500)
     closable = assets * rng.uniform(0.2, 1.0, 500)
-    share = cg.LeverageTarget(CAP, TARGET).closed_share(leveraged(assets, equity, closable, CAP))
+    share = cg.LeverageTarget(CAP, target=TARGET).closed_share(leveraged(assets, equity, closable, CAP))
     partial = share < 1.0
     assert partial.any()
     assert not partial.all()
@@ -111,7 +111,7 @@ def test_leverage_target_brings_assets_to_target_times_equity():
     np.testing.assert_allclose(left[partial], TARGET * equity[partial], rtol=1e-12)
     assert (left[~partial] >= TARGET * equity[~partial] * (1 - 1e-12)).all()
     nothing_to_sell = leveraged(assets, equity, np.zeros(500), CAP)
-    assert (cg.LeverageTarget(CAP, TARGET).closed_share(nothing_to_sell) == 1.0).all()
+    assert (cg.LeverageTarget(CAP, target=TARGET).closed_share(nothing_to_sell) == 1.0).all()
 
 
 def test_leverage_target_closes_something_in_every_breach_whatever_the_rounding():
@@ -119,14 +119,14 @@ def test_leverage_target_closes_something_in_every_breach_whatever_the_rounding(
     equity = np.nextafter(maintenance, 0.0)
     gross = 7 * maintenance
     accounts = BreachedAccounts(equity, maintenance, maintenance, gross, maintenance, 0.0, closable_long=gross)
-    share = cg.LeverageTarget(7.3, 7.3).closed_share(accounts)
+    share = cg.LeverageTarget(7.3, target=7.3).closed_share(accounts)
     assert ((share > 0.0) & (share < 1e-14)).all()
 
 
 def test_leverage_target_reproduces_the_rounds_of_cont_and_schaanning():
     reference = case("cont_schaanning_rounds")
     inputs, rounds = reference["inputs"], reference["expected"]["rounds"]
-    rule = cg.LeverageTarget(inputs["lambda_max"], inputs["lambda_target"])
+    rule = cg.LeverageTarget(inputs["lambda_max"], target=inputs["lambda_target"])
     lost = np.array(inputs["Theta"]) * inputs["eps"]
     kept = (np.array(inputs["Theta"]) - lost).sum(axis=1)
     sellable, equity = np.array(inputs["Pi0"], dtype=float), np.array(inputs["C0"]) - lost.sum(axis=1)
@@ -146,7 +146,7 @@ def test_margins_are_those_of_the_graph_but_for_a_leverage_target():
     )
     for rule in (cg.FullLiquidation(), cg.TargetMargin(), cg.CloseFactor(), cg.RepayAndSeize()):
         assert rule.margin_units(graph) is graph.margin_units
-    rule = cg.LeverageTarget(CAP, TARGET)
+    rule = cg.LeverageTarget(CAP, target=TARGET)
     own = rule.margin_units(graph)
     np.testing.assert_array_equal(own.toarray(), [[3.0, 2.0, 0.0], [1.5, 0.0, 0.0]])
     assert own.nnz == graph.quantity.nnz
@@ -171,7 +171,7 @@ def lending(n: int, rng: np.random.Generator) -> BreachedAccounts:
 def test_repay_and_seize_moves_debt_and_collateral_as_a_lending_protocol(bonus: float, close_factor: float):
     accounts = lending(500, np.random.default_rng(8))
     collateral, debt = accounts.closable_long, accounts.debt
-    long, short, repaid = cg.RepayAndSeize(close_factor, bonus, full_below=0.9).closed_sides(accounts)
+    long, short, repaid = cg.RepayAndSeize(close_factor, bonus=bonus, full_below=0.9).closed_sides(accounts)
     assert ((long > 0.0) & (long <= 1.0) & (short > 0.0) & (short <= 1.0)).all()
     enough = long < 1.0
     assert 50 < enough.sum() < 450
@@ -190,7 +190,7 @@ def test_repay_and_seize_makes_an_account_worse_above_the_toxic_loan_to_value():
     """Warmuz, Chaudhary & Pinna (2022): a liquidation lowers debt over collateral only below 1 / (1 + bonus)."""
     accounts = lending(500, np.random.default_rng(9))
     collateral, debt = accounts.closable_long, accounts.debt
-    sides = cg.RepayAndSeize(0.25, 0.1).closed_sides(accounts)
+    sides = cg.RepayAndSeize(0.25, bonus=0.1).closed_sides(accounts)
     partial = sides.long < 1.0
     before = (debt / collateral)[partial]
     after = ((debt - sides.repaid) / (collateral * (1 - sides.long)))[partial]
@@ -213,7 +213,7 @@ def borrower() -> cg.ExposureGraph:
 
 
 def test_debt_is_repaid_and_collateral_worth_more_is_seized():
-    result = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, 0.1)).run(borrower())
+    result = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, bonus=0.1)).run(borrower())
     account = result.accounts.iloc[0]
     assert result.assets["units_sold"].tolist() == pytest.approx([44.0, -40.0])
     assert account["penalty"] == pytest.approx(4.0)
@@ -226,7 +226,9 @@ def test_debt_is_repaid_and_collateral_worth_more_is_seized():
 
 
 def test_the_bonus_goes_to_the_liquidators_and_the_penalty_to_the_fund():
-    model = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, 0.1), penalty=0.01, penalty_to_fund=1.0, max_rounds=1)
+    model = cg.MarginCascade(
+        liquidation=cg.RepayAndSeize(0.5, bonus=0.1), penalty=0.01, penalty_to_fund=1.0, max_rounds=1
+    )
     result = model.run(borrower(), on_failure="ignore")
     assert result.pools["fund_received"].iloc[0] == pytest.approx(0.84)
     assert result.accounts["penalty"].iloc[0] == pytest.approx(4.84)
@@ -234,7 +236,7 @@ def test_the_bonus_goes_to_the_liquidators_and_the_penalty_to_the_fund():
 
 def test_bad_debt_is_what_collateral_cannot_repay():
     """The debt grows to 96; collateral of 100 repays 100 / 1.1 of it, and the liquidators keep a tenth of that."""
-    result = cg.MarginCascade(liquidation=cg.RepayAndSeize(1.0, 0.1), sharing=None).run(borrower(), {"D": 0.2})
+    result = cg.MarginCascade(liquidation=cg.RepayAndSeize(1.0, bonus=0.1), sharing=None).run(borrower(), {"D": 0.2})
     account = result.accounts.iloc[0]
     assert account["closed"] == 1.0
     assert account["penalty"] == pytest.approx(0.1 * 100 / 1.1)
@@ -242,7 +244,7 @@ def test_bad_debt_is_what_collateral_cannot_repay():
 
 
 def test_an_account_below_zero_closes_whole_and_the_bonus_is_on_what_the_rule_repays():
-    result = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, 0.1), sharing=None).run(borrower(), {"D": 0.5})
+    result = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, bonus=0.1), sharing=None).run(borrower(), {"D": 0.5})
     account = result.accounts.iloc[0]
     assert account["closed"] == 1.0
     assert account["penalty"] == pytest.approx(0.1 * 0.5 * 120)
@@ -251,18 +253,18 @@ def test_an_account_below_zero_closes_whole_and_the_bonus_is_on_what_the_rule_re
 
 REFUSED = {
     "cap below target": (
-        lambda: cg.LeverageTarget(10, 12),
+        lambda: cg.LeverageTarget(10, target=12),
         "LeverageTarget: cap is 10; it must be a number from 12 up",
     ),
-    "target 1": (lambda: cg.LeverageTarget(10, 1), "LeverageTarget: target is 1; it must be a number above 1$"),
-    "cap infinite": (lambda: cg.LeverageTarget(np.inf, 5), "LeverageTarget: cap is inf"),
+    "target 1": (lambda: cg.LeverageTarget(10, target=1), "LeverageTarget: target is 1; it must be a number above 1$"),
+    "cap infinite": (lambda: cg.LeverageTarget(np.inf, target=5), "LeverageTarget: cap is inf"),
     "factor 0": (lambda: cg.CloseFactor(0.0), "CloseFactor: factor is 0.0; it must be a number above 0 up to 1$"),
     "close_factor 0": (
         lambda: cg.RepayAndSeize(0.0),
         "RepayAndSeize: close_factor is 0.0; it must be a number above 0",
     ),
     "close_factor NaN": (lambda: cg.RepayAndSeize(np.nan), "RepayAndSeize: close_factor is nan"),
-    "bonus": (lambda: cg.RepayAndSeize(0.5, -0.1), "RepayAndSeize: bonus is -0.1; it must be a number from 0 up"),
+    "bonus": (lambda: cg.RepayAndSeize(0.5, bonus=-0.1), "RepayAndSeize: bonus is -0.1; it must be a number from 0 up"),
     "full_below": (
         lambda: cg.RepayAndSeize(full_below=1.1),
         "RepayAndSeize: full_below is 1.1; it must be a number from 0",
@@ -322,11 +324,11 @@ class OwnMargins(cg.LeverageTarget):
 
 def test_a_graph_keeps_the_margins_of_the_last_rule_that_cannot_change():
     graph = cg.ExposureGraph.from_arrays([[40.0, 10.0]], price=1.0, cash=[-45.0])
-    runs = [cg.MarginCascade(cg.LeverageTarget(cap, 5)).run(graph).graph for cap in (20, 20, 10, 20)]
+    runs = [cg.MarginCascade(cg.LeverageTarget(cap, target=5)).run(graph).graph for cap in (20, 20, 10, 20)]
     assert runs[0] is runs[1]
     assert [run.maintenance.iloc[0] for run in runs] == [2.5, 2.5, 5.0, 2.5]
     assert cg.MarginCascade().run(graph).graph is graph
-    own = OwnMargins(20, 5)
+    own = OwnMargins(20, target=5)
     before = cg.MarginCascade(own).run(graph).graph.maintenance.iloc[0]
     OwnMargins.scale = 2.0
     assert cg.MarginCascade(own).run(graph).graph.maintenance.iloc[0] == 2 * before == 5.0

@@ -177,7 +177,7 @@ def library_map(case: Case, z: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("impact", IMPACTS)
 @pytest.mark.parametrize("rule", RULES)
 def test_the_jacobian_serves_every_rule_and_impact(rule: str, impact: str):
-    model = cg.MarginCascade(RULES[rule], IMPACTS[impact], penalty=0.03)
+    model = cg.MarginCascade(RULES[rule], impact=IMPACTS[impact], penalty=0.03)
     parts = 0
     for seed in range(8):
         graph = leveraged(seed)
@@ -195,7 +195,7 @@ def test_the_jacobian_serves_every_rule_and_impact(rule: str, impact: str):
 
 
 def test_the_jacobian_of_a_book_cut_by_side_has_both_sides():
-    model = cg.MarginCascade(RULES["target"], cg.ExponentialImpact(), penalty=0.03)
+    model = cg.MarginCascade(RULES["target"], impact=cg.ExponentialImpact(), penalty=0.03)
     graph = leveraged(3, shorts=True)
     case = case_of(graph, model)
     case = case._replace(
@@ -229,7 +229,7 @@ def newton(case: Case) -> tuple[State, int]:
 def test_newton_and_a_small_shock_by_the_implicit_function_theorem():
     graph = leveraged(5)
     graph = graph.assign(depth=20 * graph.depth)
-    model = cg.MarginCascade(cg.TargetMargin(0.1), cg.LinearImpact(), penalty=0.01)
+    model = cg.MarginCascade(cg.TargetMargin(0.1), impact=cg.LinearImpact(), penalty=0.01)
 
     def point(shock: float) -> tuple[Case, State, int]:
         case = case_of(graph, model, {"0": shock})
@@ -282,7 +282,7 @@ def test_kinks_are_told(name: str):
 def test_kinks_are_told_where_proceeds_are_not_marks(cash: float, kink: bool):
     """At p = 0.9 and w = 0.95: E = cash + 90 is 0, and just the 4.5 that the penalty takes; V is far from 0."""
     graph = cg.ExposureGraph.from_arrays([[100.0]], price=1.0, depth=1e3, margin_long=0.1, cash=[cash])
-    case = case_of(graph, cg.MarginCascade(cg.TargetMargin(), cg.LinearImpact(), penalty=0.05))
+    case = case_of(graph, cg.MarginCascade(cg.TargetMargin(), impact=cg.LinearImpact(), penalty=0.05))
     assert at_kink(case, state_at(case, np.array([100.0]), np.zeros(1))).accounts.tolist() == [kink]
 
 
@@ -313,7 +313,7 @@ def test_the_jump_of_a_close_factor_is_told(rule: cg.CloseFactor, kink: bool):
 )
 def test_kinks_of_impacts_are_told_where_something_is_sold(impact: str, at: list[float]):
     graph = leveraged(1)
-    case = case_of(graph, cg.MarginCascade(RULES["target"], IMPACTS[impact]))
+    case = case_of(graph, cg.MarginCascade(RULES["target"], impact=IMPACTS[impact]))
     unit = graph.depth / graph.price
     for x in (*at, 0.1):
         sold = np.array([x, 0.0, 0.7, 0.0]) * unit
@@ -338,7 +338,7 @@ def test_a_step_has_no_slope_and_other_rules_are_refused():
 
 
 def test_an_infinite_slope_is_refused_where_it_counts():
-    model = cg.MarginCascade(cg.TargetMargin(), cg.SquareRootImpact(0.1))
+    model = cg.MarginCascade(cg.TargetMargin(), impact=cg.SquareRootImpact(0.1))
     graph = leveraged(1)
     case = case_of(graph, model, dict.fromkeys(graph.assets, -0.03))
     with pytest.raises(cg.ParameterError, match="SquareRootImpact is infinitely steep where nothing is sold; st"):
@@ -358,7 +358,7 @@ def test_an_impact_without_a_slope_is_refused():
         def inverse(self, factor: np.ndarray) -> np.ndarray:
             return np.full_like(factor, np.inf)
 
-    case = case_of(leveraged(1), cg.MarginCascade(cg.TargetMargin(), Flat()))
+    case = case_of(leveraged(1), cg.MarginCascade(cg.TargetMargin(), impact=Flat()))
     with pytest.raises(cg.ParameterError, match=r"Flat has no slope\(x\) and average_slope\(x\)"):
         jacobians(case, state_at(case, np.zeros(4), np.zeros(2)))
 

@@ -14,7 +14,7 @@ from tests.reference.dense_cascade import Rules
 from tests.reference.random_markets import Case, random_case
 from tests.shared_data import case
 
-SPIRAL = cg.MarginCascade(cg.TargetMargin(), cg.LinearImpact(), penalty=0.01, sharing=None)
+SPIRAL = cg.MarginCascade(cg.TargetMargin(), impact=cg.LinearImpact(), penalty=0.01, sharing=None)
 
 
 def one_asset(notional: float, *, depth: float = 1e3, margin: float = 0.05, shortage: float = 0.1) -> cg.ExposureGraph:
@@ -48,7 +48,7 @@ def test_the_leverage_spiral_is_its_closed_form():
     reference = case("leverage_spiral_closed_form")
     given, expected, tolerance = reference["inputs"], reference["expected"], reference["tolerance"]
     leverage, position = given["leverage"], given["position"]
-    model = cg.MarginCascade(cg.LeverageTarget(cap=leverage, target=leverage), cg.LinearImpact(), sharing=None)
+    model = cg.MarginCascade(cg.LeverageTarget(cap=leverage, target=leverage), impact=cg.LinearImpact(), sharing=None)
     graph = cg.ExposureGraph.from_arrays(
         [[position]], price=1.0, depth=given["depth"], cash=[position / leverage - position], assets=["A"]
     )

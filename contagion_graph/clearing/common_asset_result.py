@@ -14,7 +14,7 @@ from contagion_graph.clearing.result import ClearingResult
 from contagion_graph.clearing.system import System, system_of
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.obligations import ObligationNetwork
-from contagion_graph.rules.impact import Impact
+from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.solvers.solution import Solution
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Books:
     sellable: FloatArray
     price_shocked: FloatArray
     sensitivity: FloatArray
-    impact: Impact
+    impact: ImpactRecord
 
     def system(self, price: FloatArray, *, external_first: bool) -> System:
         """Return the clearing problem at these prices: all assets count at what they are sold for."""

@@ -17,7 +17,7 @@ from contagion_graph.clearing.system import System
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import AccountKey, Shock, check_graph, scenario
-from contagion_graph.rules.impact import ExponentialImpact, Impact
+from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
 from contagion_graph.solvers.monotone import Problem, approach
 from contagion_graph.solvers.solution import check_on_failure, conclude
 
@@ -42,7 +42,7 @@ class CommonAssetClearing:
     ----------
     capital_ratio : float or None
         r in (0, 1]; None: banks sell only to pay.
-    impact : Impact
+    impact : ImpactRecord
         f; its `volume` must be "initial".
     seniority : {"external_first", "pari_passu"}
         As in `EisenbergNoe`.
@@ -71,7 +71,7 @@ class CommonAssetClearing:
 
     capital_ratio: float | None = None
     _: KW_ONLY
-    impact: Impact = ExponentialImpact()  # noqa: RUF009 - frozen
+    impact: ImpactRecord = ExponentialImpact()  # noqa: RUF009 - frozen
     seniority: Seniority = "external_first"
     tol: float = 1e-12
     max_iter: int = 100_000
@@ -173,7 +173,7 @@ class CommonAssetClearing:
         return CommonAssetResult(self, graph, books, clearing, share, price, solution)
 
 
-def _books(graph: ExposureGraph, shock: Any, losses: Any, impact: Impact) -> Books:
+def _books(graph: ExposureGraph, shock: Any, losses: Any, impact: ImpactRecord) -> Books:
     check_graph(graph)
     case = scenario(graph, shock, losses)
     short = np.flatnonzero(graph.quantity.data < 0.0)

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 
 from contagion_graph.errors import ContagionError, ParameterError
 from contagion_graph.margin.model import MarginCascade
-from contagion_graph.rules.impact import ExponentialImpact, Impact, LinearImpact
-from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, Liquidation, TargetMargin
+from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord, LinearImpact
+from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LiquidationRule, TargetMargin
 from contagion_graph.rules.sharing import ProRata
 
-IMPACTS: dict[str, Callable[[], Impact]] = {"exponential": ExponentialImpact, "linear": LinearImpact}
-LIQUIDATIONS: dict[str, Callable[..., Liquidation]] = {
+IMPACTS: dict[str, Callable[[], ImpactRecord]] = {"exponential": ExponentialImpact, "linear": LinearImpact}
+LIQUIDATIONS: dict[str, Callable[..., LiquidationRule]] = {
     "full": FullLiquidation,
     "target": TargetMargin,
     "close-factor": CloseFactor,
@@ -72,7 +72,7 @@ def _change(text: str) -> tuple[str, float]:
     return asset, number
 
 
-def _liquidation(text: str) -> Liquidation:
+def _liquidation(text: str) -> LiquidationRule:
     name, *numbers = text.split(":")
     try:
         return LIQUIDATIONS[name](*map(float, numbers))

@@ -30,7 +30,7 @@ from contagion_graph.margin.equilibria.nonsmooth import at_kink
 from contagion_graph.margin.equilibria.static_map import Case
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.rules.sharing import ProRata
+from contagion_graph.rules.declarations import declared
 
 Term = tuple[sparse.csr_array, FloatArray]
 
@@ -159,10 +159,10 @@ def marginal_exposure(
     columns, chosen = positions_of("assets", assets, graph.assets), traders_of(graph, traders)
     rest = from_rest(graph, scenario(graph, shock), model, on_failure)
     case, state = rest.case, rest.state
-    if state.rate.any() and model.sharing == ProRata("profit"):
+    if state.rate.any() and declared(model.sharing, "fixed") is not True:
         raise ParameterError(
-            "losses are shared by ProRata('profit'), whose weights move with prices, and that has no derivative here; "
-            "take another base, or look_through with a size"
+            f"losses are shared by {model.sharing!r}, which does not declare that its weights are fixed; weights that "
+            "move with prices have no derivative here; take another rule or base, or look_through with a size"
         )
     terms = derivative(case, state, columns, chosen)
     with np.errstate(invalid="ignore"):  # a loss rate is infinite where nobody is left to share

@@ -5,14 +5,16 @@ same as if its accounts could not be liquidated and had no weight in loss sharin
 shortfall and bear none. So `Case.without` leaves the matrices as they are, and gives these accounts cash that no price
 can use up; what is known of the graph at rest stays true.
 
-**Who closes is monotone in who is there**, where there is no `obstacle`: whole accounts close, no loss is shared (an
-open account is tested on cash + Q.p alone), what is sold counts at the price before the shock (how far sales have moved
-along the price impact depends on who has closed, not on when), every sellable asset is held on one side only and no
-cell needs more margin than it is worth (a price that moves against that side helps nobody's slack). Let C_r(A) be the
-accounts that have closed by round r where traders A are absent. If A is a subset of B, C_r(B) is a subset of C_r(A): so
-it is for r = 0, and if for r, sales have moved at least as far without A, prices are no better, and whoever of those
-present without B is in breach is in breach there too. So who never closes when all are there never does, and a market
-of those who do has the same prices: absences need to be run on that one alone.
+**Who closes is monotone in who is there**, where there are no `isotone_obstacles`: whole accounts close, margins depend
+on no other account, no loss is shared (an open account is tested on cash + Q.p alone), what is sold counts at the price
+before the shock (how far sales have moved along the price impact depends on who has closed, not on when), every
+sellable asset is held on one side only and no cell needs more margin than it is worth (a price that moves against that
+side helps nobody's slack). Let C_r(A) be the accounts that have closed by round r where traders A are absent. If A is a
+subset of B, C_r(B) is a subset of C_r(A): so it is for r = 0, and if for r, sales have moved at least as far without A,
+prices are no better, and an account present without B that is in breach is in breach there too. So who never closes
+when all are there never does, and a market of those who do has the same prices: absences need to be run on that one
+alone. Where a rule does not declare that margins and weights of an account depend on no other account, an absence is
+run on the market of those present instead, and every rule is asked anew.
 """
 
 from collections.abc import Iterable
@@ -26,16 +28,16 @@ from scipy import sparse
 
 from contagion_graph._cached import carry_over
 from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph._validate import check_choice
+from contagion_graph._validate import check_choice, check_model
 from contagion_graph.errors import ParameterError, nearest
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import BY_LABEL, BY_PLACE, BY_VALUE
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
-from contagion_graph.margin.equilibria.position_book import is_isotone
+from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.rules.liquidation import FullLiquidation
-from contagion_graph.rules.sharing import ProRata
+from contagion_graph.rules.declarations import declared
+from contagion_graph.rules.sharing import SharingRule
 
 Measure = Literal["loss", "shortfall", "uncovered"]
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
@@ -72,7 +74,7 @@ def chosen_traders(name: str, graph: ExposureGraph, traders: Iterable[object] | 
 
 
 @dataclass(frozen=True, eq=False)
-class GivenWeights:
+class GivenWeights(SharingRule):
     """Loss sharing by weights that are given.
 
     Parameters
@@ -86,25 +88,6 @@ class GivenWeights:
     def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
         """Return the weights."""
         return self.base.copy()
-
-
-def obstacle(model: MarginCascade, graph: ExposureGraph) -> str:
-    """Say why who closes need not be monotone in who is there, in words; empty where it is. The margins are the rule's.
-
-    Examples
-    --------
-    >>> import contagion_graph as cg
-    >>> graph = cg.ExposureGraph.from_arrays([[1.0], [-2.0]], price=[10.0])
-    >>> obstacle(cg.MarginCascade(), graph), obstacle(cg.MarginCascade(sharing=None), graph)
-    ('losses are shared', 'longs and shorts of an asset meet')
-    """
-    reasons = {
-        "accounts close in parts": type(model.liquidation) is not FullLiquidation,
-        "losses are shared": model.sharing is not None,
-        "sales count at the price when sold": model.impact.volume != "initial",
-    }
-    found = next((reason for reason, holds in reasons.items() if holds), "")
-    return found or ("" if is_isotone(graph) else "longs and shorts of an asset meet")
 
 
 class Case:
@@ -128,24 +111,32 @@ class Case:
             self.base = model.sharing.weights(graph, scenario(graph, shock).price_shocked)
 
     @cached_property
+    def separable(self) -> bool:
+        """Whether the margins and weights of those present are the same whoever is absent."""
+        liquidation, sharing = self.model.liquidation, self.model.sharing
+        by_account = sharing is None or declared(sharing, "by_account") is True
+        return by_account and declared(liquidation, "margins") is not None
+
+    @cached_property
     def matters(self) -> BoolArray:
         """The traders whose absence can change anything for others, shape (traders,).
 
         Who is never in breach sells nothing; where its pool shares no loss, it is not needed to bear any either.
         """
         end, graph = self.full.arrays, self.graph
+        if not self.separable:
+            return np.ones(len(graph.traders), dtype=bool)
         shared = end.pool_shortfall > end.fund_used
         accounts = end.breach_round > 0
         if self.model.sharing is not None and shared.any():
-            known = isinstance(self.model.sharing, ProRata)  # a rule of one's own may weigh accounts by the others
-            accounts = accounts | (shared[graph._rows.pool_of] & (self.base > 0.0)) if known else np.ones_like(accounts)
+            accounts = accounts | (shared[graph._rows.pool_of] & (self.base > 0.0))
         return np.bincount(graph._rows.trader_of[accounts], minlength=len(graph.traders)) > 0
 
     @cached_property
     def market(self) -> tuple[ExposureGraph, FloatArray, Numbers]:
         """The market on which absences are run: a graph, weights in loss sharing, the trader number of each account."""
         graph = self.graph
-        if self.matters.all() or not self.matters.any() or obstacle(self.model, self.full.graph):
+        if self.matters.all() or not self.matters.any() or isotone_obstacles(graph, self.model):
             return graph, self.base, graph._rows.trader_of.astype(np.int64)
         rows = self.matters[graph._rows.trader_of]
         return (
@@ -156,6 +147,9 @@ class Case:
 
     def without(self, absent: BoolArray) -> CascadeResult:
         """Run the scenario without some traders; what the result says of their accounts means nothing."""
+        if not self.separable:
+            self.runs += 1
+            return self.model.run(self.graph.subset(traders=self.graph.traders[~absent]), self.shock)
         market, base, trader_of = self.market
         gone = absent[trader_of]
         graph = replace(market, cash=np.where(gone, UNBREAKABLE, market.cash))
@@ -164,7 +158,12 @@ class Case:
 
     def scaled(self, part: FloatArray) -> CascadeResult:
         """Run the scenario with every account held in this part, from 0 to 1: positions, cash, weight in sharing."""
-        graph, q = self.graph, self.graph.quantity
+        graph, q, sharing = self.graph, self.graph.quantity, self.model.sharing
+        if sharing is not None and not (self.separable and declared(sharing, "proportional") is True):
+            raise ParameterError(
+                f"{type(sharing).__name__} does not declare by_account and proportional: its weights where accounts "
+                "hold less are not known (docs/adding-a-rule.md)"
+            )
         cells = np.repeat(part, np.diff(q.indptr))
         scaled = [
             sparse.csr_array((matrix.data * cells, q.indices, q.indptr), q.shape) for matrix in (q, graph.margin_units)
@@ -192,8 +191,7 @@ class Game:
     """
 
     def __init__(self, graph: ExposureGraph, model: MarginCascade, shock: Shock, *, measure: str, name: str) -> None:
-        if not isinstance(model, MarginCascade):
-            raise ParameterError(f"{name}: model is a {type(model).__name__}; it must be a MarginCascade")
+        check_model(model, MarginCascade, "cg.MarginCascade()")
         check_choice(f"{name}: measure", measure, get_args(Measure))
         self.graph, self.measure = graph, measure
         self.shocked, self.quiet = Case(graph, model, shock), Case(graph, model, None)
@@ -212,6 +210,8 @@ class Game:
     def without(self, absent: Numbers) -> float:
         """Return the measure where these traders are absent."""
         gone, held = self._gone(absent), self._held_without(absent)
+        if gone.all():
+            return 0.0
         return sum(sign * self.measured(case.without(gone), held) for sign, case in self.cases)
 
     @property

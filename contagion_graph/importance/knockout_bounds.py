@@ -33,7 +33,8 @@ import heapq
 import numpy as np
 
 from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph.importance.coalitions import Game, Numbers, obstacle
+from contagion_graph.importance.coalitions import Game, Numbers
+from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 
 ROUNDING = 1e-11  # of gross value: how far rounding can bring a bound below what it bounds
 
@@ -43,7 +44,7 @@ def unbounded(game: Game) -> str:
     model = game.shocked.model
     if game.measure == "uncovered" and model.penalty > 0.0 and model.penalty_to_fund > 0.0:
         return "penalties enter the fund"
-    return obstacle(model, game.shocked.full.graph)
+    return ", ".join(isotone_obstacles(game.graph, model))
 
 
 class Bounds:

@@ -35,13 +35,13 @@ class MarginCascade(CascadeRules):
 
     Parameters
     ----------
-    liquidation : Liquidation
+    liquidation : LiquidationRule
         `FullLiquidation`, `TargetMargin`, `CloseFactor`, `LeverageTarget`, `RepayAndSeize`, or a rule of your own
         (docs/adding-a-rule.md).
-    impact : Impact
+    impact : ImpactRecord
         `ExponentialImpact`, `LinearImpact`, `FloorExponentialImpact`, `SquareRootImpact`, `ConstantProductImpact`,
         `OrderBookImpact`, or one of your own. Its `volume` says at which price counts what is sold.
-    sharing : Sharing or None
+    sharing : SharingRule or None
         Who bears what the fund cannot pay; None: nobody in the graph, it stays uncovered.
     penalty : float
         Share of the closed gross value that a liquidated account pays, in [0, 1].

@@ -8,9 +8,10 @@ from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import BY_LABEL, BY_PLACE
-from contagion_graph.rules.impact import ExponentialImpact, Impact
-from contagion_graph.rules.liquidation import FullLiquidation, Liquidation, LiquidationRule
-from contagion_graph.rules.sharing import ProRata, Sharing
+from contagion_graph.rules.declarations import declared
+from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
+from contagion_graph.rules.liquidation import FullLiquidation, LiquidationRule
+from contagion_graph.rules.sharing import ProRata, SharingRule
 
 KEPT = "with the margins of the last rule"  # where a graph keeps that graph, and so what it knows at rest
 NEEDED = {
@@ -21,7 +22,7 @@ NEEDED = {
 ADVICE = {
     "liquidation": "inherits LiquidationRule and has closed_share(accounts)",
     "impact": "inherits ImpactRecord and has price_factor(x) and average_factor(start, end)",
-    "sharing": "has weights(graph, price_shocked)",
+    "sharing": "inherits SharingRule and has weights(graph, price_shocked)",
 }
 
 
@@ -29,9 +30,9 @@ ADVICE = {
 class CascadeRules:
     """Liquidation, impact, sharing, penalty and the limits of a cascade; `MarginCascade` describes them."""
 
-    liquidation: Liquidation = FullLiquidation()  # noqa: RUF009 - frozen
-    impact: Impact = ExponentialImpact()  # noqa: RUF009 - frozen
-    sharing: Sharing | None = ProRata("equity")  # noqa: RUF009 - frozen
+    liquidation: LiquidationRule = FullLiquidation()  # noqa: RUF009 - frozen
+    impact: ImpactRecord = ExponentialImpact()  # noqa: RUF009 - frozen
+    sharing: SharingRule | None = ProRata("equity")  # noqa: RUF009 - frozen
     penalty: float = 0.0
     penalty_to_fund: float = 0.0
     alpha: float | None = None
@@ -48,6 +49,17 @@ class CascadeRules:
         check_number("MarginCascade", "tol", self.tol, low=0, high=1)
         check_number("MarginCascade", "max_rounds", self.max_rounds, low=1, whole=True)
 
+    @property
+    def closed_values(self) -> tuple[float, ...] | None:
+        """The values that a closed share can take; None: not known, or any."""
+        values: tuple[float, ...] | None = declared(self.liquidation, "closed_values")
+        return values
+
+    @property
+    def closes_whole(self) -> bool:
+        """Whether an account in breach always closes everything."""
+        return self.closed_values == (0.0, 1.0)
+
 
 def _check_rule(name: str, rule: Any) -> None:
     """Refuse what is no rule of its kind, and say what a rule of one's own has."""
@@ -62,7 +74,7 @@ def _check_rule(name: str, rule: Any) -> None:
         raise ParameterError(f"MarginCascade: {name} is {rule!r}; {fault}. A rule of your own {ADVICE[name]}")
 
 
-def prepared(graph: ExposureGraph, rules: CascadeRules) -> tuple[ExposureGraph, Impact]:
+def prepared(graph: ExposureGraph, rules: CascadeRules) -> tuple[ExposureGraph, ImpactRecord]:
     """Return the graph with the margin that the liquidation rule goes by, and the impact in the order of its assets.
 
     A graph keeps what the last frozen rule with margins of its own made of it: the next run finds it at rest.
@@ -87,7 +99,7 @@ def prepared(graph: ExposureGraph, rules: CascadeRules) -> tuple[ExposureGraph, 
             return graph, impact
         found = replace(graph, margin_units=margin_units)
         carry_over(graph._rows, found._rows, (*BY_LABEL, *BY_PLACE))
-        params = getattr(rule, "__dataclass_params__", None)
+        params = vars(type(rule)).get("__dataclass_params__")  # a subclass that is no record itself may compare equal
         if params is not None and params.frozen:  # it will stay what it is
             vars(graph)[KEPT] = rule, found
     return found, impact

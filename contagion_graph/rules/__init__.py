@@ -5,20 +5,21 @@ your own inherits, is given and returns, and what helps it with parameters that 
 """
 
 from contagion_graph.rules.by_asset import ByAsset, align_by_asset, read_by_asset, values_by_asset
-from contagion_graph.rules.impact import Impact, ImpactRecord
-from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides, Liquidation, LiquidationRule
-from contagion_graph.rules.sharing import Sharing
+from contagion_graph.rules.declarations import declared
+from contagion_graph.rules.impact import ImpactRecord
+from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides, LiquidationRule, Quotient
+from contagion_graph.rules.sharing import SharingRule
 
 __all__ = [
     "BreachedAccounts",
     "ByAsset",
     "ClosedSides",
-    "Impact",
     "ImpactRecord",
-    "Liquidation",
     "LiquidationRule",
-    "Sharing",
+    "Quotient",
+    "SharingRule",
     "align_by_asset",
+    "declared",
     "read_by_asset",
     "values_by_asset",
 ]

@@ -44,7 +44,7 @@ class CapitalRatio:
     --------
     >>> CapitalRatio(0.03, buffer=0.04, target=0.05).order is None
     True
-    >>> CapitalRatio(0.045, 0.065, 0.075, weights={"corp": 1.0, "gov": 0.0}, order=[["corp"], ["gov"]])
+    >>> CapitalRatio(0.045, buffer=0.065, target=0.075, weights={"corp": 1.0, "gov": 0.0}, order=[["corp"], ["gov"]])
     Traceback (most recent call last):
     contagion_graph.errors.ParameterError: CapitalRatio: order names asset 'gov', whose weight is 0: selling it ...
     """

@@ -9,8 +9,9 @@ the price when sold (`volume="current"`: a round that sells s units adds s p / d
 impact only carries this choice; the cascade, which knows the prices, makes x of it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 import numpy as np
 import pandas as pd
@@ -22,46 +23,37 @@ Volume = Literal["initial", "current"]
 NEAR_ZERO = 1e-8  # closer to 0 the difference f(x) - mean has fewer digits than its limit
 
 
-class Impact(Protocol):
-    """What the cascade asks of a price impact; x, factors and the results have the shape of the assets."""
-
-    @property
-    def volume(self) -> Volume:
-        """At which price the value sold counts."""
-
-    def for_assets(self, assets: "pd.Index[str]") -> "Impact":
-        """Return the impact with what differs by asset in the order of these assets."""
-
-    def price_factor(self, x: FloatArray) -> FloatArray:
-        """Return f(x), the price as a multiple of the shocked price."""
-
-    def slope(self, x: FloatArray) -> FloatArray:
-        """Return f'(x), where f has a kink the slope to its right, on the side of further sales."""
-
-    def average_factor(self, start: FloatArray, end: FloatArray) -> FloatArray:
-        """Return the mean of f over [start, end], f(start) where both are equal."""
-
-    def average_slope(self, x: FloatArray) -> FloatArray:
-        """Return the derivative with respect to x of the mean of f over [0, x]."""
-
-    def inverse(self, factor: FloatArray) -> FloatArray:
-        """Return the x nearest to 0 with f(x) = factor; inf where no sale, -inf where no purchase reaches it."""
-
-    def kinks(self) -> FloatArray:
-        """Return the sizes x at which f has no slope, shape (m, K), or (1, K) where they hold for every asset."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ImpactRecord:
-    """What all impacts share.
+    """What price impacts share; one of your own inherits it, and adds `price_factor` and `average_factor`.
+
+    x, factors and results have the shape of the assets. Derivatives also need `slope`, and the analyses that ask where
+    a derivative exists `kinks`. A subclass that replaces `price_factor` defines these again
+    (docs/adding-a-rule.md).
 
     Parameters
     ----------
     volume : {"initial", "current"}
         Whether the value sold counts at the price before the shock, or at the price when sold.
+
+    Attributes
+    ----------
+    price_factor : callable
+        Takes x, returns f(x), the price as a multiple of the shocked price.
+    average_factor : callable
+        Takes `start` and `end`, returns the mean of f over [start, end], f(start) where both are equal.
+    slope : callable
+        Takes x, returns f'(x), where f has a kink the slope to its right, on the side of further sales.
+    inverse : callable
+        Takes a factor, returns the x nearest to 0 with f(x) = factor; inf where no sale, -inf where no purchase reaches
+        it.
     """
 
     volume: Volume = "initial"
+    price_factor: ClassVar[Callable[..., FloatArray]]
+    average_factor: ClassVar[Callable[..., FloatArray]]
+    slope: ClassVar[Callable[..., FloatArray]]
+    inverse: ClassVar[Callable[..., FloatArray]]
 
     def __post_init__(self) -> None:
         check_choice(f"{type(self).__name__}: volume", self.volume, get_args(Volume))
@@ -70,7 +62,7 @@ class ImpactRecord:
         """Return the impact with what differs by asset in the order of these assets."""
         return self
 
-    def average_slope(self: "Impact", x: FloatArray) -> FloatArray:
+    def average_slope(self, x: FloatArray) -> FloatArray:
         """Return the derivative of the mean of f over [0, x]: (f(x) - mean) / x, and f'(0) / 2 at 0."""
         near = np.abs(x) < NEAR_ZERO
         away = np.where(near, 1.0, x)
@@ -78,7 +70,13 @@ class ImpactRecord:
         return np.where(near, 0.5 * self.slope(x), from_zero)
 
     def kinks(self) -> FloatArray:
-        """Return the sizes x at which f has no slope: none."""
+        """Return the sizes x at which f has no slope: none.
+
+        Returns
+        -------
+        ndarray
+            Shape (m, K), or (1, K) where they hold for every asset.
+        """
         return np.empty((1, 0))
 
 
@@ -150,6 +148,8 @@ class ExponentialImpact(ImpactRecord):
     [0.786939]
     """
 
+    kinks = ImpactRecord.kinks  # declared: none
+
     def price_factor(self, x: FloatArray) -> FloatArray:
         """Return f(x) = exp(-x)."""
         return np.exp(-x)
@@ -197,6 +197,7 @@ class FloorExponentialImpact(ImpactRecord):
     """
 
     floor: float
+    kinks = ImpactRecord.kinks  # declared: none
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -249,6 +250,8 @@ class ConstantProductImpact(ImpactRecord):
     >>> ConstantProductImpact().average_factor(np.array([0.0]), np.array([2.0])).tolist()
     [0.5]
     """
+
+    kinks = ImpactRecord.kinks  # declared: none
 
     def price_factor(self, x: FloatArray) -> FloatArray:
         """Return f(x) = 1 / (1 + x / 2)^2, inf from -2 down."""

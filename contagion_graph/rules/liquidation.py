@@ -1,8 +1,8 @@
 """Liquidation: which share of what it has left an account in breach closes in a round."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -58,18 +58,12 @@ class ClosedSides(NamedTuple):
     repaid: FloatArray
 
 
-class Liquidation(Protocol):
-    """What the cascade asks of a liquidation rule."""
+class Quotient(NamedTuple):
+    """The weights of a closed share theta = (margin M - equity E) / (margin M_c - gross G_c); all 0: a step."""
 
-    @property
-    def bonus(self) -> float:
-        """What liquidators are paid for each unit of debt that they repay."""
-
-    def margin_units(self, graph: ExposureGraph) -> sparse.csr_array:
-        """Return the units that equity must cover, in the cells of `graph.quantity`; breach: E < M, M = mu.p."""
-
-    def closed_sides(self, accounts: BreachedAccounts) -> ClosedSides:
-        """Return what each account closes now."""
+    margin: float
+    equity: float
+    gross: float
 
 
 class LiquidationRule:
@@ -77,17 +71,58 @@ class LiquidationRule:
 
     The margin that equity must cover is that of the graph, and the same share of longs and shorts is closed:
     `closed_share(accounts)` returns the share in (0, 1] of what it has left that each of the accounts closes now.
+
+    A rule declares what analyses beyond `MarginCascade.run` may rely on. None = not known: they then do without, or
+    refuse the rule. A subclass that replaces `closed_share`, `closed_sides` or `margin_units` declares again
+    (docs/adding-a-rule.md).
+
+    Attributes
+    ----------
+    bonus : float
+        What liquidators are paid for each unit of debt that they repay.
+    closed_values : tuple of float or None
+        All values, ascending, that a closed share can take, with the 0 of an account that is not in breach.
+    monotone : bool or None
+        Whether an account never closes less where its equity is lower, or the prices of its longs are lower, or those
+        of its shorts higher.
+    one_share : bool or None
+        Whether longs and shorts close to the same share.
+    margins : {"graph", "account"} or None
+        Whether `margin_units` are those of the graph, or depend on the positions of the account alone.
+    quotient : callable
+        Takes the penalty, returns the `Quotient` that the closed share is: derivatives need it. A rule with
+        `closed_values` needs none.
+    distance_to_jump : callable
+        Takes `BreachedAccounts`, returns how much equity separates each from a jump of its closed share [currency],
+        inf without one. The jumps at E = M and E = 0 are not meant: every rule has them.
     """
 
     bonus = 0.0
+    closed_values: tuple[float, ...] | None = None
+    monotone: bool | None = None
+    one_share: bool | None = True
+    margins: Literal["graph", "account"] | None = "graph"
     closed_share: Callable[[BreachedAccounts], FloatArray]
+    quotient: Callable[[float], Quotient]
+    distance_to_jump: Callable[[BreachedAccounts], FloatArray]
 
     def margin_units(self, graph: ExposureGraph) -> sparse.csr_array:
-        """Return the units that equity must cover: those of the graph."""
+        """Return the units that equity must cover, in the cells of `graph.quantity`: those of the graph.
+
+        Parameters
+        ----------
+        graph : ExposureGraph
+            The positions before the shock.
+
+        Returns
+        -------
+        csr_array, shape (n, m)
+            mu >= 0; an account is in breach where E < M = mu.p.
+        """
         return graph.margin_units
 
     def closed_sides(self, accounts: BreachedAccounts) -> ClosedSides:
-        """Return what `closed_share` says for both sides; nobody earns a bonus."""
+        """Return what `closed_share` says for both sides; no debt earns a bonus."""
         share = self.closed_share(accounts)
         return ClosedSides(share, share, np.zeros_like(share))
 
@@ -95,6 +130,9 @@ class LiquidationRule:
 @dataclass(frozen=True)
 class FullLiquidation(LiquidationRule):
     """An account in breach closes everything that can be sold."""
+
+    closed_values = (0.0, 1.0)
+    monotone = True
 
     def closed_share(self, accounts: BreachedAccounts) -> FloatArray:
         """Return 1 for every account."""
@@ -124,6 +162,7 @@ class TargetMargin(LiquidationRule):
     """
 
     buffer: float = 0.0
+    monotone = True
 
     def __post_init__(self) -> None:
         check_number("TargetMargin", "buffer", self.buffer, low=0)
@@ -136,6 +175,10 @@ class TargetMargin(LiquidationRule):
         with np.errstate(over="ignore"):
             share = np.divide(shortage, relief, out=np.ones_like(relief), where=relief > 0)
         return np.minimum(share, 1.0)
+
+    def quotient(self, penalty: float) -> Quotient:
+        """Return the weights of ((1 + b) M - E) / ((1 + b) M_c - penalty G_c)."""
+        return Quotient(1.0 + self.buffer, 1.0, penalty)
 
 
 @dataclass(frozen=True)
@@ -168,7 +211,9 @@ class CloseFactor(LiquidationRule):
     """
 
     factor: float = 0.5
+    _: KW_ONLY
     full_below: float = 0.0
+    monotone = True
 
     def __post_init__(self) -> None:
         check_number("CloseFactor", "factor", self.factor, low=0, above=True, high=1)
@@ -177,6 +222,25 @@ class CloseFactor(LiquidationRule):
     def closed_share(self, accounts: BreachedAccounts) -> FloatArray:
         """Return `factor` or 1 for every account."""
         return np.where(_keeps(accounts, self.full_below), self.factor, 1.0)
+
+    @property
+    def closed_values(self) -> tuple[float, ...]:  # type: ignore[override] # that of a record does not change
+        """The values of a closed share: 0, `factor`, 1."""
+        return tuple(sorted({0.0, self.factor, 1.0}))
+
+    def distance_to_jump(self, accounts: BreachedAccounts) -> FloatArray:
+        """Return |E - M + (1 - full_below) D|: everything is closed where health falls below `full_below` [currency].
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> one = np.ones(1)
+        >>> accounts = BreachedAccounts(5 * one, 10 * one, 10 * one, 90 * one, 80 * one, 0.0, closable_long=90 * one)
+        >>> [float(CloseFactor(full_below=h).distance_to_jump(accounts).round(9)[0]) for h in (0.95, 0.9375)]
+        [1.0, 0.0]
+        """
+        away = np.abs(accounts.equity - accounts.maintenance + (1.0 - self.full_below) * accounts.debt)
+        return np.where((accounts.debt > 0.0) & (self.factor < 1.0), away, np.inf)
 
 
 @dataclass(frozen=True)
@@ -212,7 +276,10 @@ class LeverageTarget(LiquidationRule):
     """
 
     cap: float
+    _: KW_ONLY
     target: float
+    monotone = True
+    margins = "account"
 
     def __post_init__(self) -> None:
         check_number("LeverageTarget", "target", self.target, low=1, above=True)
@@ -232,6 +299,10 @@ class LeverageTarget(LiquidationRule):
         with np.errstate(over="ignore"):
             share = np.divide(excess, closable, out=np.ones_like(closable), where=closable > 0)
         return np.minimum(share, 1.0)
+
+    def quotient(self, penalty: float) -> Quotient:
+        """Return the weights of (cap M - target E) / (cap M_c); the penalty plays no part."""
+        return Quotient(self.cap, self.target, 0.0)
 
 
 @dataclass(frozen=True)
@@ -273,6 +344,7 @@ class RepayAndSeize(LiquidationRule):
     """
 
     close_factor: float = 0.5
+    _: KW_ONLY
     bonus: float = 0.05
     full_below: float = 0.0
 

@@ -1,7 +1,8 @@
 """Loss sharing: the weights by which members of a pool bear what its insurance fund cannot pay."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -13,15 +14,33 @@ from contagion_graph.graph.exposure import ExposureGraph
 Base = Literal["equity", "deposits", "profit", "open_interest", "share"]
 
 
-class Sharing(Protocol):
-    """What the cascade asks of loss sharing."""
+class SharingRule:
+    """What rules of loss sharing share; a rule of your own inherits it, and adds `weights`.
 
-    def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
-        """Return the weight b >= 0 of every account, shape (n,), as an array that the cascade may change."""
+    A rule declares what analyses beyond `MarginCascade.run` may rely on. None = not known: they then ask for the
+    weights anew, or refuse the rule. A subclass that replaces `weights` declares again (docs/adding-a-rule.md).
+
+    Attributes
+    ----------
+    weights : callable
+        Takes a graph and the shocked prices, returns the weight b >= 0 of every account, shape (n,), as an array that
+        the cascade may change.
+    fixed : bool or None
+        Whether the weights are the same at all shocked prices.
+    by_account : bool or None
+        Whether the weight of an account depends on no other account.
+    proportional : bool or None
+        Whether an account that holds a share of all that it holds has this share of its weight.
+    """
+
+    fixed: bool | None = None
+    by_account: bool | None = None
+    proportional: bool | None = None
+    weights: Callable[[ExposureGraph, FloatArray], FloatArray]
 
 
 @dataclass(frozen=True)
-class ProRata:
+class ProRata(SharingRule):
     """Members of a pool bear its losses in proportion to a base that is fixed before the cascade.
 
     Parameters
@@ -40,9 +59,16 @@ class ProRata:
     """
 
     base: Base = "equity"
+    by_account = True
+    proportional = True
 
     def __post_init__(self) -> None:
         check_choice("ProRata: base", self.base, get_args(Base))
+
+    @property
+    def fixed(self) -> bool:  # type: ignore[override] # that of a record does not change
+        """Whether the base is one of the prices before the shock: all but profit."""
+        return self.base != "profit"
 
     def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
         """Return the base weight b_i >= 0 of every account, shape (n,), as an array of the caller's own."""

@@ -1,7 +1,6 @@
 """Shocks tried one after the other: does an event happen, and where along a ray does it begin."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +10,10 @@ from contagion_graph._validate import check_model
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
-from contagion_graph.margin.equilibria.position_book import is_isotone
+from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.margin.prepare import prepared
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.rules.liquidation import FullLiquidation
 from contagion_graph.scenarios.events import Event, KnownEvent
 from contagion_graph.solvers.solution import Solution, Status, check_on_failure
 
@@ -41,8 +40,9 @@ class Trials:
             event.check(self.baseline)
         if event(self.baseline, self.baseline):
             raise ParameterError(f"{owner}: event happens without a shock too; give one that a shock brings about")
-        self.monotone = _closings_grow(model, graph) and isinstance(event, KnownEvent) and event.follows_closures
-        self.gains = _who_gains(graph)
+        ordered = isinstance(event, KnownEvent) and event.follows_closures
+        self.monotone = ordered and not isotone_obstacles(graph, model)
+        self.gains = _who_gains(prepared(graph, model)[0])
 
     def run(self, change: FloatArray) -> CascadeResult:
         """Run the cascade of relative price changes in the order of the assets."""
@@ -109,17 +109,6 @@ def figures_of(results: dict[str, CascadeResult]) -> pd.DataFrame:
     """Return the main figures of some cascades, one column each."""
     columns = {name: result.summary()[list(FIGURES)] for name, result in results.items()}
     return pd.DataFrame(columns).rename_axis("figure")
-
-
-def _closings_grow(model: MarginCascade, graph: ExposureGraph) -> bool:
-    """Say whether earlier closings can only lead to more of them.
-
-    They couple accounts through prices alone (no shared losses), prices depend on who is closed and not on when, and
-    accounts close whole.
-    """
-    rule: Any = model.liquidation
-    by_state = type(rule) is FullLiquidation and model.sharing is None and model.impact.volume == "initial"
-    return by_state and is_isotone(graph)
 
 
 def _who_gains(graph: ExposureGraph) -> tuple[BoolArray, BoolArray]:

@@ -14,10 +14,10 @@ from contagion_graph.collateral.rebalancing.plan import Plan, Rows, plan_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import AccountKey, Shock, check_graph, scenario
-from contagion_graph.margin.equilibria.position_book import is_isotone
+from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.rules.liquidation import FullLiquidation, LeverageTarget
+from contagion_graph.rules.declarations import declared
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
 from contagion_graph.tables.schema import CASH
@@ -107,7 +107,7 @@ def stabilise(
     graph : ExposureGraph
         The positions before the shock.
     model : MarginCascade
-        Not with `LeverageTarget`, for which cash is no asset.
+        Its liquidation rule has the margins of the graph; `LeverageTarget` has its own.
     shock : mapping or Series asset -> relative price change
         What is to be withstood.
     event : {"contagion", "closure"} or iterable of traders or (trader, pool, subaccount)
@@ -152,8 +152,11 @@ def stabilise(
     """
     check_graph(graph)
     check_model(model, MarginCascade, "MarginCascade()")
-    if isinstance(model.liquidation, LeverageTarget):
-        raise ParameterError("stabilise: the liquidation rule must be one under which cash helps, not LeverageTarget")
+    if declared(model.liquidation, "margins") != "graph":
+        raise ParameterError(
+            "stabilise: the cash that keeps an account open is known for rules that declare margins = 'graph', not "
+            f"{type(model.liquidation).__name__}"
+        )
     check_on_failure(on_failure)
     check_number("stabilise", "max_iter", max_iter, low=1, whole=True)
     needs = _Needs(graph, model, shock, max_iter)
@@ -261,8 +264,7 @@ def _lower_bound(needs: _Needs, keep: BoolArray, costs: tuple[float, float], opt
     makes those of `keep` lack. With few others every combination was tried.
     """
     alone, found = costs
-    model = needs.model
-    if model.sharing is not None or not isinstance(model.liquidation, FullLiquidation) or not is_isotone(needs.graph):
+    if isotone_obstacles(needs.graph, needs.model):
         return None
     if optional.size <= FEW:
         return found

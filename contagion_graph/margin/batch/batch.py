@@ -21,7 +21,7 @@ from contagion_graph.margin.batch.subgraph import NearGraph, NearMarket, TooFarE
 from contagion_graph.margin.prepare import CascadeRules, prepared
 from contagion_graph.margin.rounds.account_state import Market, Rows
 from contagion_graph.margin.rounds.path import Path, run_path, weights
-from contagion_graph.rules.sharing import ProRata
+from contagion_graph.rules.declarations import declared
 from contagion_graph.solvers.solution import Solution
 from contagion_graph.state import Rest
 
@@ -82,8 +82,7 @@ class Batches:
         self.rows = self.graph._rows
         self.rules, self.reach = rules, Reach(self.rows, self.impact)
         self._share, self._level = 1.0, LEAST_LEVEL
-        sharing = rules.sharing
-        self._same = sharing is None or (isinstance(sharing, ProRata) and sharing.base != "profit")
+        self._same = rules.sharing is None or declared(rules.sharing, "fixed") is True
         self._base, self._first = self._whole(graph.price), 0
 
     @property
@@ -178,24 +177,23 @@ class Batches:
         whole = self._base if self._same else self._whole(price)
         try:
             market = NearMarket(few, scenario, whole, box)
-            path = Path(few, scenario, self.rules, self.impact, market)
-            return Ended(number, path, self._played(number, path, fund), few.rows, whole.at_rest)
+            path = Path(few, scenario, self.rules, self.impact, market, fund=fund)
+            return Ended(number, path, self._played(number, path), few.rows, whole.at_rest)
         except TooFarError:
             return None
 
     def _on_all(self, number: int, price: FloatArray, fund: FloatArray | None) -> Ended:
         scenario = self._scenario(price, len(self.graph.cash))
         base = weights(self.graph, scenario, self.rules)
-        path = Path(self.rows, scenario, self.rules, self.impact, Market(self.rows, scenario, base.copy()))
-        return Ended(number, path, self._played(number, path, fund), self.rows.all_rows, base)
+        market = Market(self.rows, scenario, base.copy())
+        path = Path(self.rows, scenario, self.rules, self.impact, market, fund=fund)
+        return Ended(number, path, self._played(number, path), self.rows.all_rows, base)
 
     @staticmethod
     def _scenario(price: FloatArray, size: int) -> Scenario:
         return Scenario(price, np.zeros(size), np.zeros(size, dtype=bool))
 
-    def _played(self, number: int, path: Path, fund: FloatArray | None) -> Solution:
-        if fund is not None:
-            path.fund = fund.copy()
+    def _played(self, number: int, path: Path) -> Solution:
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, at the next look
                 return run_path(path)

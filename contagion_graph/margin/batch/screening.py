@@ -12,7 +12,7 @@ import numpy as np
 from contagion_graph._typing import FloatArray
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.margin.rounds.account_state import Rows
-from contagion_graph.rules.impact import Impact
+from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.state import Batch, Rest
 
 ROUNDS = 32  # look ahead no further
@@ -40,11 +40,11 @@ class Reach:
     ----------
     graph : RowReductions
         With the margins of the liquidation rule.
-    impact : Impact
+    impact : ImpactRecord
         In the order of its assets.
     """
 
-    def __init__(self, graph: RowReductions, impact: Impact) -> None:
+    def __init__(self, graph: RowReductions, impact: ImpactRecord) -> None:
         self.graph, self.impact = graph, impact
 
     def rest(self, base: FloatArray) -> Rest:

@@ -7,24 +7,24 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from contagion_graph._typing import FloatArray
-from contagion_graph._validate import check_choice
+from contagion_graph._validate import check_choice, check_model
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import Shock, closed_shares, scenario
-from contagion_graph.margin.equilibria.jacobian import Quotient, price_slopes, rule_slopes, share_slopes
+from contagion_graph.graph.scenario import Shock, check_graph, closed_shares, scenario
+from contagion_graph.margin.equilibria.jacobian import STEP, price_slopes, rule_slopes, share_slopes
 from contagion_graph.margin.equilibria.position_book import book_of
 from contagion_graph.margin.equilibria.static_map import Case
-from contagion_graph.margin.prepare import CascadeRules, prepared
+from contagion_graph.margin.model import MarginCascade
+from contagion_graph.margin.prepare import prepared
 from contagion_graph.margin.rounds.account_state import Rows
-from contagion_graph.rules.liquidation import TargetMargin
+from contagion_graph.rules.liquidation import Quotient
 
 Side = Literal["long", "short"]
 DENSE = 64  # up to so many assets all eigenvalues are found faster than the largest alone
-STEP = Quotient(0.0, 0.0, 0.0)
 
 
 def spectral_radius(
-    graph: ExposureGraph, model: CascadeRules, shock: Shock | None = None, *, closed: Any = None
+    graph: ExposureGraph, model: MarginCascade, shock: Shock | None = None, *, closed: Any = None
 ) -> float:
     """Return the spectral radius of the amplification among the accounts in breach: above 1 they spiral.
 
@@ -83,15 +83,17 @@ def spectral_radius(
     --------
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[20.0]], price=1.0, depth=1000.0, margin_long=0.05, cash=[-19.1])
-    >>> model = cg.MarginCascade(cg.TargetMargin(), cg.LinearImpact(), penalty=0.01)
+    >>> model = cg.MarginCascade(cg.TargetMargin(), impact=cg.LinearImpact(), penalty=0.01)
     >>> round(cg.spectral_radius(graph, model), 6)
     0.475
     >>> float((20.0 / cg.critical_notional(1000.0, 0.05, penalty=0.01)).round(6))
     0.475
     """
+    check_graph(graph)
+    check_model(model, MarginCascade, "cg.MarginCascade()")
     rule = rule_slopes(model.liquidation, model.penalty)
     if rule == STEP:
-        rule = rule_slopes(TargetMargin(), model.penalty)
+        rule = Quotient(1.0, 1.0, model.penalty)  # the share that restores the margin
     share = _closed_shares(graph, model, closed)
     graph, impact = prepared(graph, model)
     hit, base = scenario(graph, shock), np.zeros(len(share))
@@ -161,7 +163,7 @@ def critical_notional(depth: Any, margin: Any, *, penalty: Any = 0.0, side: Side
     return notional
 
 
-def _closed_shares(graph: ExposureGraph, model: CascadeRules, closed: Any) -> FloatArray:
+def _closed_shares(graph: ExposureGraph, model: MarginCascade, closed: Any) -> FloatArray:
     if closed is None:
         return np.zeros(len(graph.account_index))
     if model.impact.volume == "current":

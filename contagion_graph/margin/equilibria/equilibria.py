@@ -11,19 +11,19 @@ from contagion_graph.errors import ConvergenceError, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.equilibria.fixed_points import come_to_rest, find_ends
+from contagion_graph.margin.equilibria.isotone import is_isotone
 from contagion_graph.margin.equilibria.jacobian import State
 from contagion_graph.margin.equilibria.newton import search
-from contagion_graph.margin.equilibria.position_book import Relief, book_of, is_isotone
+from contagion_graph.margin.equilibria.position_book import Relief, book_of
 from contagion_graph.margin.equilibria.result import Equilibria
 from contagion_graph.margin.equilibria.static_map import Bound, Case
 from contagion_graph.margin.prepare import CascadeRules, prepared
 from contagion_graph.margin.result import CascadeArrays, CascadeResult
-from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LeverageTarget, TargetMargin
+from contagion_graph.rules.declarations import declared
 from contagion_graph.solvers.solution import Solution, Status, conclude
 
 TwoSided = Literal["auto", "conservative", "bracket"]
 NEAR = 1e-9  # T may move the shares of an equilibrium by no more
-STATIC = (FullLiquidation, CloseFactor, TargetMargin, LeverageTarget)
 
 
 def case_of(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, relief: Relief | None) -> Case:
@@ -124,10 +124,13 @@ def _check(rules: CascadeRules) -> None:
         raise ParameterError("equilibria need an impact with volume='initial': an equilibrium knows no order of sales")
     if rules.alpha is not None:
         raise ParameterError("equilibria need alpha=None: an equilibrium knows no rounds, only the average price")
-    if not isinstance(rules.liquidation, STATIC):
-        names = ", ".join(rule.__name__ for rule in STATIC)
+    rule = rules.liquidation
+    lacking = " and ".join(f"{name} = True" for name in ("one_share", "monotone") if declared(rule, name) is not True)
+    if lacking or rule.bonus:
         raise ParameterError(
-            f"equilibria are known to exist for the liquidation rules {names}, not for {rules.liquidation!r}; use run"
+            f"equilibria are known to exist for liquidation rules that declare {lacking or 'no bonus'} "
+            "(docs/adding-a-rule.md), as FullLiquidation, CloseFactor, TargetMargin and LeverageTarget do; not for "
+            f"{rule!r}; use run"
         )
 
 

@@ -8,8 +8,6 @@ import numpy as np
 from contagion_graph._typing import FloatArray
 from contagion_graph.margin.equilibria.newton import leap
 from contagion_graph.margin.equilibria.static_map import Bound, Case
-from contagion_graph.margin.prepare import CascadeRules
-from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution
 
@@ -31,22 +29,16 @@ class Ends(NamedTuple):
 
 def find_ends(case: Case) -> Ends:
     """Find the least and the greatest fixed point, or the tightest bounds around all fixed points of a netted book."""
-    rules = case.rules
     lower, upper = Bound(case, upper=False), Bound(case, upper=True)
     if case.book.relief != "other":
         return Ends(lower, upper, (settle(lower), settle(upper)), None)
     solution = settle(lower, upper)
     points = None
-    if takes_few_values(rules) and case.book.count([np.count_nonzero(lower.share < upper.share)]) <= FEW:
+    if case.rules.closed_values and case.book.count([np.count_nonzero(lower.share < upper.share)]) <= FEW:
         points = all_fixed_points(lower, upper)
         if len(points):
             lower, upper = _hull(case, points)
     return Ends(lower, upper, (solution, solution), points)
-
-
-def takes_few_values(rules: CascadeRules) -> bool:
-    """Say whether closed shares can only take finitely many values: iteration is then finite, and exact."""
-    return isinstance(rules.liquidation, FullLiquidation | CloseFactor)
 
 
 def settle(*bounds: Bound) -> Solution:
@@ -67,9 +59,10 @@ def come_to_rest(*bounds: Bound) -> tuple[Solution, FloatArray | None]:
     if bounds[0].turning:
         solution, sizes = _apply_map(bounds, min(TURNS, rules.max_rounds))
         return _estimated(solution, sizes), None
-    if takes_few_values(rules) or len(bounds) == 2:
+    finite = rules.closed_values is not None  # iteration is then finite, and exact
+    if finite or len(bounds) == 2:
         solution, sizes = _apply_map(bounds, rules.max_rounds)
-        exact = takes_few_values(rules) and solution.converged
+        exact = finite and solution.converged
         return replace(solution, error_bound=0.0) if exact else _estimated(solution, sizes), None
     end = bounds[0]
     solution, sizes = _apply_map(bounds, min(PATIENCE, rules.max_rounds))
@@ -97,7 +90,7 @@ def _apply_map(bounds: tuple[Bound, ...], max_steps: int) -> tuple[Solution, lis
         for bound, (rows, share) in zip(bounds, moves, strict=True):
             size += case.distance(share, bound.share[rows], rows)
         still = not moving or not all(bound.possible for bound in bounds)
-        smooth = not takes_few_values(case.rules)
+        smooth = case.rules.closed_values is None
         return size, still or (smooth and not whole and size <= case.rules.tol)
 
     def advance(step: int) -> None:
@@ -158,8 +151,6 @@ def _counts(case: Case, moves: list[Move]) -> tuple[int, int]:
 def all_fixed_points(lower: Bound, upper: Bound) -> FloatArray:
     """Return every fixed point between two bounds, shape (k, n): try each value of an undecided account, then go on."""
     case, found = lower.case, []
-    liquidation = case.rules.liquidation
-    values = (0.0, liquidation.factor, 1.0) if isinstance(liquidation, CloseFactor) else (0.0, 1.0)
 
     def branch(low: Bound, high: Bound, fixed: FloatArray) -> None:
         undecided = low.share < high.share
@@ -167,7 +158,7 @@ def all_fixed_points(lower: Bound, upper: Bound) -> FloatArray:
             found.append(low.share)
             return
         first = case.book.first(undecided)
-        for value in values:
+        for value in case.rules.closed_values or ():
             given = fixed.copy()
             given[first] = value
             lower = Bound(case, upper=False, start=low.share, fixed=given)

@@ -18,7 +18,6 @@ Ortega & Rheinboldt (1970), Iterative Solution of Nonlinear Equations in Several
 implicit function theorem.
 """
 
-from functools import singledispatch
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,27 +27,20 @@ from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ParameterError
 from contagion_graph.margin.equilibria.static_map import Case, Prices
 from contagion_graph.margin.rounds.account_state import Rows
-from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LeverageTarget, TargetMargin
+from contagion_graph.rules.declarations import declared
+from contagion_graph.rules.impact import ImpactRecord
+from contagion_graph.rules.liquidation import LiquidationRule, Quotient
+
+STEP = Quotient(0.0, 0.0, 0.0)
 
 
-class Quotient(NamedTuple):
-    """The weights of a liquidation rule gamma = (margin M - equity E) / (margin M_c - gross G_c); all 0: a step."""
-
-    margin: float
-    equity: float
-    gross: float
-
-
-@singledispatch
-def rule_slopes(liquidation: Any, penalty: float) -> Quotient:
+def rule_slopes(liquidation: LiquidationRule, penalty: float) -> Quotient:
     """Return the linear functions of which the closed share of a liquidation rule is the quotient.
 
     Parameters
     ----------
-    liquidation : Liquidation
-        `TargetMargin(b)`: gamma = ((1+b) M - E) / ((1+b) M_c - penalty G_c). `LeverageTarget(cap, target)`, with M and
-        M_c the long positions over cap: gamma = (cap M - target E) / (cap M_c). `FullLiquidation` and `CloseFactor` are
-        steps, flat between their jumps.
+    liquidation : LiquidationRule
+        One that declares `closed_values`, and is flat between jumps, or `quotient`.
     penalty : float
         Share of the closed gross value that the account pays.
 
@@ -69,25 +61,16 @@ def rule_slopes(liquidation: Any, penalty: float) -> Quotient:
     >>> rule_slopes(LeverageTarget(cap=20, target=15), 0.02)
     Quotient(margin=20, equity=15, gross=0.0)
     """
-    raise ParameterError(
-        f"the closed share of {type(liquidation).__name__} has no derivative here; take FullLiquidation, TargetMargin, "
-        "CloseFactor or LeverageTarget"
-    )
-
-
-@rule_slopes.register
-def _(liquidation: TargetMargin, penalty: float) -> Quotient:
-    return Quotient(1.0 + liquidation.buffer, 1.0, penalty)
-
-
-@rule_slopes.register
-def _(liquidation: LeverageTarget, penalty: float) -> Quotient:
-    return Quotient(liquidation.cap, liquidation.target, 0.0)
-
-
-@rule_slopes.register
-def _(liquidation: FullLiquidation | CloseFactor, penalty: float) -> Quotient:
-    return Quotient(0.0, 0.0, 0.0)
+    if declared(liquidation, "closed_values") is not None:
+        return STEP
+    quotient = declared(liquidation, "quotient")
+    if quotient is None:
+        raise ParameterError(
+            f"the closed share of {type(liquidation).__name__} has no derivative here; take FullLiquidation, "
+            "TargetMargin, CloseFactor or LeverageTarget, or declare quotient (docs/adding-a-rule.md)"
+        )
+    found: Quotient = quotient(penalty)
+    return found
 
 
 class State(NamedTuple):
@@ -145,10 +128,13 @@ def share_slopes(case: Case, rule: Quotient, rows: Rows, share: FloatArray, pric
 def price_slopes(case: Case, sold: FloatArray) -> Prices:
     """Return dp/dS = p_bar f'(x) p0 / depth of each column, and dw/dS; -inf where an impact starts infinitely steep."""
     size, impact = case.book.size(sold, np.zeros_like(sold)), case.impact
-    if not (hasattr(impact, "slope") and hasattr(impact, "average_slope")):
+    slope, average_slope = declared(impact, "slope"), declared(impact, "average_slope")
+    if type(impact).average_slope is ImpactRecord.average_slope:  # a formula of f, its mean and its slope
+        average_slope = impact.average_slope
+    if slope is None or average_slope is None:
         raise ParameterError(f"{type(impact).__name__} has no slope(x) and average_slope(x); derivatives need both")
     scale = case.scenario.price_shocked * case.book.size_of_unit
-    slopes = (slope.ravel() for slope in (impact.slope(size), impact.average_slope(size)))
+    slopes = (each(size).ravel() for each in (slope, average_slope))
     terminal, average = (np.multiply(scale, slope, out=np.zeros_like(scale), where=scale != 0.0) for slope in slopes)
     return Prices(terminal, average)
 

@@ -1,14 +1,15 @@
 """Where the static map is not smooth: states at which its slope (jacobian.py) means little."""
 
-from functools import singledispatch
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph.margin.equilibria.jacobian import State, rule_slopes
+from contagion_graph.errors import ParameterError
+from contagion_graph.margin.equilibria.jacobian import STEP, State, rule_slopes
 from contagion_graph.margin.equilibria.static_map import Case
-from contagion_graph.rules.liquidation import BreachedAccounts, CloseFactor
+from contagion_graph.rules.declarations import declared
+from contagion_graph.rules.liquidation import BreachedAccounts
 
 
 class Kinks(NamedTuple):
@@ -17,32 +18,6 @@ class Kinks(NamedTuple):
     accounts: BoolArray
     channels: BoolArray
     columns: BoolArray
-
-
-@singledispatch
-def distance_to_jump(liquidation: Any, accounts: BreachedAccounts) -> FloatArray:
-    """Return how much equity separates accounts in breach from a jump of their closed share [currency]; inf: none.
-
-    The jumps at E = M and E = 0 are not meant: they are everybody's. `CloseFactor` closes everything where health
-    1 + (E - M) / D falls below `full_below`: the distance is |E - M + (1 - full_below) D|.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> one = np.ones(1)
-    >>> accounts = BreachedAccounts(5 * one, 10 * one, 10 * one, 90 * one, 80 * one, 0.0, closable_long=90 * one)
-    >>> [float(distance_to_jump(CloseFactor(0.5, full_below=h), accounts).round(9)[0]) for h in (0.95, 0.9375)]
-    [1.0, 0.0]
-    """
-    return np.full_like(accounts.equity, np.inf)
-
-
-@distance_to_jump.register
-def _(liquidation: CloseFactor, accounts: BreachedAccounts) -> FloatArray:
-    if liquidation.factor == 1.0:
-        return np.full_like(accounts.equity, np.inf)
-    away = np.abs(accounts.equity - accounts.maintenance + (1.0 - liquidation.full_below) * accounts.debt)
-    return np.where(accounts.debt > 0.0, away, np.inf)
 
 
 def at_kink(case: Case, state: State, tol: float = 1e-9) -> Kinks:
@@ -76,15 +51,25 @@ def _at_edge(case: Case, accounts: BreachedAccounts, scale: FloatArray, tol: flo
     relief = rule.margin * accounts.closable_maintenance - rule.gross * accounts.closable_gross
     wanted = rule.margin * accounts.maintenance - rule.equity * accounts.equity
     edge = (np.minimum(np.abs(wanted), np.abs(wanted - relief)) <= tol * np.abs(relief)) & (relief > 0.0)
-    jump = distance_to_jump(case.rules.liquidation, accounts) <= scale
-    near: BoolArray = (np.abs(accounts.equity) <= scale) | edge | jump
+    near: BoolArray = (np.abs(accounts.equity) <= scale) | edge
+    distance = declared(case.rules.liquidation, "distance_to_jump")
+    if distance is not None:
+        near |= distance(accounts) <= scale
+    elif rule == STEP and not case.rules.closes_whole:
+        raise ParameterError(
+            f"{type(case.rules.liquidation).__name__} declares closed_values, but no distance_to_jump: where its "
+            "closed share jumps is not known (docs/adding-a-rule.md)"
+        )
     return near
 
 
 def _impact_kinks(case: Case, state: State, tol: float) -> BoolArray:
     """Say of each column whether what is sold of it is just where its price impact has a kink."""
     size = case.book.size(state.sold, np.zeros_like(state.sold))
-    away = np.abs(size[..., None] - case.impact.kinks())
+    kinks = declared(case.impact, "kinks")
+    if kinks is None:
+        raise ParameterError(f"{type(case.impact).__name__} has no kinks(): where its slope jumps is not known")
+    away = np.abs(size[..., None] - kinks())
     near = (away <= tol * np.abs(size)[..., None]).any(axis=-1).ravel()
     at_kink: BoolArray = near & (state.sold != 0.0)
     return at_kink

@@ -115,22 +115,3 @@ def _split(quantity: sparse.csr_array, margin_units: sparse.csr_array) -> tuple[
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))]).astype(quantity.indptr.dtype)
     split = [sparse.csr_array((one[order], columns[order], indptr), (n, 2 * m)) for one in values]
     return split[0], split[1]
-
-
-def is_isotone(graph: ExposureGraph) -> bool:
-    """Say whether more closing can never help an account: every sellable asset is held on one side only.
-
-    And no cell of an asset held long may need more margin than it is worth: the account would gain from a lower price.
-
-    Examples
-    --------
-    >>> import contagion_graph as cg
-    >>> is_isotone(cg.ExposureGraph.from_arrays([[1.0, -2.0]], price=[1.0, 1.0]))
-    True
-    >>> is_isotone(cg.ExposureGraph.from_arrays([[1.0], [-2.0]], price=[1.0]))
-    False
-    """
-    from contagion_graph.kernels.row_sums import sides_met
-
-    above, other = np.split(graph._rows.count(np.concatenate(sides_met(graph._rows.cells, graph.sellable))), 2)
-    return not ((above > 0) & (other > 0) & graph.sellable).any()

@@ -16,8 +16,8 @@ from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.equilibria.position_book import Book
 from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
-from contagion_graph.rules.impact import Impact
-from contagion_graph.rules.liquidation import BreachedAccounts, FullLiquidation
+from contagion_graph.rules.impact import ImpactRecord
+from contagion_graph.rules.liquidation import BreachedAccounts
 from contagion_graph.solvers.solution import Solution, Status
 from contagion_graph.tables.vectors import label_text
 
@@ -37,7 +37,7 @@ class Case(NamedTuple):
     book: Book
     scenario: Scenario
     rules: CascadeRules
-    impact: Impact
+    impact: ImpactRecord
     base: FloatArray
 
     def prices(self, sold: FloatArray, sold_other: FloatArray) -> Prices:
@@ -87,7 +87,7 @@ class Case(NamedTuple):
         """Return gamma' of accounts at E and M: 0 without a breach, 1 in breach with E <= 0, else the rule's share."""
         breach = equity < maintenance
         share = np.where(breach, 1.0, 0.0)
-        if not isinstance(self.rules.liquidation, FullLiquidation):
+        if not self.rules.closes_whole:
             partial = breach & (equity > 0.0)
             accounts = self.breached(prices, rows[partial], equity[partial], maintenance[partial])
             share[partial] = self.rules.liquidation.closed_sides(accounts).long
@@ -227,7 +227,7 @@ class Bound:
         level = np.minimum(self.rate, LARGEST)
         share = self.share[self.moved]
         moving = self.moved[(share > 0.0) & (self.upper | self.turning | (share < 1.0))]
-        smooth = self.turning or not isinstance(case.rules.liquidation, FullLiquidation)  # they move with every price
+        smooth = self.turning or not case.rules.closes_whole  # they move with every price
         if self.market is None:
             here = Scenario(self.prices.terminal, case.scenario.losses, case.scenario.defaults)
             self.market = Market(case.book, here, case.base.copy(), mirrored=self.upper, level=level)

@@ -73,7 +73,7 @@ def cont_schaanning(
     LeverageTarget(cap=20, target=19.0)
     """
     return MarginCascade(
-        liquidation=LeverageTarget(cap, 0.95 * cap if target is None else target),
+        liquidation=LeverageTarget(cap, target=0.95 * cap if target is None else target),
         impact=FloorExponentialImpact(floor, volume="current"),
         sharing=None,
         alpha=alpha,
@@ -111,7 +111,9 @@ def breuer_summer_urosevic(cap: float, coefficient: Any) -> MarginCascade:
     >>> cg.named.breuer_summer_urosevic(33.0, 0.01).liquidation
     LeverageTarget(cap=33.0, target=33.0)
     """
-    return MarginCascade(liquidation=LeverageTarget(cap, cap), impact=SquareRootImpact(coefficient), sharing=None)
+    return MarginCascade(
+        liquidation=LeverageTarget(cap, target=cap), impact=SquareRootImpact(coefficient), sharing=None
+    )
 
 
 def caccioli() -> MarginCascade:

@@ -9,14 +9,14 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigs
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.rules.impact import ExponentialImpact, Impact
+from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
 from contagion_graph.solvers.solution import Solution, Status
 
 BLOCK_CELLS = 2**22  # of a block of rows x assets, or x accounts: 32 MB
 DENSE = 400  # up to this many accounts in one cycle all eigenvalues at once are cheap, and exact
 
 
-def caccioli_stability(graph: ExposureGraph, *, impact: Impact | None = None) -> float:
+def caccioli_stability(graph: ExposureGraph, *, impact: ImpactRecord | None = None) -> float:
     """Return the largest eigenvalue of the branching matrix; above 1 the default of one account can spread to many.
 
     N_ik = 1 if the sale of account i's whole portfolio alone costs account k more than its equity,
@@ -34,7 +34,7 @@ def caccioli_stability(graph: ExposureGraph, *, impact: Impact | None = None) ->
     ----------
     graph : ExposureGraph
         Accounts are the banks; margins do not count, shorts are bought back, what is not sellable is not sold.
-    impact : Impact, optional
+    impact : ImpactRecord, optional
         f; the exponential one of the paper where none is given.
 
     Returns
@@ -79,7 +79,7 @@ def caccioli_stability(graph: ExposureGraph, *, impact: Impact | None = None) ->
     return _spectral_radius(_branching(values, falls, equity))
 
 
-def _falls(values: sparse.csr_array, graph: ExposureGraph, impact: Impact) -> sparse.csr_array:
+def _falls(values: sparse.csr_array, graph: ExposureGraph, impact: ImpactRecord) -> sparse.csr_array:
     """Return 1 - f(x_ij), the relative fall of each price that the sale of each account's portfolio brings about."""
     scale = np.where(graph.sellable, 1.0 / graph.depth, 0.0)
     step = max(1, BLOCK_CELLS // values.shape[1])

@@ -17,7 +17,7 @@ from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.rules.capital import CapitalRatio
-from contagion_graph.rules.impact import ExponentialImpact, Impact
+from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution
 from contagion_graph.tables.schema import Number
@@ -67,7 +67,7 @@ def farmer(
     shock: Shock,
     ratio: CapitalRatio,
     *,
-    impact: Impact | None = None,
+    impact: ImpactRecord | None = None,
     cash: str | None = None,
     repayable: Any = 1.0,
     rounds: int = 10_000,
@@ -88,7 +88,7 @@ def farmer(
         -0.30 = falls by 30 %.
     ratio : CapitalRatio
         Minimum, buffer and target, what counts, and the pecking order.
-    impact : Impact, optional
+    impact : ImpactRecord, optional
         None: `ExponentialImpact()`.
     cash : str, optional
         The asset that is cash in hand, beside the graph's cash where that is positive.
@@ -136,7 +136,13 @@ class _Rounds:
     """The state of the banks, and the steps of a round."""
 
     def __init__(
-        self, graph: ExposureGraph, shock: Shock, ratio: CapitalRatio, impact: Impact, cash: str | None, repayable: Any
+        self,
+        graph: ExposureGraph,
+        shock: Shock,
+        ratio: CapitalRatio,
+        impact: ImpactRecord,
+        cash: str | None,
+        repayable: Any,
     ) -> None:
         _check(graph, impact, cash)
         n, m = graph.quantity.shape
@@ -255,7 +261,7 @@ def _shares(graph: ExposureGraph, repayable: Any) -> FloatArray:
     return shares
 
 
-def _check(graph: ExposureGraph, impact: Impact, cash: str | None) -> None:
+def _check(graph: ExposureGraph, impact: ImpactRecord, cash: str | None) -> None:
     """Refuse what the model does not know."""
     if cash is not None and cash not in graph.assets:
         raise ParameterError(f"farmer: cash is {cash!r}, which the graph does not have{nearest(cash, graph.assets)}")

@@ -23,7 +23,7 @@ from contagion_graph.margin.rounds.account_state import Market, Rows, union
 from contagion_graph.margin.rounds.closing import Closing
 from contagion_graph.margin.rounds.loss_waterfall import Shared, share_losses
 from contagion_graph.margin.rounds.trades import Trade
-from contagion_graph.rules.impact import Impact
+from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, Status
@@ -41,12 +41,14 @@ class Path:
         Shocked prices, given losses, given defaults.
     rules : CascadeRules
         Liquidation, sharing, penalty.
-    impact : Impact
+    impact : ImpactRecord
         That of the rules, in the order of the graph's assets.
     market : Market
         The accounts at the scenario's prices.
     rank : ndarray, shape (n,), optional
         Accounts close one at a time, the lowest rank in breach first; None: all that are in breach close together.
+    fund : ndarray, shape (v,), optional
+        Insurance funds in the place of the graph's [currency].
     """
 
     def __init__(
@@ -54,10 +56,11 @@ class Path:
         graph: RowReductions,
         scenario: Scenario,
         rules: CascadeRules,
-        impact: Impact,
+        impact: ImpactRecord,
         market: Market,
         *,
         rank: IntArray | None = None,
+        fund: FloatArray | None = None,
     ) -> None:
         n, m, v = graph.cash.size, graph.price.size, len(graph.pools)
         self.graph, self.scenario, self.rules, self.impact = graph, scenario, rules, impact
@@ -65,7 +68,8 @@ class Path:
         self.sold, self.value_sold, self.size = np.zeros(m), np.zeros(m), np.zeros(m)
         self.breach_round = np.zeros(n, dtype=np.int32)
         self.proceeds, self.penalty, self.shortfall = np.zeros(n), np.zeros(n), np.zeros(n)
-        self.fund, self.fund_used, self.fund_received = graph.insurance_fund.copy(), np.zeros(v), np.zeros(v)
+        self.fund = (graph.insurance_fund if fund is None else fund).copy()
+        self.fund_used, self.fund_received = np.zeros(v), np.zeros(v)
         self.pool_shortfall, self.uncovered, self.fund_needed = np.zeros(v), np.zeros(v), np.zeros(v)
         self.rounds: list[dict[str, float]] = []
         self.trades: list[Trade] = []

@@ -1,0 +1,62 @@
+"""The conditions under which closings can only lead to more closings."""
+
+import numpy as np
+
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.margin.prepare import CascadeRules, prepared
+from contagion_graph.rules.declarations import declared
+
+
+def is_isotone(graph: ExposureGraph) -> bool:
+    """Say whether more closing can never help an account: every sellable asset is held on one side only.
+
+    And no cell of an asset held long may need more margin than it is worth: the account would gain from a lower price.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> is_isotone(cg.ExposureGraph.from_arrays([[1.0, -2.0]], price=[1.0, 1.0]))
+    True
+    >>> is_isotone(cg.ExposureGraph.from_arrays([[1.0], [-2.0]], price=[1.0]))
+    False
+    """
+    from contagion_graph.kernels.row_sums import sides_met
+
+    above, other = np.split(graph._rows.count(np.concatenate(sides_met(graph._rows.cells, graph.sellable))), 2)
+    return not ((above > 0) & (other > 0) & graph.sellable).any()
+
+
+def isotone_obstacles(graph: ExposureGraph, model: CascadeRules) -> list[str]:
+    """Return why a closing, or an earlier one, can prevent another; empty where closings can only lead to more.
+
+    Where accounts close whole and no loss is shared, accounts act on each other through prices alone. Where sales count
+    at the price before the shock, prices depend on which accounts are closed, not on when they closed. Where every
+    sellable asset is held on one side, a sale makes no account better off.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        The positions before the shock.
+    model : MarginCascade
+        Its rules are asked what they declare.
+
+    Returns
+    -------
+    list of str
+        The conditions that do not hold, in words.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[1.0], [-2.0]], price=[10.0])
+    >>> isotone_obstacles(graph, cg.MarginCascade(cg.TargetMargin()))
+    ['accounts close in parts', 'losses are shared', 'longs and shorts of an asset meet']
+    """
+    reasons = {
+        "accounts close in parts": not model.closes_whole,
+        "margins can depend on other accounts": declared(model.liquidation, "margins") is None,
+        "losses are shared": model.sharing is not None,
+        "sales count at the price when sold": model.impact.volume != "initial",
+        "longs and shorts of an asset meet": not is_isotone(prepared(graph, model)[0]),
+    }
+    return [reason for reason, holds in reasons.items() if holds]
