@@ -53,6 +53,7 @@ MORE_POSITIONAL = {  # how many arguments may stand without their names, and why
     "scenarios.draw.factor": (4, "the three parts of a factor model, how many"),
     "scenarios.draw.joint_failure": (3, "the two parts of a failure, how many"),
     "rules.ClosedSides": (3, "a tuple"),
+    "rules.Quotient": (3, "a tuple"),
 }
 
 
