@@ -14,9 +14,10 @@ from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.scenarios.ray_search import ray_search
 from contagion_graph.tables.vectors import row_of
 
-STEPS = 16  # moves that are tried before halving
+N_POINTS = 16  # moves that are tried before bisection
 Rows = np.ndarray[Any, Any]
 USED = 1e-9  # a fund is used where it pays more than this share of gross value
 
@@ -145,9 +146,9 @@ def fund_runway(
 ) -> float:
     """Return the smallest move along a direction after whose cascade an insurance fund has paid.
 
-    Sixteen moves between the first breach and the end of the direction are tried, then the first that uses a fund is
-    halved towards the last that does not. Where prices net, a larger move can use less; the smallest found is returned.
-    What a fund pays at present prices, for accounts in breach already, does not count.
+    Sixteen moves between the first breach and the end of the direction are tried, then the first that uses a fund and
+    the last that does not are brought together by bisection. Where prices net, a larger move can use less; the smallest
+    found is returned. What a fund pays at present prices, for accounts in breach already, does not count.
 
     Parameters
     ----------
@@ -190,20 +191,11 @@ def fund_runway(
         shock = {asset: max(-1.0, move * part) for asset, part in moves.items()}
         return model.run(graph, shock).arrays.fund_used
 
-    rest = pays(0.0) + USED * float(graph._rows.initial.gross.sum())
+    unmoved = pays(0.0) + USED * float(graph._rows.initial.gross.sum())
     start = runway_along(graph, direction).move
     start = 0.0 if np.isnan(start) or (graph.slack < 0.0).any() else min(start, last)
-    low = start
-    for high in np.linspace(start, last, STEPS + 1)[1:]:
-        if (pays(high) > rest).any():
-            break
-        low = high
-    else:
-        return float("nan")
-    while high - low > tol:
-        middle = (low + high) / 2.0
-        low, high = (low, middle) if (pays(middle) > rest).any() else (middle, high)
-    return float(high)
+    found = ray_search(lambda move: bool((pays(move) > unmoved).any()), start, last, n_points=N_POINTS, tol=tol)
+    return float("nan") if found is None else found[1]
 
 
 def _direction(graph: ExposureGraph, direction: Mapping[str, float]) -> FloatArray:
