@@ -242,8 +242,9 @@ def test_a_folder_without_tables_is_a_fault(tmp_path: Path):
 
 
 def test_two_files_for_one_table_are_a_fault(graph: cg.ExposureGraph, tmp_path: Path):
-    cg.write_tables(graph, tmp_path)
-    cg.write_tables(graph, tmp_path, format="parquet")
+    for name in ("csv", "parquet"):
+        cg.write_tables(graph, tmp_path / name, format=name)
+        (tmp_path / name / f"positions.{name}").rename(tmp_path / f"positions.{name}")
     with pytest.raises(cg.TableError, match=r"there is a positions\.csv and a positions\.parquet"):
         cg.read_tables(tmp_path)
 

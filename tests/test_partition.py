@@ -1,5 +1,6 @@
 """A partitioned data set: its parts are the rows of the graph of the whole tables, bit for bit."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -293,9 +294,13 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path: Path, monkeypatch:
 
 
 def test_what_a_killed_process_left_is_swept_away(tmp_path: Path):
-    (tmp_path / ".parts.partial" / "part-00000").mkdir(parents=True)
+    """What is under way elsewhere is not: it is younger than a day."""
+    old, young = (tmp_path / f".parts.{name}.partial" for name in ("old", "young"))
+    for folder in (old, young):
+        (folder / "part-00000").mkdir(parents=True)
+    os.utime(old, (0, 0))
     partition(TABLES, tmp_path / "parts", n_parts=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["parts"]
+    assert {path.name for path in tmp_path.iterdir()} == {"parts", young.name}
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, True, "2"])

@@ -13,6 +13,7 @@ from contagion_graph.io.written import Written
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.report.figures import drawn, svg
 from contagion_graph.report.page import write_page
+from contagion_graph.tables.files import replacing_set
 
 TOP = 2000  # traders in the files for Gephi, which lays out so many within seconds
 STEPS = ("tables", "files for Gephi", "figures", "report")
@@ -57,7 +58,7 @@ def _figures(result: CascadeResult, folder: Path) -> tuple[dict[str, str], str]:
     except MissingExtraError as error:
         return {}, f"Figures are left out, in the report too: {error}"
     documents = {**of_report, "waterfall": svg(plot.waterfall(result))}
-    folder.mkdir(exist_ok=True)
-    for name, document in documents.items():
-        (folder / f"{name}.svg").write_text(document, encoding="utf-8", newline="\n")
+    with replacing_set(folder, rf"({'|'.join(documents)})\.svg") as beside:
+        for name, document in documents.items():
+            (beside / f"{name}.svg").write_text(document, encoding="utf-8", newline="\n")
     return of_report, f"Figures: {', '.join(f'figures/{name}.svg' for name in documents)}"

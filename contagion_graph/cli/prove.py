@@ -11,7 +11,7 @@ from contagion_graph.collateral.proof import verify
 from contagion_graph.collateral.proof.statement import SumTree
 from contagion_graph.errors import ParameterError
 from contagion_graph.io.read import read_tables
-from contagion_graph.tables.files import replacing
+from contagion_graph.tables.files import replacing_set
 
 
 def add_to(commands: Commands) -> None:
@@ -30,14 +30,15 @@ def _prove(options: argparse.Namespace) -> int:
     graph = read_tables(options.folder)
     previous = None if options.previous is None else read_json(options.previous)
     tree = SumTree.from_graph(graph, decimals=options.decimals, secret=_secret(options.secret), previous=previous)
-    options.out.mkdir(parents=True, exist_ok=True)
-    _write(options.out / "statement.json", json.dumps(tree.statement, indent=1, ensure_ascii=False))
-    _write(options.out / "verify.py", Path(verify.__file__).read_text(encoding="utf-8"))
-    print(f"{tree!r}\nroot {tree.root}\nWritten to {options.out}: statement.json, verify.py")
-    for number, (account, asset) in enumerate(_wanted(tree, options.trader), 1):
-        name = f"proof_{number}.json"
-        _write(options.out / name, json.dumps(tree.proof(account, asset=asset), indent=1, ensure_ascii=False))
-        print(f"{name}: {' / '.join(filter(None, account))}, {asset or 'all that it is owed and owes'}")
+    said = [f"{tree!r}\nroot {tree.root}\nWritten to {options.out}: statement.json, verify.py"]
+    with replacing_set(options.out, r"proof_\d+\.json") as beside:  # others are of an earlier statement
+        _write(beside / "statement.json", tree.statement)
+        (beside / "verify.py").write_text(Path(verify.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+        for number, (account, asset) in enumerate(_wanted(tree, options.trader), 1):
+            name = f"proof_{number}.json"
+            _write(beside / name, tree.proof(account, asset=asset))
+            said.append(f"{name}: {' / '.join(filter(None, account))}, {asset or 'all that it is owed and owes'}")
+    print("\n".join(said))
     return 0
 
 
@@ -69,6 +70,5 @@ def read_json(path: Path) -> Any:
         raise ParameterError(f"{path} is no JSON file: {error}") from error
 
 
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as beside:
-        beside.write_text(text + "\n", encoding="utf-8")
+def _write(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

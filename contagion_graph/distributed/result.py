@@ -11,6 +11,7 @@ from contagion_graph._cached import cached_property
 from contagion_graph.distributed.run import Head, Outcome, Run, fetched
 from contagion_graph.margin.equilibria.result import Equilibria
 from contagion_graph.margin.result import CascadeArrays, CascadeResult
+from contagion_graph.tables.files import replacing_set
 
 
 class DistributedResult(CascadeResult):
@@ -78,10 +79,10 @@ class DistributedResult(CascadeResult):
         Parameters
         ----------
         folder : path
-            Made if it is not there; all workers must see it.
+            Made if it is not there; all workers must see it. Files of an earlier result with more parts go.
         """
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        self._fetched(_write, str(folder))
+        with replacing_set(Path(folder), r"accounts-\d+\.parquet") as beside:
+            self._fetched(_write, str(beside))
 
 
 def _by_account(parts: list[CascadeArrays], name: str) -> bool:

@@ -14,6 +14,7 @@ from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.layout import Layout
 from contagion_graph.io.written import Written
 from contagion_graph.tables.convert import write_file
+from contagion_graph.tables.files import replacing_set
 
 
 def write_gephi_csv(
@@ -72,17 +73,16 @@ def write_gephi_csv(
     """
     drawing = drawing_of(source, nodes, k=k, min_weight=min_weight, layout=layout, size=size)
     network, folder = drawing.network, Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / "nodes.csv", folder / "edges.csv"
     ids = pa.concat_arrays([pa.array(side.ids, pa.string()) for side in network.sides])
     listed = _stacked([drawing.node_columns(k) for k in range(len(network.sides))])
-    write_file({"Id": ids, "Label": listed.pop("label"), **listed}, paths[0])
     ends = {name: ids.take(pa.array(end)) for name, end in (("Source", network.source), ("Target", network.target))}
     kind = {} if network.kind is None else {"Kind": network.kind}
     kind_of_edge = "Directed" if network.directed else "Undirected"
     further = columns({"Type": [kind_of_edge] * drawing.weight.size, "Weight": drawing.weight, **kind})
-    write_file({**ends, **_stacked([[*further, *columns(network.attributes)]])}, paths[1])
-    return drawing.written(*paths)
+    with replacing_set(folder, "") as beside:
+        write_file({"Id": ids, "Label": listed.pop("label"), **listed}, beside / "nodes.csv")
+        write_file({**ends, **_stacked([[*further, *columns(network.attributes)]])}, beside / "edges.csv")
+    return drawing.written(folder / "nodes.csv", folder / "edges.csv")
 
 
 def _stacked(groups: Sequence[Sequence[Column]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ What Gephi 0.10 does decides the form: it reads weights as 32-bit floats (the ex
 drops edges of weight 0, merges parallel edges of one `kind`, scatters nodes without a position, and ignores shapes.
 """
 
+import re
 from pathlib import Path
 from typing import IO, Literal, get_args
 
@@ -20,7 +21,7 @@ from contagion_graph.graph_formats.layout import Layout
 from contagion_graph.graph_formats.snapshots import at_time, over_time
 from contagion_graph.graph_formats.timeline import timeline_of
 from contagion_graph.io.written import Written
-from contagion_graph.tables.files import replacing_file
+from contagion_graph.tables.files import check_target, replacing_file, replacing_set
 
 Mode = Literal["static", "dynamic", "slices"]
 HEAD = (
@@ -104,6 +105,7 @@ def write_gexf(
     (3, 2, 1.0)
     """
     check_choice("mode", mode, get_args(Mode))
+    check_target(Path(path))
     drawing = drawing_of(source, nodes, k=k, min_weight=min_weight, layout=layout, size=size)
     path = Path(path)
     if mode == "static":
@@ -112,15 +114,13 @@ def write_gexf(
     drawing = over_time(drawing, timeline)
     if mode == "dynamic":
         return drawing.written(_write(path, drawing, moving(timeline)))
-    return drawing.written(
-        *(_write(_numbered(path, t, timeline.end), at_time(drawing, timeline, t)) for t in range(timeline.end))
-    )
-
-
-def _numbered(path: Path, number: int, count: int) -> Path:
-    """Return cascade-07.gexf.gz for cascade.gexf.gz."""
     endings = "".join(path.suffixes[-2 if path.suffix == ".gz" else -1 :])
-    return path.with_name(f"{path.name.removesuffix(endings)}-{number:0{len(str(count - 1))}}{endings}")
+    stem, digits = path.name.removesuffix(endings), len(str(timeline.end - 1))
+    names = [f"{stem}-{time:0{digits}}{endings}" for time in range(timeline.end)]  # cascade-07.gexf.gz
+    with replacing_set(path.parent, rf"{re.escape(stem)}-\d+{re.escape(endings)}") as beside:
+        for time, name in enumerate(names):
+            _write(beside / name, at_time(drawing, timeline, time))
+    return drawing.written(*(path.with_name(name) for name in names))
 
 
 def _write(path: Path, drawing: Drawing, rounds: Moving | None = None) -> Path:

@@ -1,5 +1,6 @@
 """Tables become files in a folder."""
 
+import re
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -7,8 +8,11 @@ import pandas as pd
 
 from contagion_graph._validate import check_choice
 from contagion_graph.errors import ParameterError
+from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.io.written import Written
 from contagion_graph.tables.convert import write_file
+from contagion_graph.tables.files import replacing_set
+from contagion_graph.tables.schema import GRAPH_TABLES
 
 
 class HasTables(Protocol):
@@ -31,7 +35,8 @@ def write_tables(
     source : ExposureGraph, ObligationNetwork or result
         Anything with `to_frames`.
     folder : path
-        Made where it does not exist. Files of the same name are replaced.
+        Made where it does not exist. The files of tables that an earlier graph left there, and that this one does not
+        have, go; after an error all is as it was.
     format : {"csv", "parquet"}
         In CSV a label that a spreadsheet would run as a formula stands behind an apostrophe; `read_tables` removes it.
 
@@ -57,10 +62,9 @@ def write_tables(
     if not hasattr(source, "to_frames"):
         raise ParameterError(f"source is a {type(source).__name__}; give a graph, a network or a result")
     check_choice("format", format, ("csv", "parquet"))
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, frame in source.to_frames().items():
-        paths.append(folder / f"{name}.{format}")
-        write_file(dict(frame.items()), paths[-1])
-    return Written(tuple(paths))
+    folder, tables = Path(folder), source.to_frames()
+    read = GRAPH_TABLES if isinstance(source, ExposureGraph) else ()  # those of an earlier graph would be read with it
+    with replacing_set(folder, rf"({'|'.join([*read, *map(re.escape, tables)])})\.(csv|parquet)") as beside:
+        for name, frame in tables.items():
+            write_file(dict(frame.items()), beside / f"{name}.{format}")
+    return Written(tuple(folder / f"{name}.{format}" for name in tables))

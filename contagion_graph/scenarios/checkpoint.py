@@ -81,7 +81,7 @@ class Checkpoint:
         path = self.folder / NAME.format(reached.done)
         with replacing(path) as beside:
             pyarrow.parquet.write_table(pa.table(columns, metadata={"sweep": json.dumps(meta)}), beside)
-        for old in self.folder.glob("*sweep-*.parquet*"):  # also what a killed process left half-written
+        for old in self.folder.glob("*sweep-*"):  # also what a killed process left half-written
             if old != path:
                 old.unlink()
 

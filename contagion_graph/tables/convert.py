@@ -4,6 +4,7 @@ Nothing behind this module knows pandas, polars or DuckDB types. A label is data
 formula is written to CSV behind an apostrophe, and the apostrophe is taken off again when the file is read.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -20,7 +21,7 @@ from contagion_graph.tables.files import replacing
 
 Columns = dict[str, pa.ChunkedArray]
 CSV_BLOCK = 1 << 23  # bytes; larger than pyarrow's own, so that the labels of few blocks have to be matched
-FORMULA = r"('*[=+\-@\t\r])"
+FORMULA = r"('*[=+\-@\t\r\n])"
 UNREADABLE = (OSError, TypeError, ValueError, pa.ArrowException)
 PIECE = 1 << 20  # rows of a table that are handed on together
 ACCEPTED = (
@@ -208,6 +209,8 @@ def write_file(columns: Mapping[Any, Any], path: Path) -> None:
 
 
 def _map_text(table: pa.Table, pattern: str, replacement: str) -> pa.Table:
+    """Replace what matches in every text, and in every name of a column."""
+    table = table.rename_columns([re.sub(pattern, replacement, name) for name in table.column_names])
     for k, column in enumerate(table.columns):
         if is_text(column.type):
             table = table.set_column(k, table.column_names[k], _replaced(column, pattern, replacement))

@@ -1,15 +1,20 @@
 """The files of tables, and files that nobody ever sees half-written: written beside their place, then renamed."""
 
 import gzip
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
+from secrets import token_hex
+from time import time
 from typing import IO, cast
 
-from contagion_graph.errors import Faults
+from contagion_graph.errors import Faults, ParameterError
 
 SUFFIXES = (".csv", ".parquet")
+DAY = 86_400.0  # seconds; what is being written is younger
 
 
 def table_files(folder: Path, names: Iterable[str], faults: Faults) -> dict[str, Path]:
@@ -26,10 +31,26 @@ def table_files(folder: Path, names: Iterable[str], faults: Faults) -> dict[str,
     return {name: paths[0] for name, paths in found.items() if paths}
 
 
+def check_target(path: Path) -> None:
+    """Refuse a folder where a file is to be written: before the work, not after it."""
+    if path.is_dir():
+        raise ParameterError(f"{str(path)!r} is a folder; give the path of a file in it")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Lend a path beside `path`; what was written there takes its place at the end, and is gone after an error."""
-    beside = path.with_name(f".{path.name}.partial")
+    """Lend a path beside `path`; what was written there takes its place at the end, and is gone after an error.
+
+    The file beside it is new, whatever others write at the same time. A link stays a link: the file that it leads to is
+    replaced. What is no plain file, as a pipe or a device, is lent itself.
+    """
+    check_target(path)
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    beside = _beside(path)
+    beside.touch(exist_ok=False)  # never a file, or a link, that is there already
     try:
         yield beside
         beside.replace(path)
@@ -37,17 +58,48 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def _beside(path: Path) -> Path:
+    """Return a name beside a path that nobody has; hidden, and short enough whatever the path is called."""
+    return path.with_name(f".{path.name[:40]}.{token_hex(8)}.partial")
+
+
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Lend a folder beside `path`, which is new or empty; it takes its place at the end, and is gone after an error."""
-    beside = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)  # what a killed process left
+    beside = _beside(path)
+    for old in path.parent.glob(f".{escape(path.name[:40])}.*.partial"):  # what a killed process left
+        if time() - old.stat().st_mtime > DAY:
+            shutil.rmtree(old, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
         yield beside
         if path.is_dir():
             path.rmdir()
         beside.replace(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def replacing_set(folder: Path, stale: str) -> Iterator[Path]:
+    """Lend a folder for a set of files, which take their places in `folder` together at the end.
+
+    Files there whose whole name matches the pattern `stale`, and that are not of the set, go: they belong to an earlier
+    one. After an error all is as it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = _beside(folder / "files")
+    try:
+        beside.mkdir()
+        yield beside
+        new = sorted(path.name for path in beside.iterdir())
+        for name in new:
+            check_target(folder / name)
+        for name in new:
+            (beside / name).replace(folder / name)
+        for path in folder.iterdir():
+            if path.name not in new and path.is_file() and re.fullmatch(stale, path.name):
+                path.unlink()
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
