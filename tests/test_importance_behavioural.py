@@ -420,7 +420,7 @@ def test_debtrank_that_nobody_saturates_is_linear(seed: int):
 def test_debtrank_saturates_and_reports_its_steps():
     end = propagate(lambda rise: 3.0 * rise, np.array([0.2]))
     assert end.level.tolist() == [1.0]
-    slow = propagate(lambda rise: 0.99 * rise, np.array([1e-3]), max_steps=5)
+    slow = propagate(lambda rise: 0.99 * rise, np.array([1e-3]), max_iter=5)
     assert slow.solution.status is Status.STEP_LIMIT
     with pytest.raises(cg.ParameterError, match=r"outside \[0, 1\]"):
         propagate(lambda rise: rise, np.array([1.5]))

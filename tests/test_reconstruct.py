@@ -28,7 +28,7 @@ def margins(seed: int) -> tuple[np.ndarray, np.ndarray, Any]:
 
 @pytest.mark.parametrize("method", [maximum_entropy, minimum_density])
 def test_margins_hold_and_zeros_stay_zero(method: Any):
-    options = {"rng": 3, "tries": 6} if method is minimum_density else {"tol": 1e-6, "max_steps": 300}
+    options = {"rng": 3, "n_tries": 6} if method is minimum_density else {"tol": 1e-6, "max_iter": 300}
     met = 0
     for seed in range(100):
         rows, columns, forbidden = margins(seed)
@@ -126,7 +126,7 @@ def test_minimum_density_is_at_or_next_to_the_true_minimum():
 
 def test_the_same_seed_gives_the_same_network():
     totals = np.arange(1.0, 9.0)
-    one, same, other = (minimum_density(totals, totals, rng=seed, tries=3) for seed in (1, 1, 2))
+    one, same, other = (minimum_density(totals, totals, rng=seed, n_tries=3) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(one, same)
     assert not one.equals(other)
 
@@ -163,7 +163,10 @@ def test_each_fault_is_named(method: Any, rows: Any, columns: Any, forbidden: An
 
 def test_margins_that_no_pattern_allows_are_reported():
     forbidden = np.array([[False, True, True], [False, True, True], [False, False, False]])
-    with pytest.raises(cg.ConvergenceError, match="no matrix with these zeros has these margins"):
-        maximum_entropy([2.0, 2.0, 2.0], [3.0, 2.0, 1.0], forbidden=forbidden, max_steps=50)
+    with pytest.raises(cg.ConvergenceError, match="No matrix with these zeros has these sums"):
+        maximum_entropy([2.0, 2.0, 2.0], [3.0, 2.0, 1.0], forbidden=forbidden, max_iter=50)
     with pytest.raises(cg.ConvergenceError, match="none of 5 tries"):
-        minimum_density([2.0, 2.0, 2.0], [3.0, 2.0, 1.0], forbidden=forbidden, tries=5)
+        minimum_density([2.0, 2.0, 2.0], [3.0, 2.0, 1.0], forbidden=forbidden, n_tries=5)
+    with pytest.warns(cg.ConvergenceWarning, match="raise max_iter"):
+        off = maximum_entropy([2.0, 2.0, 2.0], [3.0, 2.0, 1.0], forbidden=forbidden, max_iter=50, on_failure="warn")
+    np.testing.assert_allclose(off.sum(), [3.0, 2.0, 1.0])

@@ -109,7 +109,7 @@ class Propagation(NamedTuple):
 
 
 def propagate(
-    apply: Callable[[FloatArray], FloatArray], initial: FloatArray, *, tol: float = 1e-12, max_steps: int = 10_000
+    apply: Callable[[FloatArray], FloatArray], initial: FloatArray, *, tol: float = 1e-12, max_iter: int = 10_000
 ) -> Propagation:
     """Pass relative losses of equity on until they are at rest: h <- min(1, h + Lambda dh).
 
@@ -130,8 +130,8 @@ def propagate(
         h_0 in [0, 1].
     tol : float
         It stops when no h can be further than this from the exact one, or when no h changes any more.
-    max_steps : int
-        Steps after which to give up.
+    max_iter : int
+        The most steps.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def propagate(
     ([0.111111, 0.022222], 'CONVERGED')
     """
     check_number("propagate", "tol", tol, low=0, high=1)
-    check_number("propagate", "max_steps", max_steps, low=1, whole=True)
+    check_number("propagate", "max_iter", max_iter, low=1, whole=True)
     level = np.array(initial, dtype=np.float64)
     if not ((level >= 0.0) & (level <= 1.0)).all():
         raise ParameterError("propagate: an initial loss is outside [0, 1]; give shares of equity")
@@ -179,7 +179,7 @@ def propagate(
         climbed += float(to_come.max(initial=0.0))
         level, rise = after, to_come
 
-    solution, _ = iterate(change, advance, max_steps=max_steps)
+    solution, _ = iterate(change, advance, max_steps=max_iter)
     return Propagation(level, replace(solution, error_bound=bound if np.isfinite(bound) else None))
 
 

@@ -51,7 +51,7 @@ class _Spread:
     def losses(self, initial: FloatArray, tol: float, max_iter: int, on_failure: OnFailure) -> FloatArray:
         """Return the losses at convergence from initial ones, (n,) or (n, b)."""
         sold, lost = (each if initial.ndim == 1 else each[:, None] for each in (self.slope, self.per_equity))
-        end = propagate(lambda rise: lost * self.overlap.apply(sold * rise), initial, tol=tol, max_steps=max_iter)
+        end = propagate(lambda rise: lost * self.overlap.apply(sold * rise), initial, tol=tol, max_iter=max_iter)
         rise = f"some trader lost {end.solution.residual:.2g} of its equity in the last of {max_iter:,} iterations"
         conclude(end.solution, on_failure, f"{self.name}: {rise}", "Raise max_iter, or tol.")
         return end.level

@@ -1,10 +1,9 @@
-"""Networks from their margins: who might owe whom, when only the totals of each are known.
+"""Networks from row and column sums: possible bilateral obligations where only the totals of each node are known.
 
-Bilateral data are confidential; totals are published. What fills the gap is an assumption, not information: maximum
-entropy spreads every total as evenly as it can, minimum density concentrates it on as few links as it can. The truth
-lies between. Contagion through a spread-out network is mild and reaches many, through a concentrated one harsh and
-reaches few (Mistrulli 2011; Anand, Craig & von Peter 2015), so results on both ends bound what the margins allow better
-than either does alone.
+Bilateral data are confidential; totals are published. A reconstruction adds an assumption, not information: maximum
+entropy spreads every total as evenly as possible, minimum density concentrates it on as few links as possible. Real
+networks lie between. In the first, losses are small and reach many nodes, in the second they are large and reach few
+(Mistrulli 2011; Anand, Craig & von Peter 2015), so both together bound what the totals allow better than either.
 """
 
 from typing import Any, Literal
@@ -13,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph._validate import check_number
+from contagion_graph._typing import BoolArray, FloatArray, OnFailure, Seed
+from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import SHOWN, ConvergenceError, Faults
 from contagion_graph.solvers.iterate import iterate
-from contagion_graph.solvers.solution import Solution, Status
+from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import text_index, vector
 
@@ -32,14 +31,15 @@ def maximum_entropy(
     *,
     forbidden: Forbidden = "diagonal",
     tol: float = 1e-12,
-    max_steps: int = 100_000,
+    max_iter: int = 100_000,
+    on_failure: OnFailure = "raise",
 ) -> pd.DataFrame:
-    """Return the matrix of maximum entropy with given margins and zeros: everybody deals with everybody.
+    """Return the maximum-entropy matrix with given row and column sums and zeros.
 
-    X_ij = u_i v_j where a link is allowed, 0 elsewhere, found by scaling rows and columns in turn until both margins
-    hold (iterative proportional fitting, RAS). Good for: a neutral starting point; exposures of large, diversified
-    banks; a trader x asset matrix of holdings. Bad for: contagion. It has no missing link where one is allowed, so
-    losses are shared by all, and the probability of large cascades is usually understated.
+    X_ij = u_i v_j where a link is allowed, 0 elsewhere, found by scaling rows and columns in turn until both sums hold
+    (iterative proportional fitting, RAS). Suited to a neutral starting point, to exposures of large, diversified banks,
+    and to a trader x asset matrix of holdings. Less suited to contagion: every link that is allowed is there, so that
+    all share the losses, and the probability of large cascades is usually understated.
 
     Parameters
     ----------
@@ -48,9 +48,11 @@ def maximum_entropy(
     forbidden : "diagonal", None, or bool array_like of shape (n, m)
         Where there can be no link: nobody lends to itself; nowhere; or where the array is True.
     tol : float
-        By how much a margin may be off, as a share of the sum of all.
-    max_steps : int
-        Passes after which to give up.
+        By how much a row or column sum may be off, as a share of the sum of all.
+    max_iter : int
+        The most iterations, each of which scales all rows, then all columns.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where the sums are still off by more after `max_iter`.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def maximum_entropy(
     TableError
         Totals that are negative, not finite or do not add up to the same; a shape that does not fit.
     ConvergenceError
-        No matrix with these zeros has these margins, or it is approached too slowly.
+        No matrix with these zeros has these sums, or it is approached too slowly.
 
     References
     ----------
@@ -77,7 +79,8 @@ def maximum_entropy(
     [[0.667, 1.333], [0.333, 0.667]]
     """
     check_number("maximum_entropy", "tol", tol, low=0, above=True, high=1)
-    check_number("maximum_entropy", "max_steps", max_steps, low=1, whole=True)
+    check_number("maximum_entropy", "max_iter", max_iter, low=1, whole=True)
+    check_on_failure(on_failure)
     rows, columns, allowed, labels = _margins(row_sums, column_sums, forbidden)
     whole = rows.sum() or 1.0
     matrix = allowed * (rows[:, None] / whole) * columns
@@ -91,13 +94,12 @@ def maximum_entropy(
         np.multiply(matrix, _ratio(rows, matrix.sum(axis=1))[:, None], out=matrix)
         np.multiply(matrix, _ratio(columns, matrix.sum(axis=0)), out=matrix)
 
-    solution, _ = iterate(change, advance, max_steps=max_steps)
-    if not solution.converged:
-        raise ConvergenceError(
-            f"maximum_entropy: after {solution.steps:,} passes sums are off by {solution.residual:.2g} of the whole, "
-            f"not by {tol:g}: no matrix with these zeros has these margins, or it has more zeros; allow more links",
-            solution,
-        )
+    solution, _ = iterate(change, advance, max_steps=max_iter)
+    where = f"maximum_entropy: after {solution.steps:,} iterations sums are off by {solution.residual:.2g} of the whole"
+    remedy = (
+        "No matrix with these zeros has these sums, or it has more zeros: allow more links; or raise max_iter or tol."
+    )
+    conclude(solution, on_failure, where, remedy)
     return pd.DataFrame(matrix, *labels)
 
 
@@ -106,27 +108,27 @@ def minimum_density(
     column_sums: Any,
     *,
     forbidden: Forbidden = "diagonal",
-    tries: int = 100,
-    rng: np.random.Generator | int | None = None,
+    n_tries: int = 100,
+    rng: Seed | None = None,
 ) -> pd.DataFrame:
-    """Return a matrix with given margins and zeros that has few links: as if links were dear.
+    """Return a minimum-density matrix with given row and column sums and zeros, by a heuristic.
 
     Each try fills links one after the other with all that both totals have left, so that each link uses up one of them:
-    at most n + m - 1 links. A total looks for one of its own size, which saves a link, else with probability in
-    proportion to max(r_i / c_j, c_j / r_i) for one of a very different size: small banks deal with large ones. The try
-    with the fewest links is returned. Good for: the other end of what margins allow; sparse, core-periphery networks of
-    small banks. Bad for: exposures of large banks, which it makes few and huge, so that the size of single losses is
-    usually overstated. The minimum is not proven: finding it is NP-hard. Different `rng` give different networks of
-    about the same density; draw several.
+    at most n + m - 1 links. A total is matched with one of its own size, which saves a link, else with probability in
+    proportion to max(r_i / c_j, c_j / r_i) with one of a very different size: small banks deal with large ones. The try
+    with the fewest links is returned. Suited to the other extreme of what the totals allow, and to sparse networks with
+    core and periphery of small banks. Less suited to exposures of large banks, which it makes few and large, so that
+    the size of single losses is usually overstated. The minimum is not proven: finding it is NP-hard. Different `rng`
+    give different networks of about the same density; draw several.
 
     Parameters
     ----------
     row_sums, column_sums, forbidden
         As in `maximum_entropy`.
-    tries : int
-        How many to draw.
-    rng : Generator or int, optional
-        As in numpy's `default_rng`.
+    n_tries : int
+        How many matrices to draw.
+    rng : seed or Generator, optional
+        As `numpy.random.default_rng` takes it; None: a new seed each time.
 
     Returns
     -------
@@ -138,7 +140,7 @@ def minimum_density(
     TableError
         As in `maximum_entropy`.
     ConvergenceError
-        No try could use up all totals without a forbidden link.
+        No try could use up all totals without a forbidden link; there is then no matrix to return.
 
     References
     ----------
@@ -152,20 +154,21 @@ def minimum_density(
     >>> int((matrix > 0).sum().sum()), matrix.sum(axis=1).tolist()
     (3, [4.0, 3.0, 1.0])
     """
-    check_number("minimum_density", "tries", tries, low=1, whole=True)
+    check_number("minimum_density", "n_tries", n_tries, low=1, whole=True)
     rows, columns, allowed, labels = _margins(row_sums, column_sums, forbidden)
-    rng, best = np.random.default_rng(rng), None
+    generator, best = generator_of("minimum_density", rng), None
     fewest = max(np.count_nonzero(rows), np.count_nonzero(columns))
-    for _ in range(tries):
-        matrix = _filled(rows, columns, allowed, rng)
+    for _ in range(n_tries):
+        matrix = _filled(rows, columns, allowed, generator)
         if matrix is not None and (best is None or np.count_nonzero(matrix) < np.count_nonzero(best)):
             best = matrix
         if best is not None and np.count_nonzero(best) == fewest:
             break
     if best is None:
         raise ConvergenceError(
-            f"minimum_density: none of {tries} tries met the margins without a forbidden link; allow more links",
-            Solution(Status.STEP_LIMIT, tries, 1.0),
+            f"minimum_density: none of {n_tries} tries met the totals without a forbidden link; allow more links, or "
+            "raise n_tries",
+            Solution(Status.NOT_FOUND, n_tries, 1.0),
         )
     return pd.DataFrame(best, *labels)
 
