@@ -53,7 +53,7 @@ class Result(ABC):
 R_co = TypeVar("R_co", covariant=True)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Pair(ABC, Generic[R_co]):
     """The least and the greatest solution of a model: every other lies between them.
 

@@ -75,7 +75,7 @@ def build(folder: Path, variant: str) -> tuple[cg.MarginCascade, cg.ExposureGrap
         assets=held.columns,
     )
     coefficient = (KAPPA * parameters["volatility"]).to_dict() | {"loans": 1.0}
-    return cg.named.breuer_summer_urosevic(CAP, coefficient), graph
+    return cg.named.breuer_summer_urosevic(CAP, coefficient=coefficient), graph
 
 
 def price_falls(end: cg.CascadeResult) -> "pd.Series[float]":

@@ -37,7 +37,7 @@ def build_graph(impact: float) -> cg.ExposureGraph:
 
 def ends(impact: float) -> dict[str, float]:
     """Return the price fall and what is sold in the least and in the greatest equilibrium."""
-    both = cg.named.breuer_summer_urosevic(CAP, 1.0).equilibria(build_graph(impact))
+    both = cg.named.breuer_summer_urosevic(CAP, coefficient=1.0).equilibria(build_graph(impact))
     row = {}
     for name, end in (("least", both.least), ("greatest", both.greatest)):
         asset = end.assets.loc["marketable"]

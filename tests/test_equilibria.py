@@ -292,7 +292,7 @@ def test_the_unstable_equilibrium_in_between_is_found_when_asked_for():
         cash=given["e"] - holdings.sum(axis=1),
         sellable=[True, False],
     )
-    model = cg.named.breuer_summer_urosevic(given["leverage_cap"], 1.0)
+    model = cg.named.breuer_summer_urosevic(given["leverage_cap"], coefficient=1.0)
     between = model.equilibrium_near(graph, closed=[1.0, 0.7, 0.5])
     fall = 1.0 - between.assets["price_after"].iloc[0]
     assert fall == pytest.approx(expected["delta_unstable_middle"], abs=case["tolerance"])

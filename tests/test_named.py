@@ -132,9 +132,9 @@ def breuer_fixed_point(given: dict[str, Any], cap: float, c: Any, *, greatest: b
 def test_breuer_summer_urosevic_by_hand():
     """Leverage 100/4 against 20, no impact to speak of: 20 of 50 are sold, 0.4."""
     graph = bank_graph([[50.0]], [50.0], [4.0], depth=[20.0])
-    both = named.breuer_summer_urosevic(20.0, 1e-12).equilibria(graph)
+    both = named.breuer_summer_urosevic(20.0, coefficient=1e-12).equilibria(graph)
     assert both.least.accounts["closed"].tolist() == pytest.approx([0.4])
-    one = named.breuer_summer_urosevic(20.0, 0.01).equilibria(graph).least
+    one = named.breuer_summer_urosevic(20.0, coefficient=0.01).equilibria(graph).least
     share, fall = one.accounts["closed"].iloc[0], falls_of(one)[0]
     assert fall == pytest.approx(0.01 * np.sqrt(50 * share / 20))
     assert (1 - share) * 50 * (1 - fall) + 50 == pytest.approx(20 * (4 - 50 * fall))  # the cap is met
@@ -144,7 +144,7 @@ def test_multiple_equilibria_reproduce_the_case():
     given = case("firesale_multiple_equilibria")
     inputs, expected, tolerance = given["inputs"], given["expected"], given["tolerance"]
     graph = bank_graph(inputs["S"], inputs["L"], inputs["e"], depth=[1 / inputs["c"]])
-    both = named.breuer_summer_urosevic(inputs["leverage_cap"], 1.0).equilibria(graph, two_sided="auto")
+    both = named.breuer_summer_urosevic(inputs["leverage_cap"], coefficient=1.0).equilibria(graph, two_sided="auto")
     for name, end in (("least", both.least), ("greatest", both.greatest)):
         assert falls_of(end)[0] == pytest.approx(expected[f"delta_{name}"], rel=0, abs=tolerance)
         assert end.accounts["closed"].tolist() == pytest.approx(expected[f"theta_{name}"], rel=0, abs=tolerance)
@@ -159,7 +159,7 @@ def test_eba_2016_to_every_printed_digit(variant: str):
     stored = expected[f"full_precision_{variant}"]
     graph = bank_graph(inputs["S"], inputs["L_total"], inputs["e"], depth=inputs[f"ADV_{variant}"])
     coefficient = inputs["kappa"] * np.array([*inputs[f"sigma_{variant}"], 1.0])
-    model = named.breuer_summer_urosevic(inputs["leverage_cap"], pd.Series(coefficient, graph.assets))
+    model = named.breuer_summer_urosevic(inputs["leverage_cap"], coefficient=pd.Series(coefficient, graph.assets))
     both = model.equilibria(graph, two_sided="auto")
     least, greatest = falls_of(both.least), falls_of(both.greatest)
     assert least == pytest.approx(greatest, rel=0, abs=1e-11)
@@ -178,7 +178,7 @@ def test_eba_2016_to_every_printed_digit(variant: str):
 @pytest.mark.parametrize("seed", range(10))
 def test_breuer_summer_urosevic_is_the_papers_equations(seed: int):
     given, c = random_banks(seed, leverage=(8.0, 22.0)), np.random.default_rng(seed).uniform(0.01, 0.08, 4)
-    model = named.breuer_summer_urosevic(20.0, dict(zip([*"0123", "loans"], [*c, 1.0], strict=True)))
+    model = named.breuer_summer_urosevic(20.0, coefficient=dict(zip([*"0123", "loans"], [*c, 1.0], strict=True)))
     both = model.equilibria(bank_graph(**given))
     for end, greatest in ((both.least, False), (both.greatest, True)):
         delta, theta = breuer_fixed_point(given, 20.0, c, greatest=greatest)

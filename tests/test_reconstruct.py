@@ -169,4 +169,4 @@ def test_margins_that_no_pattern_allows_are_reported():
         minimum_density([2.0, 2.0, 2.0], [3.0, 2.0, 1.0], forbidden=forbidden, n_tries=5)
     with pytest.warns(cg.ConvergenceWarning, match="raise max_iter"):
         off = maximum_entropy([2.0, 2.0, 2.0], [3.0, 2.0, 1.0], forbidden=forbidden, max_iter=50, on_failure="warn")
-    np.testing.assert_allclose(off.sum(), [3.0, 2.0, 1.0])
+    assert off.sum().sum() < 6.0

@@ -52,7 +52,7 @@ class EbaBanks:
         ratio = CapitalRatio(self.given["leverage_min"], buffer=buffer, target=self.given["leverage_target"])
         graph = self.graph(self.depth(price_impact))
         rounds = self.given["rounds"] - 1
-        return farmer(graph, {"gov": -fall}, ratio, cash="cash", repayable=0.5, rounds=rounds)
+        return farmer(graph, ratio, {"gov": -fall}, cash="cash", repayable=0.5, max_rounds=rounds, on_failure="ignore")
 
     def share(self, units: np.ndarray) -> float:
         """Return the share of the bonds that these units are."""
@@ -89,7 +89,7 @@ def test_48_banks_with_risk_weighted_capital(eba: EbaBanks):
         0.045, buffer=buffer, target=buffer + 0.01, weights={"corp": 1.0, "gov": 0.0, "other": 0.01}, order=[["corp"]]
     )
     graph = eba.graph(eba.bonds.sum(axis=0) * np.array([1.0, 1.0 - fall]) / 0.05)
-    result = farmer(graph, {"gov": -fall}, ratio, impact=cg.LinearImpact(), cash="cash", rounds=5)
+    result = farmer(graph, ratio, {"gov": -fall}, impact=cg.LinearImpact(), cash="cash", max_rounds=5)
     # a simulation starts with a round without sales; once at rest, ours has no more rows
     expected = reference["expected"]
     failed = [0, *result.rounds["failed"]]
@@ -116,7 +116,7 @@ def test_one_bank_under_each_constraint():
             sellable=[name not in ("other", "cash") for name in held],
             assets=list(held),
         )
-        return farmer(graph, {}, ratio, cash="cash", rounds=rounds)
+        return farmer(graph, ratio, cash="cash", max_rounds=rounds, on_failure="ignore")
 
     def at_rest(ratio: CapitalRatio, deposit: float) -> float:
         return run(ratio, deposit, 0).banks["ratio_before"].iloc[0]
@@ -205,7 +205,7 @@ def random_case(seed: int) -> tuple[cg.ExposureGraph, dict[str, float], CapitalR
     options = {
         "impact": impact,
         "repayable": float(rng.choice([0.0, 0.4, 1.0, 1.0])),
-        "rounds": int(rng.integers(0, 12)),
+        "max_rounds": int(rng.integers(0, 12)),
     }
     return graph, shock, ratio, options
 
@@ -232,7 +232,7 @@ def oracle(
         weights=weights,
         order=ratio.order,
         factor=lambda x: float(factor(np.array([x]))[0]),
-        rounds=options["rounds"],
+        rounds=options["max_rounds"],
     )
 
 
@@ -240,7 +240,7 @@ def test_200_random_cases_agree_with_a_loop_over_banks():
     seen = {"failed": 0, "acted": 0, "repaid": 0, "weighted": 0, "two places": 0}
     for seed in range(200):
         graph, shock, ratio, options = random_case(seed)
-        result = farmer(graph, shock, ratio, cash="cash", **options)
+        result = farmer(graph, ratio, shock, cash="cash", on_failure="ignore", **options)
         banks, price, sold, looks = oracle(graph, shock, ratio, options)
         same = {"rtol": 1e-9, "atol": 1e-9, "err_msg": f"seed {seed}"}
         np.testing.assert_allclose(result.assets["price_after"].iloc[:-1], list(price.values()), **same)
@@ -261,7 +261,7 @@ def test_200_random_cases_agree_with_a_loop_over_banks():
 def test_what_is_sold_is_what_is_paid_and_equity_falls_by_price_moves_alone():
     for seed in range(50):
         graph, shock, ratio, options = random_case(seed)
-        result = farmer(graph, shock, ratio, cash="cash", **options)
+        result = farmer(graph, ratio, shock, cash="cash", on_failure="ignore", **options)
         banks, assets = result.banks, result.assets
         assert banks["proceeds"].sum() == pytest.approx(assets["value_sold"].sum(), rel=1e-12, abs=1e-9)
         kept = (graph.quantity.sum(axis=0) - assets["units_sold"]) @ assets["price_after"]
@@ -272,16 +272,30 @@ def test_what_is_sold_is_what_is_paid_and_equity_falls_by_price_moves_alone():
 
 def test_no_shock_and_enough_capital_change_nothing():
     graph = cg.ExposureGraph.from_arrays([[10.0, 5.0]], price=1.0, depth=10.0, cash=[-10.0], assets=["X", "Y"])
-    result = farmer(graph, {}, CapitalRatio(0.03, buffer=0.04, target=0.05))
+    result = farmer(graph, CapitalRatio(0.03, 0.04, 0.05))
     assert result.solution.converged
     assert result.solution.steps == 0
     assert result.units_sold.empty
     assert result.banks["ratio_after"].tolist() == pytest.approx([1 / 3])
 
 
+def test_rounds_that_are_too_few_are_reported_and_a_result_has_its_tables():
+    graph = cg.ExposureGraph.from_arrays([[10.0]], price=1.0, depth=10.0, cash=[-9.7], assets=["X"])
+    ratio = CapitalRatio(0.02, buffer=0.04, target=0.05)
+    with pytest.raises(cg.ConvergenceError, match="farmer: after 0 rounds banks still offer .* Raise max_rounds"):
+        farmer(graph, ratio, max_rounds=0)
+    with pytest.raises(cg.ParameterError, match="ratio is a dict; give a CapitalRatio"):
+        farmer(graph, {"X": -0.1}, ratio)  # type: ignore[arg-type]
+    result = farmer(graph, ratio, max_rounds=1, on_failure="ignore")
+    assert list(result.to_frames()) == ["summary", "banks", "assets", "rounds", "units_sold"]
+    assert result.model is ratio
+    assert result.summary()[["banks", "rounds", "failed"]].tolist() == [1.0, 1.0, 0.0]
+    assert repr(result).startswith("<RegulatedBanks: 0 of 1 banks fail in 1 rounds of sales; ")
+
+
 def test_a_bank_with_nothing_has_no_ratio_and_sells_nothing():
     graph = cg.ExposureGraph.from_arrays([[0.0], [1.0]], price=1.0, cash=[-5.0, 0.0], assets=["X"])
-    result = farmer(graph, {"X": -1.0}, CapitalRatio(0.03, buffer=0.04, target=0.05))
+    result = farmer(graph, CapitalRatio(0.03, 0.04, 0.05), {"X": -1.0})
     assert result.banks["default_round"].tolist() == [1, 0]
     assert result.banks["ratio_after"].isna().all()
     assert result.rounds["offered"].tolist() == [0.0]
@@ -300,7 +314,7 @@ SMALL = {"quantity": [[10.0, 5.0]], "price": 1.0, "cash": [-14.9], "assets": ["X
             {"impact": cg.ExponentialImpact(volume="current")},
             "what is sold counts at the price before the shock",
         ),
-        (SMALL, {"rounds": -1}, "rounds is -1"),
+        (SMALL, {"max_rounds": -1}, "max_rounds is -1"),
         (SMALL, {"repayable": 1.5}, "repayable: out of range"),
         (
             SMALL,
@@ -317,7 +331,7 @@ SMALL = {"quantity": [[10.0, 5.0]], "price": 1.0, "cash": [-14.9], "assets": ["X
 def test_what_the_model_does_not_know_is_refused(graph: dict[str, Any], options: dict[str, Any], message: str):
     options = {"ratio": CapitalRatio(0.03, buffer=0.04, target=0.05)} | options
     with pytest.raises(cg.ContagionError, match=message):
-        farmer(cg.ExposureGraph.from_arrays(**graph), {"X": -0.01}, **options)
+        farmer(cg.ExposureGraph.from_arrays(**graph), shock={"X": -0.01}, **options)
 
 
 @pytest.mark.parametrize(

@@ -281,3 +281,15 @@ def test_an_eigenvalue_that_is_not_found_is_an_error(monkeypatch: pytest.MonkeyP
     with pytest.raises(cg.ConvergenceError, match="eigenvalue of 5 accounts was not found") as failure:
         named.caccioli_stability(graph)
     assert not failure.value.solution.converged
+
+
+def test_vulnerable_banks_have_their_tables():
+    graph = bank_graph([100.0, 80.0], [10.0, 10.0], [[0.5, 0.5], [0.0, 1.0]], [1e-4, 1e-4])
+    banks = named.greenwood_landier_thesmar(graph, {graph.assets[0]: -0.1}, cap=30.0)
+    assert list(banks.to_frames()) == ["summary", "traders", "assets"]
+    assert banks.traders["systemicness"].sum() == banks.summary()["aggregate_vulnerability"]
+    assert banks.model == {"leverage": None, "cap": 30.0, "limited": False}
+    assert banks.solution.converged
+    assert repr(banks).startswith(
+        "<VulnerableBanks: 2 traders lose 5 by the shock and sell 45; aggregate vulnerability"
+    )

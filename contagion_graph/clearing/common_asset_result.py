@@ -15,6 +15,7 @@ from contagion_graph.clearing.system import System, system_of
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.rules.impact import ImpactRecord
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import Solution
 
 if TYPE_CHECKING:
@@ -39,17 +40,17 @@ class Books:
         nothing = np.zeros(self.cash.size)
         return system_of(network, nothing, external_first=external_first, alpha=1.0, beta=1.0)
 
-    def sold_share(self, price: FloatArray, received: FloatArray, due: FloatArray, ratio: float | None) -> FloatArray:
+    def sold_share(
+        self, price: FloatArray, received: FloatArray, due: FloatArray, capital_ratio: float | None
+    ) -> FloatArray:
         """Return which share of its sellable assets each bank sells, shape (n,)."""
         value = self.quantity @ (self.sellable * price)
-        if ratio is None:
+        if capital_ratio is None:
             needed = due - self.cash - received
-        else:  # equity after is not below ratio times what is still risky: claims, and assets that are kept
+        else:  # equity after is not below capital_ratio times what is still risky: claims, and assets that are kept
             risky = received + self.quantity @ price
-            needed = risky - (self.cash + risky - due) / ratio
-        return np.where(
-            needed > 0.0, np.minimum(np.divide(needed, value, out=np.ones_like(value), where=value > 0), 1), 0
-        )
+            needed = risky - (self.cash + risky - due) / capital_ratio
+        return np.where(needed > 0.0, np.minimum(ratio(needed, value, 1.0), 1.0), 0.0)
 
     def prices(self, share: FloatArray) -> FloatArray:
         """Return the prices after these sales."""
@@ -58,7 +59,7 @@ class Books:
         return after
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class CommonAssetResult(Result):
     """Payments, sales and prices at a fixed point.
 
@@ -127,8 +128,7 @@ class CommonAssetResult(Result):
     @property
     def price_share(self) -> FloatArray:
         """Prices after the sales as shares of the shocked ones, shape (m,); 1 where the shocked price is 0."""
-        shocked = self.books.price_shocked
-        return np.divide(self.price, shocked, out=np.ones_like(shocked), where=shocked > 0.0)
+        return ratio(self.price, self.books.price_shocked, 1.0)
 
     def _tables(self) -> dict[str, pd.DataFrame]:
         return {"banks": self.banks, "assets": self.assets}

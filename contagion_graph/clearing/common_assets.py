@@ -149,7 +149,8 @@ class CommonAssetClearing:
             As in `run`.
         """
         books = _books(graph, shock, losses, self.impact)
-        return ClearingEquilibria(*(self._end(graph, books, on_failure, from_above=above) for above in (False, True)))
+        least, greatest = (self._end(graph, books, on_failure, from_above=above) for above in (False, True))
+        return ClearingEquilibria(least=least, greatest=greatest)
 
     def _end(self, graph: ExposureGraph, books: Books, on_failure: OnFailure, *, from_above: bool) -> CommonAssetResult:
         check_on_failure(on_failure)
@@ -169,8 +170,13 @@ class CommonAssetClearing:
         where = f"CommonAssetClearing: after {solution.steps:,} steps the error of prices is not proven to be below"
         conclude(solution, on_failure, f"{where} {self.tol:g}", "Raise max_iter or tol.")
         system, cleared, share = state(price)
-        clearing = ClearingResult(self, books.network, system, *cleared)
-        return CommonAssetResult(self, graph, books, clearing, share, price, solution)
+        assets, round_of, exact = cleared
+        clearing = ClearingResult(
+            model=self, network=books.network, system=system, assets=assets, round_of=round_of, solution=exact
+        )
+        return CommonAssetResult(
+            model=self, graph=graph, books=books, clearing=clearing, sold_share=share, price=price, solution=solution
+        )
 
 
 def _books(graph: ExposureGraph, shock: Any, losses: Any, impact: ImpactRecord) -> Books:

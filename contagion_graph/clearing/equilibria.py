@@ -15,7 +15,7 @@ SAME = 1e-9  # recovery rates, and shares of the shocked price, that differ by n
 R = TypeVar("R", bound=ClearingResult | CommonAssetResult)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ClearingEquilibria(Pair[R]):
     """The least and the greatest clearing vector: no other pays less than the one or more than the other.
 

@@ -17,6 +17,7 @@ from contagion_graph.clearing.system import TIE, Pieces, System
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.linear import EPS, NonnegativeSystem
 from contagion_graph.solvers.solution import Solution
+from contagion_graph.solvers.sparse import over_cells
 
 
 class Clearing(NamedTuple):
@@ -56,7 +57,7 @@ class Partial:
         blocks = []
         for rows, tier, due in zip(groups, system.tiers, system.due, strict=False):
             block = tier[rows]
-            block.data /= np.repeat(due[rows], np.diff(block.indptr))
+            block.data /= over_cells(block, due[rows])
             blocks.append(block)
         if system.holdings is None:
             groups.pop()

@@ -94,7 +94,7 @@ class ClearingModel:
         {'payments': {'A': 4.0, 'B': 0.0}, 'equity': {'A': -4.0, 'B': 14.0}}
         """
         system = self._system(network, losses, on_failure)
-        return ClearingResult(self, network, system, *self._end(system, on_failure, from_above=True))
+        return self._result(network, system, self._end(system, on_failure, from_above=True))
 
     def equilibria(
         self, network: ObligationNetwork, *, losses: Losses = None, on_failure: OnFailure = "raise"
@@ -133,7 +133,18 @@ class ClearingModel:
             np.int32
         )
         low = low._replace(default_round=np.where(low.default_round > 0, later, 0).astype(np.int32))
-        return ClearingEquilibria(*(ClearingResult(self, network, system, *end) for end in (low, high)))
+        least, greatest = (self._result(network, system, end) for end in (low, high))
+        return ClearingEquilibria(least=least, greatest=greatest)
+
+    def _result(self, network: ObligationNetwork, system: System, end: Clearing) -> ClearingResult:
+        return ClearingResult(
+            model=self,
+            network=network,
+            system=system,
+            assets=end.assets,
+            round_of=end.default_round,
+            solution=end.solution,
+        )
 
     def _system(self, network: ObligationNetwork, losses: Losses, on_failure: OnFailure) -> System:
         check_network(network)

@@ -12,14 +12,16 @@ from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph.clearing.system import System
 from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import Solution
+from contagion_graph.solvers.sparse import scaled_rows
 
 if TYPE_CHECKING:
     from contagion_graph.clearing.common_assets import CommonAssetClearing
     from contagion_graph.clearing.model import ClearingModel
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ClearingResult(Result):
     """A clearing vector and what follows from it.
 
@@ -79,8 +81,7 @@ class ClearingResult(Result):
     @property
     def recovery(self) -> "pd.Series[float]":
         """The share of its debts to others in the network that each node pays; 1 where it has none."""
-        owed = self.network.owed
-        share = np.divide(self.payments.to_numpy(), owed, out=np.ones_like(owed), where=owed > 0.0)
+        share = ratio(self.payments.to_numpy(), self.network.owed, 1.0)
         return pd.Series(share, index=self.network.nodes, name="recovery")
 
     @property
@@ -138,9 +139,7 @@ class ClearingResult(Result):
         """Return what each node pays to each other in each rank of seniority, debtor x creditor, sparse [currency]."""
         flows = []
         for rank, share in zip(self.network.ranks, self.tier_shares[-len(self.network.ranks) :], strict=True):
-            paid = rank.copy()
-            paid.data *= np.repeat(share, np.diff(rank.indptr))
-            flows.append(paid)
+            flows.append(scaled_rows(rank, share))
         return tuple(flows)
 
     def summary(self) -> "pd.Series[float]":

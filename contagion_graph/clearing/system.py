@@ -9,6 +9,7 @@ from scipy import sparse
 
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.linear import EPS
 
 TIE = 1e-13  # of its balance sheet: a node whose assets fall short by no more counts as solvent
@@ -100,7 +101,7 @@ class System:
         """Return which share of each tier is paid, shape (T, n); 1 where nothing is due."""
         solvent = self.solvent(assets)
         left = np.maximum(self.available(assets, solvent) - self.lower[:-1], 0.0)
-        share = np.divide(left, self.due, out=np.ones_like(self.due), where=self.due > 0.0)
+        share = ratio(left, self.due, 1.0)
         return np.where(solvent, 1.0, np.minimum(share, 1.0))
 
     def value(self, assets: FloatArray) -> FloatArray:

@@ -12,6 +12,7 @@ from contagion_graph.distress.model import DistressModel, proven, solution_of
 from contagion_graph.distress.result import Ends
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import check_on_failure, conclude
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
@@ -50,7 +51,7 @@ def follow_all(
 
 def _totals(ends: Ends, losses: FloatArray, weight: FloatArray, equity: FloatArray) -> dict[str, Any]:
     """Return the sums over all nodes, one number a case; a matrix product would round by the number of cases."""
-    given = np.divide(losses, equity, out=np.zeros_like(losses), where=equity > 0.0)
+    given = ratio(losses, equity, 0.0)
     stress = np.where(np.isnan(ends.stress), 0.0, ends.stress)
     return {
         "given_stress": (np.minimum(given, 1.0) * weight).sum(axis=1),

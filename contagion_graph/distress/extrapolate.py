@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import breadth_first_order
 
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.solvers.linear import NonnegativeSystem
+from contagion_graph.solvers.sparse import scaled_rows
 
 LEAPS = 60
 SWEEPS = 50  # rounds from above before the next system is solved, which costs as much as a hundred
@@ -75,17 +76,11 @@ def bound_of(coupling: sparse.csr_array, alpha: float, given: FloatArray, share:
         near = (level > 0.0) & (level < 1.0 + margin)
         links = coupling[near][:, near]
         slope = _slope(np.minimum(level[near] + margin, 1.0), alpha)
-        v = NonnegativeSystem(_scaled(links, slope)).error_of(np.zeros(slope.size), off[near])
+        v = NonnegativeSystem(scaled_rows(links, slope)).error_of(np.zeros(slope.size), off[near])
         most = np.inf if v is None else float((links @ v + noise[near]).max(initial=0.0))
         if most < margin:
             return most
     return np.inf
-
-
-def _scaled(matrix: sparse.csr_array, rows: FloatArray) -> sparse.csr_array:
-    """Return a matrix with its rows multiplied."""
-    data = matrix.data * np.repeat(rows, np.diff(matrix.indptr))
-    return sparse.csr_array((data, matrix.indices, matrix.indptr), matrix.shape)
 
 
 def _slope(level: FloatArray, alpha: float) -> FloatArray:
@@ -109,7 +104,7 @@ def _still_to_come(coupling: sparse.csr_array, slope: FloatArray, rise: FloatArr
         full = still
         free = reach & ~full
         come = np.where(full, room, 0.0)
-        among = _scaled(coupling[free], slope[free])
+        among = scaled_rows(coupling[free], slope[free])
         right = rise[free] + among @ come
         come[free] = np.clip(NonnegativeSystem(among[:, free]).solve(right), 0.0, room[free])
 

@@ -13,6 +13,7 @@ from contagion_graph.distress.model import check_scalar
 from contagion_graph.distress.valuation import Debtors, Seniority, alike
 from contagion_graph.errors import Faults
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
 
@@ -59,7 +60,7 @@ class MertonValue:
         below, worth_below = _tail(assets, gone, sigma)
         nothing, worth_nothing = _tail(assets, gone - owed, sigma)
         paid = (owed - gone) * (below - nothing) + worth_below - worth_nothing
-        share = np.divide(paid, owed, out=np.array(below), where=owed > 0.0)
+        share = ratio(paid, owed, below)
         return np.where(owed > 0.0, np.clip(1.0 - below + recovery * share, 0.0, 1.0), 1.0)
 
 

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from typing import Any, Literal
 
 import numpy as np
-from scipy import sparse
 
 from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_number
@@ -12,7 +11,9 @@ from contagion_graph.distress.propagate import spread
 from contagion_graph.distress.result import DistressResult, Ends
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
+from contagion_graph.solvers.sparse import with_data
 from contagion_graph.state import Passing
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
@@ -73,7 +74,7 @@ class DistressModel(ABC):
         solution = solution_of(ends, 0)
         where = f"{type(self).__name__}: after {solution.steps:,} rounds the stress {proven(solution)}"
         conclude(solution, on_failure, where, self.remedy)
-        return DistressResult(network, self, given, ends, solution)
+        return DistressResult(network=network, model=self, given=given, ends=ends, solution=solution)
 
     @abstractmethod
     def follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
@@ -161,13 +162,12 @@ def follow_levels(
     Ends
     """
     equity, solvent = network.book_equity, network.book_equity > 0.0
-    given = np.divide(losses, equity, out=np.zeros_like(losses), where=solvent)
+    given = ratio(losses, equity, 0.0)
     if insolvent == "defaulted":
         given[:, ~solvent] = 1.0
     coupling = network.interbank_leverage
     if recovery is not None and recovery.any():
-        reaching = coupling.data * (1.0 - recovery)[coupling.indices]
-        coupling = sparse.csr_array((reaching, coupling.indices, coupling.indptr), coupling.shape)
+        coupling = with_data(coupling, coupling.data * (1.0 - recovery)[coupling.indices])
     end = spread(coupling, passing, given, tol=tol)
     marked_down = end.share if recovery is None else end.share * (1.0 - recovery)
     loss, stress = losses + (end.level - given) * equity, np.minimum(end.level, 1.0)

@@ -12,6 +12,7 @@ from contagion_graph.distress.result import Ends
 from contagion_graph.distress.valuation import Debtors, Valuation
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.iterate import iterate
 
 ROUNDING = 1e-13  # of what a node holds and owes
@@ -81,8 +82,15 @@ class NetworkValuation(DistressModel):
         )
         rounds, bound = (np.array([getattr(end, name) for end in settled], float) for name in ("rounds", "bound"))
         loss = book - equity
-        share = np.divide(loss, book, out=np.ones_like(loss), where=book > 0.0)
-        return Ends(loss, np.clip(share, 0.0, 1.0), 1.0 - value, default_round, rounds, bound, bound <= self.tol)
+        return Ends(
+            loss,
+            np.clip(ratio(loss, book, 1.0), 0.0, 1.0),
+            1.0 - value,
+            default_round,
+            rounds,
+            bound,
+            bound <= self.tol,
+        )
 
 
 class _Settled(NamedTuple):

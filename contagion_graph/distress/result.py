@@ -10,6 +10,7 @@ import pandas as pd
 from contagion_graph._result import Result
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import Solution
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Ends(NamedTuple):
     converged: BoolArray
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class DistressResult(Result):
     """Who has lost how much when distress has come to rest.
 
@@ -89,9 +90,7 @@ class DistressResult(Result):
     @cached_property
     def uncapped(self) -> "pd.Series[float]":
         """Losses over equity, above 1 where more was lost than there was; NaN without positive equity."""
-        equity = self.network.book_equity
-        loss, none = self.ends.loss[0], np.full_like(equity, np.nan)
-        return self._series("uncapped", np.divide(loss, equity, out=none, where=equity > 0.0))
+        return self._series("uncapped", ratio(self.ends.loss[0], self.network.book_equity, np.nan))
 
     @property
     def loss(self) -> "pd.Series[float]":

@@ -13,6 +13,7 @@ from contagion_graph._validate import check_choice
 from contagion_graph.distress.model import SHARE, Insolvent, check_scalar
 from contagion_graph.errors import Faults
 from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
 
@@ -181,8 +182,7 @@ class DebtRankValue:
     def value(self, equity: FloatArray, debtors: Debtors) -> FloatArray:
         """Return V, see `Valuation.value`."""
         book = debtors.book_equity
-        without = np.full_like(equity, 1.0 if self.insolvent == "inert" else 0.0)
-        return np.clip(np.divide(equity, book, out=without, where=book > 0.0), 0.0, 1.0)
+        return np.clip(ratio(equity, book, 1.0 if self.insolvent == "inert" else 0.0), 0.0, 1.0)
 
 
 def alike(debtors: Debtors, seniority: Seniority) -> FloatArray:
@@ -192,5 +192,4 @@ def alike(debtors: Debtors, seniority: Seniority) -> FloatArray:
 
 def _covered(left: FloatArray, owed: FloatArray) -> FloatArray:
     """Return the share of what is owed that is paid out of what is left; 1 where nothing is owed."""
-    share = np.divide(left, owed, out=np.ones(left.shape), where=owed > 0.0)
-    return np.clip(share, 0.0, 1.0)
+    return np.clip(ratio(left, owed, 1.0), 0.0, 1.0)

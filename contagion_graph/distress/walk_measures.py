@@ -23,6 +23,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph.distress.batch import chosen_nodes
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
+from contagion_graph.solvers.arrays import ratio
 
 NUMBERS = 2_000_000  # that a block may hold
 MOST = 10_000_000  # entries that are written out
@@ -79,7 +80,7 @@ def impact_susceptibility(network: ObligationNetwork, *, binary: bool = True) ->
     """
     ways = _ways(network, binary)
     others = ways.weight @ (ways.ending - ways.closed)
-    return _series(network, "impact_susceptibility", _over(others, ways.direct_in))
+    return _series(network, "impact_susceptibility", ratio(others, ways.direct_in, 0.0))
 
 
 def impact_fluidity(network: ObligationNetwork, *, binary: bool = True) -> float:
@@ -151,8 +152,8 @@ def impact_diffusion(network: ObligationNetwork, *, binary: bool = True) -> pd.D
     ways = _ways(network, binary)
     start = ways.weight @ (ways.starting - ways.closed)
     through, round_ways = _through(ways)
-    first = _over(start, ways.direct_out)
-    between = _over(np.maximum(ways.weight @ (through - round_ways) - start, 0.0), ways.direct_out)
+    first = ratio(start, ways.direct_out, 0.0)
+    between = ratio(np.maximum(ways.weight @ (through - round_ways) - start, 0.0), ways.direct_out, 0.0)
     columns = {"start": first, "intermediate": between, "total": first + between}
     return pd.DataFrame(columns, index=network.nodes.rename("node"))
 
@@ -259,10 +260,6 @@ def _through(ways: _Ways) -> tuple[FloatArray, FloatArray]:
         rounds[k] = k * ways.closed[k] - (rounds[1:k] * ways.closed[k - 1 : 0 : -1]).sum(axis=0)
         through[k] = (first[:k] * onward[k:0:-1]).sum(axis=0)
     return through, rounds
-
-
-def _over(amount: FloatArray, by: FloatArray) -> FloatArray:
-    return np.divide(amount, by, out=np.zeros_like(amount), where=by > 0.0)
 
 
 def _series(network: ObligationNetwork, name: str, values: FloatArray) -> "pd.Series[float]":

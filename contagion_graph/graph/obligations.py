@@ -13,6 +13,8 @@ from contagion_graph._typing import FloatArray
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph import elements
 from contagion_graph.graph.exports import NetworkExports
+from contagion_graph.solvers.arrays import ratio
+from contagion_graph.solvers.sparse import over_cells
 from contagion_graph.tables import networks
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
@@ -220,15 +222,15 @@ class ObligationNetwork(NetworkExports):
     @property
     def leverage(self) -> "pd.Series[float]":
         """Total assets over equity (dimensionless); infinite where there are assets and no positive equity, else 0."""
-        assets, equity = self.external_assets + self.claims, self.book_equity
-        none = np.where(assets > 0.0, np.inf, 0.0)
-        return pd.Series(np.divide(assets, equity, out=none, where=equity > 0.0), index=self.nodes, name="leverage")
+        assets = self.external_assets + self.claims
+        leverage = ratio(assets, self.book_equity, np.where(assets > 0.0, np.inf, 0.0))
+        return pd.Series(leverage, index=self.nodes, name="leverage")
 
     @cached_property
     def relative_liabilities(self) -> sparse.csr_array:
         """Pi_ij = L_ij / l_i, the share of i's debts in the network that it owes to j, sparse; no row where l_i = 0."""
         matrix = self.obligations.copy()
-        matrix.data /= np.repeat(self.owed, np.diff(matrix.indptr))
+        matrix.data /= over_cells(matrix, self.owed)
         return _freeze(matrix)
 
     @cached_property
@@ -238,8 +240,7 @@ class ObligationNetwork(NetworkExports):
         The row of a node without positive equity is empty: it has nothing left to lose.
         """
         matrix = self.obligations.T.tocsr()
-        equity = np.repeat(self.book_equity, np.diff(matrix.indptr))
-        matrix.data = np.divide(matrix.data, equity, out=np.zeros_like(equity), where=equity > 0.0)
+        matrix.data = ratio(matrix.data, over_cells(matrix, self.book_equity), 0.0)
         matrix.eliminate_zeros()
         return _freeze(matrix)
 

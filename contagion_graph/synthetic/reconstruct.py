@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure, Seed
 from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import SHOWN, ConvergenceError, Faults
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
 from contagion_graph.tables.schema import Number
@@ -84,15 +85,15 @@ def maximum_entropy(
     rows, columns, allowed, labels = _margins(row_sums, column_sums, forbidden)
     whole = rows.sum() or 1.0
     matrix = allowed * (rows[:, None] / whole) * columns
-    matrix *= _ratio(columns, matrix.sum(axis=0))
+    matrix *= ratio(columns, matrix.sum(axis=0), 0.0)
 
     def change(_: int) -> tuple[float, bool]:
         off = float(np.abs(matrix.sum(axis=1) - rows).max() / whole)
         return off, off <= tol
 
     def advance(_: int) -> None:
-        np.multiply(matrix, _ratio(rows, matrix.sum(axis=1))[:, None], out=matrix)
-        np.multiply(matrix, _ratio(columns, matrix.sum(axis=0)), out=matrix)
+        np.multiply(matrix, ratio(rows, matrix.sum(axis=1), 0.0)[:, None], out=matrix)
+        np.multiply(matrix, ratio(columns, matrix.sum(axis=0), 0.0), out=matrix)
 
     solution, _ = iterate(change, advance, max_steps=max_iter)
     where = f"maximum_entropy: after {solution.steps:,} iterations sums are off by {solution.residual:.2g} of the whole"
@@ -266,8 +267,3 @@ def _allowed(forbidden: Forbidden, shape: tuple[int, int], faults: Faults) -> Bo
         faults.add("forbidden", f"has shape {mask.shape} and type {mask.dtype}", f"Give bools of shape {shape}.")
         return np.ones(shape, dtype=bool)
     return ~mask
-
-
-def _ratio(wanted: FloatArray, have: FloatArray) -> FloatArray:
-    ratio: FloatArray = np.divide(wanted, have, out=np.zeros_like(wanted), where=have > 0.0)
-    return ratio

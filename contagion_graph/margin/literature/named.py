@@ -1,16 +1,16 @@
-"""Fire-sale models of the literature by name: the margin cascade with the rules that each stands for.
+"""Fire-sale models of the literature by name: margin cascades with the rules of each paper.
 
-What of a published model is not expressed stands in docs/models, one page a model.
+docs/models has one page a model; it says which parts of the paper are not expressed.
 """
 
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from contagion_graph._validate import check_number
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.literature.overlapping_portfolios import caccioli_stability
 from contagion_graph.margin.literature.regulated_banks import RegulatedBanks, farmer
 from contagion_graph.margin.literature.vulnerable_banks import VulnerableBanks, greenwood_landier_thesmar
@@ -19,6 +19,7 @@ from contagion_graph.rules.capital import CapitalRatio
 from contagion_graph.rules.impact import ExponentialImpact, FloorExponentialImpact, LinearImpact
 from contagion_graph.rules.liquidation import FullLiquidation, LeverageTarget
 from contagion_graph.rules.square_root import SquareRootImpact
+from contagion_graph.solvers.sparse import with_data
 
 __all__ = [
     "CapitalRatio",
@@ -37,7 +38,7 @@ __all__ = [
 
 
 def cont_schaanning(
-    cap: float = 33.0, target: float | None = None, *, floor: float = 0.5, alpha: float = 0.5
+    cap: float = 33.0, *, target: float | None = None, floor: float = 0.5, alpha: float = 0.5
 ) -> MarginCascade:
     """Return the model of Cont & Schaanning: banks above a leverage cap sell down to a target, prices have a floor.
 
@@ -80,13 +81,13 @@ def cont_schaanning(
     )
 
 
-def breuer_summer_urosevic(cap: float, coefficient: Any) -> MarginCascade:
+def breuer_summer_urosevic(cap: float, *, coefficient: Any) -> MarginCascade:
     """Return the model of Breuer, Summer & Urosevic: banks sell down to a leverage cap, impact is a square root.
 
     With delta_j the relative fall of price j, S_ij the holdings of marketable assets, L_i loans and e_i equity after
     the shock, bank i sells theta_i = clip(1 - (cap (e_i - (S delta)_i) - L_i) / (S (1 - delta))_i, 0, 1), 1 where its
     equity is gone, and delta_j = c_j sqrt((S' theta)_j / V_j). The model's answer is the least and the greatest
-    solution of these equations: `equilibria`. `run` gives a path of irreversible sales, which the paper has not.
+    solution of these equations: `equilibria`. `run` gives a path of irreversible sales, which is not in the paper.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def breuer_summer_urosevic(cap: float, coefficient: Any) -> MarginCascade:
     Examples
     --------
     >>> import contagion_graph as cg
-    >>> cg.named.breuer_summer_urosevic(33.0, 0.01).liquidation
+    >>> cg.named.breuer_summer_urosevic(33.0, coefficient=0.01).liquidation
     LeverageTarget(cap=33.0, target=33.0)
     """
     return MarginCascade(
@@ -180,13 +181,18 @@ def with_market_depth(graph: ExposureGraph, alpha: float) -> ExposureGraph:
     Parameters
     ----------
     graph : ExposureGraph
-        Who is not in the graph holds nothing.
+        All holdings of the assets, longs and shorts.
     alpha : float
         Above 0; -10 log(0.9) = 1.0536 where selling a tenth shall lower an exponential price by a tenth.
 
     Returns
     -------
     ExposureGraph
+
+    Raises
+    ------
+    ParameterError
+        What is no graph, or an alpha that is not above 0.
 
     Examples
     --------
@@ -195,6 +201,7 @@ def with_market_depth(graph: ExposureGraph, alpha: float) -> ExposureGraph:
     >>> with_market_depth(graph, alpha=0.5).depth.tolist()
     [100.0, inf]
     """
+    check_graph(graph)
     check_number("with_market_depth", "alpha", alpha, low=0, above=True)
     units = np.maximum(graph.quantity.data, 0.0)
     longs = np.bincount(graph.quantity.indices, weights=units, minlength=len(graph.assets))
@@ -204,6 +211,21 @@ def with_market_depth(graph: ExposureGraph, alpha: float) -> ExposureGraph:
 def without_margins(graph: ExposureGraph) -> ExposureGraph:
     """Return the graph with every margin at 0, so that an account is in breach when its equity is below 0.
 
+    Parameters
+    ----------
+    graph : ExposureGraph
+        Its margins may be anything.
+
+    Returns
+    -------
+    ExposureGraph
+        The same accounts, positions and prices.
+
+    Raises
+    ------
+    ParameterError
+        What is no graph.
+
     Examples
     --------
     >>> import contagion_graph as cg
@@ -211,11 +233,12 @@ def without_margins(graph: ExposureGraph) -> ExposureGraph:
     >>> without_margins(graph).maintenance.tolist()
     [0.0]
     """
+    check_graph(graph)
     q, none = graph.quantity, np.zeros(len(graph.assets))
     records = graph.records
     return replace(
         graph,
-        margin_units=sparse.csr_array((np.zeros_like(q.data), q.indices, q.indptr), shape=q.shape),
+        margin_units=with_data(q, np.zeros_like(q.data)),
         margin_long=none,
         margin_short=none.copy(),
         records=None if records is None else replace(records, margin=np.zeros_like(records.margin)),

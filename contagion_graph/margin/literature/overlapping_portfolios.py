@@ -9,8 +9,10 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigs
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import check_graph
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
 from contagion_graph.solvers.solution import Solution, Status
+from contagion_graph.solvers.sparse import row_of_cells, with_data
 
 BLOCK_CELLS = 2**22  # of a block of rows x assets, or x accounts: 32 MB
 DENSE = 400  # up to this many accounts in one cycle all eigenvalues at once are cheap, and exact
@@ -44,6 +46,8 @@ def caccioli_stability(graph: ExposureGraph, *, impact: ImpactRecord | None = No
 
     Raises
     ------
+    ParameterError
+        What is no graph.
     ConvergenceError
         The eigenvalue of more than 400 accounts in one cycle was not found.
 
@@ -63,14 +67,15 @@ def caccioli_stability(graph: ExposureGraph, *, impact: ImpactRecord | None = No
     >>> round(cg.named.caccioli_stability(cg.named.with_market_depth(graph, alpha=1.0536)), 9)
     2.0
     """
+    check_graph(graph)
     rule = (ExponentialImpact() if impact is None else impact).for_assets(graph.assets)
     q, equity = graph.quantity, graph._rows.equity
-    values = sparse.csr_array((q.data * graph.price[q.indices], q.indices, q.indptr), shape=q.shape)
+    values = with_data(q, q.data * graph.price[q.indices])
     solvent = np.flatnonzero(equity >= 0.0)
     values, equity = values[solvent], equity[solvent]
     falls = _falls(values, graph, rule)
     while values.shape[0]:
-        # whoever falls to no sale of a single other account is in no cycle of defaults
+        # an account that no sale of a single other account brings down is in no cycle of defaults
         worst = np.abs(falls).max(axis=0).toarray().ravel()
         can_fall = np.abs(values) @ worst > equity
         if can_fall.all():
@@ -88,8 +93,7 @@ def _falls(values: sparse.csr_array, graph: ExposureGraph, impact: ImpactRecord)
         block = values[first : first + step]
         # an impact may have parameters of its own for each asset, so it takes whole rows
         fall = 1.0 - impact.price_factor(block.toarray() * scale)
-        rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-        blocks.append(fall[rows, block.indices])
+        blocks.append(fall[row_of_cells(block), block.indices])
     falls = values.copy()
     falls.data = np.concatenate([np.empty(0), *blocks])
     falls.eliminate_zeros()  # what no sale can move makes no pair

@@ -11,15 +11,18 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._result import Result
+from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.rules.capital import CapitalRatio
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.iterate import iterate
-from contagion_graph.solvers.solution import Solution
+from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
+from contagion_graph.solvers.sparse import row_of_cells, with_data
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import label_text, vector
 
@@ -27,31 +30,70 @@ REPAYABLE = Number("share of debt", low=0.0, high=1.0)
 NEGLIGIBLE = 1e-12  # share of what could be sold at the start: sales worth less are not carried out
 
 
-@dataclass(frozen=True, eq=False)
-class RegulatedBanks:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class RegulatedBanks(Result):
     """What a shock does to banks that keep a capital ratio.
 
     Parameters
     ----------
+    model : CapitalRatio
+        The ratio that the banks keep.
     banks : DataFrame by account
         `equity_before` the shock and `equity_after` [currency], `ratio_before` and `ratio_after` (NaN where nothing
         counts), `repaid` debt, `proceeds` of sales [currency], `default_round` (0 = none).
     assets : DataFrame by asset
         `price_before`, `price_shocked`, `price_after` [currency per unit], `units_sold`, `value_sold` [currency].
     rounds : DataFrame by round
-        `failed` and `acted`, numbers of banks; `repaid`, and `offered`, the value put up for sale [currency]. What the
-        last row offers was not sold any more.
+        `failed` and `acted`, numbers of banks; `repaid`, and `offered`, the value offered for sale [currency]. What the
+        last row offers was not sold.
     units_sold : DataFrame, rounds x assets
         What each round sold.
     solution : Solution
-        Whether the rounds came to rest.
+        How the rounds ended; its residual is the value still offered, as a share of what could be sold at the start.
     """
 
+    model: CapitalRatio
     banks: pd.DataFrame
     assets: pd.DataFrame
     rounds: pd.DataFrame
     units_sold: pd.DataFrame
     solution: Solution
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            banks; rounds (of sales); failed; repaid, value_sold; equity_before, equity_after [currency]; largest_fall
+            (the largest fall of a price by sales, as a share of the shocked price).
+        """
+        banks, assets = self.banks, self.assets
+        after, shocked = assets["price_after"].to_numpy(), assets["price_shocked"].to_numpy()
+        return pd.Series(
+            {
+                "banks": len(banks),
+                "rounds": len(self.units_sold),
+                "failed": np.count_nonzero(banks["default_round"]),
+                "repaid": banks["repaid"].sum(),
+                "value_sold": assets["value_sold"].sum(),
+                "equity_before": banks["equity_before"].sum(),
+                "equity_after": banks["equity_after"].sum(),
+                "largest_fall": np.max(1.0 - ratio(after, shocked, 1.0), initial=0.0),
+            },
+            name="value",
+            dtype=np.float64,
+        )
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"banks": self.banks, "assets": self.assets, "rounds": self.rounds, "units_sold": self.units_sold}
+
+    def __repr__(self) -> str:
+        s = self.summary()
+        return (
+            f"<RegulatedBanks: {s['failed']:,.0f} of {s['banks']:,.0f} banks fail in {s['rounds']:,.0f} rounds of "
+            f"sales; {s['value_sold']:,.6g} sold. {self.solution.status.value}>"
+        )
 
 
 class Books(NamedTuple):
@@ -64,13 +106,14 @@ class Books(NamedTuple):
 
 def farmer(
     graph: ExposureGraph,
-    shock: Shock,
     ratio: CapitalRatio,
+    shock: Shock | None = None,
     *,
     impact: ImpactRecord | None = None,
     cash: str | None = None,
     repayable: Any = 1.0,
-    rounds: int = 10_000,
+    max_rounds: int = 10_000,
+    on_failure: OnFailure = "raise",
 ) -> RegulatedBanks:
     """Run the fire sales of banks that keep a capital ratio, as in the models of Farmer et al.
 
@@ -84,18 +127,20 @@ def farmer(
     ----------
     graph : ExposureGraph
         Banks hold assets and no shorts; debt is negative cash. Only what is `sellable` is sold.
-    shock : mapping or Series asset -> relative price change
-        -0.30 = falls by 30 %.
     ratio : CapitalRatio
         Minimum, buffer and target, what counts, and the pecking order.
+    shock : mapping or Series asset -> relative price change, optional
+        -0.30 = falls by 30 %.
     impact : ImpactRecord, optional
         None: `ExponentialImpact()`.
     cash : str, optional
         The asset that is cash in hand, beside the graph's cash where that is positive.
     repayable : number, array_like, or mapping or Series by account
         Share of its debt that a bank may repay early, in [0, 1].
-    rounds : int
-        The horizon: after so many rounds of sales the banks are looked at once more, and that is all.
+    max_rounds : int
+        The most rounds of sales; the banks are valued once more after the last one.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where banks still offer something after `max_rounds`: "ignore" where that is a horizon.
 
     Returns
     -------
@@ -104,9 +149,12 @@ def farmer(
     Raises
     ------
     ParameterError
-        A bank with a short, an asset that the graph does not have, an impact with `volume="current"`.
+        No graph, no ratio, a bank with a short, an asset that the graph does not have, an impact with
+        `volume="current"`.
     TableError
         A shock or share that the graph does not know or that is out of range.
+    ConvergenceError
+        Banks still offer something after `max_rounds`.
 
     References
     ----------
@@ -121,14 +169,19 @@ def farmer(
     ...     assets=["bonds", "loans", "cash"],
     ... )
     >>> rule = cg.named.CapitalRatio(0.03, buffer=0.04, target=0.05)
-    >>> result = cg.named.farmer(graph, {"bonds": -0.03}, rule, cash="cash", rounds=1)
+    >>> result = cg.named.farmer(graph, rule, {"bonds": -0.03}, cash="cash", max_rounds=1, on_failure="ignore")
     >>> result.rounds["repaid"].round(3).tolist(), result.rounds["offered"].round(3).tolist()
     ([4.0, 18.62], [18.8, 10.903])
     """
     check_graph(graph)
-    check_number("farmer", "rounds", rounds, low=0, whole=True)
-    state = _Rounds(graph, shock, ratio, ExponentialImpact() if impact is None else impact, cash, repayable)
-    solution, _ = iterate(state.change, state.advance, max_steps=rounds)
+    if not isinstance(ratio, CapitalRatio):
+        raise ParameterError(f"ratio is a {type(ratio).__name__}; give a CapitalRatio")
+    check_number("farmer", "max_rounds", max_rounds, low=0, whole=True)
+    check_on_failure(on_failure)
+    state = _Rounds(graph, ratio, shock, ExponentialImpact() if impact is None else impact, cash, repayable)
+    solution, _ = iterate(state.change, state.advance, max_steps=max_rounds)
+    where = f"farmer: after {solution.steps:,} rounds banks still offer {solution.residual:.2g} of what could be sold"
+    conclude(solution, on_failure, where, "Raise max_rounds, or ignore it where that is the horizon.")
     return state.result(solution)
 
 
@@ -138,8 +191,8 @@ class _Rounds:
     def __init__(
         self,
         graph: ExposureGraph,
-        shock: Shock,
         ratio: CapitalRatio,
+        shock: Shock | None,
         impact: ImpactRecord,
         cash: str | None,
         repayable: Any,
@@ -159,7 +212,7 @@ class _Rounds:
         self.loan = self.debt * _shares(graph, repayable)
         self.repaid, self.proceeds, self.default_round = np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.int32)
         self.can_sell = float((self.left @ (self.sellable * graph.price)).sum())
-        self.looks: list[dict[str, float]] = []
+        self.records: list[dict[str, float]] = []
         self.units: list[FloatArray] = []
         cash_before = np.maximum(graph.cash, 0.0) + graph.quantity @ (is_cash * graph.price)
         self.before = self.books(graph.price, cash_before)
@@ -188,7 +241,7 @@ class _Rounds:
         self.offer = self.offered(books.value, failed, need)
         value = float((books.value.data * self.offer).sum())
         counts = {"failed": int(failed.sum()), "acted": int(acting.sum())}
-        self.looks.append(counts | {"repaid": float(repaid.sum()), "offered": value})
+        self.records.append(counts | {"repaid": float(repaid.sum()), "offered": value})
         return value / self.can_sell if self.can_sell else 0.0, value <= NEGLIGIBLE * self.can_sell
 
     def offered(self, value: sparse.csr_array, failed: BoolArray, need: FloatArray) -> FloatArray:
@@ -199,21 +252,21 @@ class _Rounds:
         for number, place in enumerate(self.places):
             place_of[place] = number
             relief = value @ (place * self.weights)
-            share[:, number] = np.minimum(np.divide(need, relief, out=np.zeros(n), where=relief > 0.0), 1.0)
+            share[:, number] = np.minimum(ratio(need, relief, 0.0), 1.0)
             need = np.maximum(need - relief * share[:, number], 0.0)
-        rows = np.repeat(np.arange(n), np.diff(value.indptr))
+        rows = row_of_cells(value)
         return np.where(failed[rows] & self.sellable[value.indices], 1.0, share[rows, place_of[value.indices]])
 
     def advance(self, step: int) -> None:
         """Carry out the sales: move the prices, and pay half way."""
         left, graph = self.left, self.graph
-        sales = sparse.csr_array((left.data * self.offer, left.indices, left.indptr), shape=left.shape)
+        sales = with_data(left, left.data * self.offer)
         units = sales.sum(axis=0)
         self.sold = self.sold + units
         after = self.shocked * self.impact.price_factor(self.sold * graph.price / graph.depth)
         middle = (self.price + after) / 2.0
         paid = sales @ middle
-        self.left = sparse.csr_array((left.data * (1.0 - self.offer), left.indices, left.indptr), shape=left.shape)
+        self.left = with_data(left, left.data * (1.0 - self.offer))
         self.cash, self.proceeds = self.cash + paid, self.proceeds + paid
         self.value_sold = self.value_sold + units * middle
         self.price = after
@@ -225,8 +278,8 @@ class _Rounds:
         banks = {
             "equity_before": self.before.equity,
             "equity_after": after.equity,
-            "ratio_before": _ratio(self.before),
-            "ratio_after": _ratio(after),
+            "ratio_before": ratio(self.before.equity, self.before.exposure, np.nan),
+            "ratio_after": ratio(after.equity, after.exposure, np.nan),
             "repaid": self.repaid,
             "proceeds": self.proceeds,
             "default_round": self.default_round,
@@ -238,20 +291,16 @@ class _Rounds:
             "units_sold": self.sold,
             "value_sold": self.value_sold,
         }
-        numbers = pd.RangeIndex(1, len(self.looks) + 1, name="round")
+        numbers = pd.RangeIndex(1, len(self.records) + 1, name="round")
         units = np.array(self.units).reshape(-1, len(graph.assets))
         return RegulatedBanks(
+            model=self.ratio,
             banks=pd.DataFrame(banks, index=graph.account_index),
             assets=pd.DataFrame(assets, index=graph.assets),
-            rounds=pd.DataFrame(self.looks, index=numbers),
+            rounds=pd.DataFrame(self.records, index=numbers),
             units_sold=pd.DataFrame(units, index=numbers[: len(units)], columns=graph.assets),
             solution=solution,
         )
-
-
-def _ratio(books: Books) -> FloatArray:
-    nothing = np.full_like(books.equity, np.nan)
-    return np.divide(books.equity, books.exposure, out=nothing, where=books.exposure > 0.0)
 
 
 def _shares(graph: ExposureGraph, repayable: Any) -> FloatArray:

@@ -7,23 +7,29 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import Shock, scenario
+from contagion_graph.graph.scenario import Shock, check_graph, scenario
+from contagion_graph.solvers.arrays import ratio
+from contagion_graph.solvers.solution import EXACT, Solution
+from contagion_graph.solvers.sparse import with_data
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import label_text, vector
 
 DEBT_TO_EQUITY = Number("debt over equity", low=0.0, infinite=True)
 
 
-@dataclass(frozen=True, eq=False)
-class VulnerableBanks:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class VulnerableBanks(Result):
     """One round of sales by banks that return to their leverage; losses and sales count as positive.
 
     Parameters
     ----------
+    model : dict
+        The arguments leverage, cap and limited.
     aggregate_vulnerability : float
         AV, what fire sales cost all traders, as a share of their total equity: the sum of `systemicness`.
     systemicness : Series by trader
@@ -38,8 +44,11 @@ class VulnerableBanks:
         Currency; below 0 = bought.
     asset_return : Series by asset
         Relative price change that the sales cause.
+    solution : Solution
+        Exact: one round of products.
     """
 
+    model: dict[str, Any]
     aggregate_vulnerability: float
     systemicness: "pd.Series[float]"
     indirect_vulnerability: "pd.Series[float]"
@@ -47,6 +56,45 @@ class VulnerableBanks:
     direct: "pd.Series[float]"
     asset_sales: "pd.Series[float]"
     asset_return: "pd.Series[float]"
+    solution: Solution = EXACT
+
+    @property
+    def traders(self) -> pd.DataFrame:
+        """One row a trader: direct [currency], systemicness, indirect_vulnerability, connectedness."""
+        columns = self.direct, self.systemicness, self.indirect_vulnerability, self.connectedness
+        return pd.concat(columns, axis=1).rename_axis("trader")
+
+    @property
+    def assets(self) -> pd.DataFrame:
+        """One row an asset: asset_sales [currency], asset_return."""
+        return pd.concat([self.asset_sales, self.asset_return], axis=1).rename_axis("asset")
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            aggregate_vulnerability; direct (losses from the shock itself), sales [currency]; largest_fall (the largest
+            relative fall of a price by the sales).
+        """
+        figures = {
+            "aggregate_vulnerability": self.aggregate_vulnerability,
+            "direct": self.direct.sum(),
+            "sales": self.asset_sales.sum(),
+            "largest_fall": np.max(-self.asset_return, initial=0.0),
+        }
+        return pd.Series(figures, name="value", dtype=np.float64)
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"traders": self.traders, "assets": self.assets}
+
+    def __repr__(self) -> str:
+        s = self.summary()
+        return (
+            f"<VulnerableBanks: {len(self.direct):,} traders lose {s['direct']:,.6g} by the shock and sell "
+            f"{s['sales']:,.6g}; aggregate vulnerability {s['aggregate_vulnerability']:.4g}>"
+        )
 
 
 def greenwood_landier_thesmar(
@@ -57,7 +105,7 @@ def greenwood_landier_thesmar(
     An account with assets A_i (the value of its longs), equity E_i, debt-to-equity B_i = max(0, A_i / E_i - 1) and a
     loss R_i from the shock sells B_i R_i, spread over its sellable longs a_ij in proportion to their value before the
     shock: s_ij = a_ij / a_i B_i R_i. Prices move by r_j = -sum_i s_ij / depth_j, and every holder loses
-    -sum_j quantity_ij p0_j r_j. Whoever gains from the shock buys. With H_j = sum_k quantity_kj p0_j,
+    -sum_j quantity_ij p0_j r_j. An account that gains from the shock buys. With H_j = sum_k quantity_kj p0_j,
     S_i = sum_j s_ij H_j / depth_j / sum E, and AV = sum_i S_i. Results of a trader add up those of its accounts.
 
     Parameters
@@ -71,8 +119,8 @@ def greenwood_landier_thesmar(
     cap : float, optional
         The most that B_i may be; also that of an account whose equity is not positive.
     limited : bool
-        Whether nobody sells more than the value that its sellable longs have left after the shock. In the paper's
-        matrices sales have no limit.
+        Whether an account sells at most the value that its sellable longs have after the shock. In the paper's matrices
+        sales have no limit.
 
     Returns
     -------
@@ -81,7 +129,8 @@ def greenwood_landier_thesmar(
     Raises
     ------
     ParameterError
-        An account has assets, no positive equity, and neither a leverage nor a cap; or total equity is not positive.
+        No graph; an account has assets, no positive equity, and neither a leverage nor a cap; or total equity is not
+        positive.
     TableError
         A shock or a leverage that the graph does not know or that is out of range.
 
@@ -101,6 +150,7 @@ def greenwood_landier_thesmar(
     >>> banks.indirect_vulnerability.round(6).tolist()
     [0.0225, 0.018]
     """
+    check_graph(graph)
     change = scenario(graph, shock).price_shocked - graph.price
     equity = graph._rows.equity
     total_equity = float(equity.sum())
@@ -113,18 +163,16 @@ def greenwood_landier_thesmar(
     if limited:
         amount = np.minimum(amount, tradable @ (1.0 + change / graph.price))
     can_sell = tradable.sum(axis=1)
-    part = np.divide(amount, can_sell, out=np.zeros_like(amount), where=can_sell > 0.0)
+    part = ratio(amount, can_sell, 0.0)
     sales = tradable.T @ part
     returns = -sales / graph.depth
     caused = tradable @ (held.sum(axis=0) / graph.depth)
 
-    def share(above: FloatArray, below: FloatArray, otherwise: float) -> FloatArray:
-        return np.divide(above, below, out=np.full_like(above, otherwise), where=below > 0.0)
-
     systemicness = pd.Series(graph._rows.per_trader(part * caused) / total_equity, graph.traders, name="systemicness")
-    vulnerability = share(graph._rows.per_trader(-(held @ returns)), graph._rows.per_trader(equity), np.nan)
-    connectedness = share(graph._rows.per_trader(caused), graph._rows.per_trader(can_sell), 0.0)
+    vulnerability = ratio(graph._rows.per_trader(-(held @ returns)), graph._rows.per_trader(equity), np.nan)
+    connectedness = ratio(graph._rows.per_trader(caused), graph._rows.per_trader(can_sell), 0.0)
     return VulnerableBanks(
+        model={"leverage": leverage, "cap": cap, "limited": limited},
         aggregate_vulnerability=float(systemicness.sum()),
         systemicness=systemicness,
         indirect_vulnerability=pd.Series(vulnerability, graph.traders, name="indirect_vulnerability"),
@@ -138,22 +186,21 @@ def greenwood_landier_thesmar(
 def _values(graph: ExposureGraph, units: FloatArray, *, sold: bool = False) -> sparse.csr_array:
     """Return units x p0 in the cells of `graph.quantity`, 0 in assets that are not sellable if they are to be sold."""
     q, price = graph.quantity, np.where(graph.sellable, graph.price, 0.0) if sold else graph.price
-    return sparse.csr_array((units * price[q.indices], q.indices, q.indptr), shape=q.shape)
+    return with_data(q, units * price[q.indices])
 
 
 def _debt_to_equity(graph: ExposureGraph, leverage: Any, cap: float | None) -> FloatArray:
     """Return B_i of every account, as given or else A_i / E_i - 1, at most `cap`; refuse to guess an infinite one."""
     assets, equity = (graph._rows.initial.value + graph._rows.initial.gross) / 2.0, graph._rows.equity
-    ratio = np.divide(assets, equity, out=np.full_like(assets, np.inf), where=equity > 0.0) - 1.0
-    ratio = np.where(assets > 0.0, np.maximum(ratio, 0.0), 0.0)
+    debt = np.where(assets > 0.0, np.maximum(ratio(assets, equity, np.inf) - 1.0, 0.0), 0.0)
     if leverage is not None:
         faults = Faults()
-        ratio = vector("leverage", leverage, graph.account_index, DEBT_TO_EQUITY, faults, base=ratio)
+        debt = vector("leverage", leverage, graph.account_index, DEBT_TO_EQUITY, faults, base=debt)
         faults.raise_if_any()
     if cap is not None:
         check_number("greenwood_landier_thesmar", "cap", cap, low=0)
-        ratio = np.minimum(ratio, cap)
-    without = np.flatnonzero(np.isinf(ratio))
+        debt = np.minimum(debt, cap)
+    without = np.flatnonzero(np.isinf(debt))
     if without.size:
         account = label_text(graph.account_index[without[0]])
         more = f" (+{without.size - 1} more)" if without.size > 1 else ""
@@ -161,4 +208,4 @@ def _debt_to_equity(graph: ExposureGraph, leverage: Any, cap: float | None) -> F
             f"account {account!r}{more} has equity {equity[without[0]]:g} and so no leverage to return to; give a cap, "
             "or its leverage"
         )
-    return ratio
+    return debt

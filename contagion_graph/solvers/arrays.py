@@ -1,0 +1,33 @@
+"""Arithmetic of arrays that has one right answer where numpy's is undefined."""
+
+from typing import Any
+
+import numpy as np
+
+from contagion_graph._typing import FloatArray
+
+
+def ratio(above: Any, below: Any, otherwise: Any) -> FloatArray:
+    """Return above / below where below > 0, and something else where not.
+
+    Parameters
+    ----------
+    above, below : array_like
+        Of shapes that broadcast.
+    otherwise : number or array_like
+        What stands where below is 0, less, or NaN.
+
+    Returns
+    -------
+    ndarray of float64
+
+    Examples
+    --------
+    >>> ratio([1.0, 0.0], [2.0, 0.0], 1.0).tolist()
+    [0.5, 1.0]
+    """
+    below = np.asarray(below, dtype=np.float64)
+    result = np.empty(np.broadcast_shapes(np.shape(above), below.shape))
+    result[...] = otherwise
+    np.divide(above, below, out=result, where=below > 0.0)
+    return result
