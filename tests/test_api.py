@@ -54,6 +54,7 @@ MORE_POSITIONAL = {  # how many arguments may stand without their names, and why
     "scenarios.draw.joint_failure": (3, "the two parts of a failure, how many"),
     "rules.ClosedSides": (3, "a tuple"),
     "rules.Quotient": (3, "a tuple"),
+    "named.farmer": (3, "the ratio is its model"),
 }
 
 

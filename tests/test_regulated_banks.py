@@ -272,7 +272,7 @@ def test_what_is_sold_is_what_is_paid_and_equity_falls_by_price_moves_alone():
 
 def test_no_shock_and_enough_capital_change_nothing():
     graph = cg.ExposureGraph.from_arrays([[10.0, 5.0]], price=1.0, depth=10.0, cash=[-10.0], assets=["X", "Y"])
-    result = farmer(graph, CapitalRatio(0.03, 0.04, 0.05))
+    result = farmer(graph, CapitalRatio(0.03, buffer=0.04, target=0.05))
     assert result.solution.converged
     assert result.solution.steps == 0
     assert result.units_sold.empty
@@ -282,20 +282,20 @@ def test_no_shock_and_enough_capital_change_nothing():
 def test_rounds_that_are_too_few_are_reported_and_a_result_has_its_tables():
     graph = cg.ExposureGraph.from_arrays([[10.0]], price=1.0, depth=10.0, cash=[-9.7], assets=["X"])
     ratio = CapitalRatio(0.02, buffer=0.04, target=0.05)
-    with pytest.raises(cg.ConvergenceError, match="farmer: after 0 rounds banks still offer .* Raise max_rounds"):
+    with pytest.raises(cg.ConvergenceError, match=r"farmer: after 0 rounds banks still offer .* Raise max_rounds"):
         farmer(graph, ratio, max_rounds=0)
     with pytest.raises(cg.ParameterError, match="ratio is a dict; give a CapitalRatio"):
         farmer(graph, {"X": -0.1}, ratio)  # type: ignore[arg-type]
     result = farmer(graph, ratio, max_rounds=1, on_failure="ignore")
     assert list(result.to_frames()) == ["summary", "banks", "assets", "rounds", "units_sold"]
     assert result.model is ratio
-    assert result.summary()[["banks", "rounds", "failed"]].tolist() == [1.0, 1.0, 0.0]
-    assert repr(result).startswith("<RegulatedBanks: 0 of 1 banks fail in 1 rounds of sales; ")
+    assert result.summary()[["banks", "rounds", "failed"]].tolist() == [1.0, 1.0, 1.0]
+    assert repr(result).startswith("<RegulatedBanks: 1 of 1 banks fail in 1 rounds of sales; ")
 
 
 def test_a_bank_with_nothing_has_no_ratio_and_sells_nothing():
     graph = cg.ExposureGraph.from_arrays([[0.0], [1.0]], price=1.0, cash=[-5.0, 0.0], assets=["X"])
-    result = farmer(graph, CapitalRatio(0.03, 0.04, 0.05), {"X": -1.0})
+    result = farmer(graph, CapitalRatio(0.03, buffer=0.04, target=0.05), {"X": -1.0})
     assert result.banks["default_round"].tolist() == [1, 0]
     assert result.banks["ratio_after"].isna().all()
     assert result.rounds["offered"].tolist() == [0.0]

@@ -82,7 +82,7 @@ class VulnerableBanks(Result):
             "aggregate_vulnerability": self.aggregate_vulnerability,
             "direct": self.direct.sum(),
             "sales": self.asset_sales.sum(),
-            "largest_fall": np.max(-self.asset_return, initial=0.0),
+            "largest_fall": np.max(-self.asset_return.to_numpy(), initial=0.0),
         }
         return pd.Series(figures, name="value", dtype=np.float64)
 
