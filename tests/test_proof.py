@@ -271,8 +271,8 @@ def test_leaves_are_checked(amounts: list[Any], text: str):
         ({"decimals": -1}, cg.ParameterError, "decimals is -1"),
         ({"decimals": 1.5}, cg.ParameterError, "decimals is 1.5"),
         ({"decimals": 31}, cg.ParameterError, "decimals is 31"),
-        ({"secret": b"short"}, cg.ParameterError, "secret must be 16 to 64 bytes"),
-        ({"secret": "0" * 32}, cg.ParameterError, "secret must be 16 to 64 bytes"),
+        ({"secret": b"short"}, cg.ParameterError, "secret must be 16 to 64 random bytes"),
+        ({"secret": "0" * 32}, cg.ParameterError, "secret must be 16 to 64 random bytes"),
         ({"previous": {"root": "00"}}, cg.ParameterError, "previous is no statement"),
     ],
 )

@@ -1,7 +1,7 @@
-"""Collateral at work: is it all there, what is it made of, can that be proven, and how is it kept sufficient."""
+"""Collateral: monitoring in real time, backing of assets, rebalancing, designs of pooling, proofs of solvency."""
 
-from contagion_graph.collateral.backing.backing import Backing
-from contagion_graph.collateral.backing.failures import BackedPrices, FailureCost
+from contagion_graph.collateral.backing.backing import BackedPrices, Backing
+from contagion_graph.collateral.backing.failures import FailureCost
 from contagion_graph.collateral.backing.haircuts import haircuts
 from contagion_graph.collateral.monitoring.runway import Runway
 from contagion_graph.collateral.pools.compare import PoolingComparison, compare_pooling

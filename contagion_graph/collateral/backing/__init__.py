@@ -1,1 +1,1 @@
-"""Assets made of other assets: what a token is backed by, what fails with it, and haircuts."""
+"""Assets made of other assets: what backs a token, which failures follow from a failure, and haircuts."""

@@ -9,15 +9,16 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse import csgraph, linalg
 
+from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_number
-from contagion_graph.collateral.backing.failures import BackedPrices, FailureCost, failure_rounds
+from contagion_graph.collateral.backing.failures import FailureCost, failure_rounds
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.exposure.inputs import traders_of
 from contagion_graph.exposure.matrix import ExposureMatrix
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph
-from contagion_graph.solvers.solution import check_on_failure, conclude
+from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import text_index, vector
 
@@ -115,8 +116,8 @@ class Backing:
     def with_share(self, token: str, holdings: Mapping[str, float] | pd.Series, *, supply: float) -> "Backing":
         """Return a backing in which a token is a share of a pool: a vault, an LP position, a debt pool.
 
-        It is worth the net asset value of a share, v = sum_k holdings_k v_k / supply. Whoever is short the shares
-        of a debt pool owes that part of everybody's winners.
+        It is worth the net asset value of a share, v = sum_k holdings_k v_k / supply. An account that is short
+        the shares of a debt pool owes that part of the assets that all members hold.
 
         Parameters
         ----------
@@ -139,7 +140,7 @@ class Backing:
 
         Examples
         --------
-        Ann and Bob owe half of a debt pool each; Bob holds dollars alone, and is short Ann's BTC all the same.
+        Ann and Bob owe half of a debt pool each; Bob holds dollars alone, and is short of Ann's BTC through the pool.
 
         >>> import contagion_graph as cg
         >>> graph = cg.ExposureGraph.from_arrays(
@@ -185,7 +186,7 @@ class Backing:
         failure: FailureCost | None = None,
         max_rounds: int | None = None,
         on_failure: OnFailure = "raise",
-    ) -> BackedPrices:
+    ) -> "BackedPrices":
         """Pass a shock down from assets to all that is made of them.
 
         v = (1 + s) (D v + r - b),  b_k = cost v_k(initial) for the assets that have failed, at most r_k; the failed
@@ -299,6 +300,60 @@ class Backing:
     def __repr__(self) -> str:
         derived = np.count_nonzero(np.diff(self.units.indptr))
         return f"<Backing: {len(self.assets)} assets, {derived} of them made of others>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BackedPrices(Result):
+    """The prices of assets after a shock was passed down to all that is made of them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row an asset: price_before, price_after [currency per unit], change (relative), failure_round (the round in
+        which the asset failed; 0 = it did not).
+    model : Backing
+        What the assets are made of.
+    solution : Solution
+        How the rounds of failure ended.
+    """
+
+    table: pd.DataFrame
+    _: KW_ONLY
+    model: Backing
+    solution: Solution
+
+    @property
+    def shock(self) -> "pd.Series[float]":
+        """The relative change of each asset, to be given to `MarginCascade.run`."""
+        return self.table["change"].rename("shock")
+
+    def summary(self) -> "pd.Series[float]":
+        """Return the main figures.
+
+        Returns
+        -------
+        Series
+            assets, changed, failed (numbers of assets), rounds (of failure), largest_fall (relative).
+        """
+        change, failed = self.table["change"], self.table["failure_round"]
+        figures = {
+            "assets": len(change),
+            "changed": np.count_nonzero(change),
+            "failed": np.count_nonzero(failed),
+            "rounds": failed.max(),
+            "largest_fall": max(0.0, -change.min()),
+        }
+        return pd.Series(figures, dtype=float)
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"assets": self.table}
+
+    def __repr__(self) -> str:
+        s = self.summary()
+        return (
+            f"<BackedPrices: {s['changed']:.0f} of {s['assets']:.0f} assets changed, {s['failed']:.0f} failed; largest "
+            f"fall {s['largest_fall']:.4g}. {self.solution.status.value}>"
+        )
 
 
 def weights_of(graph: ExposureGraph, *, after_haircut: bool = False) -> sparse.csr_array:

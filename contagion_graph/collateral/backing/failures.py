@@ -1,25 +1,19 @@
-"""What fails once its value has fallen too far, and what that costs."""
+"""Failure costs: assets that fail once their value is below a threshold, and what they lose then."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph._validate import check_number
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution
 
-if TYPE_CHECKING:
-    from contagion_graph.collateral.backing.backing import Backing
-
 
 @dataclass(frozen=True)
 class FailureCost:
-    """What an asset loses for good once its value has fallen too far: a depeg, a redemption that is halted.
+    """What an asset loses for good once its value is below a threshold: a depeg, a redemption that is halted.
 
     Parameters
     ----------
@@ -45,60 +39,6 @@ class FailureCost:
     def __post_init__(self) -> None:
         check_number("FailureCost", "threshold", self.threshold, low=0, high=1)
         check_number("FailureCost", "cost", self.cost, low=0)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class BackedPrices(Result):
-    """The prices of assets after a shock was passed down to all that is made of them.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row an asset: price_before, price_after [currency per unit], change (relative), failure_round (the round in
-        which the asset failed; 0 = it did not).
-    model : Backing
-        What the assets are made of.
-    solution : Solution
-        How the rounds of failure ended.
-    """
-
-    table: pd.DataFrame
-    _: KW_ONLY
-    model: "Backing"
-    solution: Solution
-
-    @property
-    def shock(self) -> "pd.Series[float]":
-        """The relative change of each asset, to be given to `MarginCascade.run`."""
-        return self.table["change"].rename("shock")
-
-    def summary(self) -> "pd.Series[float]":
-        """Return the main figures.
-
-        Returns
-        -------
-        Series
-            assets, changed, failed (numbers of assets), rounds (of failure), largest_fall (relative).
-        """
-        change, failed = self.table["change"], self.table["failure_round"]
-        figures = {
-            "assets": len(change),
-            "changed": np.count_nonzero(change),
-            "failed": np.count_nonzero(failed),
-            "rounds": failed.max(),
-            "largest_fall": max(0.0, -change.min()),
-        }
-        return pd.Series(figures, dtype=float)
-
-    def _tables(self) -> dict[str, pd.DataFrame]:
-        return {"assets": self.table}
-
-    def __repr__(self) -> str:
-        s = self.summary()
-        return (
-            f"<BackedPrices: {s['changed']:.0f} of {s['assets']:.0f} assets changed, {s['failed']:.0f} failed; largest "
-            f"fall {s['largest_fall']:.4g}. {self.solution.status.value}>"
-        )
 
 
 def failure_rounds(

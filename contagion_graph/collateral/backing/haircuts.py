@@ -36,7 +36,7 @@ def haircuts(graph: ExposureGraph, *, volatility: Any, delay: Any, z: float = 2.
         sigma, the standard deviation of a day's log return; an asset that a mapping leaves out has 0.
     delay : number, or mapping or Series by chain
         tau [days]; chains are column chain of table assets, and an asset without one, or whose chain a mapping leaves
-        out, is at hand at once.
+        out, can be sold at once.
     z : float
         Standard deviations that the latency term withstands: a log-normal price without drift falls by more with
         probability Phi(-z), 1 % for 2.33.

@@ -19,7 +19,7 @@ class Listing:
     Parameters
     ----------
     graph : ExposureGraph
-        Whose assets come first.
+        Its assets come first.
     """
 
     def __init__(self, graph: ExposureGraph) -> None:

@@ -124,7 +124,7 @@ class Ledger:
         return row
 
     def list_asset(self, price: float) -> int:
-        """Add an asset that nobody holds; return its column."""
+        """Add an asset that no account holds; return its column."""
         column = self.m
         if column == self.watch.price.size:
             size = column + 8

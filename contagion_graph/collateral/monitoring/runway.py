@@ -24,7 +24,7 @@ USED = 1e-9  # a fund is used where it pays more than this share of gross value
 
 @dataclass(frozen=True)
 class Runway:
-    """How far prices can move, and whose account is then the first in breach.
+    """How far prices can move along a direction, and the first account in breach.
 
     Parameters
     ----------

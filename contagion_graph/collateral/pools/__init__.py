@@ -1,1 +1,1 @@
-"""One pool or many: the same positions under other designs of pooling, compared."""
+"""One pool or many: the same positions under several designs of margining, compared."""

@@ -1,4 +1,4 @@
-"""What it costs to margin positions apart, and what it risks to margin them together."""
+"""Designs of margining compared: the capital that each needs, and the contagion under each."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -33,7 +33,7 @@ class PoolingComparison(Result):
         One row a design: accounts; capital [currency], what all accounts together need; then means over the scenarios:
         closed (accounts), loss, socialised, shortfall, uncovered [currency, over all accounts].
     traders : DataFrame
-        Mean loss of each trader under each design [currency]: who gains by a design and who pays.
+        Mean loss of each trader under each design [currency].
     model : MarginCascade
         How accounts were liquidated and losses shared.
     solution : Solution
@@ -78,7 +78,7 @@ def compare_pooling(
     level: float = 0.95,
     on_failure: OnFailure = "raise",
 ) -> PoolingComparison:
-    """Compare designs of margining: the capital that they need against the contagion that they carry.
+    """Compare designs of margining: the capital that they need and the contagion under each.
 
     Under each design every scenario is run as a cascade. An account needs, before limited liability, what it loses by
     the shock, by impact, by penalties and by sharing:
@@ -96,7 +96,7 @@ def compare_pooling(
     model : MarginCascade
         How accounts are liquidated and losses shared.
     scenarios : DataFrame
-        Scenarios x assets: relative changes; what `scenarios.draw` returns. All count alike.
+        Scenarios x assets: relative changes; what `scenarios.draw` returns. All have the same weight.
     designs : sequence of {"isolated", "chain", "pool", "unified"}
         As in `pooling`.
     risk : {"es", "var"}

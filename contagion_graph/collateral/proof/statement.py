@@ -125,7 +125,7 @@ class SumTree:
         check_number("SumTree", "decimals", decimals, low=0, high=30, whole=True)
         secret = secrets.token_bytes(32) if secret is None else secret
         if not isinstance(secret, bytes) or not SECRET[0] <= len(secret) <= SECRET[1]:
-            raise ParameterError("secret must be 16 to 64 bytes that nobody can guess; None draws 32")
+            raise ParameterError("secret must be 16 to 64 random bytes; None draws 32")
         sequence, follows = _place(previous)
         salts = _salts(secret, sequence, len(graph.account_index))
         owners = _owners(graph.account_index, salts)
@@ -285,7 +285,7 @@ def _salts(secret: bytes, sequence: int, size: int) -> bytes:
 
 
 def _tree(name: str, rows: Ints, amounts: list[FloatArray], owners: list[bytes], rank: Ints, decimals: int) -> _Tree:
-    """Build the tree of some accounts, its leaves in an order that says nothing of theirs: that of their salts."""
+    """Build the tree of some accounts, its leaves in the order of their salts, which says nothing about them."""
     exact = [_exact(name, one, decimals) for one in amounts]
     order, start = np.argsort(rank[rows], kind="stable"), f"[{_encode(name)},".encode()
     names = [start + owners[row] + b"]" for row in rows[order].tolist()]
@@ -299,5 +299,5 @@ def _exact(name: str, amounts: FloatArray, decimals: int) -> list[int]:
     """Return amounts as whole numbers of 10^-decimals."""
     scaled = np.rint(amounts * 10.0**decimals)
     if not np.isfinite(scaled).all():
-        raise ParameterError(f"SumTree: an amount of {name!r} is not finite; look at the scale of the graph")
+        raise ParameterError(f"SumTree: an amount of {name!r} is not finite; check the scale of the graph")
     return [int(amount) for amount in scaled.tolist()]

@@ -26,7 +26,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan(Result):
-    """What accounts do so that they keep their margins.
+    """What accounts add, close or move to reach their target margin.
 
     Parameters
     ----------

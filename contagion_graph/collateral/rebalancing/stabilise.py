@@ -1,4 +1,4 @@
-"""The least money after which a cascade stops where it should."""
+"""The least cash after which a cascade stops at an event."""
 
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
@@ -259,9 +259,9 @@ def _kept(needs: _Needs, event: str | Iterable[AccountKey]) -> BoolArray:
 def _lower_bound(needs: _Needs, keep: BoolArray, costs: tuple[float, float], optional: Rows) -> float | None:
     """Return what no intervention can do without, where only whole closings on one side of the book couple accounts.
 
-    `costs`: of saving those of `keep` alone, and of the best intervention found. Either nobody else is saved, and their
-    needs are the least; or another account is, at no less than what the shock alone makes it lack, on top of what it
-    makes those of `keep` lack. With few others every combination was tried.
+    `costs`: of saving those of `keep` alone, and of the best intervention found. Either no other account is saved, and
+    their needs are the least; or another account is, at no less than what the shock alone makes it lack, on top of what
+    it makes those of `keep` lack. With few others every combination was tried.
     """
     alone, found = costs
     if isotone_obstacles(needs.graph, needs.model):

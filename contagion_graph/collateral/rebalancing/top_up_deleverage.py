@@ -45,7 +45,7 @@ def top_up(graph: ExposureGraph, eligible: object, *, target: float = 0.0, accou
     target : float
         Equity above maintenance that is wanted, as a share of maintenance.
     accounts : traders or (trader, pool, subaccount), optional
-        Among whom; None: everybody. Those who have enough are left alone.
+        The accounts considered; None: all. Accounts that reach the target already get nothing.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def deleverage(
         sum_j ((1 + target) m_ij - c_j) x_ij >= (1 + target) M_i - E_i
 
     and the least sum x ("turnover"), sum c x ("cost"), or sum c x + sum_j (sold_j^2 + bought_j^2) / (2 depth_j)
-    ("impact": what selling at falling prices costs to first order, sales and purchases apart).
+    ("impact": the price impact of sales and purchases to first order, each side by itself).
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def deleverage(
     lots : number, array_like, or mapping or Series by asset, optional
         Units of a lot; 0: any amount.
     accounts : traders or (trader, pool, subaccount), optional
-        Among whom; None: everybody.
+        The accounts considered; None: all.
 
     Returns
     -------

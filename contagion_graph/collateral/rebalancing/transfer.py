@@ -52,7 +52,7 @@ def transfer(
     deadline : float
         Days; slower routes are not used.
     accounts : traders or (trader, pool, subaccount), optional
-        Whom to help; None: everybody at risk.
+        The accounts to bring to the target; None: all that are below it.
 
     Returns
     -------
