@@ -211,10 +211,13 @@ def test_a_tipping_point_is_certain_only_for_rules_that_declare_it(name: str):
     from contagion_graph.scenarios.ray_search import Trials
 
     event = cg.scenarios.ShareClosed(0.5)
-    whole = Trials("tipping_point", cg.MarginCascade(sharing=None), VENUE, event)
-    assert whole.certain(np.array([-1.0, -1.0]))
-    assert Trials("tipping_point", MODELS[name], VENUE, event).certain(-np.ones(2)) == (name == "steep")
-    assert not Trials("tipping_point", MODELS[name], VENUE, LossAbove(1e6)).certain(-np.ones(2))
+
+    def certain(model: cg.MarginCascade, event: object) -> bool:
+        return Trials("tipping_point", VENUE, model, event, "raise").certain(-np.ones(2))
+
+    assert certain(cg.MarginCascade(sharing=None), event)
+    assert certain(MODELS[name], event) == (name == "steep")
+    assert not certain(MODELS[name], LossAbove(1e6))
 
 
 def test_stabilise_knows_the_cash_for_the_margins_of_the_graph_alone():
