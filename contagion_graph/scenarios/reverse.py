@@ -18,7 +18,8 @@ from contagion_graph.margin.result import CascadeResult
 from contagion_graph.scenarios.draw.covariances import root_of
 from contagion_graph.scenarios.events import Event
 from contagion_graph.scenarios.frame import changes_of
-from contagion_graph.scenarios.ray_search import Trials, bisect, figures_of, ray_search
+from contagion_graph.scenarios.trials import Trials, figures_of
+from contagion_graph.solvers.ray_search import bisect, ray_search
 from contagion_graph.solvers.solution import Solution
 
 GAIN = 1e-4  # a direction is better if it needs a norm smaller by this share

@@ -16,7 +16,8 @@ from contagion_graph.graph.scenario import scenario
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.scenarios.events import Event
-from contagion_graph.scenarios.ray_search import Trials, figures_of, ray_search
+from contagion_graph.scenarios.trials import Trials, figures_of
+from contagion_graph.solvers.ray_search import ray_search
 from contagion_graph.solvers.solution import Solution
 
 

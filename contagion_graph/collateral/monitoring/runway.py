@@ -14,7 +14,7 @@ from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
-from contagion_graph.scenarios.ray_search import ray_search
+from contagion_graph.solvers.ray_search import ray_search
 from contagion_graph.tables.vectors import row_of
 
 N_POINTS = 16  # moves that are tried before bisection

@@ -1,6 +1,4 @@
-"""Shocks tried one after the other: does an event happen, and where along a ray does it begin."""
-
-from collections.abc import Callable
+"""Shocks tried one after the other: does an event happen, and can a larger shock only bring it on."""
 
 import numpy as np
 import pandas as pd
@@ -62,47 +60,6 @@ class Trials:
         """Return the report of a search: its steps are cascades, its residual is the width of the last interval."""
         status = Status.CONVERGED if found else Status.NOT_FOUND
         return Solution(status, self.runs, width, error_bound=width if certain and found else None)
-
-
-def ray_search(
-    happens: Callable[[float], bool], low: float, high: float, *, n_points: int, tol: float
-) -> tuple[float, float] | None:
-    """Return sizes lo < hi, at most tol apart, without and with the event: the first of a scan, then by bisection.
-
-    Parameters
-    ----------
-    happens : callable
-        Says whether a size brings the event about.
-    low, high : float
-        The scan: `n_points` equal steps from `low`, which is not tried, up to `high`.
-    n_points : int
-        One is enough where larger sizes can only bring the event on.
-    tol : float
-        Width of the interval.
-
-    Returns
-    -------
-    tuple of float or None
-        None: no size of the scan brings the event about.
-
-    Examples
-    --------
-    >>> ray_search(lambda size: size >= 0.3, 0.0, 1.0, n_points=1, tol=0.1)
-    (0.25, 0.3125)
-    >>> ray_search(lambda size: size > 2.0, 0.0, 1.0, n_points=1, tol=0.1) is None
-    True
-    """
-    sizes = [low + (high - low) * k / n_points for k in range(n_points + 1)]
-    found = next((k for k in range(1, n_points + 1) if happens(sizes[k])), None)
-    return None if found is None else bisect(happens, sizes[found - 1], sizes[found], tol)
-
-
-def bisect(happens: Callable[[float], bool], low: float, high: float, tol: float) -> tuple[float, float]:
-    """Narrow the interval between a size without the event and one with it."""
-    while high - low > tol:
-        middle = (low + high) / 2.0
-        low, high = (low, middle) if happens(middle) else (middle, high)
-    return low, high
 
 
 def figures_of(results: dict[str, CascadeResult]) -> pd.DataFrame:
