@@ -33,8 +33,7 @@ class TableError(ContagionError, ValueError):
         super().__init__(self.faults)
 
     def __str__(self) -> str:
-        count = f"{len(self.faults)} fault{'s' if len(self.faults) > 1 else ''} (rows count from 0):"
-        return "\n".join([count, *(f"  {k}. {fault}" for k, fault in enumerate(self.faults, 1))])
+        return _listed(self.faults)
 
 
 class ConvergenceError(ContagionError, RuntimeError):
@@ -136,11 +135,32 @@ class Fault:
         )
 
 
+def _listed(faults: Sequence[Fault]) -> str:
+    count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''} (rows count from 0):"
+    return "\n".join([count, *(f"  {k}. {fault}" for k, fault in enumerate(faults, 1))])
+
+
 @dataclass
 class Faults:
-    """Collects faults, so that a whole input is checked before anything is raised."""
+    """Collects faults, so that a whole input is checked before anything is raised.
 
-    found: list[Fault] = field(default_factory=list)
+    Parameters
+    ----------
+    error : type
+        What is raised: `TableError` where tables or the arrays of a graph are read, `ParameterError` where an argument
+        of a function or model is.
+
+    Examples
+    --------
+    >>> faults = Faults(ParameterError)
+    >>> faults.add("shock", "unknown asset 'EHT'", "Use a label of graph.assets.")
+    >>> faults.raise_if_any()
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: shock: unknown asset 'EHT'. Use a label of graph.assets.
+    """
+
+    error: type[TableError] | type[ParameterError] = TableError
+    found: list[Fault] = field(default_factory=list, kw_only=True)
 
     def add(self, where: str, problem: str, remedy: str) -> None:
         """Note a fault that is not about single rows."""
@@ -152,9 +172,11 @@ class Faults:
         self.found.append(Fault(where, problem, remedy, tuple(int(row) for row in rows), shown))
 
     def raise_if_any(self) -> None:
-        """Raise one `TableError` with everything found so far."""
-        if self.found:
+        """Raise one error with everything found so far."""
+        if self.found and self.error is TableError:
             raise TableError(self.found)
+        if self.found:
+            raise ParameterError(str(self.found[0]) if len(self.found) == 1 else _listed(self.found))
 
 
 def nearest(label: str, known: Iterable[str]) -> str:

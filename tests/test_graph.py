@@ -1,7 +1,7 @@
 """The exposure graph: its matrices, its views, its copies, and the ways in and out."""
 
 import pickle
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import networkx as nx
@@ -346,7 +346,7 @@ def test_chunks_cover_all_rows_once_and_share_the_work():
 def test_only_what_is_documented_is_public():
     given = ["from_arrays", "from_networkx", "from_tables"]
     told = ["equity", "gross_value", "maintenance", "slack", "obligations", "traders", "n_positions", "total"]
-    made = ["assign", "subset", "elements", "to_frames", "to_igraph", "to_networkx", "to_scipy"]
+    made = ["assign", "subset", "elements", "fingerprint", "to_frames", "to_igraph", "to_networkx", "to_scipy"]
     with_defaults = ["backing", "obligation_table", "records"]  # fields, which the class docstring describes
     public = {name for name in dir(cg.ExposureGraph) if not name.startswith("_")}
     assert public == {*given, *told, *made, *with_defaults}
@@ -356,3 +356,16 @@ def test_only_what_is_documented_is_public():
     assert {name for name in dir(graph) if name.isidentifier() and not name.startswith("_")} == every
     described = cg.ExposureGraph.__doc__
     assert all(name in described for name in {each.name for each in fields(cg.ExposureGraph)})
+
+
+def test_the_fingerprint_is_that_of_the_market():
+    graph = cg.ExposureGraph.from_tables(**TABLES)
+    print_of = {graph.fingerprint(), cg.ExposureGraph.from_tables(**graph.to_frames()).fingerprint()}
+    assert print_of == {pickle.loads(pickle.dumps(graph)).fingerprint()}
+    others = [
+        *(graph.assign(**{name: getattr(graph, name) * 1.5 + 1.0}) for name in ("price", "depth", "cash")),
+        graph.assign(share=1.0),
+        graph.subset(traders=graph.traders[1:]),
+        replace(graph, assets=graph.assets[::-1]),
+    ]
+    assert len({each.fingerprint() for each in others} | print_of) == len(others) + 1

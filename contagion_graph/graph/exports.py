@@ -1,7 +1,9 @@
 """The ways out of an exposure graph and of a network: tables, sparse matrices, networkx and igraph graphs."""
 
+import hashlib
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from scipy import sparse
 
@@ -12,6 +14,7 @@ from contagion_graph.graph.rows import RowReductions
 from contagion_graph.tables import frames, networks
 
 Nodes = Literal["positions", "bipartite"]
+VECTORS = ("cash", "price", "depth", "margin_long", "margin_short", "sellable", "insurance_fund", "share")
 
 
 class GraphExports:
@@ -44,6 +47,35 @@ class GraphExports:
         0      A     X       2.0  deposit
         """
         return frames.graph_frames(vars(self))
+
+    def fingerprint(self) -> str:
+        """Return a hash of what the graph holds: the same for the same market, whatever tables it came from.
+
+        It covers cells, vectors, labels, and the tables backing and obligations. It does not cover how positions add
+        up to a cell, nor further columns of the tables.
+
+        Returns
+        -------
+        str
+            SHA-256, in 64 hexadecimal digits.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> one, other = (cg.ExposureGraph.from_arrays([[q]], price=[1.0]) for q in (1.0, 2.0))
+        >>> one.fingerprint() == one.assign(price=1.0).fingerprint() != other.fingerprint()
+        True
+        """
+        graph: Any = self  # its fields are not known to this class
+        q, digest = self.quantity, hashlib.sha256(repr(self.quantity.shape).encode())
+        for array in (q.indptr.astype(np.int64), q.indices.astype(np.int64), q.data, graph.margin_units.data):
+            digest.update(np.ascontiguousarray(array).data)
+        for name in (*VECTORS, "account_index", "assets", "pools", "backing", "obligation_table"):
+            value = getattr(graph, name)
+            if isinstance(value, pd.Index | pd.DataFrame):
+                value = pd.util.hash_pandas_object(value, index=False).to_numpy()
+            digest.update(name.encode() + (b"" if value is None else np.ascontiguousarray(value).tobytes()))
+        return digest.hexdigest()
 
     def to_scipy(self, *, rows: Literal["traders", "accounts"] = "traders", weight: str = "value") -> sparse.csr_array:
         """Return the projection rows x assets as a sparse matrix.

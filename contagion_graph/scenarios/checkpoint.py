@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from contagion_graph.tables.files import replacing
 
 NAME = "sweep-{:010d}.parquet"
 PIECE = 1 << 26  # bytes of a value in Parquet, of at most 2 GB
-LAYOUT = 2  # of what is kept: a state of another one is not taken up
+LAYOUT = 3  # of what is kept: a state of another one is not taken up
 SPARE = 3  # a state is written beside the one before it, and a disk is not filled to the brim
 
 
@@ -120,17 +119,7 @@ def _unpacked(table: pa.Table, meta: dict[str, Any]) -> Part:
 
 def mark_of(setting: Setting, price: FloatArray) -> str:
     """Return a text that differs for another graph, model, set of scenarios, or choice of what is kept."""
-    graph, mark = setting.graph, hashlib.blake2b(digest_size=16)
-    mark.update(repr((LAYOUT, setting.rules, setting.kept)).encode())
-    for matrix in (graph.quantity, graph.margin_units):
-        for array in (matrix.indptr, matrix.indices, matrix.data):
-            mark.update(array.tobytes())
-    vectors = [getattr(graph, field.name) for field in fields(graph)]
-    for each in (
-        *(each for each in vectors if isinstance(each, np.ndarray)),
-        graph._rows.pool_of,
-        graph._rows.trader_of,
-        price,
-    ):
-        mark.update(each.tobytes())
+    mark = hashlib.blake2b(repr((LAYOUT, setting.rules, setting.kept)).encode(), digest_size=16)
+    mark.update(setting.graph.fingerprint().encode())
+    mark.update(price.tobytes())
     return mark.hexdigest()

@@ -10,6 +10,8 @@ from contagion_graph._typing import FloatArray
 from contagion_graph.errors import SHOWN, Faults, ParameterError, nearest
 from contagion_graph.tables.schema import Number
 
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+
 
 def text_index(labels: Any) -> "pd.Index[str]":
     """Return labels as an index of text; integers are written as their digits.
@@ -85,8 +87,26 @@ def _from_mapping(
     return numbers
 
 
-def rows_of(labels: Any, index: "pd.Index[str]", where: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+def rows_of(labels: Any, index: "pd.Index[str]", where: str) -> Rows:
     """Return the positions of labels in an index, in the order given; None: all.
+
+    Parameters
+    ----------
+    labels : iterable of labels, or None
+        Each once.
+    index : Index
+        The labels that there are.
+    where : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    ndarray of int64
+
+    Raises
+    ------
+    ParameterError
+        A text in the place of a list, no label, a label twice, or unknown labels: all of them are listed.
 
     Examples
     --------
@@ -95,23 +115,58 @@ def rows_of(labels: Any, index: "pd.Index[str]", where: str) -> np.ndarray[Any, 
     [1, 0]
     >>> rows_of(["EHT"], assets, "assets")
     Traceback (most recent call last):
-    contagion_graph.errors.ParameterError: assets: unknown label 'EHT' (did you mean 'ETH'?); use labels of the graph
+    contagion_graph.errors.ParameterError: assets: unknown label 'EHT' (did you mean 'ETH'?). Use a label of the graph.
     """
     if labels is None:
         return np.arange(len(index))
     if isinstance(labels, str | bytes) or not hasattr(labels, "__iter__"):
         raise ParameterError(f"{where} is {labels!r:.60}; give a list of labels")
-    wanted = text_index(labels)
+    wanted, faults = text_index(labels), Faults(ParameterError)
     if not len(wanted):
         raise ParameterError(f"{where} is empty; name at least one label of the graph, or leave it out for all")
     if not wanted.is_unique:
         raise ParameterError(f"{where}: {wanted[wanted.duplicated()][0]!r} is named twice; name each label once")
     found = np.asarray(index.get_indexer(wanted), dtype=np.int64)
-    unknown = wanted[found < 0]
-    if len(unknown):
-        names = ", ".join(f"{label!r}{nearest(label, index)}" for label in unknown[:SHOWN])
-        raise ParameterError(f"{where}: unknown label {names}; use labels of the graph")
+    for label in wanted[found < 0]:
+        note_unknown(where, label, index, faults)
+    faults.raise_if_any()
     return found
+
+
+def account_rows(keys: Any, accounts: pd.MultiIndex, where: str) -> Rows:
+    """Return the rows of accounts that an argument names, by trader (all its accounts) or by triple, in its order.
+
+    Parameters
+    ----------
+    keys : label, triple, or iterable of these
+        Traders, or (trader, pool, subaccount).
+    accounts : MultiIndex
+        The labels of the accounts.
+    where : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    ndarray of int64
+
+    Raises
+    ------
+    ParameterError
+        Unknown labels: all of them are listed.
+
+    Examples
+    --------
+    >>> accounts = pd.MultiIndex.from_tuples([("A", "perps", ""), ("A", "loans", ""), ("B", "loans", "")])
+    >>> account_rows(["A", ("B", "loans", "")], accounts, "accounts").tolist()
+    [0, 1, 2]
+    """
+    listed = [keys] if isinstance(keys, str | tuple) or not hasattr(keys, "__iter__") else list(keys)
+    faults, rows = Faults(ParameterError), [account_rows_of(key, accounts) for key in listed]
+    for key, found in zip(listed, rows, strict=True):
+        if not found:
+            note_unknown(where, key, accounts, faults)
+    faults.raise_if_any()
+    return np.array([row for found in rows for row in found], dtype=np.int64)
 
 
 def row_of(where: str, key: object, index: Any, faults: Faults) -> list[int]:
@@ -119,17 +174,22 @@ def row_of(where: str, key: object, index: Any, faults: Faults) -> list[int]:
 
     An account is named by its triple, or by its trader where the trader has just one account.
     """
-    rows = account_rows_of(key, index) if isinstance(index, pd.MultiIndex) else _rows_of(str(key), index)
+    rows = _rows_of(key, index)
     if len(rows) == 1:
         return rows
     if rows:
         faults.add(where, f"{label_text(key)!r} has {len(rows)} accounts", "Name one by (trader, pool, subaccount).")
     else:
-        known = index.levels[0] if isinstance(index, pd.MultiIndex) else index
-        faults.add(
-            where, f"unknown label {label_text(key)!r}{nearest(label_text(key), known)}", "Use a label of the graph."
-        )
+        note_unknown(where, key, index, faults)
     return []
+
+
+def note_unknown(where: str, key: object, index: Any, faults: Faults) -> None:
+    """Note that a label is unknown, and the known one that is nearest to it."""
+    label, accounts = label_text(key), isinstance(index, pd.MultiIndex)
+    hint = nearest(label, index.levels[0] if accounts else index)
+    remedy = "Name a trader or a (trader, pool, subaccount)." if accounts else "Use a label of the graph."
+    faults.add(where, f"unknown label {label!r}{hint}", remedy)
 
 
 def account_rows_of(key: object, accounts: pd.MultiIndex) -> list[int]:
@@ -137,12 +197,16 @@ def account_rows_of(key: object, accounts: pd.MultiIndex) -> list[int]:
     if isinstance(key, tuple):
         if len(key) != accounts.nlevels:
             return []
-        return _rows_of(tuple(str(part) for part in key), accounts)
-    codes = _rows_of(str(key), accounts.levels[0])
+        return _row_of(tuple(str(part) for part in key), accounts)
+    codes = _row_of(str(key), accounts.levels[0])
     return np.flatnonzero(accounts.codes[0] == codes[0]).tolist() if codes else []
 
 
-def _rows_of(key: Any, index: Any) -> list[int]:
+def _rows_of(key: object, index: Any) -> list[int]:
+    return account_rows_of(key, index) if isinstance(index, pd.MultiIndex) else _row_of(str(key), index)
+
+
+def _row_of(key: Any, index: Any) -> list[int]:
     try:
         return [int(index.get_loc(key))]
     except KeyError:
