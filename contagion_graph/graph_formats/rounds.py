@@ -14,6 +14,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.graph_formats.from_any import Source
 from contagion_graph.graph_formats.holdings import Array, Positions
+from contagion_graph.margin.attribution.replay import replay
 from contagion_graph.margin.result import CascadeResult
 
 NO_CASCADE = {ExposureGraph: "a graph", ObligationNetwork: "a network"}
@@ -94,16 +95,12 @@ def rounds_of(source: Source, mode: str) -> tuple[ExposureGraph, Rounds]:
             f"mode={mode!r} shows rounds and {what} has none; give the result of a run, or mode='static'"
         )
     graph, trades = source.graph, source.arrays.trades
-    closed = np.zeros((2, len(graph.account_index)))
     whole = np.zeros((2, len(graph.account_index)), dtype=np.int64)
     grown = []
-    for step, trade in enumerate(trades, start=1):
-        before = closed[:, trade.rows]
-        share = np.stack([trade.long, trade.short])
-        after = np.where(share == 1.0, 1.0, before + share * (1.0 - before))
-        closed[:, trade.rows] = after
-        whole[:, trade.rows] = np.where((after == 1.0) & (before < 1.0), step, whole[:, trade.rows])
-        grown.append(after - before)
+    for step, one in enumerate(replay(source), start=1):
+        rows, part = one.trade.rows, one.part[:, one.trade.rows]
+        whole[:, rows] = np.where((one.closed[:, rows] == 1.0) & (part > 0.0), step, whole[:, rows])
+        grown.append(part)
     long, short = np.concatenate([np.zeros((2, 0)), *grown], axis=1)
     sizes = np.array([trade.rows.size for trade in trades], dtype=np.int64)
     nothing = np.zeros(len(graph.assets))

@@ -14,6 +14,7 @@ from contagion_graph.collateral.rebalancing.plan import Plan, Rows, plan_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import AccountKey, Shock, check_graph, scenario
+from contagion_graph.margin.attribution.replay import replay
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
@@ -227,17 +228,13 @@ class _Needs:
 
 def _first_lack(result: CascadeResult, keep: BoolArray) -> tuple[Rows, FloatArray]:
     """Return which accounts to be kept come into breach first, and what each lacks then [currency]."""
-    graph, sharing = result.graph, result.model.sharing
-    base = np.zeros(keep.size) if sharing is None else sharing.weights(graph, result.arrays.price_shocked)
-    borne = np.zeros(keep.size)
-    for trade in result.arrays.trades or ():
-        rows = trade.rows[keep[trade.rows]]
+    graph, borne = result.graph, np.zeros(keep.size)
+    for one in replay(result):
+        rows = one.trade.rows[keep[one.trade.rows]]
         if rows.size:
-            value, _, maintenance = graph._rows.valuation(trade.before, rows)
+            value, _, maintenance = graph._rows.valuation(one.trade.before, rows)
             return rows, np.maximum(maintenance - (graph.cash[rows] + value - borne[rows]), 0.0)
-        paid = base * trade.rise[graph._rows.pool_of]
-        paid[trade.capped] = trade.paid
-        borne += paid
+        borne += one.paid(graph._rows.all_rows).data
     return np.empty(0, dtype=np.int64), np.empty(0)
 
 

@@ -9,7 +9,7 @@ from scipy import sparse
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice
 from contagion_graph.graph.scenario import AccountKey
-from contagion_graph.margin.attribution.replay import Replay, rows_of
+from contagion_graph.margin.attribution.replay import check_rounds, replay, rows_of
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.margin.rounds.trades import Rows
 
@@ -120,7 +120,7 @@ def blame(result: CascadeResult, by: By = "trader", *, victim: AccountKey | None
     85.65
     """
     check_choice("by", by, get_args(By))
-    replay = Replay(result)
+    check_rounds(result)
     victims = np.ones(len(result.graph.account_index), dtype=bool)
     if victim is not None:
         victims[:] = False
@@ -130,16 +130,17 @@ def blame(result: CascadeResult, by: By = "trader", *, victim: AccountKey | None
     accounts = result.accounts.iloc[every]
     ledger.add("relief", every, (accounts["direct"] - accounts["standalone"]).to_numpy())
     held, gone = _held(result, victims), np.zeros(len(result.graph.assets))
-    for ledger.number, (trade, units, sellers, leavers) in enumerate(replay.rounds(), 1):
-        sold = units.T @ victims[trade.rows].astype(np.float64)
+    for ledger.number, one in enumerate(replay(result), 1):
+        trade, sellers = one.trade, one.sellers
+        sold = one.units.T @ victims[trade.rows].astype(np.float64)
         gone += sold
         move, cost = trade.before - trade.after, trade.before - trade.average
         ledger.contract("price", trade.rows, sellers, (held - gone) * move + sold * cost)
-        ledger.contract("own_price", trade.rows, sellers, replay.own(trade.rows, victims, replay.hit))
+        ledger.contract("own_price", trade.rows, sellers, one.own(trade.rows, victims, one.hit))
         ledger.add("penalty", trade.rows, trade.penalty * victims[trade.rows])
         if trade.left.size:
-            ledger.contract("shared", trade.left, leavers, replay.paid(every).sum(axis=0))
-            ledger.contract("own_shared", trade.left, leavers, replay.own(trade.left, victims, replay.paid))
+            ledger.contract("shared", trade.left, one.leavers, one.paid(every).sum(axis=0))
+            ledger.contract("own_shared", trade.left, one.leavers, one.own(trade.left, victims, one.paid))
             ledger.add("relief", trade.left, -trade.shortfall * victims[trade.left])
     if by == "victim":
         _by_victim(ledger, accounts, every)

@@ -11,7 +11,7 @@ from scipy import sparse
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.graph.scenario import AccountKey
-from contagion_graph.margin.attribution.replay import Replay, Round, check_rounds, rows_of
+from contagion_graph.margin.attribution.replay import Round, check_rounds, replay, rows_of
 from contagion_graph.margin.result import ROUNDING, CascadeResult
 from contagion_graph.margin.rounds.trades import Rows
 
@@ -69,15 +69,15 @@ class _History:
         self.best, self.paid = np.ones(self.rows.size), np.zeros(self.rows.size)
         self.moves, self.levies = _Events(self.cells.nnz), _Events(self.rows.size)
         self.lost_by_price, self.lost_by_pool = np.zeros(self.cells.nnz), np.zeros(self.rows.size)
-        replay, paid = Replay(result), np.zeros(len(graph.account_index))
+        paid = np.zeros(len(graph.account_index))
         move, levy = np.zeros(self.cells.nnz), np.zeros(self.rows.size)
-        for number, one in enumerate(replay.rounds(), 1):
+        for number, one in enumerate(replay(result), 1):
             new = np.flatnonzero(self.first == number)
             if new.size:
                 self.paid[new] = paid[self.rows[new]]
                 self._find_best(new, move, levy)
-            self._sales(one, replay.hit(victims).sum(axis=0), move)
-            self._shortfalls(one, replay.paid(graph._rows.all_rows), victims, (paid, levy))
+            self._sales(one, one.hit(victims).sum(axis=0), move)
+            self._shortfalls(one, one.paid(graph._rows.all_rows), victims, (paid, levy))
 
     def _sales(self, one: Round, lost: FloatArray, move: FloatArray) -> None:
         """Note who moved the prices of a round, and what the victims lost by it."""

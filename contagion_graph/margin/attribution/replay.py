@@ -1,43 +1,25 @@
 """The rounds of a cascade once more: who moved each price and left each shortfall, and who lost by it.
 
-Between a source and a victim stands a channel: the price of an asset, or the loss level of a pool. So all that passed
+Between a source and a victim stands a channel: the price of an asset, or the loss rate of a pool. So all that passed
 between accounts in a round is held as (source, channel) shares and (victim, channel) amounts, never by pairs.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from contagion_graph._cached import cached_property
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import ParameterError, nearest
+from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.margin.rounds.trades import Rows, Trade
 from contagion_graph.tables.vectors import account_rows_of
 
 NEAR_ZERO = 0.1  # of what was traded: a net sale below it is near 0, and shares of it would exceed 5.5
-
-
-class Round(NamedTuple):
-    """Who caused what in one round.
-
-    Parameters
-    ----------
-    trade : Trade
-        What the round recorded.
-    units : csr_array, shape (accounts in breach, m)
-        Units closed: above 0 sold, below 0 bought back.
-    sellers : csr_array, shape (accounts in breach, m)
-        Share of each of them in the move of each price; a column adds up to 1.
-    leavers : csr_array, shape (accounts that left a shortfall, v)
-        Share of each of them in what its pool shares; a column adds up to 1.
-    """
-
-    trade: Trade
-    units: sparse.csr_array
-    sellers: sparse.csr_array
-    leavers: sparse.csr_array
 
 
 def check_rounds(result: Any) -> None:
@@ -57,38 +39,47 @@ def check_rounds(result: Any) -> None:
         )
 
 
-class Replay:
-    """The state of all accounts while the rounds of a result pass once more.
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One round of a result once more; it holds until the next one is asked for.
 
     Parameters
     ----------
-    result : CascadeResult
-        The result of `MarginCascade.run`.
-
-    Raises
-    ------
-    ParameterError
-        Something else, or an equilibrium, which has no rounds.
+    graph : ExposureGraph
+        Of the result.
+    trade : Trade
+        What the round recorded.
+    closed : ndarray, shape (2, n)
+        Closed share of the longs, and of the shorts, of every account after the round, 0 to 1.
+    part : ndarray, shape (2, n)
+        By how much that grew in the round.
+    base : ndarray, shape (n,)
+        Base weights b of loss sharing.
     """
 
-    def __init__(self, result: CascadeResult) -> None:
-        check_rounds(result)
-        n, end, sharing = len(result.graph.account_index), result.arrays, result.model.sharing
-        self.graph, self.trades = result.graph, result.arrays.trades or ()
-        self.base = np.zeros(n) if sharing is None else sharing.weights(result.graph, end.price_shocked)
-        self.closed, self.part = np.zeros((2, n)), np.zeros((2, n))  # gamma and d, of longs and of shorts
+    graph: ExposureGraph
+    trade: Trade
+    closed: FloatArray
+    part: FloatArray
+    base: FloatArray
 
-    def rounds(self) -> Iterator[Round]:
-        """Go from round to round; `hit` and `paid` then speak of the present one."""
-        for trade in self.trades:
-            self.trade, theta = trade, np.array([trade.long, trade.short])
-            before = self.closed[:, trade.rows]
-            part = theta * (1.0 - before)
-            self.closed[:, trade.rows] = np.where(theta == 1.0, 1.0, before + part)
-            self.part[:, trade.rows] = part
-            units = self._cells(trade.rows, self.part)
-            yield Round(trade, units, net_shares(units), self._leavers(trade))
-            self.part[:, trade.rows] = 0.0
+    @cached_property
+    def units(self) -> sparse.csr_array:
+        """Units closed: above 0 sold, below 0 bought back, shape (accounts in breach, m)."""
+        return self._cells(self.trade.rows, self.part)
+
+    @cached_property
+    def sellers(self) -> sparse.csr_array:
+        """Share of each account in breach in the move of each price; a column adds up to 1."""
+        return net_shares(self.units)
+
+    @cached_property
+    def leavers(self) -> sparse.csr_array:
+        """Share of each account that left a shortfall in what its pool shares; a column adds up to 1."""
+        pool, size = self.graph._rows.pool_of[self.trade.left], len(self.graph.pools)
+        due = np.bincount(pool, self.trade.shortfall, size)
+        cells = (self.trade.shortfall / due[pool], pool, np.arange(self.trade.left.size + 1))
+        return sparse.csr_array(cells, (self.trade.left.size, size))
 
     def hit(self, rows: Rows) -> sparse.csr_array:
         """Return what rows lose in the round by the move of each price, (rows, m): left (p - p') + closed (p - w)."""
@@ -128,11 +119,35 @@ class Replay:
         cells.data = cells.data * side * self.graph.sellable[cells.indices]
         return cells
 
-    def _leavers(self, trade: Trade) -> sparse.csr_array:
-        pool, size = self.graph._rows.pool_of[trade.left], len(self.graph.pools)
-        due = np.bincount(pool, trade.shortfall, size)
-        cells = (trade.shortfall / due[pool], pool, np.arange(trade.left.size + 1))
-        return sparse.csr_array(cells, (trade.left.size, size))
+
+def replay(result: CascadeResult) -> Iterator[Round]:
+    """Yield the rounds of a result once more, with what each account has closed by then.
+
+    Parameters
+    ----------
+    result : CascadeResult
+        What `MarginCascade.run` returned.
+
+    Yields
+    ------
+    Round
+        In order.
+
+    Raises
+    ------
+    ParameterError
+        What is no result of a cascade; an equilibrium, which has no rounds.
+    """
+    check_rounds(result)
+    n, end, sharing = len(result.graph.account_index), result.arrays, result.model.sharing
+    base = np.zeros(n) if sharing is None else sharing.weights(result.graph, end.price_shocked)
+    closed, part = np.zeros((2, n)), np.zeros((2, n))  # gamma and d, of longs and of shorts
+    for trade in end.trades or ():
+        share, before = np.array([trade.long, trade.short]), closed[:, trade.rows]
+        part[:, trade.rows] = share * (1.0 - before)
+        closed[:, trade.rows] = np.where(share == 1.0, 1.0, before + part[:, trade.rows])
+        yield Round(result.graph, trade, closed, part, base)
+        part[:, trade.rows] = 0.0
 
 
 def net_shares(units: sparse.csr_array) -> sparse.csr_array:
