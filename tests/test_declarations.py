@@ -208,7 +208,7 @@ def test_a_part_of_an_account_needs_weights_that_say_how_they_scale():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_tipping_point_is_certain_only_for_rules_that_declare_it(name: str):
-    from contagion_graph.scenarios.ray_search import Trials
+    from contagion_graph.scenarios.trials import Trials
 
     event = cg.scenarios.ShareClosed(0.5)
 
