@@ -97,14 +97,19 @@ cg.rules.LiquidationRule()
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
+def said(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
     """Return what mypy says of both scripts: the line of the script and the message."""
     folder = tmp_path_factory.mktemp("scripts")
     revealed = "\n".join(f"reveal_type({line})" for line in REVEALED.strip().splitlines())
     scripts = {"mistakes.py": START + MISTAKES, "tutorial.py": START + TUTORIAL + revealed}
     for name, text in scripts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    options = ["--strict", "--config-file=", "--follow-imports=silent", f"--cache-dir={folder / 'cache'}"]
+    options = [
+        "--strict",
+        "--config-file=",
+        "--follow-imports=silent",
+        f"--cache-dir={request.config.cache.mkdir('mypy')}",
+    ]
     ran = subprocess.run(
         [sys.executable, "-m", "mypy", *options, *(str(folder / name) for name in scripts)],
         cwd=Path(cg.__file__).parent.parent,
