@@ -9,6 +9,7 @@ from scipy import sparse
 
 import contagion_graph as cg
 from contagion_graph.margin.literature import overlapping_portfolios
+from contagion_graph.solvers import spectrum
 from tests.shared_data import case
 
 named = cg.named
@@ -234,7 +235,7 @@ def test_a_chain_that_never_comes_back_ends():
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize("dense", [400, 0])
 def test_branching_is_its_dense_definition(seed: int, dense: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(overlapping_portfolios, "DENSE", max(dense, 3))  # ARPACK needs four rows
+    monkeypatch.setattr(spectrum, "DENSE", max(dense, 3))  # ARPACK needs four rows
     monkeypatch.setattr(overlapping_portfolios, "BLOCK_CELLS", 50)
     rng = np.random.default_rng(seed)
     n, m = int(rng.integers(4, 25)), int(rng.integers(1, 8))
@@ -273,10 +274,10 @@ def test_thousands_of_accounts_are_compared_in_blocks():
 
 def test_an_eigenvalue_that_is_not_found_is_an_error(monkeypatch: pytest.MonkeyPatch):
     def give_up(*_: Any, **__: Any) -> None:
-        raise overlapping_portfolios.ArpackNoConvergence("no convergence", np.empty(0), np.empty((0, 0)))
+        raise spectrum.ArpackNoConvergence("no convergence", np.empty(0), np.empty((0, 0)))
 
-    monkeypatch.setattr(overlapping_portfolios, "DENSE", 2)
-    monkeypatch.setattr(overlapping_portfolios, "eigs", give_up)
+    monkeypatch.setattr(spectrum, "DENSE", 2)
+    monkeypatch.setattr(spectrum, "eigs", give_up)
     graph = cg.ExposureGraph.from_arrays(np.ones((5, 1)), price=1.0, depth=1.0, cash=-0.9)
     with pytest.raises(cg.ConvergenceError, match="eigenvalue of 5 accounts was not found") as failure:
         named.caccioli_stability(graph)

@@ -13,6 +13,7 @@ from contagion_graph.distress.result import Ends
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.iterate import iterate
+from contagion_graph.solvers.ratio_bound import ratio_bound
 from contagion_graph.solvers.solution import Solution
 from contagion_graph.state import Passing
 
@@ -169,7 +170,7 @@ def propagate(
         if not (passed_on >= 0.0).all():
             raise ParameterError("propagate: a loss passed on is below 0 or no number; Lambda must be finite and >= 0")
         after, to_come = np.minimum(level + passed_on, 1.0), np.minimum(passed_on, 1.0 - level)
-        bound = _still_to_come(to_come, earlier, climbed)
+        bound = ratio_bound(to_come, earlier) * climbed if to_come.any() else 0.0
         return float(to_come.max(initial=0.0)), bound <= tol or bool((after == level).all())
 
     def advance(step: int) -> None:
@@ -181,13 +182,3 @@ def propagate(
 
     solution, _ = iterate(change, advance, max_steps=max_iter)
     return Propagation(level, replace(solution, error_bound=bound if np.isfinite(bound) else None))
-
-
-def _still_to_come(rise: FloatArray, earlier: FloatArray, climbed: float) -> float:
-    """Return the most that a node can still lose, this rise included; `climbed` came since and with the earlier one."""
-    moving = rise > 0.0
-    if not moving.any():
-        return 0.0
-    with np.errstate(divide="ignore"):
-        theta = float((rise[moving] / earlier[moving]).max())
-    return theta / (1.0 - theta) * climbed if theta < 1.0 else np.inf

@@ -14,6 +14,8 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.iterate import iterate
+from contagion_graph.solvers.monotone import enclose
+from contagion_graph.solvers.ratio_bound import ratio_bound
 
 ROUNDING = 1e-13  # of what a node holds and owes
 
@@ -127,7 +129,9 @@ def _settle(model: NetworkValuation, network: ObligationNetwork, given: FloatArr
         if size == 0.0:
             bound = 0.0
         elif size <= model.tol:
-            bound = _proven(look, after, since, _ratio(fall, earlier), noise, unit)
+            to_come = ratio_bound(fall, earlier)
+            finite = np.isfinite(to_come)
+            bound = _proven(look, after, 2.0 * to_come * (since - after) + noise, unit) if finite else np.inf
         return size, bound <= model.tol
 
     def advance(step: int) -> None:
@@ -161,19 +165,7 @@ class _Look:
         return value, self.fixed - self.owed @ (1.0 - value)
 
 
-def _ratio(fall: FloatArray, earlier: FloatArray) -> float:
-    """Return the largest ratio of the falls of now to those of an earlier round."""
-    moving = fall > 0.0
-    with np.errstate(divide="ignore"):
-        return float((fall[moving] / earlier[moving]).max(initial=0.0))
-
-
-def _proven(
-    look: _Look, equity: FloatArray, since: FloatArray, theta: float, noise: FloatArray, unit: FloatArray
-) -> float:
+def _proven(look: _Look, equity: FloatArray, fall: FloatArray, unit: FloatArray) -> float:
     """Return a proven bound on how far equity can still fall, relative to `unit`; infinite where none is."""
-    if theta >= 1.0:
-        return np.inf
-    lower = equity - 2.0 * theta / (1.0 - theta) * (since - equity) - noise
-    _, image = look.at(lower)
-    return float(((equity - lower) / unit).max(initial=0.0)) if (image >= lower).all() else np.inf
+    lower = enclose(lambda below: bool((look.at(below)[1] >= below).all()), equity, -fall, tries=1)
+    return np.inf if lower is None else float(((equity - lower) / unit).max(initial=0.0))

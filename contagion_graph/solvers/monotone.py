@@ -88,10 +88,49 @@ def _enclosed(problem: Problem, x: FloatArray, moves: FloatArray, direction: Flo
     step = np.maximum(direction, CLEAR * float(np.max(direction / problem.scale)) * problem.scale)
     if not step.any():
         return 0.0  # the start was at rest, and no end lies beyond it
-    step *= np.max(np.maximum(moves, ROUNDING * problem.scale) / step)
-    for _ in range(DOUBLINGS):
-        z = np.maximum(x + factor * step, 0.0)
-        if (np.sign(factor) * (z - problem.apply(z)) >= 0.0).all():
-            return float(np.max(np.abs(z - x) / problem.scale, initial=0.0))
-        factor *= 2.0
+    step *= factor * np.max(np.maximum(moves, ROUNDING * problem.scale) / step)
+    z = enclose(lambda z: bool((np.sign(factor) * (z - problem.apply(z)) >= 0.0).all()), x, step, low=0.0)
+    return None if z is None else float(np.max(np.abs(z - x) / problem.scale, initial=0.0))
+
+
+def enclose(
+    holds: Callable[[FloatArray], bool],
+    x: FloatArray,
+    step: FloatArray,
+    *,
+    low: float = -np.inf,
+    high: float = np.inf,
+    tries: int = DOUBLINGS,
+) -> FloatArray | None:
+    """Return a state on the other side of the extremal fixed point that an isotone map approaches from x.
+
+    z = x + c step, c = 1, 2, 4, ... until z >= T(z) where the map rises from x, or z <= T(z) where it falls: then there
+    is a fixed point between x and z, and the extremal one is no further.
+
+    Parameters
+    ----------
+    holds : callable
+        Says of a state z whether T does not carry it further.
+    x, step : ndarray, shape (k,)
+        A state from which the map moves in the direction of `step`.
+    low, high : float
+        The range of states.
+    tries : int
+        How many c to try.
+
+    Returns
+    -------
+    ndarray of shape (k,), or None
+        z; None where no c was found, which proves nothing.
+
+    Examples
+    --------
+    >>> enclose(lambda z: bool((z >= 0.5 * z + 1.0).all()), np.array([1.0]), np.array([0.3])).tolist()
+    [2.2]
+    """
+    for _ in range(tries):
+        z = np.clip(x + step, low, high)
+        if holds(z):
+            return z
+        step = 2.0 * step
     return None

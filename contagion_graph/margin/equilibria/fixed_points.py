@@ -9,6 +9,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph.margin.equilibria.newton import leap
 from contagion_graph.margin.equilibria.static_map import Bound, Case
 from contagion_graph.solvers.iterate import iterate
+from contagion_graph.solvers.monotone import enclose
 from contagion_graph.solvers.solution import Solution
 
 FEW = 12  # undecided accounts whose every combination may be tried
@@ -123,13 +124,15 @@ def _certified(solution: Solution, end: Bound, sound: FloatArray) -> Solution:
     step = np.maximum(sign * (case.apply(x, nothing) - x), np.where((x > 0.0) & (x < 1.0), ROUNDING, 0.0))
     ratio = solution.contraction or 0.0
     factor = 2.0 / (1.0 - ratio) if ratio < 1.0 else 2.0
-    for _ in range(DOUBLINGS):
-        y = np.clip(x + sign * factor * step, 0.0, 1.0)
+
+    def holds(y: FloatArray) -> bool:
         outside = np.count_nonzero(~(sign * (y - case.apply(y, nothing)) >= 0.0))
-        if not case.book.count([outside]).any():
-            return replace(solution, error_bound=case.distance(y, sound), error_estimate=None)
-        factor *= 2.0
-    return solution
+        return not case.book.count([outside]).any()
+
+    y = enclose(holds, x, sign * factor * step, low=0.0, high=1.0, tries=DOUBLINGS)
+    if y is None:
+        return solution
+    return replace(solution, error_bound=case.distance(y, sound), error_estimate=None)
 
 
 def _moves(bounds: tuple[Bound, ...]) -> list[Move]:

@@ -2,20 +2,15 @@
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import eigvals
-from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import ArpackNoConvergence, eigs
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
-from contagion_graph.solvers.solution import Solution, Status
 from contagion_graph.solvers.sparse import row_of_cells, with_data
+from contagion_graph.solvers.spectrum import spectral_radius
 
 BLOCK_CELLS = 2**22  # of a block of rows x assets, or x accounts: 32 MB
-DENSE = 400  # up to this many accounts in one cycle all eigenvalues at once are cheap, and exact
 
 
 def caccioli_stability(graph: ExposureGraph, *, impact: ImpactRecord | None = None) -> float:
@@ -81,7 +76,7 @@ def caccioli_stability(graph: ExposureGraph, *, impact: ImpactRecord | None = No
         if can_fall.all():
             break
         values, falls, equity = values[can_fall], falls[can_fall], equity[can_fall]
-    return _spectral_radius(_branching(values, falls, equity))
+    return spectral_radius(_branching(values, falls, equity), "caccioli_stability", "accounts")
 
 
 def _falls(values: sparse.csr_array, graph: ExposureGraph, impact: ImpactRecord) -> sparse.csr_array:
@@ -112,26 +107,3 @@ def _branching(values: sparse.csr_array, falls: sparse.csr_array, equity: FloatA
         coords = (seller[hit], holder[hit])
         blocks.append(sparse.coo_array((np.ones(hit.sum()), coords), shape=loss.shape))
     return sparse.csr_array(sparse.vstack(blocks, format="csr"))
-
-
-def _spectral_radius(matrix: sparse.csr_array) -> float:
-    """Return the spectral radius of a matrix of 0 and 1: the largest of those of its strongly connected parts."""
-    if matrix.nnz == 0:
-        return 0.0
-    _, part = connected_components(matrix, directed=True, connection="strong")
-    order = np.argsort(part, kind="stable")
-    members = np.split(order, np.flatnonzero(np.diff(part[order])) + 1)
-    return max((_of_cycle(matrix[rows][:, rows]) for rows in members if rows.size > 1), default=0.0)
-
-
-def _of_cycle(part: sparse.csr_array) -> float:
-    size = part.shape[0]
-    if size <= DENSE:
-        return float(np.abs(eigvals(part.toarray())).max())
-    try:
-        # with 1 on the diagonal only one eigenvalue is the largest in modulus, and the same start gives the same bits
-        found = eigs(part + sparse.eye_array(size), k=1, which="LM", v0=np.ones(size), return_eigenvectors=False)
-    except ArpackNoConvergence as error:
-        solution = Solution(Status.STEP_LIMIT, size * 10, np.nan)
-        raise ConvergenceError(f"the eigenvalue of {size} accounts was not found. {error}", solution) from error
-    return float(found[0].real) - 1.0
