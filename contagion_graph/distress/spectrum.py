@@ -8,8 +8,8 @@ def spectral_radius(network: ObligationNetwork) -> float:
     """Return the spectral radius of the interbank leverage matrix, by which losses grow in a round in the long run.
 
     rho(Lambda), Lambda_ij = L_ji / E_i. Below 1, small losses fade and h = (I - Lambda)^-1 h_0; from 1 on they grow
-    until some node has nothing left to lose. Only nodes that owe each other in a cycle count: the radius of a network is the
-    largest one of its strongly connected components.
+    until some node has nothing left to lose. Only nodes that owe each other in a cycle count: the radius of a network
+    is the largest one of its strongly connected components.
 
     Parameters
     ----------
