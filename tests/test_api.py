@@ -119,9 +119,10 @@ def asked(function: Callable[..., Any]) -> tuple[list[str], list[str]]:
 
 
 def call(function: Callable[..., Any], *arguments: object) -> None:
-    """Call a function with its first arguments, and None for the others that it needs; start a generator."""
+    """Call a function with its first arguments, and nothing of use for the others; start a generator."""
     places, named = asked(function)
-    answer = function(*arguments, *[None for _ in places[len(arguments) :]], **dict.fromkeys(named))
+    others = ["nowhere" if name in ("path", "folder") else None for name in places[len(arguments) :]]
+    answer = function(*arguments, *others, **dict.fromkeys(named))
     if inspect.isgenerator(answer):
         next(answer)
 

@@ -26,7 +26,26 @@ class ByAsset:
 
 
 def read_by_asset(owner: str, name: str, value: Any, read: Callable[[str, Any], Any]) -> Any:
-    """Return what `read(name, value)` makes of a value, or a `ByAsset` of what it makes of those of a mapping."""
+    """Return what `read(name, value)` makes of a value, or a `ByAsset` of what it makes of those of a mapping.
+
+    Parameters
+    ----------
+    owner, name : str
+        The rule and the parameter, for error messages.
+    value : mapping or Series by asset, or anything else
+        A mapping is read value by value; anything else holds for every asset.
+    read : callable
+        Takes the name and one value, returns it checked.
+
+    Returns
+    -------
+    ByAsset, or what `read` returns
+
+    Raises
+    ------
+    ParameterError
+        An asset that is named twice, and what `read` raises.
+    """
     if isinstance(value, ByAsset):
         return value
     if not isinstance(value, Mapping | pd.Series):
@@ -42,6 +61,24 @@ def read_by_asset(owner: str, name: str, value: Any, read: Callable[[str, Any], 
 
 def align_by_asset(owner: str, name: str, value: Any, assets: "pd.Index[str]") -> Any:
     """Return a `ByAsset` in the order of the assets, and what holds for every asset as it is.
+
+    Parameters
+    ----------
+    owner, name : str
+        The rule and the parameter, for error messages.
+    value : ByAsset or anything else
+        What `read_by_asset` returned.
+    assets : Index
+        Labels of all assets of a graph.
+
+    Returns
+    -------
+    ByAsset, or `value`
+
+    Raises
+    ------
+    ParameterError
+        Assets of which one has no value, or that do not include one that has.
 
     Examples
     --------
@@ -68,7 +105,25 @@ def align_by_asset(owner: str, name: str, value: Any, assets: "pd.Index[str]") -
 
 
 def values_by_asset(owner: str, name: str, value: Any) -> tuple[Any, ...]:
-    """Return one value for each asset in the order of the graph, or the one value that holds for every asset."""
+    """Return one value for each asset in the order of the graph, or the one value that holds for every asset.
+
+    Parameters
+    ----------
+    owner, name : str
+        The rule and the parameter, for error messages.
+    value : ByAsset or anything else
+        What `align_by_asset` returned.
+
+    Returns
+    -------
+    tuple
+        m values, or one.
+
+    Raises
+    ------
+    ParameterError
+        Values that are not in the order of the assets yet.
+    """
     if not isinstance(value, ByAsset):
         return (value,)
     if not value.in_order:

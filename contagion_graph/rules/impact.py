@@ -59,11 +59,33 @@ class ImpactRecord:
         check_choice(f"{type(self).__name__}: volume", self.volume, get_args(Volume))
 
     def for_assets(self, assets: "pd.Index[str]") -> Self:
-        """Return the impact with what differs by asset in the order of these assets."""
+        """Return the impact with what differs by asset in the order of these assets.
+
+        Parameters
+        ----------
+        assets : Index
+            Labels of all assets of a graph.
+
+        Returns
+        -------
+        ImpactRecord
+            This one where nothing differs by asset.
+        """
         return self
 
     def average_slope(self, x: FloatArray) -> FloatArray:
-        """Return the derivative of the mean of f over [0, x]: (f(x) - mean) / x, and f'(0) / 2 at 0."""
+        """Return the derivative of the mean of f over [0, x]: (f(x) - mean) / x, and f'(0) / 2 at 0.
+
+        Parameters
+        ----------
+        x : ndarray
+            Net value sold over depth.
+
+        Returns
+        -------
+        ndarray
+            With the shape of x.
+        """
         near = np.abs(x) < NEAR_ZERO
         away = np.where(near, 1.0, x)
         from_zero = (self.price_factor(x) - self.average_factor(np.zeros_like(x), x)) / away

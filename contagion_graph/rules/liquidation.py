@@ -59,7 +59,13 @@ class ClosedSides(NamedTuple):
 
 
 class Quotient(NamedTuple):
-    """The weights of a closed share theta = (margin M - equity E) / (margin M_c - gross G_c); all 0: a step."""
+    """The weights of a closed share theta = (margin M - equity E) / (margin M_c - gross G_c); all 0: a step.
+
+    Parameters
+    ----------
+    margin, equity, gross : float
+        The three weights; M_c and G_c are maintenance margin and gross value of what can be closed.
+    """
 
     margin: float
     equity: float
@@ -122,7 +128,18 @@ class LiquidationRule:
         return graph.margin_units
 
     def closed_sides(self, accounts: BreachedAccounts) -> ClosedSides:
-        """Return what `closed_share` says for both sides; no debt earns a bonus."""
+        """Return what `closed_share` says for both sides; no debt earns a bonus.
+
+        Parameters
+        ----------
+        accounts : BreachedAccounts
+            The k accounts in breach.
+
+        Returns
+        -------
+        ClosedSides
+            Shares of the long and of the short positions, and the debt repaid, shape (k,) each.
+        """
         share = self.closed_share(accounts)
         return ClosedSides(share, share, np.zeros_like(share))
 
