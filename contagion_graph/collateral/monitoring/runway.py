@@ -14,6 +14,7 @@ from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.ray_search import ray_search
 from contagion_graph.tables.vectors import row_of
 
@@ -74,8 +75,7 @@ def runway(graph: ExposureGraph) -> pd.DataFrame:
     slack = graph.slack.to_numpy()[rows]
     columns: dict[str, object] = {}
     for name, side in (("fall", 1.0), ("rise", -1.0)):
-        reached = np.full(slack.size, np.inf)
-        np.divide(slack, side * delta.data, out=reached, where=(side * delta.data > 0.0) & (slack >= 0.0))
+        reached = np.where(slack >= 0.0, ratio(slack, side * delta.data, np.inf), np.inf)
         if name == "fall":
             reached[reached >= 1.0] = np.inf
         columns |= _first(graph, name, reached, rows, delta.indices)
@@ -133,8 +133,7 @@ def runway_along(graph: ExposureGraph, direction: Mapping[str, float]) -> Runway
     check_graph(graph)
     change = _direction(graph, direction)
     slack, hurt = graph.slack.to_numpy(), -(_sensitivity(graph) @ change)
-    move = np.full(slack.size, np.inf)
-    np.divide(slack, hurt, out=move, where=(hurt > 0.0) & (slack >= 0.0))
+    move = np.where(slack >= 0.0, ratio(slack, hurt, np.inf), np.inf)
     first = int(move.argmin())
     if move[first] >= _furthest(change):
         return Runway(np.nan, account=None)

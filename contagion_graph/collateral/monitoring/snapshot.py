@@ -12,6 +12,7 @@ from contagion_graph.collateral.monitoring.account_index import Directory
 from contagion_graph.collateral.monitoring.asset_terms import Listing
 from contagion_graph.collateral.monitoring.ledger import Ledger
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.tables.assemble import same_sparsity
 from contagion_graph.tables.records import PositionRecords
 
@@ -57,7 +58,7 @@ def _records(pointers: Any, column: Any, units: FloatArray, margin_units: FloatA
     """
     rows = np.repeat(np.arange(pointers.size - 1), np.diff(pointers))
     netted = np.flatnonzero(margin_units > np.abs(units))
-    quantity, rate = units.copy(), np.divide(margin_units, np.abs(units), out=np.ones_like(units), where=units != 0.0)
+    quantity, rate = units.copy(), ratio(margin_units, np.abs(units), 1.0)
     quantity[netted], rate[netted] = (margin_units[netted] + units[netted]) / 2.0, 1.0
     other = (units[netted] - margin_units[netted]) / 2.0
     return PositionRecords(

@@ -8,6 +8,7 @@ import pandas as pd
 from contagion_graph._typing import FloatArray
 from contagion_graph.collateral.monitoring.account_index import Directory, Triple
 from contagion_graph.collateral.monitoring.ledger import Crossed, Ledger
+from contagion_graph.solvers.arrays import ratio
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,8 +46,7 @@ class Verdict:
         return pd.Series(self._ratio(), index=index, name="solvency")
 
     def _ratio(self) -> FloatArray:
-        nothing = np.full_like(self.assets, np.nan)
-        return np.divide(self.assets, self.liabilities, out=nothing, where=self.liabilities > 0.0)
+        return ratio(self.assets, self.liabilities, np.nan)
 
     def __repr__(self) -> str:
         counts = self._crossed.breached.size, self._crossed.recovered.size
