@@ -311,6 +311,7 @@ def test_what_cannot_have_happened_is_refused_and_changes_nothing(monitor: cg.So
         (lambda m: m.account("Bob"), "account 'Bob' has 2 accounts; name one by"),
         (lambda m: m.breach_price(("Ann", "two", ""), "ETH"), "account 'Ann / two / ' is unknown"),
         (lambda m: m.breach_price("Ann", "EHT"), "asset 'EHT' is unknown"),
+        (lambda m: m.runway_along({"EHT": -1.0}), "unknown label 'EHT'"),
     ],
 )
 def test_a_query_with_an_unknown_label_is_no_event(monitor: cg.SolvencyMonitor, query: Any, text: str):

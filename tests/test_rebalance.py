@@ -331,9 +331,9 @@ REFUSED = [
     (lambda: cg.collateral.deleverage(GRAPH), cg.InfeasibleError, "all of its 0 closed"),
     (lambda: cg.collateral.deleverage(GRAPH, objective="speed"), cg.ParameterError, "objective is 'speed'"),
     (lambda: cg.collateral.deleverage(GRAPH, objective="impact", lots=1.0), cg.ParameterError, "lots are whole"),
-    (lambda: cg.collateral.deleverage(GRAPH, cost={"Y": 0.1}), cg.TableError, "unknown label 'Y'"),
-    (lambda: cg.collateral.deleverage(GRAPH, cost=2.0), cg.TableError, "cost"),
-    (lambda: cg.collateral.deleverage(GRAPH, lots=np.nan), cg.TableError, "lots"),
+    (lambda: cg.collateral.deleverage(GRAPH, cost={"Y": 0.1}), cg.ParameterError, "unknown label 'Y'"),
+    (lambda: cg.collateral.deleverage(GRAPH, cost=2.0), cg.ParameterError, "cost"),
+    (lambda: cg.collateral.deleverage(GRAPH, lots=np.nan), cg.ParameterError, "lots"),
     (lambda: cg.collateral.transfer(GRAPH, {"from_pool": ["x"], "to_pool": ["pool"]}), cg.TableError, "label 'x'"),
     (lambda: cg.collateral.transfer(GRAPH, {"from_pool": ["pool"]}), cg.TableError, "to_pool"),
     (

@@ -97,7 +97,7 @@ def test_monitors_answer_for_now():
 @pytest.mark.parametrize(
     ("direction", "error", "text"),
     [
-        ({"Y": -1.0}, cg.TableError, "unknown label 'Y'"),
+        ({"Y": -1.0}, cg.ParameterError, "unknown label 'Y'"),
         ({"X": float("nan")}, cg.ParameterError, "direction: 'X' is nan"),
         ({"X": "down"}, cg.ParameterError, "direction: 'X' is 'down'"),
         ({"X": 0.0}, cg.ParameterError, "direction moves no price"),

@@ -156,7 +156,7 @@ class Backing:
         {'BTC': -50.0, 'USD': 50.0, 'DEBT': -0.5}
         """
         check_number("with_share", "supply", supply, low=0)
-        faults = Faults()
+        faults = Faults(ParameterError)
         in_pool = vector("holdings", holdings, self.assets, UNITS, faults, base=0.0)
         row = vector("token", {token: 1.0}, self.assets, UNITS, faults, base=0.0) > 0.0
         faults.raise_if_any()
@@ -211,17 +211,16 @@ class Backing:
 
         Raises
         ------
-        TableError
-            An unknown asset, a change below -1.
         ParameterError
-            A cycle that has no solution after the shock, by name; a `max_rounds` below 1.
+            An unknown asset, a change below -1; a cycle that has no solution after the shock, by name; a `max_rounds`
+            below 1.
         ConvergenceError
             Further assets would fail after `max_rounds`, and `on_failure` is "raise".
         """
         check_on_failure(on_failure)
         if max_rounds is not None:
             check_number("pass_down", "max_rounds", max_rounds, low=1, whole=True)
-        faults = Faults()
+        faults = Faults(ParameterError)
         change = vector("shock", {} if shock is None else shock, self.assets, CHANGE, faults, base=0.0)
         faults.raise_if_any()
         solve = self._solver(change)

@@ -49,9 +49,10 @@ def haircuts(graph: ExposureGraph, *, volatility: Any, delay: Any, z: float = 2.
     Raises
     ------
     TableError
-        A volatility or delay below 0, or of an unknown label; weights of an asset that sum to more than 1.
+        Weights of an asset that sum to more than 1.
     ParameterError
-        A cycle in table backing without any worth of its own, by name; delays by chain where no asset has a chain.
+        A volatility or delay below 0, or of an unknown label; a cycle in table backing without any worth of its own, by
+        name; delays by chain where no asset has a chain.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def haircuts(graph: ExposureGraph, *, volatility: Any, delay: Any, z: float = 2.
     """
     check_graph(graph)
     check_number("haircuts", "z", z, low=0)
-    faults = Faults()
+    faults = Faults(ParameterError)
     sigma = vector("volatility", volatility, graph.assets, VOLATILITY, faults, base=0.0)
     tau = _delays(graph, delay, faults)
     faults.raise_if_any()

@@ -201,7 +201,7 @@ def _direction(graph: ExposureGraph, direction: Mapping[str, float]) -> FloatArr
     """Return a direction in asset order, checked."""
     if not isinstance(direction, Mapping | pd.Series):
         raise ParameterError(f"direction is a {type(direction).__name__}; give a mapping asset -> relative change")
-    faults, change = Faults(), np.zeros(len(graph.assets))
+    faults, change = Faults(ParameterError), np.zeros(len(graph.assets))
     for asset, part in direction.items():
         for column in row_of("direction", asset, graph.assets, faults):
             check_number("direction", repr(str(asset)), part, low=-np.inf)

@@ -114,9 +114,8 @@ def compare_pooling(
     Raises
     ------
     ParameterError
-        No scenarios, no designs, an unknown one; more accounts x scenarios than are held at once.
-    TableError
-        A shock to an unknown asset, or out of range.
+        No scenarios, no designs, an unknown one; more accounts x scenarios than are held at once; a shock to an
+        unknown asset, or out of range.
     ConvergenceError
         A cascade did not converge, and `on_failure` is "raise".
 

@@ -217,7 +217,7 @@ class SumTree:
         return [name.removeprefix(BALANCE) for name in names if name != ACCOUNTS]
 
     def _row(self, account: AccountKey) -> int:
-        faults = Faults()
+        faults = Faults(ParameterError)
         found = row_of("account", account, self.account_index, faults)
         faults.raise_if_any()
         return found[0]
@@ -246,7 +246,7 @@ def _columns(graph: ExposureGraph, assets: Iterable[object] | None) -> list[int]
         return list(range(len(graph.assets)))
     if isinstance(assets, str):
         raise ParameterError(f"assets={assets!r} is a text; give a list of labels")
-    faults = Faults()
+    faults = Faults(ParameterError)
     columns = [column for asset in assets for column in row_of("assets", asset, graph.assets, faults)]
     faults.raise_if_any()
     return columns

@@ -150,9 +150,7 @@ def deleverage(
     ConvergenceError
         The solver stopped, or its answer is not verified.
     ParameterError
-        Lots together with "impact".
-    TableError
-        A cost or a lot out of range.
+        Lots together with "impact"; a cost or a lot out of range, or of an unknown asset; unknown accounts.
 
     References
     ----------
@@ -171,7 +169,7 @@ def deleverage(
     """
     check_choice("deleverage: objective", objective, get_args(Objective))
     risky = at_risk("deleverage", graph, target, accounts)
-    faults = Faults()
+    faults = Faults(ParameterError)
     share = vector("cost", cost, graph.assets, COST, faults, base=0.0)
     lot = vector("lots", 0.0 if lots is None else lots, graph.assets, LOT, faults, base=0.0)
     faults.raise_if_any()
