@@ -161,7 +161,7 @@ def test_a_packed_file_holds_the_same_and_nothing_half_written_is_left(tmp_path:
     def broken(*_: object) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("contagion_graph.graph_formats.gexf.edges", broken)
+    monkeypatch.setattr("contagion_graph.graph_formats.gexf_xml._edges", broken)
     with pytest.raises(OSError, match="the disk is full"):
         cg.write_gexf(RESULT, tmp_path / "a.gexf")
     assert (tmp_path / "a.gexf").read_bytes() == before

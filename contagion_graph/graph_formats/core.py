@@ -1,10 +1,12 @@
-"""The traders without whom a cascade cannot be told: what a picture of a large market keeps."""
+"""The core of a cascade: the traders, assets and holdings that a picture of a large market keeps."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from contagion_graph.margin.result import CascadeResult
+from contagion_graph.solvers.arrays import largest, ratio
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -26,13 +28,40 @@ def core_traders(result: CascadeResult, k: int) -> Rows:
     """
     graph, traders = result.graph, result.traders
     sold = traders["closed"].to_numpy() * graph._rows.per_trader(graph._rows.initial.gross)
-    closing = np.argsort(-sold, kind="stable")[: min(k // 2, int((sold > 0.0).sum()))]
-    losing = np.argsort(-traders["loss"].to_numpy(), kind="stable")
+    closing = largest(sold, min(k // 2, int((sold > 0.0).sum())))
+    losing = largest(traders["loss"])
     others = losing[~np.isin(losing, closing)][: k - len(closing)]
     return np.sort(np.concatenate([closing, others]))
+
+
+class Core(NamedTuple):
+    """What a picture of a cascade shows.
+
+    Parameters
+    ----------
+    traders : ndarray of int
+        Positions in the graph, the largest loss first.
+    assets : ndarray of int
+        Those of which these traders hold most, the most first.
+    held : csr_array, shape (traders, assets)
+        Signed value before the shock [currency].
+    """
+
+    traders: Rows
+    assets: Rows
+    held: sparse.csr_array
+
+
+def core_of(result: CascadeResult, k: int, k_assets: int) -> Core:
+    """Return at most k traders, as in `core_traders`, and of what they hold at most k_assets assets."""
+    chosen = core_traders(result, k)
+    rows = chosen[largest(result.traders["loss"].to_numpy()[chosen])]
+    held = result.graph.to_scipy()[rows]
+    assets = largest(abs(held).sum(axis=0), k_assets)
+    return Core(rows, assets, held[:, assets])
 
 
 def share_of_loss(result: CascadeResult, rows: Rows) -> float:
     """Return which share of what all losing traders lose these lose; 1 where nobody loses."""
     lost = np.maximum(result.traders["loss"].to_numpy(), 0.0)
-    return float(lost[rows].sum() / lost.sum()) if lost.any() else 1.0
+    return float(ratio(lost[rows].sum(), lost.sum(), 1.0))

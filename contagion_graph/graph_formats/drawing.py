@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.graph_formats.columns import Column, columns
 from contagion_graph.graph_formats.from_any import Source, network_of, standing
 from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.layout import Layout, layout_of
 from contagion_graph.graph_formats.network import Network
 from contagion_graph.graph_formats.style import Looks, looks_of
 from contagion_graph.io.written import Written
+from contagion_graph.solvers.arrays import ratio
 
 FLOAT32 = np.finfo(np.float32)
 
@@ -61,7 +61,7 @@ class Drawing:
         """Edge weights as Gephi reads them: in 32 bits, and finite there."""
         return np.minimum(self.weight, float(FLOAT32.max)).astype(np.float32)
 
-    def node_columns(self, number: int) -> list[Column]:
+    def node_values(self, number: int) -> dict[str, Any]:
         """Return everything about the nodes of one side, names as Gephi's importers know them."""
         side, start = self.network.sides[number], int(self.network.starts[number])
         rows = slice(start, start + len(side.ids))
@@ -69,7 +69,7 @@ class Drawing:
         looks |= dict(zip("rgb", self.looks.node_colour[rows].T.astype(np.int64), strict=True))
         if self.places is not None:
             looks |= dict(zip("xy", self.places[rows].T, strict=True))
-        return columns({"label": side.labels, "side": side.kind, **side.attributes, **looks})
+        return {"label": side.labels, "side": side.kind, **side.attributes, **looks}
 
     def written(self, *paths: Path) -> Written:
         """Return the report of what was written to some files."""
@@ -91,5 +91,4 @@ def drawing_of(
     looks = looks_of(network, source, size)
     measure, amount = standing(source, network.sides[0].name)
     total, kept = amount.sum(), amount[network.sides[0].rows].sum()
-    share = float(kept / total) if total > 0.0 else 1.0
-    return Drawing(network, looks, layout_of(network, looks.size, layout), share, measure)
+    return Drawing(network, looks, layout_of(network, looks.size, layout), float(ratio(kept, total, 1.0)), measure)

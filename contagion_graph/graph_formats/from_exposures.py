@@ -15,6 +15,7 @@ from contagion_graph.graph_formats.network import Network
 from contagion_graph.graph_formats.node_tables import asset_side, position_side, trader_side
 from contagion_graph.importance.portfolio_overlap import overlap
 from contagion_graph.margin.result import CascadeResult
+from contagion_graph.solvers.arrays import largest
 
 Nodes = Literal["bipartite", "positions", "traders", "assets"]
 
@@ -97,5 +98,5 @@ def _chosen(graph: ExposureGraph, result: CascadeResult | None, side: str, k: in
     if side == "traders" and result is not None:
         chosen[core_traders(result, k)] = True
     else:
-        chosen[np.argsort(-standing(graph, side[:-1])[1], kind="stable")[:k]] = True
+        chosen[largest(standing(graph, side[:-1])[1], k)] = True
     return chosen

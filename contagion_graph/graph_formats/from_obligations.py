@@ -12,6 +12,7 @@ from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.graph_formats.holdings import no_positions
 from contagion_graph.graph_formats.network import Network
 from contagion_graph.graph_formats.node_tables import Side
+from contagion_graph.solvers.arrays import largest
 
 DebtSource = ObligationNetwork | ClearingResult | DistressResult
 
@@ -33,7 +34,7 @@ def debt_network(source: DebtSource, k: int | None) -> Network:
     if k is None:
         return drawn
     chosen = np.zeros(len(network.nodes), dtype=bool)
-    chosen[np.argsort(-standing(source)[1], kind="stable")[:k]] = True
+    chosen[largest(standing(source)[1], k)] = True
     return drawn.of_edges(chosen[debtor] & chosen[creditor])
 
 

@@ -74,7 +74,7 @@ def write_gephi_csv(
     drawing = drawing_of(source, nodes, k=k, min_weight=min_weight, layout=layout, size=size)
     network, folder = drawing.network, Path(folder)
     ids = pa.concat_arrays([pa.array(side.ids, pa.string()) for side in network.sides])
-    listed = _stacked([drawing.node_columns(k) for k in range(len(network.sides))])
+    listed = _stacked([columns(drawing.node_values(k)) for k in range(len(network.sides))])
     ends = {name: ids.take(pa.array(end)) for name, end in (("Source", network.source), ("Target", network.target))}
     kind = {} if network.kind is None else {"Kind": network.kind}
     kind_of_edge = "Directed" if network.directed else "Undirected"

@@ -6,17 +6,15 @@ drops edges of weight 0, merges parallel edges of one `kind`, scatters nodes wit
 
 import re
 from pathlib import Path
-from typing import IO, Literal, get_args
+from typing import Literal, get_args
 
 import pandas as pd
-import pyarrow as pa
 
 from contagion_graph._validate import check_choice
-from contagion_graph.graph_formats.columns import columns, declared, escaped, joined
 from contagion_graph.graph_formats.drawing import Drawing, drawing_of
 from contagion_graph.graph_formats.from_any import Source
 from contagion_graph.graph_formats.from_exposures import Nodes
-from contagion_graph.graph_formats.gexf_xml import Moving, attributes, edges, meta, moving, nodes_of_side
+from contagion_graph.graph_formats.gexf_xml import Moving, document, moving
 from contagion_graph.graph_formats.layout import Layout
 from contagion_graph.graph_formats.snapshots import at_time, over_time
 from contagion_graph.graph_formats.timeline import timeline_of
@@ -24,11 +22,6 @@ from contagion_graph.io.written import Written
 from contagion_graph.tables.files import check_target, replacing_file, replacing_set
 
 Mode = Literal["static", "dynamic", "slices"]
-HEAD = (
-    '<?xml version="1.0" encoding="UTF-8"?>\n'
-    '<gexf xmlns="http://gexf.net/1.3" xmlns:viz="http://gexf.net/1.3/viz" version="1.3">\n'
-)
-STATIC = 'mode="static"'
 
 
 def write_gexf(
@@ -125,26 +118,6 @@ def write_gexf(
 
 def _write(path: Path, drawing: Drawing, rounds: Moving | None = None) -> Path:
     with replacing_file(path) as file:
-        _write_graph(file, drawing, rounds)
+        for piece in document(drawing, rounds):
+            file.write(piece)
     return path
-
-
-def _write_graph(file: IO[bytes], drawing: Drawing, rounds: Moving | None) -> None:
-    network = drawing.network
-    of_nodes = [columns({"side": side.kind, **side.attributes}) for side in network.sides]
-    of_edges = columns(network.attributes)
-    node_types, edge_types = declared(of_nodes), declared([of_edges])
-    ids = [escaped(pa.array(side.ids, pa.string())) for side in network.sides]
-    kind = "directed" if network.directed else "undirected"
-    opening = f'<graph defaultedgetype="{kind}" {rounds.opening if rounds else STATIC}>'
-    file.write(f"{HEAD}{meta(drawing.description)}{opening}\n".encode())
-    file.write(attributes("node", node_types, rounds.node_types if rounds else None).encode())
-    file.write(attributes("edge", edge_types, rounds.edge_types if rounds else None).encode())
-    file.write(b"<nodes>\n")
-    for k in range(len(network.sides)):
-        for parts in nodes_of_side(drawing, k, ids[k], of_nodes[k], node_types, rounds):
-            file.write(joined(parts))
-    file.write(b"</nodes>\n<edges>\n")
-    for parts in edges(drawing, pa.concat_arrays(ids), of_edges, edge_types, rounds):
-        file.write(joined(parts))
-    file.write(b"</edges>\n</graph>\n</gexf>\n")

@@ -1,4 +1,4 @@
-"""The parts of GEXF elements: texts and arrays of texts that stand one after the other in every row."""
+"""GEXF as bytes: elements whose parts, texts and arrays of texts, stand one after the other in every row."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,10 @@ from contagion_graph.graph_formats.columns import (
     Types,
     blocks,
     column,
+    columns,
     declared,
     escaped,
+    joined,
     longest,
     pieces,
 )
@@ -24,6 +26,11 @@ from contagion_graph.graph_formats.drawing import Drawing
 from contagion_graph.graph_formats.timeline import STATUS, Spans, Timeline
 
 Parts = list[Any]
+HEAD = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n'
+    '<gexf xmlns="http://gexf.net/1.3" xmlns:viz="http://gexf.net/1.3/viz" version="1.3">\n'
+)
+STATIC = 'mode="static"'
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +59,28 @@ class Moving:
     def opening(self) -> str:
         """The attributes of the graph element."""
         return f'mode="dynamic" timeformat="double" timerepresentation="interval" start="0" end="{self.end}"'
+
+
+def document(drawing: Drawing, rounds: Moving | None) -> Iterator[bytes | memoryview]:
+    """Yield the file, piece by piece."""
+    network = drawing.network
+    of_nodes = [columns({"side": side.kind, **side.attributes}) for side in network.sides]
+    of_edges = columns(network.attributes)
+    node_types, edge_types = declared(of_nodes), declared([of_edges])
+    ids = [escaped(pa.array(side.ids, pa.string())) for side in network.sides]
+    kind = "directed" if network.directed else "undirected"
+    opening = f'<graph defaultedgetype="{kind}" {rounds.opening if rounds else STATIC}>'
+    yield f"{HEAD}{_meta(drawing.description)}{opening}\n".encode()
+    yield _attributes("node", node_types, rounds.node_types if rounds else None).encode()
+    yield _attributes("edge", edge_types, rounds.edge_types if rounds else None).encode()
+    yield b"<nodes>\n"
+    for k in range(len(network.sides)):
+        for parts in _nodes_of_side(drawing, k, ids[k], of_nodes[k], node_types, rounds):
+            yield joined(parts)
+    yield b"</nodes>\n<edges>\n"
+    for parts in _edges(drawing, pa.concat_arrays(ids), of_edges, edge_types, rounds):
+        yield joined(parts)
+    yield b"</edges>\n</graph>\n</gexf>\n"
 
 
 def moving(timeline: Timeline) -> Moving:
@@ -89,22 +118,22 @@ def _between(before: Any, spans: Spans) -> Any:
     return pc.binary_join_element_wise(before, 'start="', start, '" end="', end, '"/>', "")
 
 
-def nodes_of_side(
-    drawing: Drawing, number: int, ids: Any, columns: Sequence[Column], types: Types, rounds: Moving | None
+def _nodes_of_side(
+    drawing: Drawing, number: int, ids: Any, values: Sequence[Column], types: Types, rounds: Moving | None
 ) -> Iterator[Parts]:
     """Yield the parts of the nodes of one side, a block at a time."""
     side, start = drawing.network.sides[number], int(drawing.network.starts[number])
     labels = escaped(pa.array(side.labels, pa.string()))
     for rows in blocks(len(ids), longest(ids)):
         through = slice(start + rows.start, start + rows.stop)
-        parts = ['<node id="', ids[rows], '" label="', labels[rows], '">', *_values(columns, types, rows)]
+        parts = ['<node id="', ids[rows], '" label="', labels[rows], '">', *_values(values, types, rows)]
         parts += [rounds.node_values.text(through)] if rounds else []
         parts += ["</attvalues>"] + ([*_spells(rounds.node_spells, through)] if rounds else [])
         yield [*parts, *_looks(drawing, through), "</node>\n"]
 
 
-def edges(
-    drawing: Drawing, ids: Any, columns: Sequence[Column], types: Types, rounds: Moving | None
+def _edges(
+    drawing: Drawing, ids: Any, values: Sequence[Column], types: Types, rounds: Moving | None
 ) -> Iterator[Parts]:
     """Yield the parts of the edges, a block at a time."""
     network, weight, colour = drawing.network, drawing.weight32, _palette(drawing.looks.edge_colour)
@@ -115,7 +144,7 @@ def edges(
         parts = ['<edge id="', number, '" source="', source, '" target="', target, '" weight="']
         parts += [pa.array(weight[rows]).cast(pa.string())]
         parts += [] if kind is None else ['" kind="', kind.xml(rows)]
-        parts += ['">', *_values(columns, types, rows)]
+        parts += ['">', *_values(values, types, rows)]
         parts += [rounds.edge_values.text(rows)] if rounds else []
         parts += ["</attvalues>"] + ([*_spells(rounds.edge_spells, rows)] if rounds else [])
         yield [*parts, colour[rows].cast(pa.string()), "</edge>\n"]
@@ -143,18 +172,18 @@ def _palette(colour: Any) -> Any:
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(texts, pa.string()))
 
 
-def _values(columns: Sequence[Column], types: Types, rows: slice) -> Parts:
+def _values(values: Sequence[Column], types: Types, rows: slice) -> Parts:
     """Return the parts of attribute values, their element left open; what is missing is left out."""
     parts: Parts = ["<attvalues>"]
     places = {name: place for place, name in enumerate(types)}
-    for own in columns:
+    for own in values:
         before, text, after = f'<attvalue for="{places[own.name]}" value="', own.xml(rows), '"/>'
         whole = text.null_count == 0
         parts += [before, text, after] if whole else [pc.binary_join_element_wise(before, text, after, "")]
     return parts
 
 
-def attributes(elements: str, types: Types, changing: Types | None) -> str:
+def _attributes(elements: str, types: Types, changing: Types | None) -> str:
     """Return the declarations of attributes: numbered those that stand still, by name those that change."""
     names = escaped(pa.array(types, pa.string())).to_pylist()
     numbered = [(str(place), *pair) for place, pair in enumerate(zip(names, types.values(), strict=True))]
@@ -169,7 +198,7 @@ def _declarations(elements: str, mode: str, lines: Sequence[tuple[str, str, str]
     return f'<attributes class="{elements}" mode="{mode}">\n{inner}</attributes>\n'
 
 
-def meta(description: str) -> str:
+def _meta(description: str) -> str:
     """Return the element that says what the file shows."""
     text = escaped(pa.array([description]))[0].as_py()
     return f"<meta><creator>contagion_graph</creator><description>{text}</description></meta>\n"

@@ -90,7 +90,7 @@ def write_graphml(
 
 def _document(drawing: Drawing) -> Iterator[Any]:
     network = drawing.network
-    of_nodes = [_normal(drawing.node_columns(k)) for k in range(len(network.sides))]
+    of_nodes = [_normal(columns(drawing.node_values(k))) for k in range(len(network.sides))]
     of_edges = _normal(columns({"weight": drawing.weight, **network.attributes}))
     node_types, edge_types = declared(of_nodes), declared([of_edges])
     ids = [escaped(pa.array(side.ids, pa.string())) for side in network.sides]

@@ -9,6 +9,7 @@ import pandas as pd
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.result import CascadeResult
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.tables.frames import KINDS
 
 Array = np.ndarray[Any, Any]
@@ -74,7 +75,7 @@ class Holdings:
             np.bincount(self.number, weights=amount, minlength=self.trader.size).astype(np.float64)
             for amount in (units, units * share)
         )
-        return np.divide(part, total, out=np.zeros_like(total), where=total > 0.0)
+        return ratio(part, total, 0.0)
 
 
 def no_positions() -> Positions:

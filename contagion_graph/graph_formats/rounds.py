@@ -16,6 +16,7 @@ from contagion_graph.graph_formats.from_any import Source
 from contagion_graph.graph_formats.holdings import Array, Positions
 from contagion_graph.margin.attribution.replay import replay
 from contagion_graph.margin.result import CascadeResult
+from contagion_graph.solvers.arrays import ratio
 
 NO_CASCADE = {ExposureGraph: "a graph", ObligationNetwork: "a network"}
 
@@ -133,7 +134,7 @@ def moves_of(rounds: Rounds, graph: ExposureGraph, positions: Positions, group: 
     part = np.bincount(move, weights=np.abs(positions.value[position]) * share, minlength=key.size)
     gone = _gone(rounds, graph, positions, group, size)
     so_far = pd.Series(part).groupby(moved).cumsum().to_numpy()
-    left = 1.0 - np.divide(so_far, total[moved], out=np.zeros(key.size), where=total[moved] > 0.0)
+    left = 1.0 - ratio(so_far, total[moved], 0.0)
     return Moves(
         moved,
         step,

@@ -9,6 +9,7 @@ from contagion_graph.graph_formats.drawing import Drawing
 from contagion_graph.graph_formats.holdings import Array
 from contagion_graph.graph_formats.style import Looks, one_colour, rgb
 from contagion_graph.graph_formats.timeline import CLOSED, STATUS, Timeline
+from contagion_graph.solvers.arrays import ratio
 
 # light grey, red, orange, almost black: apart in lightness too
 STATUS_COLOUR = np.array([(200, 205, 210), (227, 26, 28), (253, 141, 60), (50, 50, 50)], dtype=np.uint8)
@@ -70,7 +71,7 @@ def _fallen(prices: Array, time: int) -> tuple[Array, str]:
     """Return a colour for each asset, the darker the further its price has fallen, and what it means."""
     fall = np.maximum(1.0 - prices / prices[0], 0.0)
     largest = float(fall.max(initial=0.0))
-    share = fall[time] / largest if largest > 0.0 else np.zeros(prices.shape[1])
+    share = ratio(fall[time], largest, 0.0)
     colour = np.array(STILL) + share[:, None] * (np.array(FALLEN) - np.array(STILL))
     return colour.round().astype(np.uint8), (
         f"Assets by the fall of their price since before the shock: from {rgb(STILL)} (none) to {rgb(FALLEN)} "

@@ -12,6 +12,7 @@ from contagion_graph.graph_formats.from_any import Source, standing
 from contagion_graph.graph_formats.holdings import Array
 from contagion_graph.graph_formats.network import Network
 from contagion_graph.graph_formats.node_tables import Side
+from contagion_graph.solvers.arrays import ratio
 
 EVENTS = {"breach_round": ("round", "first breach"), "default_round": ("round", "default")}
 OF_TRADERS = (None, "trader", "node")  # names of an index; the nodes of a network of obligations are traders
@@ -96,8 +97,7 @@ def _amounts(side: Side, source: Source, importance: "pd.Series[float] | None") 
 def _radii(side: str, amount: FloatArray) -> FloatArray:
     """Return radii whose areas, above the least, are in proportion to an amount."""
     least, most = RADII[side]
-    largest = amount.max(initial=0.0)
-    share = amount / largest if largest > 0.0 else np.zeros(amount.size)
+    share = ratio(amount, amount.max(initial=0.0), 0.0)
     return np.asarray(np.round(np.sqrt(least**2 + share * (most**2 - least**2)), 2))
 
 

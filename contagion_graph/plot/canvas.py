@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from contagion_graph._typing import FloatArray
 from contagion_graph.errors import MissingExtraError, ParameterError
 from contagion_graph.margin.result import CascadeResult
 
@@ -141,8 +140,3 @@ def check_rounds(result: Any) -> None:
     check_result(result)
     if result.arrays.trades is None:
         raise ParameterError("an equilibrium has no rounds to draw; give what MarginCascade.run returns")
-
-
-def largest(values: FloatArray, k: int) -> Any:
-    """Return the positions of the k largest values in size, the largest first, equal ones in order."""
-    return np.argsort(-np.abs(values), kind="stable")[:k]

@@ -15,13 +15,13 @@ from contagion_graph.plot.canvas import (
     amounts_on,
     axes,
     beside_legend,
-    largest,
     matplotlib,
     percent_on,
     plain,
     style,
     text,
 )
+from contagion_graph.solvers.arrays import largest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

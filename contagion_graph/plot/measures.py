@@ -8,6 +8,7 @@ from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.importance.comparison import Comparison
 from contagion_graph.plot.canvas import QUIET, axes, beside_legend, matplotlib, plain, style, text
+from contagion_graph.solvers.arrays import largest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,8 +51,8 @@ def importance(comparison: Comparison, *, k: int = 7, ax: "Axes | None" = None) 
     check_number("importance", "k", k, low=1, whole=True)
     places = comparison.table.filter(regex=f"{SUFFIX}$")
     rank = places.to_numpy()
-    best = np.argsort(rank.min(axis=1) + rank.mean(axis=1) / (len(rank) + 1.0), kind="stable")[:k]
-    grey = np.setdiff1d(np.argsort(rank[:, 0], kind="stable")[:GREY], best)
+    best = largest(-rank.min(axis=1) - rank.mean(axis=1) / (len(rank) + 1.0), k)
+    grey = np.setdiff1d(largest(-rank[:, 0], GREY), best)
     ax, across = axes(ax), np.arange(rank.shape[1])
     if grey.size:
         lines = [np.column_stack([across, rank[row]]) for row in grey]

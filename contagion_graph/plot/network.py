@@ -7,7 +7,7 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
-from contagion_graph.graph_formats.core import core_traders, share_of_loss
+from contagion_graph.graph_formats.core import core_of, share_of_loss
 from contagion_graph.margin.result import ROUNDING, CascadeResult
 from contagion_graph.plot.canvas import (
     GAIN,
@@ -18,10 +18,10 @@ from contagion_graph.plot.canvas import (
     axes,
     beside_legend,
     check_result,
-    largest,
     matplotlib,
     text,
 )
+from contagion_graph.solvers.arrays import largest, ratio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,15 +66,12 @@ def bipartite(result: CascadeResult, *, k: int = 20, k_assets: int = 20, ax: "Ax
     check_result(result)
     for name, value in (("k", k), ("k_assets", k_assets)):
         check_number("bipartite", name, value, low=1, whole=True)
-    traders = result.traders
-    loss, first = traders["loss"].to_numpy(), traders["breach_round"].to_numpy()
-    chosen = core_traders(result, k)
-    chosen = chosen[np.lexsort((-loss[chosen], np.where(first[chosen] > 0, first[chosen], np.inf)))]
-    held = result.graph.to_scipy()[chosen]
-    assets = largest(abs(held).sum(axis=0), min(k_assets, held.shape[1]))
-    held = held[:, assets]
+    loss, first = (result.traders[name].to_numpy() for name in ("loss", "breach_round"))
+    chosen, assets, held = core_of(result, k, k_assets)
+    order = np.argsort(np.where(first[chosen] > 0, first[chosen], np.inf), kind="stable")
+    chosen, held = chosen[order], held[order]
     rows, columns = _heights(len(chosen)), _heights(len(assets))
-    order = np.argsort(-_centres(held, rows), kind="stable")  # near to who holds them: fewer edges cross
+    order = largest(_centres(held, rows))  # near to who holds them: fewer edges cross
     held, assets = held[:, order], assets[order]
     ax = axes(ax, (7.0, max(2.5, 0.9 + 0.32 * max(len(chosen), len(assets)))))
     sides = _edges(ax, held, rows, columns)
@@ -96,9 +93,7 @@ def _heights(count: int) -> FloatArray:
 
 def _centres(held: sparse.csr_array, rows: FloatArray) -> FloatArray:
     weight = abs(held)
-    total = weight.sum(axis=0)
-    centre: FloatArray = np.divide(weight.T @ rows, total, out=np.zeros(len(total)), where=total > 0.0)
-    return centre
+    return ratio(weight.T @ rows, weight.sum(axis=0), 0.0)
 
 
 def _edges(ax: "Axes", held: sparse.csr_array, rows: FloatArray, columns: FloatArray) -> dict[str, Any]:

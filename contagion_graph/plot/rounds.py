@@ -16,7 +16,6 @@ from contagion_graph.plot.canvas import (
     axes,
     beside_legend,
     check_rounds,
-    largest,
     matplotlib,
     note,
     percent_on,
@@ -25,6 +24,7 @@ from contagion_graph.plot.canvas import (
     text,
     whole_on,
 )
+from contagion_graph.solvers.arrays import largest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +101,7 @@ def prices(result: CascadeResult, *, k: int = 6, ax: "Axes | None" = None) -> "A
     """
     check_rounds(result)
     ax, changes = axes(ax), price_changes(result)
-    rounds, named = np.arange(len(changes)), largest(changes[-1], k)
+    rounds, named = np.arange(len(changes)), largest(np.abs(changes[-1]), k)
     others = np.delete(changes, named, axis=1)
     if others.size:
         grey = matplotlib("collections").LineCollection(

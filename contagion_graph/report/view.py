@@ -8,10 +8,11 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.graph_formats.core import Rows, core_traders, share_of_loss
+from contagion_graph.graph_formats.core import Rows, core_of, share_of_loss
 from contagion_graph.io.summary_text import money
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.plot.rounds import price_changes
+from contagion_graph.solvers.arrays import largest
 
 TRADERS, ASSETS, EDGES, STEPS = 150, 24, 2000, 200  # at most, so that a phone draws them
 NAMED = 15  # traders whose names always stand beside them
@@ -26,12 +27,9 @@ def view_of(result: CascadeResult) -> dict[str, Any]:
     Half of the traders are those who close most, the others those who lose most; the first come first. Assets are
     those of which these traders hold most.
     """
-    graph = result.graph
-    rows = core_traders(result, TRADERS)
-    rows = rows[np.argsort(-result.traders["loss"].to_numpy()[rows], kind="stable")]
-    held = graph.to_scipy()[rows]
-    columns = np.sort(np.argsort(-abs(held).sum(axis=0), kind="stable")[:ASSETS])
-    held = held[:, columns]
+    rows, columns, held = core_of(result, TRADERS, ASSETS)
+    order = np.argsort(columns)
+    columns, held = columns[order], held[:, order]
     angle, inner = _asset_ring(len(columns))
     changes, numbers = _steps(result)
     return {
@@ -126,7 +124,7 @@ def _assets(result: CascadeResult, columns: Rows, places: FloatArray) -> list[di
 def _edges(held: sparse.csr_array) -> list[list[float]]:
     """Return trader, asset, value and width of the largest holdings."""
     cells = held.tocoo()
-    kept = np.sort(np.argsort(-np.abs(cells.data), kind="stable")[:EDGES])
+    kept = np.sort(largest(np.abs(cells.data), EDGES))
     value = cells.data[kept]
     width = 0.5 + 5.0 * np.sqrt(np.abs(value) / max(np.abs(value).max(initial=0.0), 1e-300))
     rows = zip(cells.row[kept].tolist(), cells.col[kept].tolist(), _digits(value), width.round(1).tolist(), strict=True)

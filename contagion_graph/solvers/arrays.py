@@ -1,4 +1,4 @@
-"""Arithmetic of arrays that has one right answer where numpy's is undefined."""
+"""Arithmetic of arrays that has one right answer where numpy's is undefined or depends on the machine."""
 
 from typing import Any
 
@@ -31,3 +31,25 @@ def ratio(above: Any, below: Any, otherwise: Any) -> FloatArray:
     result[...] = otherwise
     np.divide(above, below, out=result, where=below > 0.0)
     return result
+
+
+def largest(values: Any, k: int | None = None) -> Any:
+    """Return the positions of the k largest values, the largest first, equal ones in their order; None: of all.
+
+    Parameters
+    ----------
+    values : array_like
+        Numbers; NaN comes last.
+    k : int, optional
+        How many, at most.
+
+    Returns
+    -------
+    ndarray of int
+
+    Examples
+    --------
+    >>> largest([1.0, 3.0, 3.0, 2.0], 3).tolist()
+    [1, 2, 3]
+    """
+    return np.argsort(-np.asarray(values), kind="stable")[:k]

@@ -14,6 +14,7 @@ from contagion_graph.graph.scenario import AccountKey
 from contagion_graph.margin.attribution.replay import Round, check_rounds, replay, rows_of
 from contagion_graph.margin.result import ROUNDING, CascadeResult
 from contagion_graph.margin.rounds.trades import Rows
+from contagion_graph.solvers.arrays import largest, ratio
 
 NOBODY = -1  # the source of what needs no further cause
 
@@ -115,10 +116,10 @@ class _History:
         direct = graph.quantity[rows]
         direct.data = np.maximum(direct.data * (graph.price - self.end.price_shocked)[direct.indices], 0.0)
         given, paid, pool = self.end.losses[rows], self.paid[new], self.pool[new]
-        by_pool = paid * np.divide(pool_peak, pool_sum, out=np.zeros(v), where=pool_sum > 0.0)[pool]
+        by_pool = paid * ratio(pool_peak, pool_sum, 0.0)[pool]
         heaviest = np.maximum.reduce([given, by_pool, *(each.max(axis=1).toarray() for each in (direct, peak))])
         total = direct.sum(axis=1) + given + lost.sum(axis=1) + paid
-        self.best[new] = np.divide(heaviest, total, out=np.ones(new.size), where=total > 0.0)
+        self.best[new] = ratio(heaviest, total, 1.0)
 
     def causes_of_loss(self, rows: Rows) -> _Causes:
         """Return what the victims lost by the sales and shortfalls of other traders [currency]."""
@@ -218,7 +219,7 @@ def paths(result: CascadeResult, trader: AccountKey, *, k: int = 5) -> pd.DataFr
         """Offer a chain with each of its k best further causes; the first k that reach an end are the heaviest."""
         weights = weight * causes.amount
         hope = weights * np.where(causes.source == NOBODY, 1.0, history.best[causes.source])
-        for each in np.argsort(-hope, kind="stable")[:k]:
+        for each in largest(hope, k):
             longer = (*channels[causes.channel[each] :][:1], *chain)
             source = int(causes.source[each])
             longer = longer if source == NOBODY else (f"trader:{sources[source]}", *longer)
