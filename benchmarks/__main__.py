@@ -69,11 +69,11 @@ def cascades() -> Iterator[str]:
     plain = median(lambda: plain_cascade(market, shock), runs=3)[0]
     ours = median(lambda: model.run(market, shock))[0]
     yield line("the same, a scipy pass a round / ours", f"{plain / ours:.1f} times", "8 times", "", "equal results")
-    same = model.run(market, shock, looks="all").arrays
+    same = model.run(market, shock, revaluation="full").arrays
     assert all(
         np.array_equal(getattr(mine, name), getattr(same, name)) for name in ("closed", "socialised", "price_after")
     )
-    everything = median(lambda: model.run(market, shock, looks="all"), runs=3)[0]
+    everything = median(lambda: model.run(market, shock, revaluation="full"), runs=3)[0]
     yield line("the same, looking at every row / ours", f"{everything / ours:.1f} times", "", "", "equal bits")
     for rule, name in ((cg.TargetMargin(0.1), "TargetMargin"), (cg.CloseFactor(0.5), "CloseFactor")):
         yield from cascade_row(f"{name}, over 10 % breached", "10 u", cg.MarginCascade(liquidation=rule), market, shock)

@@ -106,7 +106,7 @@ def model_of(rules: Rules) -> cg.MarginCascade:
         sharing=None if rules.sharing is None else cg.ProRata(rules.sharing),
         penalty=rules.penalty,
         penalty_to_fund=rules.penalty_to_fund,
-        alpha=rules.alpha,
+        trade_price_weight=rules.alpha,
         tol=rules.tol,
         max_rounds=rules.max_rounds,
     )

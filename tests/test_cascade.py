@@ -95,13 +95,13 @@ def test_pools_do_not_pay_for_each_other():
     assert result.pools["fund_used"].tolist() == [10.0, 5.0]
 
 
-def test_a_round_trades_where_alpha_says():
+def test_a_round_trades_where_the_weight_says():
     for alpha, price in ((0.0, 90.0), (0.5, 85.5), (1.0, 81.0)):
-        result = cg.MarginCascade(impact=cg.LinearImpact(), alpha=alpha).run(one_asset(), {"X": -0.1})
+        result = cg.MarginCascade(impact=cg.LinearImpact(), trade_price_weight=alpha).run(one_asset(), {"X": -0.1})
         assert result.assets.loc["X", "price_after"] == pytest.approx(81.0)
         assert result.assets.loc["X", "value_sold"] == pytest.approx(10 * price)
-    with pytest.raises(cg.ParameterError, match=r"alpha is 1\.5; it must be a number from 0 to 1"):
-        cg.MarginCascade(alpha=1.5)
+    with pytest.raises(cg.ParameterError, match=r"trade_price_weight is 1\.5; it must be a number from 0 to 1"):
+        cg.MarginCascade(trade_price_weight=1.5)
 
 
 def test_volume_counts_at_the_price_before_the_shock_or_at_the_price_when_sold():

@@ -87,7 +87,7 @@ def test_runs_and_equilibria(spread: Any, whole: cg.ExposureGraph, tmp_path: Pat
     assert_same(both.least, ends.least)
     assert_same(both.greatest, ends.greatest)
     assert repr(both) == repr(ends)
-    pd.testing.assert_series_equal(both.accounts, ends.accounts)
+    pd.testing.assert_series_equal(both.account_status, ends.account_status)
     assert repr(spread).startswith("<DistributedGraph: 9,000 accounts in 7 parts of ")
 
 
@@ -289,7 +289,7 @@ def test_an_interrupted_run_ends_on_the_workers(client: Any, spread: Any, monkey
 def test_parts_do_not_wait_for_a_client_that_has_gone(client: Any, spread: Any):
     with distributed.Client(client.scheduler.address, set_as_default=False) as other:
         graph = cg.distributed.open_dataset(spread.folder, other)
-        given = {"shock": SHOCK, "losses": None, "defaults": None, "looks": "due", "on_failure": "ignore"}
+        given = {"shock": SHOCK, "losses": None, "defaults": None, "revaluation": "incremental", "on_failure": "ignore"}
         run = Run(other, graph._parts, (MODEL, "run", given))
         assert run._messages.get(timeout="60 s")
         assert playing(client)

@@ -248,7 +248,7 @@ def test_reference_case_of_a_netted_book_without_a_least_equilibrium():
     assert not both.one_sided
     assert sorted(both.points.to_numpy().T.astype(int).tolist()) == expected["fixed_points"]
     assert [share.astype(int).tolist() for share in closed(both)] == expected["mixed_monotone_bracket"]
-    assert both.accounts.unique().tolist() == ["depends on the order"]
+    assert both.account_status.unique().tolist() == ["undecided"]
 
 
 @pytest.mark.parametrize(("order", "name"), [(["T1"], "order_T1_first"), (["T2", "T1"], "order_T2_first")])
@@ -267,7 +267,9 @@ def test_an_order_never_leaves_a_breach_and_closes_one_account_a_round():
         case = replace(case, rules=replace(case.rules, liquidation=("full",)), defaults=np.zeros_like(case.defaults))
         graph, shock, given = inputs(case)
         model, order = model_of(case.rules), list(np.random.default_rng(seed).permutation(graph.traders))
-        due, every = (model.run(graph, shock, **given, order=order, looks=looks) for looks in ("due", "all"))
+        due, every = (
+            model.run(graph, shock, **given, order=order, revaluation=mode) for mode in ("incremental", "full")
+        )
         np.testing.assert_array_equal(due.arrays.closed, every.arrays.closed)
         assert (due.rounds["breached"] == 1).all()
         again = model.run(graph, shock, **given, order=np.random.default_rng(1)).arrays
@@ -316,7 +318,7 @@ def test_choices_that_do_not_exist_are_refused(options: dict, words: str):
     ("rules", "words"),
     [
         ({"impact": cg.ExponentialImpact(volume="current")}, "volume='initial'"),
-        ({"alpha": 0.5}, "alpha=None"),
+        ({"trade_price_weight": 0.5}, "trade_price_weight=None"),
         ({"liquidation": cg.RepayAndSeize()}, "FullLiquidation"),
     ],
 )
@@ -369,7 +371,7 @@ def test_markets_in_which_nothing_happens(quantity: list, two_sided: str):
     assert both.unique
     assert both.undecided == 0.0
     assert both.gap.accounts == 0
-    assert set(both.accounts) == {"certainly open"}
+    assert set(both.account_status) == {"certainly open"}
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e12])

@@ -95,7 +95,7 @@ def test_markets_without_contagion_are_refused_with_the_way_out():
     ("model", "words"),
     [
         (cg.MarginCascade(cg.RepayAndSeize()), "FullLiquidation"),
-        (cg.MarginCascade(alpha=0.5), "alpha=None"),
+        (cg.MarginCascade(trade_price_weight=0.5), "trade_price_weight=None"),
         (cg.MarginCascade(impact=cg.LinearImpact(volume="current")), "volume='initial'"),
     ],
 )

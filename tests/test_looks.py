@@ -26,7 +26,7 @@ def test_random_markets():
     looks = np.zeros(2)
     for case in cases:
         graph = graph_of(case.market)
-        due, everything = (run_case(case, graph, looks=looks) for looks in ("due", "all"))
+        due, everything = (run_case(case, graph, revaluation=mode) for mode in ("incremental", "full"))
         assert_same_bits(due, everything)
         looks += due.solution.revaluations, everything.solution.revaluations
     assert looks[0] < 0.8 * looks[1]  # markets of 25 accounts in one block, most of them hit
@@ -54,7 +54,7 @@ def test_a_venue(rule, fall: float):
     graph = cg.generate.perpetuals(20_000, 40, rng=1, n_pools=4)
     model = cg.MarginCascade(liquidation=rule, penalty=0.01, penalty_to_fund=0.5)
     due = model.run(graph, {"ETH": -fall})
-    everything = model.run(graph, {"ETH": -fall}, looks="all")
+    everything = model.run(graph, {"ETH": -fall}, revaluation="full")
     assert_same_bits(due, everything)
     assert due.solution.revaluations < everything.solution.revaluations / 2
     assert len(due.rounds) > 3
@@ -65,7 +65,7 @@ def test_a_lending_venue_whose_longs_and_shorts_close_to_different_shares():
     model = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, bonus=0.08, full_below=0.95), sharing=None)
     shock = dict.fromkeys(graph.assets, -0.15)
     shock[graph.assets[0]] = 0.1
-    due, everything = model.run(graph, shock), model.run(graph, shock, looks="all")
+    due, everything = model.run(graph, shock), model.run(graph, shock, revaluation="full")
     assert_same_bits(due, everything)
     assert due.arrays.closed_short is not None
     assert due.solution.revaluations < everything.solution.revaluations
@@ -80,10 +80,10 @@ def test_after_a_small_shock_few_rows_are_looked_at():
 
 def test_an_account_is_seen_once_at_a_price():
     graph = cg.ExposureGraph.from_arrays([[1.0], [1.0]], price=[10.0], margin_long=0.1)
-    assert cg.MarginCascade().run(graph, looks="all").solution.revaluations == 2
+    assert cg.MarginCascade().run(graph, revaluation="full").solution.revaluations == 2
 
 
-def test_the_way_to_look_is_checked():
+def test_the_kind_of_revaluation_is_checked():
     graph = cg.ExposureGraph.from_arrays([[1.0]], price=[10.0])
-    with pytest.raises(cg.ParameterError, match="looks is 'some'; it must be one of due, all"):
-        cg.MarginCascade().run(graph, looks="some")  # type: ignore[arg-type]
+    with pytest.raises(cg.ParameterError, match="revaluation is 'some'; it must be one of incremental, full"):
+        cg.MarginCascade().run(graph, revaluation="some")  # type: ignore[arg-type]

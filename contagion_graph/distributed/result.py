@@ -96,7 +96,8 @@ def equilibria(graph: Any, model: Any, run: Run) -> Equilibria:
     least, greatest = (DistributedResult(graph, model, run, which) for which in range(2))
     found = fetched(run.client, run.outcomes, _points)
     one_sided, points = found[0]
-    return Equilibria(least, greatest, one_sided, None if points is None else pd.concat([each for _, each in found]))
+    every = None if points is None else pd.concat([each for _, each in found])
+    return Equilibria(least=least, greatest=greatest, one_sided=one_sided, points=every)
 
 
 # --- what workers do ------------------------------------------------------------------------------------------------

@@ -69,8 +69,11 @@ class Losses:
     @cached_property
     def base(self) -> FloatArray:
         """The weights b at the prices before the shock, shape (n,)."""
-        weights: FloatArray = self.sharing.weights(self.graph, self.graph.price)
-        return weights
+        return self._weights(self.graph.price)
+
+    def _weights(self, price: FloatArray) -> FloatArray:
+        assert self.sharing is not None, "weights are asked for where losses are shared"
+        return self.sharing.weights(self.graph, price)
 
     def of(self, result: CascadeResult) -> Run:
         """Return the losses of a result less those of the baseline; `solution` is that of the worst run so far."""
@@ -156,7 +159,7 @@ class Losses:
     def _loss_rates(self, end: CascadeArrays) -> tuple[FloatArray, Positions]:
         """Return the loss rate of each pool, and the accounts that have not borne b times it."""
         pool, rate = self.graph._rows.pool_of, np.zeros(len(self.graph.pools))
-        base = self.sharing.weights(self.graph, end.price_shocked)  # some move with the shock
+        base = self._weights(end.price_shocked)  # some move with the shock
         per_weight = np.divide(end.socialised, base, out=np.zeros_like(base), where=base > 0.0)
         np.maximum.at(rate, pool, per_weight)  # accounts that could not pay in full, or closed early, bore less
         even = self.base * rate[pool]

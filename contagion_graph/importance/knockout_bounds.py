@@ -115,11 +115,11 @@ class Bounds:
     def _values(self, sizes: FloatArray, closes: BoolArray) -> FloatArray:
         """Return V_j of the accounts that close when all are there."""
         start, end = sizes[:-1], sizes[1:]
-        if self.model.alpha is None:
+        if self.model.trade_price_weight is None:
             factor = self.impact.average_factor(start, end)
         else:
             factor = self.impact.price_factor(start)
-            factor = factor + self.model.alpha * (self.impact.price_factor(end) - factor)
+            factor = factor + self.model.trade_price_weight * (self.impact.price_factor(end) - factor)
         price = (self.end.price_shocked * factor)[self.step - 1]
         penalty = np.where(closes, self.model.penalty, 0.0)[self.row_of]
         held, at = self.tradable.data, price[self.row_of, self.tradable.indices]

@@ -66,7 +66,7 @@ def sentences(result: CascadeResult) -> list[str]:
         f"in {rounds}.",
         f"The largest fall of a price, shock included: {s['largest_fall']:.1%}.",
         f"Of a shortfall of {money(s['shortfall'])} the insurance funds paid {money(s['fund_used'])}, other members "
-        f"{money(s['socialised'])}, nobody {money(s['uncovered'])}.",
+        f"{money(s['socialised'])}, uncovered {money(s['uncovered'])}.",
         f"Traders who lose, lose {money(losses.clip(lower=0).sum())}; traders who gain, gain "
         f"{money(-losses.clip(upper=0).sum())}.",
         f"{s['bystanders']:,.0f} of {s['traders']:,.0f} traders held nothing that the shock touched and lose "

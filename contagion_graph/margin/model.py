@@ -21,7 +21,7 @@ from contagion_graph.margin.rounds.account_state import Market
 from contagion_graph.margin.rounds.path import Path, run_path, weights
 from contagion_graph.solvers.solution import Solution, conclude
 
-Looks = Literal["due", "all"]
+RevaluationMode = Literal["incremental", "full"]
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class MarginCascade(CascadeRules):
         Share of the closed gross value that a liquidated account pays, in [0, 1].
     penalty_to_fund : float
         Share of the penalty that enters the pool's fund, in [0, 1]; the rest leaves the system.
-    alpha : float or None
-        None: what is closed in a round trades at the average of the impact curve. A number in [0, 1]: at p + alpha (p'
-        - p), p the price before the round and p' after it; 0.5 = half way, 1 = at the worst price.
+    trade_price_weight : float or None
+        None: what is closed in a round trades at the average of the impact curve. A number a in [0, 1]: at p + a (p' -
+        p), p the price before the round and p' after it; 0.5 = half way, 1 = at the price after the round.
     tol : float
         A round of partial closings worth less than this share of gross value is not carried out.
     max_rounds : int
@@ -72,7 +72,7 @@ class MarginCascade(CascadeRules):
         losses: Mapping[AccountKey, float] | None = None,
         defaults: Iterable[AccountKey] | None = None,
         order: Order | None = None,
-        looks: Looks = "due",
+        revaluation: RevaluationMode = "incremental",
         on_failure: OnFailure = "raise",
     ) -> CascadeResult:
         """Run the cascade that a shock sets off.
@@ -92,10 +92,11 @@ class MarginCascade(CascadeRules):
             Close one account at a time: in each round the first of this ranking that is in breach, unnamed ones last;
             a Generator draws the ranking. None: all that are in breach close together. How much the results of several
             orders differ shows how much the order matters. Not on a DistributedGraph.
-        looks : {"due", "all"}
-            Look in each round at the accounts that can have changed, or at all; the result is the same to the last bit.
+        revaluation : {"incremental", "full"}
+            Whether each round values again the accounts that can have come into breach, or all (docs/screening.md); the
+            result is the same to the last bit.
         on_failure : {"raise", "warn", "ignore"}
-            What to do when the cascade has not come to rest after `max_rounds`.
+            What to do when accounts are still in breach after `max_rounds`.
 
         Returns
         -------
@@ -118,11 +119,13 @@ class MarginCascade(CascadeRules):
         >>> cg.MarginCascade().run(graph, {"0": -0.10}).rounds["breached"].tolist()
         [1]
         """
-        _check_choices(looks=(looks, Looks), on_failure=(on_failure, OnFailure))
+        _check_choices(revaluation=(revaluation, RevaluationMode), on_failure=(on_failure, OnFailure))
         if isinstance(graph, Spread):
             if order is not None:
                 raise ParameterError("order= needs all accounts in one process; build the graph with from_tables")
-            result: CascadeResult = graph.play(self, "run", shock=shock, losses=losses, defaults=defaults, looks=looks)
+            result: CascadeResult = graph.play(
+                self, "run", shock=shock, losses=losses, defaults=defaults, revaluation=revaluation
+            )
             _report(result.solution, on_failure)
             return result
         check_graph(graph)
@@ -130,7 +133,7 @@ class MarginCascade(CascadeRules):
             case = scenario(graph, shock, losses, defaults)
             graph, impact = prepared(graph, self)
             rank = None if order is None else ranks(graph, order)
-            market = Market(graph._rows, case, weights(graph, case, self), look_at_all=looks == "all")
+            market = Market(graph._rows, case, weights(graph, case, self), full=revaluation == "full")
             path = Path(graph._rows, case, self, impact, market, rank=rank)
             solution = run_path(path)
             arrays = path.arrays()
@@ -165,7 +168,7 @@ class MarginCascade(CascadeRules):
             undecided. "conservative": longs are valued after all sales, shorts after all purchases; both ends are then
             fixed points of that map.
         on_failure : {"raise", "warn", "ignore"}
-            What to do when an end has not come to rest after `max_rounds` steps.
+            What to do when the least or the greatest has not converged after `max_rounds` steps.
 
         Returns
         -------
@@ -174,7 +177,8 @@ class MarginCascade(CascadeRules):
         Raises
         ------
         ParameterError
-            A rule that speaks of rounds (`alpha`, `volume="current"`), or that closes two shares of an account.
+            A parameter that means rounds (`trade_price_weight`, `volume="current"`), or a liquidation rule that does
+            not declare that it is monotone and closes one share of an account.
         TableError, ConvergenceError
             As in `run`.
 

@@ -1,6 +1,6 @@
 """The rules of a cascade, checked when they are put together, and fitted to a graph."""
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 from contagion_graph._cached import carry_over
@@ -31,11 +31,12 @@ class CascadeRules:
     """Liquidation, impact, sharing, penalty and the limits of a cascade; `MarginCascade` describes them."""
 
     liquidation: LiquidationRule = FullLiquidation()  # noqa: RUF009 - frozen
+    _: KW_ONLY
     impact: ImpactRecord = ExponentialImpact()  # noqa: RUF009 - frozen
     sharing: SharingRule | None = ProRata("equity")  # noqa: RUF009 - frozen
     penalty: float = 0.0
     penalty_to_fund: float = 0.0
-    alpha: float | None = None
+    trade_price_weight: float | None = None
     tol: float = 1e-12
     max_rounds: int = 10_000
 
@@ -44,8 +45,8 @@ class CascadeRules:
             _check_rule(name, getattr(self, name))
         check_number("MarginCascade", "penalty", self.penalty, low=0, high=1)
         check_number("MarginCascade", "penalty_to_fund", self.penalty_to_fund, low=0, high=1)
-        if self.alpha is not None:
-            check_number("MarginCascade", "alpha", self.alpha, low=0, high=1)
+        if self.trade_price_weight is not None:
+            check_number("MarginCascade", "trade_price_weight", self.trade_price_weight, low=0, high=1)
         check_number("MarginCascade", "tol", self.tol, low=0, high=1)
         check_number("MarginCascade", "max_rounds", self.max_rounds, low=1, whole=True)
 

@@ -1,18 +1,19 @@
 """What a cascade came to: arrays, and the labelled tables made of them when first asked for."""
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from contagion_graph._cached import cached_property
+from contagion_graph._result import Result
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.solvers.solution import Solution
 
 if TYPE_CHECKING:
+    from contagion_graph.margin.model import MarginCascade
     from contagion_graph.margin.rounds.trades import Trade
 
 
@@ -84,7 +85,7 @@ SUMMED = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CascadeResult:
+class CascadeResult(Result):
     """The result of a margin cascade: who lost what, through which channel, in which round.
 
     For every account, loss = direct + impact + penalty + socialised - shortfall and indirect = loss - standalone; over
@@ -118,7 +119,7 @@ class CascadeResult:
     """
 
     graph: ExposureGraph
-    model: Any
+    model: "MarginCascade"
     arrays: CascadeArrays
     solution: Solution
 
@@ -275,7 +276,7 @@ class CascadeResult:
         return frame.astype({"breached": np.int64})
 
     def bystanders(self) -> pd.DataFrame:
-        """Return the traders whom the shock itself did not touch and who lose all the same, the largest loss first.
+        """Return the traders that are not directly exposed to the shock and lose, the largest loss first.
 
         A loss of less than 1e-12 of what the trader holds is rounding.
 
@@ -293,21 +294,18 @@ class CascadeResult:
 
     @cached_property
     def _hit_by_others(self) -> BoolArray:
-        """Which traders the shock itself did not touch and lose all the same."""
+        """Which traders are not directly exposed to the shock and lose."""
         traders = self.traders
         gross = self.graph._rows.per_trader(self.graph._rows.initial.gross)
         lost = traders["loss"] > ROUNDING * (gross + traders["equity_before"].abs())
         hit: BoolArray = ((traders["direct"] == 0.0) & lost).to_numpy()
         return hit
 
-    def to_frames(self) -> dict[str, pd.DataFrame]:
-        """Return all tables as pandas frames with plain columns: summary, traders, accounts, assets, pools, rounds."""
-        figures = self.summary()
-        summary = pd.DataFrame({"figure": figures.index, "value": figures.to_numpy()})
-        tables = {
-            name: getattr(self, name).reset_index() for name in ("traders", "accounts", "assets", "pools", "rounds")
-        }
-        return {"summary": summary, **tables}
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {name: getattr(self, name) for name in ("traders", "accounts", "assets", "pools", "rounds")}
+
+    def _first_rows(self) -> pd.DataFrame:
+        return self.rounds
 
     def summary(self) -> "pd.Series[float]":
         """Return the main figures.
@@ -318,8 +316,8 @@ class CascadeResult:
             rounds; traders; accounts; breached and closed (accounts; closed = wholly); loss, direct,
             impact, penalty, socialised, shortfall, standalone, indirect (currency, over all accounts); fund_used,
             fund_received, uncovered (currency, over all pools); largest_fall (relative fall of a price from before the
-            shock to the end); bystanders (traders whom the shock did not touch and who lose) and bystander_loss
-            (currency).
+            shock to the end); bystanders (traders that are not directly exposed to the shock and lose) and
+            bystander_loss (currency).
         """
         graph, end = self.graph, self.arrays
         totals = {name: graph.total(self.accounts[name].to_numpy()) for name in SUMMED[2:]}
@@ -349,8 +347,5 @@ class CascadeResult:
             f"<CascadeResult: {s['breached']:,.0f} of {s['accounts']:,.0f} accounts breached, {s['closed']:,.0f} "
             f"closed whole in {s['rounds']:.0f} round{plural}; loss {s['loss']:,.6g}, of which {s['indirect']:,.6g} "
             f"indirect; shortfall {s['shortfall']:,.6g}, of which the fund paid {s['fund_used']:,.6g}, members "
-            f"{s['socialised']:,.6g}, nobody {s['uncovered']:,.6g}. {self.solution.status.value}>"
+            f"{s['socialised']:,.6g}, uncovered {s['uncovered']:,.6g}. {self.solution.status.value}>"
         )
-
-    def _repr_html_(self) -> str:
-        return f"<p>{escape(repr(self)[1:-1])}</p>{self.rounds.to_html(float_format='{:,.6g}'.format)}"

@@ -1,7 +1,7 @@
 """The equilibria of a margin cascade, with their tables."""
 
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,16 +17,19 @@ from contagion_graph.margin.equilibria.newton import search
 from contagion_graph.margin.equilibria.position_book import Relief, book_of
 from contagion_graph.margin.equilibria.result import Equilibria
 from contagion_graph.margin.equilibria.static_map import Bound, Case
-from contagion_graph.margin.prepare import CascadeRules, prepared
+from contagion_graph.margin.prepare import prepared
 from contagion_graph.margin.result import CascadeArrays, CascadeResult
 from contagion_graph.rules.declarations import declared
 from contagion_graph.solvers.solution import Solution, Status, conclude
+
+if TYPE_CHECKING:
+    from contagion_graph.margin.model import MarginCascade
 
 TwoSided = Literal["auto", "conservative", "bracket"]
 NEAR = 1e-9  # T may move the shares of an equilibrium by no more
 
 
-def case_of(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, relief: Relief | None) -> Case:
+def case_of(graph: ExposureGraph, scenario: Scenario, rules: "MarginCascade", relief: Relief | None) -> Case:
     """Gather what both ends share, for a graph with the margins that the liquidation rule goes by."""
     book = book_of(graph, relief)
     base = np.zeros(len(graph.account_index))
@@ -43,7 +46,7 @@ def relief_of(graph: ExposureGraph, two_sided: TwoSided) -> Relief | None:
     return None if two_sided == "auto" and is_isotone(graph) else "other"
 
 
-def equilibria(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, two_sided: TwoSided) -> Equilibria:
+def equilibria(graph: ExposureGraph, scenario: Scenario, rules: "MarginCascade", two_sided: TwoSided) -> Equilibria:
     """Return both ends with their tables; `MarginCascade.equilibria` describes them."""
     _check(rules)
     graph, _ = prepared(graph, rules)
@@ -54,7 +57,7 @@ def equilibria(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, tw
         for bound, solution in zip((ends.lower, ends.upper), ends.solutions, strict=True)
     ]
     points = None if ends.points is None else pd.DataFrame(ends.points.T, index=graph.account_index)
-    return Equilibria(tables[0], tables[1], case.book.relief != "other", points)
+    return Equilibria(least=tables[0], greatest=tables[1], one_sided=case.book.relief != "other", points=points)
 
 
 class FromRest(NamedTuple):
@@ -77,7 +80,7 @@ class FromRest(NamedTuple):
 
 
 def from_rest(
-    graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, on_failure: OnFailure = "raise"
+    graph: ExposureGraph, scenario: Scenario, rules: "MarginCascade", on_failure: OnFailure = "raise"
 ) -> FromRest:
     """Return the equilibrium that the static map leads to from nothing closed, without the other end or a certificate.
 
@@ -101,7 +104,7 @@ def from_rest(
     return FromRest(CascadeResult(graph, rules, arrays_of(end, scenario), solution), end.case, state, one_sided)
 
 
-def nearest(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, closed: FloatArray) -> CascadeResult:
+def nearest(graph: ExposureGraph, scenario: Scenario, rules: "MarginCascade", closed: FloatArray) -> CascadeResult:
     """Return the equilibrium next to some closed shares; `MarginCascade.equilibrium_near` describes it."""
     _check(rules)
     graph, _ = prepared(graph, rules)
@@ -109,7 +112,7 @@ def nearest(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, close
     start.follow(start.sold)
     share = search(start)
     off = np.inf if share is None else float(np.abs(start.case.apply(share) - share).max(initial=0.0))
-    status = Status.CONVERGED if off <= NEAR else Status.STEP_LIMIT
+    status = Status.CONVERGED if off <= NEAR else Status.NOT_FOUND
     solution = Solution(status, steps=0, residual=off)
     if share is None or not solution.converged:
         raise ConvergenceError("Newton's method finds no equilibrium from there; start elsewhere", solution)
@@ -118,12 +121,14 @@ def nearest(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, close
     return CascadeResult(graph, rules, arrays_of(end, scenario), solution)
 
 
-def _check(rules: CascadeRules) -> None:
+def _check(rules: "MarginCascade") -> None:
     """Refuse rules that speak of rounds, or of more than one closed share: the static map knows neither."""
     if rules.impact.volume != "initial":
         raise ParameterError("equilibria need an impact with volume='initial': an equilibrium knows no order of sales")
-    if rules.alpha is not None:
-        raise ParameterError("equilibria need alpha=None: an equilibrium knows no rounds, only the average price")
+    if rules.trade_price_weight is not None:
+        raise ParameterError(
+            "equilibria need trade_price_weight=None: an equilibrium knows no rounds, only the average price"
+        )
     rule = rules.liquidation
     lacking = " and ".join(f"{name} = True" for name in ("one_share", "monotone") if declared(rule, name) is not True)
     if lacking or rule.bonus:

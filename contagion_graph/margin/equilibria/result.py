@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from contagion_graph._result import Pair
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.margin.result import CascadeResult
 
 SAME = 1e-9  # closed shares that differ by no more count as equal: smooth rules are solved to rounding, not to the bit
-OPEN, CLOSED, EITHER = "certainly open", "certainly closed", "depends on the order"
+OPEN, CLOSED, UNDECIDED = "certainly open", "certainly closed", "undecided"
 
 
 class Gap(NamedTuple):
@@ -32,8 +33,8 @@ class Gap(NamedTuple):
     accounts: int
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Equilibria:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Equilibria(Pair[CascadeResult]):
     """The least and the greatest equilibrium of a margin cascade, or bounds around all of them.
 
     Where closing can never help another account (`one_sided`), `least` and `greatest` are equilibria: no equilibrium
@@ -56,18 +57,16 @@ class Equilibria:
     ...     [[10.0], [10.0]], price=[100.0], depth=2e3, margin_long=0.1, cash=[-850.0, -600.0], traders=["A", "B"]
     ... )
     >>> both = cg.MarginCascade(sharing=None).equilibria(graph, {"0": -0.02})
-    >>> both.unique, both.accounts.tolist()
-    (False, ['depends on the order', 'depends on the order'])
+    >>> both.unique, both.account_status.tolist()
+    (False, ['undecided', 'undecided'])
     """
 
-    least: CascadeResult
-    greatest: CascadeResult
     one_sided: bool
     points: pd.DataFrame | None
 
     @property
     def unique(self) -> bool:
-        """Whether both ends close the same shares, to 1e-9: there is one equilibrium, and this is it."""
+        """Whether the least and the greatest close the same shares, to 1e-9: there is one equilibrium."""
         return not self._apart.any()
 
     @property
@@ -80,9 +79,9 @@ class Equilibria:
         return np.abs(high - low) > SAME
 
     @cached_property
-    def accounts(self) -> pd.Series:
-        """Whether each account is certainly closed (in part, where both ends agree), certainly open, or undecided."""
-        status = np.where(self._apart, EITHER, np.where(self._closed[0] > 0.0, CLOSED, OPEN))
+    def account_status(self) -> pd.Series:
+        """Status of each account: "certainly closed" (in part, where both agree), "certainly open" or "undecided"."""
+        status = np.where(self._apart, UNDECIDED, np.where(self._closed[0] > 0.0, CLOSED, OPEN))
         return pd.Series(status, index=self.least.graph.account_index, name="equilibria")
 
     @property
@@ -104,4 +103,4 @@ class Equilibria:
         low, high = ((closed > 0.0).sum() for closed in self._closed)
         kind = "ends" if self.one_sided else "bounds"
         apart = "one equilibrium" if self.unique else f"{self.undecided:.1%} of accounts undecided"
-        return f"<Equilibria: {kind} close {low:,} and {high:,} of {len(self.accounts):,} accounts; {apart}>"
+        return f"<Equilibria: {kind} close {low:,} and {high:,} of {len(self._apart):,} accounts; {apart}>"

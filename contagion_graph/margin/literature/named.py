@@ -77,7 +77,7 @@ def cont_schaanning(
         liquidation=LeverageTarget(cap, target=0.95 * cap if target is None else target),
         impact=FloorExponentialImpact(floor, volume="current"),
         sharing=None,
-        alpha=alpha,
+        trade_price_weight=alpha,
     )
 
 

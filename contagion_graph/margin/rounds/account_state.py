@@ -41,8 +41,8 @@ class Market:
         Shocked prices, given losses, given defaults.
     base : ndarray, shape (n,)
         Weights in loss sharing; changed here.
-    look_at_all : bool
-        Look at every row at every price, instead of those that can have changed.
+    full : bool
+        Value every account again at every price, instead of those that can have come into breach.
     mirrored : bool
         Watch for recovery instead of breach: prices rise from those of the scenario, loss levels fall, and an account
         is due when M - E, not E - M, can have fallen below 0. Cash, prices and levels are held with their sign changed,
@@ -57,14 +57,14 @@ class Market:
         scenario: Scenario,
         base: FloatArray,
         *,
-        look_at_all: bool = False,
+        full: bool = False,
         mirrored: bool = False,
         level: FloatArray | None = None,
     ) -> None:
         from contagion_graph.kernels import looks, row_sums
 
         n, v = graph.cash.size, len(graph.pools)
-        self.graph, self.look_at_all, self._passes, self._sums = graph, look_at_all, looks, row_sums
+        self.graph, self.full, self._passes, self._sums = graph, full, looks, row_sums
         self.sign = -1.0 if mirrored else 1.0
         self.price, self._number = self.sign * scenario.price_shocked, np.ones(1, dtype=np.int32)
         size = -(-n // BLOCK)
@@ -113,7 +113,7 @@ class Market:
         return rows, self.equity(rows)
 
     def _time(self, rise: FloatArray | float) -> tuple[float, FloatArray]:
-        return self.clock, self.channels.level + (np.inf if self.look_at_all else rise)
+        return self.clock, self.channels.level + (np.inf if self.full else rise)
 
     def move_prices(self, price: FloatArray) -> None:
         """Put new prices in force, and look at the accounts that these can have brought into breach."""

@@ -199,9 +199,9 @@ class Path:
         else:
             self.size = ((self.sold + units) * graph.price) / graph.depth
         after = self.scenario.price_shocked * impact.price_factor(self.size)
-        if self.rules.alpha is None:
+        if self.rules.trade_price_weight is None:
             return after, self.scenario.price_shocked * impact.average_factor(start, self.size)
-        return after, before + self.rules.alpha * (after - before)
+        return after, before + self.rules.trade_price_weight * (after - before)
 
     def shortfalls(self, rows: Rows) -> tuple[Rows, FloatArray]:
         """Return which accounts, now wholly closed, leave a shortfall, and how much (step 7)."""
