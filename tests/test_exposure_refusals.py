@@ -50,7 +50,7 @@ def test_sizes_of_a_curve_that_are_none(sizes: object, words: str):
 )
 def test_unknown_labels_are_named(arguments: dict, words: str):
     for measure in in_all(**arguments):
-        with pytest.raises(cg.TableError, match=words):
+        with pytest.raises(cg.ParameterError, match=words):
             measure(pair(), cg.MarginCascade())
 
 
@@ -63,13 +63,13 @@ def test_lists_of_labels_that_are_none(labels: object, words: str):
 
 def test_unknown_labels_elsewhere():
     found = cg.direct_exposure(pair())
-    with pytest.raises(cg.TableError, match="trader: unknown label 'C'"):
+    with pytest.raises(cg.ParameterError, match="trader: unknown label 'C'"):
         found.trader("C")
-    with pytest.raises(cg.TableError, match=r"asset: unknown label 'x' \(did you mean 'X'\?\)"):
+    with pytest.raises(cg.ParameterError, match=r"asset: unknown label 'x' \(did you mean 'X'\?\)"):
         found.asset("x")
-    with pytest.raises(cg.TableError, match="unknown label 'Z'"):
+    with pytest.raises(cg.ParameterError, match="unknown label 'Z'"):
         cg.exposure_curve(pair(), cg.MarginCascade(), "Z", sizes=[-0.1])
-    with pytest.raises(cg.TableError, match="unknown label 'Z'"):
+    with pytest.raises(cg.ParameterError, match="unknown label 'Z'"):
         cg.exposure_to_traders(pair(), cg.MarginCascade(), traders=["Z"])
 
 

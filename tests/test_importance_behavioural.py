@@ -470,8 +470,8 @@ def test_debtrank_unsaturated_is_the_inverse():
 def test_faults_of_cascade_measures(name: str):
     (graph, model, shock), measure = twins(), getattr(importance, name)
     for options, message in (
-        ({"traders": ["Aa"]}, "unknown trader 'Aa' .did you mean 'A'"),
-        ({"traders": "A"}, "is a text"),
+        ({"traders": ["Aa"]}, "unknown label 'Aa' .did you mean 'A'"),
+        ({"traders": "A"}, "give a list of labels"),
         ({"traders": []}, "is empty"),
         ({"traders": ["A", "A"]}, "named twice"),
         ({"measure": "fear"}, "measure is 'fear'"),
@@ -516,5 +516,5 @@ def test_faults_of_debtrank():
         importance.debtrank(graph, {"X": -0.1}, slope=1.5)
     with pytest.raises(cg.ConvergenceError, match="Raise max_iter"):
         importance.debtrank(graph, {"X": -0.001}, max_iter=1)
-    with pytest.raises(cg.ParameterError, match="unknown trader"):
+    with pytest.raises(cg.ParameterError, match="unknown label"):
         importance.debtrank_impact(graph, traders=["Z"])

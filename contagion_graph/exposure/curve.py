@@ -11,9 +11,10 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.indirect import check_size
 from contagion_graph.exposure.inputs import check_inputs, traders_of
 from contagion_graph.exposure.losses import Losses, changed_state, standalone
-from contagion_graph.exposure.matrix import LARGEST_TABLE, positions_of
+from contagion_graph.exposure.matrix import LARGEST_TABLE
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.tables.vectors import rows_of
 
 
 def exposure_curve(
@@ -79,7 +80,7 @@ def exposure_curve(
     [False, True, False]
     """
     check_inputs(graph, model, on_failure)
-    column, moves = int(positions_of("asset", [asset], graph.assets)[0]), _sorted_sizes(sizes)
+    column, moves = int(rows_of([asset], graph.assets, "asset")[0]), _sorted_sizes(sizes)
     chosen = traders_of(graph, traders)
     if 2 * len(moves) * len(chosen.labels) > LARGEST_TABLE:
         raise ParameterError(

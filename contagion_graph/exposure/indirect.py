@@ -11,10 +11,11 @@ from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.inputs import check_inputs, traders_of
 from contagion_graph.exposure.losses import Losses
-from contagion_graph.exposure.matrix import ExposureMatrix, positions_of
+from contagion_graph.exposure.matrix import ExposureMatrix
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
+from contagion_graph.tables.vectors import rows_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -118,7 +119,7 @@ def indirect_exposure(
     check_size("size", size)
     if size == 0:
         raise ParameterError("size is 0: nothing moves; give a relative price change such as -0.10")
-    columns, chosen = positions_of("assets", assets, graph.assets), traders_of(graph, traders)
+    columns, chosen = rows_of(assets, graph.assets, "assets"), traders_of(graph, traders)
     baseline = model.run(graph, on_failure=on_failure)
     losses = Losses(baseline, chosen, "indirect")
     terms, cells = losses.terms(losses.by_asset(model, columns, float(size), on_failure))

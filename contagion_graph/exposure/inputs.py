@@ -9,11 +9,13 @@ from scipy import sparse
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph._validate import check_model
 from contagion_graph.errors import ParameterError
-from contagion_graph.exposure.matrix import positions_of
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.solvers.solution import check_on_failure
+from contagion_graph.tables.vectors import rows_of
+
+Positions = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def check_inputs(graph: Any, model: Any, on_failure: str) -> None:
@@ -65,7 +67,7 @@ def traders_of(graph: ExposureGraph, traders: Any) -> Traders:
     >>> traders_of(graph, ["B"]).add(graph.quantity).toarray().tolist()
     [[1.0]]
     """
-    chosen, size, of = positions_of("traders", traders, graph.traders), len(graph.account_index), graph._rows.trader_of
+    chosen, size, of = rows_of(traders, graph.traders, "traders"), len(graph.account_index), graph._rows.trader_of
     if traders is None and np.array_equal(of, np.arange(len(graph.traders))):
         return Traders(graph.traders, None, np.ones(size, dtype=bool))
     row = np.full(len(graph.traders), -1)

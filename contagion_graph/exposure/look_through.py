@@ -14,11 +14,12 @@ from contagion_graph.exposure.indirect import check_size
 from contagion_graph.exposure.inputs import check_inputs, traders_of
 from contagion_graph.exposure.losses import Losses
 from contagion_graph.exposure.marginal import marginal_exposure
-from contagion_graph.exposure.matrix import ExposureMatrix, positions_of
+from contagion_graph.exposure.matrix import ExposureMatrix
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.solvers.solution import Solution
+from contagion_graph.tables.vectors import rows_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -157,7 +158,7 @@ def _secant(
     check_size("size", size)
     if size == 0:
         raise ParameterError("size is 0: nothing moves; leave it out for the derivative")
-    columns, chosen = positions_of("assets", assets, graph.assets), traders_of(graph, traders)
+    columns, chosen = rows_of(assets, graph.assets, "assets"), traders_of(graph, traders)
     losses = Losses(model.run(graph, on_failure=on_failure), chosen, "loss")
     terms, cells = losses.terms(losses.by_asset(model, columns, float(size), on_failure))
     per_unit = -1.0 / (graph.price[columns] * size)

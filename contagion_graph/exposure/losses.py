@@ -19,8 +19,7 @@ from scipy import sparse
 
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph.errors import ConvergenceError
-from contagion_graph.exposure.inputs import Traders
-from contagion_graph.exposure.matrix import Positions
+from contagion_graph.exposure.inputs import Positions, Traders
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeArrays, CascadeResult

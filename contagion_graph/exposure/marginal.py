@@ -11,8 +11,8 @@ from scipy import sparse
 from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
-from contagion_graph.exposure.inputs import Traders, check_inputs, traders_of
-from contagion_graph.exposure.matrix import ExposureMatrix, Positions, positions_of
+from contagion_graph.exposure.inputs import Positions, Traders, check_inputs, traders_of
+from contagion_graph.exposure.matrix import ExposureMatrix
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, scenario
 from contagion_graph.margin.equilibria.equilibria import from_rest
@@ -31,6 +31,7 @@ from contagion_graph.margin.equilibria.static_map import Case
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.declarations import declared
+from contagion_graph.tables.vectors import rows_of
 
 Term = tuple[sparse.csr_array, FloatArray]
 
@@ -156,7 +157,7 @@ def marginal_exposure(
     """
     check_inputs(graph, model, on_failure)
     check_number("marginal_exposure", "tol", tol, low=0)
-    columns, chosen = positions_of("assets", assets, graph.assets), traders_of(graph, traders)
+    columns, chosen = rows_of(assets, graph.assets, "assets"), traders_of(graph, traders)
     rest = from_rest(graph, scenario(graph, shock), model, on_failure)
     case, state = rest.case, rest.state
     if state.rate.any() and declared(model.sharing, "fixed") is not True:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,14 +10,14 @@ from scipy import sparse
 from contagion_graph._result import SHOWN, Result
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
-from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.errors import ParameterError
+from contagion_graph.exposure.inputs import Positions
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.solvers.solution import EXACT, Solution
-from contagion_graph.tables.vectors import row_of, text_index
+from contagion_graph.tables.vectors import rows_of
 
 LARGEST_TABLE = 10_000_000  # entries that to_pandas writes out: 80 MB
 CELLS_AT_ONCE = 500_000
-Positions = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,10 +82,10 @@ class ExposureMatrix(Result):
 
         Raises
         ------
-        TableError
+        ParameterError
             An unknown label.
         """
-        row = _position("trader", label, self.traders)
+        row = int(rows_of([label], self.traders, "trader")[0])
         return pd.Series(self._rows(row, row + 1)[0], index=self.assets, name=self.traders[row])
 
     def asset(self, label: object) -> "pd.Series[float]":
@@ -94,10 +93,10 @@ class ExposureMatrix(Result):
 
         Raises
         ------
-        TableError
+        ParameterError
             An unknown label.
         """
-        column = _position("asset", label, self.assets)
+        column = int(rows_of([label], self.assets, "asset")[0])
         values = self.cells[:, [column]].toarray()[:, 0]
         for left, right in self.terms:
             values = values + left @ right[:, column]
@@ -196,40 +195,6 @@ class ExposureMatrix(Result):
     def __repr__(self) -> str:
         status = "" if self.solution.converged else f". {self.solution.status.value}"
         return f"<{type(self).__name__}: {self.shape[0]:,} traders x {self.shape[1]:,} assets; {self.name}{status}>"
-
-
-def _position(where: str, label: object, index: "pd.Index[str]") -> int:
-    faults = Faults()
-    rows = row_of(where, label, index, faults)
-    faults.raise_if_any()
-    return rows[0]
-
-
-def positions_of(where: str, labels: object, index: "pd.Index[str]") -> Positions:
-    """Return the positions of labels in an index, each once, in the order given; None: all.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> positions_of("assets", ["ETH", "BTC", "ETH"], pd.Index(["BTC", "ETH"])).tolist()
-    [1, 0]
-    >>> positions_of("assets", ["EHT"], pd.Index(["BTC", "ETH"]))
-    Traceback (most recent call last):
-    contagion_graph.errors.TableError: 1 fault (rows count from 0):
-      1. assets: unknown label 'EHT' (did you mean 'ETH'?). Use a label of the graph.
-    """
-    if labels is None:
-        return np.arange(len(index))
-    if isinstance(labels, str | bytes) or not hasattr(labels, "__iter__"):
-        raise ParameterError(f"{where}={labels!r} is one label or none; give a list of labels")
-    wanted, faults = text_index(labels).unique(), Faults()
-    if not len(wanted):
-        raise ParameterError(f"{where} is empty; name at least one label of the graph, or leave it out for all")
-    found = np.asarray(index.get_indexer(wanted))
-    for label in wanted[found < 0]:
-        row_of(where, label, index, faults)
-    faults.raise_if_any()
-    return found
 
 
 def _largest(values: FloatArray, k: int) -> Positions:

@@ -10,10 +10,10 @@ from contagion_graph._validate import check_number
 from contagion_graph.errors import ConvergenceError, ParameterError
 from contagion_graph.exposure.inputs import check_inputs, traders_of
 from contagion_graph.exposure.losses import ROUNDING, Losses
-from contagion_graph.exposure.matrix import positions_of
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.tables.vectors import rows_of
 
 MOST_DEFAULTS = 1_000  # runs that are not asked for by name
 
@@ -80,7 +80,7 @@ def exposure_to_traders(
             f"{len(graph.traders):,} traders are as many runs; name the defaulters that matter, for example traders="
             "graph.gross_value.groupby('trader').sum().nlargest(100).index"
         )
-    defaulters, every = positions_of("traders", traders, graph.traders), traders_of(graph, None)
+    defaulters, every = rows_of(traders, graph.traders, "traders"), traders_of(graph, None)
     losses = Losses(model.run(graph, shock, on_failure=on_failure), every, "loss")
     least = ROUNDING * every.add_vector(graph._rows.initial.gross + np.abs(graph._rows.equity))
     found = pd.DataFrame({"trader": [], "defaulter": [], "loss": []}).astype({"trader": int, "defaulter": int})

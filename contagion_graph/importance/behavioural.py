@@ -8,11 +8,12 @@ import pandas as pd
 
 from contagion_graph._validate import check_number
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import Shock
-from contagion_graph.importance.coalitions import Game, Measure, chosen_traders
+from contagion_graph.graph.scenario import Shock, check_graph
+from contagion_graph.importance.coalitions import Game, Measure
 from contagion_graph.importance.knockout_bounds import Bounds, largest, unbounded
 from contagion_graph.margin.literature.vulnerable_banks import greenwood_landier_thesmar
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.tables.vectors import rows_of
 
 ROUNDING = 1e-12  # of gross value: a knock-out of less is 0
 
@@ -90,7 +91,8 @@ def knockout(
     """
     if k is not None:
         check_number("knockout", "k", k, low=1, whole=True)
-    chosen = chosen_traders("knockout", graph, traders)
+    check_graph(graph)
+    chosen = rows_of(traders, graph.traders, "knockout: traders")
     game = Game(graph, model, shock, measure=measure, name="knockout")
     runs = chosen[game.matters[chosen]]
     values = dict.fromkeys(chosen.tolist(), 0.0)

@@ -17,22 +17,20 @@ alone. Where a rule does not declare that margins and weights of an account depe
 run on the market of those present instead, and every rule is asked anew.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
 from contagion_graph._cached import carry_over
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph._validate import check_choice, check_model
-from contagion_graph.errors import ParameterError, nearest
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import BY_LABEL, BY_PLACE, BY_VALUE
-from contagion_graph.graph.scenario import Shock, check_graph, scenario
+from contagion_graph.graph.scenario import Shock, scenario
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
@@ -42,35 +40,6 @@ from contagion_graph.rules.sharing import SharingRule
 Measure = Literal["loss", "shortfall", "uncovered"]
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 UNBREAKABLE = 1e300  # cash that no price uses up, and that is still finite where it is added to something
-
-
-def chosen_traders(name: str, graph: ExposureGraph, traders: Iterable[object] | None) -> Numbers:
-    """Return the positions of some traders in `graph.traders`, in the order in which they are named; None: all.
-
-    Examples
-    --------
-    >>> import contagion_graph as cg
-    >>> graph = cg.ExposureGraph.from_arrays([[1.0], [2.0]], price=[10.0], traders=["Ann", "Bob"])
-    >>> chosen_traders("knockout", graph, ["Bobb"])
-    Traceback (most recent call last):
-    contagion_graph.errors.ParameterError: knockout: unknown trader 'Bobb' (did you mean 'Bob'?); name traders of ...
-    """
-    check_graph(graph)
-    if traders is None:
-        return np.arange(len(graph.traders))
-    if isinstance(traders, str):
-        raise ParameterError(f"{name}: traders={traders!r} is a text; give a list of traders")
-    labels = [str(label) for label in traders]
-    if not labels:
-        raise ParameterError(f"{name}: traders is empty; name at least one, or leave it out for all")
-    numbers = graph.traders.get_indexer(pd.Index(labels))
-    for label, number in zip(labels, numbers, strict=True):
-        if number < 0:
-            hint = nearest(label, graph.traders)
-            raise ParameterError(f"{name}: unknown trader {label!r}{hint}; name traders of graph.traders")
-    if len(set(labels)) < len(labels):
-        raise ParameterError(f"{name}: a trader is named twice; name each once")
-    return np.asarray(numbers, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)

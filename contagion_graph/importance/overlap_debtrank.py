@@ -20,12 +20,11 @@ from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph.distress.debtrank import propagate
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import Shock, scenario
-from contagion_graph.importance.coalitions import chosen_traders
+from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.importance.overlap_index import overlap_of
 from contagion_graph.solvers.solution import check_on_failure, conclude
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import vector
+from contagion_graph.tables.vectors import rows_of, vector
 
 SHARE = Number("share", low=0.0, high=1.0)
 TOGETHER = 64  # defaults that are followed in one pass
@@ -176,7 +175,8 @@ def debtrank_impact(
     {'A': 0.1029, 'B': 0.1667, 'C': 0.1029}
     """
     check_on_failure(on_failure)
-    chosen = chosen_traders("debtrank_impact", graph, traders)
+    check_graph(graph)
+    chosen = rows_of(traders, graph.traders, "debtrank_impact: traders")
     spread = _Spread(graph, slope, "debtrank_impact")
     impact, total = np.full(chosen.size, np.nan), float(spread.equity[spread.solvent].sum())
     places = np.flatnonzero(spread.solvent[chosen])

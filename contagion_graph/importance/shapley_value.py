@@ -10,9 +10,10 @@ from contagion_graph._typing import BoolArray, FloatArray, Seed
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import Shock
-from contagion_graph.importance.coalitions import Game, Measure, Numbers, chosen_traders
+from contagion_graph.graph.scenario import Shock, check_graph
+from contagion_graph.importance.coalitions import Game, Measure, Numbers
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.tables.vectors import rows_of
 
 EXACT = 15  # players up to which every coalition is valued
 SAMPLED = 200  # permutations where there are more and no number is given
@@ -167,7 +168,8 @@ def shapley(
     >>> cg.importance.shapley(graph, cg.MarginCascade(), {"ETH": -0.1})["shapley"].round(2).to_dict()
     {'A': 37.52, 'B': 61.06, 'C': 0.0}
     """
-    chosen = chosen_traders("shapley", graph, traders)
+    check_graph(graph)
+    chosen = rows_of(traders, graph.traders, "shapley: traders")
     game = Game(graph, model, shock, measure=measure, name="shapley")
     alone = chosen.size == len(graph.traders)
 
@@ -244,7 +246,8 @@ def aumann_shapley(
     >>> shares["aumann_shapley"].round(1).to_dict()
     {'A': 40.3, 'B': 58.3, 'C': 0.0}
     """
-    chosen = chosen_traders("aumann_shapley", graph, traders)
+    check_graph(graph)
+    chosen = rows_of(traders, graph.traders, "aumann_shapley: traders")
     check_number("aumann_shapley", "n_points", n_points, low=1, whole=True)
     check_number("aumann_shapley", "n_permutations", n_permutations, low=2, whole=True)
     if n_permutations % 2:
