@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.importance.coalitions import Game
+from contagion_graph.importance.absences.coalitions import Game
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.equilibria.jacobian import rule_slopes
 from contagion_graph.rules.declarations import declared

@@ -113,8 +113,8 @@ def test_bounds_keep_the_largest(seed: int):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_no_knockout_is_above_its_bound(seed: int):
-    from contagion_graph.importance.coalitions import Game
-    from contagion_graph.importance.knockout_bounds import Bounds
+    from contagion_graph.importance.absences.coalitions import Game
+    from contagion_graph.importance.absences.knockout_bounds import Bounds
 
     (graph, shock), rng = crowd(seed), np.random.default_rng(seed)
     for measure in MEASURES:

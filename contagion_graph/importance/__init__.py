@@ -3,13 +3,14 @@
 Every measure takes the graph first, and `of="traders"` or `of="assets"` says whose importance it returns.
 """
 
-from contagion_graph.importance.behavioural import indirect_vulnerability, knockout, systemicness
+from contagion_graph.importance.absences.leave_one_out import knockout
+from contagion_graph.importance.absences.shapley_value import aumann_shapley, shapley, shapley_values
 from contagion_graph.importance.comparison import Comparison, Stability, compare, stability
+from contagion_graph.importance.fire_sales import indirect_vulnerability, systemicness
 from contagion_graph.importance.overlap_debtrank import debtrank, debtrank_impact
 from contagion_graph.importance.overlap_index import endogenous_risk_index, indirect_contagion_index
 from contagion_graph.importance.portfolio_overlap import OverlapMatrix, concentration, overlap, overlap_pairs
 from contagion_graph.importance.random_walks import birank, cohits, pagerank
-from contagion_graph.importance.shapley_value import aumann_shapley, shapley, shapley_values
 from contagion_graph.importance.spectral import eigenvector, fitness_complexity, hits, katz
 from contagion_graph.importance.structure import betweenness, closeness, coreness, degree, sinkrank, strength
 

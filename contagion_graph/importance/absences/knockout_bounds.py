@@ -33,7 +33,7 @@ import heapq
 import numpy as np
 
 from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph.importance.coalitions import Game, Numbers
+from contagion_graph.importance.absences.coalitions import Game, Numbers
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 
 ROUNDING = 1e-11  # of gross value: how far rounding can bring a bound below what it bounds

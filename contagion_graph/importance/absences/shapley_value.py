@@ -11,7 +11,7 @@ from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph
-from contagion_graph.importance.coalitions import Game, Measure, Numbers
+from contagion_graph.importance.absences.coalitions import Game, Measure, Numbers
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.tables.vectors import rows_of
 

@@ -1,4 +1,4 @@
-"""Systemic importance by what traders do: what their liquidation, or their sales, cost the others."""
+"""Leave-one-out: the losses of others that the absence of one trader saves."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,9 +9,8 @@ import pandas as pd
 from contagion_graph._validate import check_number
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph
-from contagion_graph.importance.coalitions import Game, Measure
-from contagion_graph.importance.knockout_bounds import Bounds, largest, unbounded
-from contagion_graph.margin.literature.vulnerable_banks import greenwood_landier_thesmar
+from contagion_graph.importance.absences.coalitions import Game, Measure
+from contagion_graph.importance.absences.knockout_bounds import Bounds, largest, unbounded
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.tables.vectors import rows_of
 
@@ -125,81 +124,3 @@ def _largest(game: Game, values: dict[int, float], runs: Any, k: int) -> dict[in
         return known
     sold = game.graph._rows.per_trader(game.graph._rows.initial.gross)
     return largest(Bounds(game), k, known, runs[np.argsort(-sold[runs], kind="stable")])
-
-
-def systemicness(
-    graph: ExposureGraph, shock: Shock, *, leverage: Any = None, cap: float | None = None, limited: bool = False
-) -> "pd.Series[float]":
-    """Return the share of all equity that a trader's sales cost if all return to their leverage after a shock.
-
-    S_i of `cg.named.greenwood_landier_thesmar`, which describes the parameters; it adds up to the aggregate
-    vulnerability. Dimensionless, by trader; above 0 for a loss.
-
-    Parameters
-    ----------
-    graph, shock, leverage, cap, limited
-        As there.
-
-    Returns
-    -------
-    Series
-
-    Raises
-    ------
-    ParameterError, TableError
-        As there.
-
-    References
-    ----------
-    Greenwood, Landier & Thesmar (2015), J. Financial Economics 115(3).
-
-    Examples
-    --------
-    >>> import contagion_graph as cg
-    >>> graph = cg.ExposureGraph.from_arrays(
-    ...     [[50.0, 50.0], [0.0, 80.0]], price=1.0, depth=1e4, cash=[-90.0, -70.0], assets=["X", "Y"]
-    ... )
-    >>> cg.importance.systemicness(graph, {"X": -0.1}).round(6).tolist()
-    [0.02025, 0.0]
-    """
-    banks = greenwood_landier_thesmar(graph, shock, leverage=leverage, cap=cap, limited=limited)
-    return banks.systemicness.rename_axis("trader")
-
-
-def indirect_vulnerability(
-    graph: ExposureGraph, shock: Shock, *, leverage: Any = None, cap: float | None = None, limited: bool = False
-) -> "pd.Series[float]":
-    """Return the share of its equity that a trader loses as all return to their leverage after a shock.
-
-    IV_i of `cg.named.greenwood_landier_thesmar`, which describes the parameters: what fire sales cost it, without the
-    shock itself. Dimensionless, by trader; NaN where equity is not positive.
-
-    Parameters
-    ----------
-    graph, shock, leverage, cap, limited
-        As there.
-
-    Returns
-    -------
-    Series
-
-    Raises
-    ------
-    ParameterError, TableError
-        As there.
-
-    References
-    ----------
-    Greenwood, Landier & Thesmar (2015), J. Financial Economics 115(3).
-
-    Examples
-    --------
-    >>> import contagion_graph as cg
-    >>> graph = cg.ExposureGraph.from_arrays(
-    ...     [[50.0, 50.0], [0.0, 80.0]], price=1.0, depth=1e4, cash=[-90.0, -70.0], assets=["X", "Y"]
-    ... )
-    >>> cg.importance.indirect_vulnerability(graph, {"X": -0.1}).round(6).tolist()
-    [0.0225, 0.018]
-    """
-    banks = greenwood_landier_thesmar(graph, shock, leverage=leverage, cap=cap, limited=limited)
-    return banks.indirect_vulnerability.rename_axis("trader")
