@@ -257,7 +257,7 @@ def test_reverse_stress_refuses_by_name(matrix: list | None, options: dict, mess
 
 def test_reverse_stress_refuses_assets_that_the_graph_does_not_have():
     frame = pd.DataFrame(np.eye(2), index=["ETH", "BTC"], columns=["ETH", "BTC"])
-    with pytest.raises(cg.TableError, match="unknown asset 'BTC'"):
+    with pytest.raises(cg.ParameterError, match="unknown asset 'BTC'"):
         cg.reverse_stress(ann_and_bob(), CALM, frame, event=ShareClosed(0.5), rng=0)
 
 

@@ -1,4 +1,4 @@
-"""A sweep on disk: how far it has come, written whole, then renamed."""
+"""The state of a sweep on disk: written whole, then renamed."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ SPARE = 3  # a state is written beside the one before it, and a disk is not fill
 
 
 class Reached(NamedTuple):
-    """How many scenarios are done, and what came of them."""
+    """How many scenarios are done, and their results."""
 
     done: int
     part: Part | None

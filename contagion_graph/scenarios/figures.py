@@ -1,4 +1,4 @@
-"""What one scenario of a sweep came to: its figures, and the losses of the accounts that it touched."""
+"""The result of one scenario of a sweep: its figures, and the losses of the accounts that traded or owe."""
 
 from typing import Any, NamedTuple
 
@@ -16,40 +16,40 @@ COLUMNS = (
 
 
 class Losses(NamedTuple):
-    """Accounts that a scenario touched, ascending: their losses [currency], and whether they were closed whole."""
+    """Active accounts of a scenario, ascending: their losses [currency], and whether they were closed whole."""
 
     rows: Rows
     loss: FloatArray
     closed: BoolArray
 
 
-def losses(graph: ExposureGraph, ended: Ended, *, everybody: bool) -> Losses:
-    """Return what the accounts lost that were closed, in part or whole, or that could not pay their part.
+def losses(graph: ExposureGraph, ended: Ended, *, all_accounts: bool) -> Losses:
+    """Return the losses of active accounts: those closed in part or whole, and those that could not pay their share.
 
-    loss = E at rest - E in the end, which is at least 0 for an account closed whole. `everybody`: of all accounts.
+    loss = initial E - E in the end, which is at least 0 for an account closed whole. `all_accounts`: of all accounts.
     """
     path, market = ended.path, ended.path.market
-    touched = np.zeros(ended.rows.size, dtype=bool)
+    active = np.zeros(ended.rows.size, dtype=bool)
     for trade in path.trades:
-        touched[trade.rows] = touched[trade.capped] = True
-    rows = np.flatnonzero(touched)
+        active[trade.rows] = active[trade.capped] = True
+    rows = np.flatnonzero(active)
     market.look_again(rows)
     market.look()
     equity, whole = market.equity(rows), path.closed_whole(rows)
     after = np.where(whole, np.maximum(equity, 0.0), equity)
     rows = ended.rows[rows]
     found = Losses(rows, graph.cash[rows] + graph._rows.initial.value[rows] - after, whole)
-    return _of_all(graph, ended, found) if everybody else found
+    return _of_all(graph, ended, found) if all_accounts else found
 
 
 def _of_all(graph: ExposureGraph, ended: Ended, found: Losses) -> Losses:
-    loss, closed = untouched(graph, ended, graph._rows.all_rows), np.zeros(len(graph.cash), dtype=bool)
+    loss, closed = passive_loss(graph, ended, graph._rows.all_rows), np.zeros(len(graph.cash), dtype=bool)
     loss[found.rows], closed[found.rows] = found.loss, found.closed
     return Losses(graph._rows.all_rows, loss, closed)
 
 
-def untouched(graph: ExposureGraph, ended: Ended, rows: Rows) -> FloatArray:
-    """Return what accounts would have lost had they not been touched: sum_j q_ij (p0_j - p'_j) + b_i C."""
+def passive_loss(graph: ExposureGraph, ended: Ended, rows: Rows) -> FloatArray:
+    """Return the losses of accounts that hold what they held: sum_j q_ij (p0_j - p'_j) + b_i C."""
     level = ended.path.market.channels.level[graph._rows.pool_of[rows]]
     value = graph._rows.valuation(ended.path.market.price, rows)[0]
     loss: FloatArray = graph._rows.initial.value[rows] - value + ended.base[rows] * level
@@ -63,7 +63,7 @@ def figures(graph: ExposureGraph, ended: Ended, found: Losses, units: FloatArray
     """
     path, market = ended.path, ended.path.market
     rounds = {name: sum(each[name] for each in path.rounds) for name in ("shortfall", "fund_used", "socialised")}
-    lost = float(-(units @ (market.price - graph.price)) + (found.loss - untouched(graph, ended, found.rows)).sum())
+    lost = float(-(units @ (market.price - graph.price)) + (found.loss - passive_loss(graph, ended, found.rows)).sum())
     if market.channels.level.any():
         lost += float(graph._rows.column_sums(graph._rows.membership, ended.base) @ market.channels.level)
     move = np.divide(market.price, path.scenario.price_shocked, out=np.ones_like(market.price),

@@ -31,13 +31,13 @@ def changes_of(scenarios: pd.DataFrame, graph: ExposureGraph) -> pd.DataFrame:
     [[0.0, -0.3]]
     >>> changes_of(pd.DataFrame({"EHT": [-1.3]}), graph)
     Traceback (most recent call last):
-    contagion_graph.errors.TableError: 2 faults (rows count from 0):
+    contagion_graph.errors.ParameterError: 2 faults (rows count from 0):
       1. scenarios: unknown asset 'EHT' (did you mean 'ETH'?). Use labels of graph.assets.
       2. scenarios: out of range in 1 row (row 0: asset 'EHT' changes by -1.3). Give finite relative changes of at ...
     """
     if not isinstance(scenarios, pd.DataFrame) or scenarios.empty:
         raise ParameterError("scenarios must be a frame with a row a scenario and a column an asset, not empty")
-    faults, assets, values = Faults(), text_index(scenarios.columns), scenarios.to_numpy(dtype=np.float64)
+    faults, assets, values = Faults(ParameterError), text_index(scenarios.columns), scenarios.to_numpy(dtype=np.float64)
     columns = graph.assets.get_indexer(assets)
     for label in assets[columns < 0]:
         faults.add("scenarios", f"unknown asset {label!r}{nearest(label, graph.assets)}", "Use labels of graph.assets.")

@@ -1,4 +1,4 @@
-"""The most likely shock that brings an event about: the nearest point, in standard deviations, at which it happens."""
+"""The most likely shock that brings an event about: the nearest one at which it happens, in standard deviations."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from contagion_graph.solvers.ray_search import bisect, ray_search
 from contagion_graph.solvers.solution import Solution
 
 GAIN = 1e-4  # a direction is better if it needs a norm smaller by this share
-WORTHWHILE = 0.99  # a pass that makes the norm this much smaller is repeated with the same step
+WORTHWHILE = 0.99  # turns that make the norm this much smaller are repeated with the same step
 LARGEST_STEP, MIDDLE_STEP, SMALLEST_STEP = 0.5, 0.12, 0.01  # of a change of direction [radians]
 BEST, SIMPLE = "most likely", ("single asset", "principal component")
 NULL = 1e-12  # a principal component with this share of the largest variance has none; a return with it of the largest
@@ -153,9 +153,8 @@ def reverse_stress(
     Raises
     ------
     ParameterError
-        A covariance that is none or is zero; an event that happens without a shock or cannot happen on this graph.
-    TableError
-        A covariance with assets that the graph does not have.
+        A covariance that is none, is zero, or has assets that the graph does not have; an event that happens without a
+        shock or cannot happen on this graph.
     ConvergenceError
         A cascade did not converge.
 
@@ -245,12 +244,12 @@ class _Rays:
         """Turn the direction of a point as long as the event happens at a smaller norm, by steps that shrink."""
         step = largest if point.size > 1 else 0.0
         while step >= smallest:
-            better = self._pass(point, step, generator)
+            better = self._turns(point, step, generator)
             step = step if _norm(better) < WORTHWHILE * _norm(point) else step / 2.0
             point = better
         return point
 
-    def _pass(self, point: FloatArray, step: float, generator: np.random.Generator) -> FloatArray:
+    def _turns(self, point: FloatArray, step: float, generator: np.random.Generator) -> FloatArray:
         """Try a turn one way, else the other, along each axis of a random frame."""
         frame, _ = np.linalg.qr(generator.standard_normal((point.size, point.size)))
         for axis in frame.T:

@@ -1,4 +1,4 @@
-"""The parts of a sweep done one after the other, or by an executor, and put together in their order."""
+"""The parts of a sweep, run one after the other or by an executor, and combined in their order."""
 
 import math
 import time
@@ -27,18 +27,16 @@ def kept_losses(count: int, level: float) -> int:
 def run_all(
     setting: Setting, price: FloatArray, *, store: Checkpoint | None, executor: Executor, progress: bool
 ) -> Part:
-    """Do the tasks that are left, and put their parts together in their order."""
+    """Run the tasks that are left, and combine their parts in their order."""
     done, total = Reached(0, None) if store is None else store.load()
     written = time.monotonic()
 
     def tasks() -> Iterator[Task]:
         for first in range(done, len(price), SIZE):
-            yield Task(
-                first, price[first : first + SIZE], least_kept(total)
-            )  # total: of what is done when one is asked
+            yield Task(first, price[first : first + SIZE], least_kept(total))  # of what is done by then
 
     parts = executor.map(work, repeat(setting), tasks()) if done < len(price) else ()
-    with tqdm(total=len(price), initial=done, disable=not progress, delay=SECONDS, unit="scenario") as bar:
+    with tqdm(total=len(price), initial=done, disable=not progress, delay=SECONDS, unit=" scenarios") as bar:
         for part in parts:
             total = part if total is None else _together(total, part)
             done += len(part.price)
@@ -55,8 +53,8 @@ def _together(total: Part, part: Part) -> Part:
     if total.tally is not None and part.tally is not None:
         add_tally(total.tally, part.tally)
     columns = {name: np.concatenate([total.figures[name], part.figures[name]]) for name in total.figures}
-    rest = (np.concatenate([total.price, part.price]), np.concatenate([total.needed, part.needed]))
-    return Part(columns, *rest, total.tally)
+    ends = (np.concatenate([total.price, part.price]), np.concatenate([total.needed, part.needed]))
+    return Part(columns, *ends, total.tally)
 
 
 def state_size(setting: Setting, price: FloatArray) -> int:
@@ -67,5 +65,5 @@ def state_size(setting: Setting, price: FloatArray) -> int:
 
 
 def rerun(setting: Setting, price: FloatArray) -> Part:
-    """Run some scenarios again, here, without a word."""
+    """Run some scenarios again, in this process, without a progress bar."""
     return run_all(setting, price, store=None, executor=Here(), progress=False)

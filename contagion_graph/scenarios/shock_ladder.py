@@ -52,9 +52,7 @@ def ladder(
     Raises
     ------
     ParameterError
-        No size, no asset, or a column that is none.
-    TableError
-        Unknown assets, or sizes that are out of range.
+        No size, no asset, unknown assets, sizes out of range, or a column that `ladder` does not have.
 
     Examples
     --------

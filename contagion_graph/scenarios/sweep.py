@@ -71,10 +71,9 @@ def sweep(
 
     Raises
     ------
-    TableError
-        Scenarios with unknown assets, changes below -1, or missing values.
     ParameterError
-        A checkpoint folder that cannot be written, is full, or belongs to another sweep: before the work starts.
+        Scenarios with unknown assets, changes below -1, or missing values. A checkpoint folder that cannot be written,
+        is full, or belongs to another sweep: before the work starts.
     ConvergenceError
         A price or an equity is no longer finite; the message says in which scenario. With `on_failure` "raise", also
         a scenario that has not converged.

@@ -1,4 +1,4 @@
-"""A part of a sweep: what one worker does with some hundred scenarios, and how parts are put together."""
+"""A part of a sweep: some hundred scenarios on one worker, and how parts are combined."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ class Setting:
 
 
 class Task(NamedTuple):
-    """Some scenarios: the number of the first of them, their shocked prices (S x m), and what earlier ones tell.
+    """Some scenarios: the number of the first of them, their shocked prices (S x m), and the losses worth keeping.
 
     Where the largest losses of earlier scenarios are known, losses below `floor` (one for each trader) are not among
     the largest of all, and need not be kept; None: nothing is known. The outcome is the same.
@@ -52,9 +52,9 @@ class Task(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What came of some scenarios: a value of each in every column, final prices (S x m), needed funds (S x v), tally.
+    """Results of some scenarios: a value of each in every column, final prices (S x m), needed funds (S x v), tally.
 
-    The needed fund of a pool is the most by which its shortfalls were ever above what it had received.
+    The needed fund of a pool is the largest excess, over the rounds, of its shortfalls over what it had received.
     """
 
     figures: dict[str, Any]
@@ -93,19 +93,19 @@ def work(setting: Setting, task: Task) -> Part:
     return worker.part()
 
 
-class Came(NamedTuple):
-    """What came of one scenario of a batch: losses of who was touched, its row in the table, and where it ended."""
+class Outcome(NamedTuple):
+    """The result of one scenario of a batch: losses of active accounts, its row in the table, and its end state."""
 
     number: int
     found: Losses
     row: dict[str, Any]
     needed: FloatArray
     price: FloatArray
-    level: FloatArray
+    loss_rate: FloatArray
 
 
 class Worker:
-    """What a part comes to, while it comes.
+    """The result of a part, scenario by scenario.
 
     Parameters
     ----------
@@ -128,37 +128,32 @@ class Worker:
 
     def add(self, first: int, price: FloatArray) -> None:
         """Run a batch."""
-        size, (m, v) = len(price), (price.shape[1], len(self.graph.pools))
-        rows: list[Any] = [None] * size
-        needed, after, level = np.zeros((size, v)), np.zeros((size, m)), np.zeros((size, v))
-        found: list[Any] = [None] * size
-        for one in self.batches.run(price, self._what_came, first=first, fund=self.setting.fund):
-            found[one.number], rows[one.number] = one.found, one.row
-            needed[one.number], after[one.number], level[one.number] = one.needed, one.price, one.level
-        self.rows += rows
+        done = sorted(self.batches.run(price, self._outcome, first=first, fund=self.setting.fund))  # by number
+        self.rows += [each.row for each in done]
+        needed, after, rate = (np.stack([getattr(each, name) for each in done]) for name in Outcome._fields[3:])
         self.prices.append(after)
         self.needed.append(needed)
         if self.tally is not None:
             from contagion_graph.kernels import tallies
 
-            ends = Ends(*(_columns(values) for values in (price, after, level)))
-            touched = _touched(found, len(self.graph.cash))
+            ends = Ends(*(_columns(values) for values in (price, after, rate)))
+            active = _active([each.found for each in done], len(self.graph.cash))
             tallies.add_batch(
-                self.graph._rows.cells, self.members, ends, touched, (first, size), self.floor, self.tally
+                self.graph._rows.cells, self.members, ends, active, (first, len(done)), self.floor, self.tally
             )
 
-    def _what_came(self, ended: Ended) -> Came:
+    def _outcome(self, ended: Ended) -> Outcome:
         path = ended.path
-        found = losses(self.graph, ended, everybody=self._apart(ended))
+        found = losses(self.graph, ended, all_accounts=self._own_weights(ended))
         row = figures(self.graph, ended, found, self.units)
-        return Came(ended.number, found, row, path.fund_needed, path.market.price, path.market.channels.level)
+        return Outcome(ended.number, found, row, path.fund_needed, path.market.price, path.market.channels.level)
 
-    def _apart(self, ended: Ended) -> bool:
+    def _own_weights(self, ended: Ended) -> bool:
         """Say whether losses were shared by weights that hold in this scenario only."""
         return self.batches.shared_base is None and bool(ended.path.market.channels.level.any())
 
     def part(self) -> Part:
-        """Return what the scenarios came to."""
+        """Return the result of all scenarios run so far."""
         columns = {name: np.array([row[name] for row in self.rows]) for name in COLUMNS}
         return Part(columns, np.concatenate(self.prices), np.concatenate(self.needed), self.tally)
 
@@ -176,7 +171,7 @@ def _columns(values: FloatArray) -> FloatArray:
     return np.ascontiguousarray(values[np.minimum(np.arange(WIDTH), len(values) - 1)].T)
 
 
-def _touched(found: list[Losses], n: int) -> Touched:
+def _active(found: list[Losses], n: int) -> Touched:
     rows = np.concatenate([each.rows for each in found])
     scenario = np.repeat(np.arange(len(found)), [each.rows.size for each in found])
     order = np.argsort(rows, kind="stable")

@@ -49,9 +49,8 @@ def conditional(
     Raises
     ------
     ParameterError
-        A covariance that is no covariance; nothing given.
-    TableError
-        Given assets that the covariance does not have, or changes of -1 and below.
+        A covariance that is no covariance; nothing given, assets that the covariance does not have, or changes of -1
+        and below.
 
     References
     ----------
@@ -84,7 +83,7 @@ def _given(given: Mapping[Any, float], assets: "pd.Index[str]") -> tuple[Any, Fl
     if not given:
         raise ParameterError("conditional: given is empty; name an asset and its change, or take gaussian")
     faults, labels, changes = (
-        Faults(),
+        Faults(ParameterError),
         text_index(given),
         np.array(list(given.values()), dtype=np.float64),
     )
