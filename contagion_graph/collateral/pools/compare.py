@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -54,11 +54,8 @@ class PoolingComparison(Result):
         Series
             "capital unified", "uncovered unified" and so on [currency].
         """
-        figures = ("capital", "uncovered")
-        return pd.Series(
-            {f"{name} {design}": self.table.loc[design, name] for design in self.table.index for name in figures},
-            dtype=float,
-        )
+        figures = self.table[["capital", "uncovered"]].stack()
+        return pd.Series(figures.to_numpy(), [f"{name} {design}" for design, name in figures.index])
 
     def _tables(self) -> dict[str, pd.DataFrame]:
         return {"designs": self.table, "traders": self.traders}
@@ -151,31 +148,20 @@ def compare_pooling(
         raise ParameterError(f"compare_pooling: designs is empty; name some of {', '.join(get_args(Design))}")
     rows, traders, solutions = {}, {}, []
     for design in designs:
-        other, need = pooling(graph, design), _Need(risk, level)
-        rows[design], traders[design], solution = _outcome(other, model, scenarios, need, on_failure)
+        need, sums, traders[design], solution = _outcome(pooling(graph, design), model, scenarios, on_failure)
+        worst = -np.sort(-need, axis=1)
+        rho = expected_shortfall(worst, len(scenarios), level) if risk == "es" else value_at_risk(need, level)
+        rows[design] = {"accounts": len(need), "capital": float(np.maximum(rho, 0.0).sum()), **sums}
         solutions.append(solution)
     table = pd.DataFrame(rows).T.rename_axis("design").astype({"accounts": int})
     lost = pd.DataFrame(traders).rename_axis("trader")
     return PoolingComparison(table, traders=lost, model=model, solution=furthest(solutions))
 
 
-class _Need(NamedTuple):
-    """The measure of risk that capital is set by."""
-
-    risk: Risk
-    level: float
-
-    def losses(self, losses: FloatArray) -> FloatArray:
-        """Return what each account needs, from its losses by scenario, shape (n, scenarios)."""
-        if self.risk == "var":
-            return value_at_risk(losses, self.level)
-        return expected_shortfall(-np.sort(-losses, axis=1), losses.shape[1], self.level)
-
-
 def _outcome(
-    graph: ExposureGraph, model: MarginCascade, scenarios: pd.DataFrame, need_of: "_Need", on_failure: OnFailure
-) -> tuple[dict[str, float], "pd.Series[float]", Solution]:
-    """Return the figures of a design, the mean loss of each trader, and how its cascades ended."""
+    graph: ExposureGraph, model: MarginCascade, scenarios: pd.DataFrame, on_failure: OnFailure
+) -> tuple[FloatArray, dict[str, float], "pd.Series[float]", Solution]:
+    """Return what each account needs in each scenario, means of sums, mean losses of traders, how cascades ended."""
     n, count, solutions = len(graph.account_index), len(scenarios), []
     if n * count > LARGEST:
         raise ParameterError(
@@ -192,9 +178,7 @@ def _outcome(
         figures = [accounts["loss"], accounts["socialised"], accounts["shortfall"], pools["uncovered"]]
         for name, value in zip(SUMS, [*figures, pd.Series(result.arrays.closed_whole)], strict=True):
             sums[name] += float(value.sum()) / count
-    means = pd.Series(lost / count, index=graph.traders)
-    capital = float(np.maximum(need_of.losses(need), 0.0).sum())
-    return {"accounts": n, "capital": capital, **sums}, means, furthest(solutions)
+    return need, sums, pd.Series(lost / count, index=graph.traders), furthest(solutions)
 
 
 def value_at_risk(losses: FloatArray, level: float) -> FloatArray:
