@@ -410,9 +410,9 @@ def test_a_bad_parameter_is_named(make: Any, message: str):
 
 def test_bad_losses_are_named():
     network = cg.ObligationNetwork.from_arrays([[0, 1], [0, 0]], external_assets=1.0)
-    with pytest.raises(cg.TableError, match="losses: unknown label '7'"):
+    with pytest.raises(cg.ParameterError, match="losses: unknown label '7'"):
         cg.EisenbergNoe().run(network, losses={"7": 1.0})
-    with pytest.raises(cg.TableError, match="losses: NaN in 1 row"):
+    with pytest.raises(cg.ParameterError, match="losses: NaN in 1 row"):
         cg.EisenbergNoe().run(network, losses=[np.nan, 0.0])
 
 

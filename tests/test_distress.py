@@ -274,7 +274,7 @@ def test_networks_without_debts_with_one_node_and_with_self_loops():
     assert distress.spectral_radius(apart) == 0.0
     penniless = cg.ObligationNetwork.from_arrays(np.zeros((2, 2)), external_assets=0.0)
     assert np.isnan(cg.DebtRank().run(penniless, equity_shock=0.5).summary()["stress"])
-    with pytest.raises(cg.ParameterError, match="weights: all are 0"):
+    with pytest.raises(ERROR, match="weights: all are 0"):
         cg.single_defaults(penniless, cg.DebtRank())
 
 
@@ -330,62 +330,79 @@ def test_a_result_says_who_lost_what_and_when():
 
 
 NETWORK = network_of([[0, 1], [0, 0]], [1.0, 2.0], ["A", "B"])
+ERROR = cg.ParameterError
 REFUSED = {
-    "neither": (lambda: cg.DebtRank().run(NETWORK), cg.ParameterError, "give an equity_shock .* or losses"),
+    "neither": (lambda: cg.DebtRank().run(NETWORK), ERROR, "give an equity_shock .* or losses"),
     "no network": (
         lambda: cg.DebtRank().run("x", equity_shock=0.1),
-        cg.ParameterError,
+        ERROR,
         "network is a str; give an Obl",
     ),
     "unknown": (
         lambda: cg.DebtRank().run(NETWORK, equity_shock={"C": 1.0}),
-        cg.TableError,
+        ERROR,
         "equity_shock: unknown label 'C'",
     ),
-    "below 0": (lambda: cg.DebtRank().run(NETWORK, losses={"A": -1.0}), cg.TableError, "losses: out of range"),
-    "nan": (lambda: cg.DebtRank().run(NETWORK, losses=[np.nan, 0.0]), cg.TableError, "losses: NaN in 1 row"),
-    "shape": (lambda: cg.DebtRank().run(NETWORK, losses=[1.0]), cg.TableError, r"has shape \(1,\), expected \(2,\)"),
+    "below 0": (lambda: cg.DebtRank().run(NETWORK, losses={"A": -1.0}), ERROR, "losses: out of range"),
+    "nan": (lambda: cg.DebtRank().run(NETWORK, losses=[np.nan, 0.0]), ERROR, "losses: NaN in 1 row"),
+    "shape": (
+        lambda: cg.DebtRank().run(NETWORK, losses=[1.0]),
+        ERROR,
+        r"has shape \(1,\), expected \(2,\)",
+    ),
     "failure": (
         lambda: cg.DebtRank().run(NETWORK, equity_shock=0, on_failure="x"),
-        cg.ParameterError,
+        ERROR,
         "on_failure is 'x'",
     ),
-    "variant": (lambda: cg.DebtRank("cubic"), cg.ParameterError, "variant is 'cubic'"),
-    "no alpha": (lambda: cg.DebtRank("exponential"), cg.ParameterError, "alpha is None"),
-    "alpha": (lambda: cg.DebtRank("exponential", alpha=-1.0), cg.ParameterError, "alpha is -1.0"),
-    "useless": (lambda: cg.DebtRank("linear", alpha=1.0), cg.ParameterError, "only variant 'exponential' uses it"),
-    "insolvent": (lambda: cg.DebtRank(insolvent="x"), cg.ParameterError, "insolvent is 'x'"),
-    "tol": (lambda: cg.DebtRank(tol=0.0), cg.ParameterError, "tol is 0.0"),
-    "recovery": (lambda: cg.Furfine(1.5), cg.ParameterError, "Furfine: recovery is 1.5"),
-    "by node": (lambda: cg.Furfine({"A": 1.5}).run(NETWORK, equity_shock=0), cg.TableError, "recovery: out of range"),
-    "threshold": (lambda: cg.ThresholdCascade(threshold=0.0), cg.ParameterError, "threshold is 0.0"),
+    "variant": (lambda: cg.DebtRank("cubic"), ERROR, "variant is 'cubic'"),
+    "no alpha": (lambda: cg.DebtRank("exponential"), ERROR, "alpha is None"),
+    "alpha": (lambda: cg.DebtRank("exponential", alpha=-1.0), ERROR, "alpha is -1.0"),
+    "useless": (lambda: cg.DebtRank("linear", alpha=1.0), ERROR, "only variant 'exponential' uses it"),
+    "insolvent": (lambda: cg.DebtRank(insolvent="x"), ERROR, "insolvent is 'x'"),
+    "tol": (lambda: cg.DebtRank(tol=0.0), ERROR, "tol is 0.0"),
+    "recovery": (lambda: cg.Furfine(1.5), ERROR, "Furfine: recovery is 1.5"),
+    "by node": (
+        lambda: cg.Furfine({"A": 1.5}).run(NETWORK, equity_shock=0),
+        ERROR,
+        "recovery: out of range",
+    ),
+    "threshold": (lambda: cg.ThresholdCascade(threshold=0.0), ERROR, "threshold is 0.0"),
     "at 0": (
         lambda: cg.ThresholdCascade(0, threshold={"A": 0}).run(NETWORK, equity_shock=0),
-        cg.TableError,
+        ERROR,
         "threshold: out of range",
     ),
-    "both": (lambda: distress.many_shocks(NETWORK, cg.DebtRank()), cg.ParameterError, "give either equity_shocks"),
-    "text": (lambda: cg.single_defaults(NETWORK, cg.DebtRank(), nodes="A"), cg.ParameterError, "nodes='A' is a text"),
-    "no node": (lambda: cg.single_defaults(NETWORK, cg.DebtRank(), nodes=["a"]), cg.TableError, "nodes: unknown"),
-    "defaults": (lambda: cg.single_defaults(3, cg.DebtRank()), cg.ParameterError, "network is a int"),
-    "swapped": (lambda: cg.single_defaults(cg.DebtRank(), NETWORK), cg.ParameterError, "network is a DebtRank"),
+    "both": (lambda: distress.many_shocks(NETWORK, cg.DebtRank()), ERROR, "give either equity_shocks"),
+    "text": (
+        lambda: cg.single_defaults(NETWORK, cg.DebtRank(), nodes="A"),
+        ERROR,
+        "single_defaults: nodes is 'A'; give a list of labels",
+    ),
+    "no node": (lambda: cg.single_defaults(NETWORK, cg.DebtRank(), nodes=["a"]), ERROR, "nodes: unknown"),
+    "defaults": (lambda: cg.single_defaults(3, cg.DebtRank()), ERROR, "network is a int"),
+    "swapped": (lambda: cg.single_defaults(cg.DebtRank(), NETWORK), ERROR, "network is a DebtRank"),
     "no model": (
         lambda: cg.single_defaults(NETWORK, NETWORK),
-        cg.ParameterError,
+        ERROR,
         "model is a ObligationNetwork; give a",
     ),
     "many failure": (
         lambda: distress.uniform_shocks(NETWORK, cg.DebtRank(), [0.1], on_failure="x"),
-        cg.ParameterError,
+        ERROR,
         "on_failure is 'x'",
     ),
-    "blocks": (lambda: list(distress.stress_blocks(3, cg.DebtRank())), cg.ParameterError, "network is a int"),
-    "radius": (lambda: distress.spectral_radius(3), cg.ParameterError, "network is a int"),
-    "volatility": (lambda: distress.asset_volatility(3, 0.2), cg.ParameterError, "network is a int"),
-    "walks": (lambda: distress.impact_fluidity(3), cg.ParameterError, "network is a int"),
-    "diffusion": (lambda: distress.impact_diffusion(3), cg.ParameterError, "network is a int"),
-    "rows": (lambda: distress.communicability(3), cg.ParameterError, "network is a int"),
-    "weights": (lambda: cg.single_defaults(NETWORK, cg.DebtRank(), weights=-1), cg.TableError, "weights: out of range"),
+    "blocks": (lambda: list(distress.stress_blocks(3, cg.DebtRank())), ERROR, "network is a int"),
+    "radius": (lambda: distress.spectral_radius(3), ERROR, "network is a int"),
+    "volatility": (lambda: distress.asset_volatility(3, 0.2), ERROR, "network is a int"),
+    "walks": (lambda: distress.impact_fluidity(3), ERROR, "network is a int"),
+    "diffusion": (lambda: distress.impact_diffusion(3), ERROR, "network is a int"),
+    "rows": (lambda: distress.communicability(3), ERROR, "network is a int"),
+    "weights": (
+        lambda: cg.single_defaults(NETWORK, cg.DebtRank(), weights=-1),
+        ERROR,
+        "weights: out of range",
+    ),
 }
 
 

@@ -157,9 +157,9 @@ def test_amounts_by_node_are_taken_in_every_form():
     series = one.equity.abs()
     for value in (series, series.to_dict(), series[::-1], series.to_numpy()):
         np.testing.assert_array_equal(one.per_node("losses", value), series)
-    with pytest.raises(cg.TableError, match="losses: unknown label 'a'"):
+    with pytest.raises(cg.ParameterError, match="losses: unknown label 'a'"):
         one.per_node("losses", {"a": 1.0})
-    with pytest.raises(cg.TableError, match=r"losses: out of range in 1 row \(row 0: -1.0, 'A'\)"):
+    with pytest.raises(cg.ParameterError, match=r"losses: out of range in 1 row \(row 0: -1.0, 'A'\)"):
         one.per_node("losses", [-1.0, 0.0, 0.0])
 
 

@@ -157,7 +157,7 @@ def test_nothing_is_reconstructed_from_nothing():
     ],
 )
 def test_each_fault_is_named(method: Any, rows: Any, columns: Any, forbidden: Any, message: str):
-    with pytest.raises(cg.TableError, match=message):
+    with pytest.raises(cg.ParameterError, match=message):
         method(rows, columns, forbidden=forbidden)
 
 

@@ -115,9 +115,8 @@ class CommonAssetClearing:
         Raises
         ------
         ParameterError
-            No graph; or short positions: what has to be bought back would make prices rise.
-        TableError
-            A shock or loss that the graph does not know or that is out of range.
+            No graph; a shock or loss that the graph does not know or that is out of range; short positions: purchases
+            would make prices rise.
         ConvergenceError
             `max_iter` was reached.
         """
@@ -145,7 +144,7 @@ class CommonAssetClearing:
 
         Raises
         ------
-        ParameterError, TableError, ConvergenceError
+        ParameterError, ConvergenceError
             As in `run`.
         """
         books = _books(graph, shock, losses, self.impact)

@@ -79,10 +79,8 @@ class ClearingModel:
 
         Raises
         ------
-        TableError
-            A loss of an unknown node, below 0 or not finite.
         ParameterError
-            What is no network, or nodes that nobody outside owns any part of.
+            No network; a loss of an unknown node, below 0 or not finite; nodes that own each other wholly.
         ConvergenceError
             "iteration" reached `max_iter`.
 
@@ -115,7 +113,7 @@ class ClearingModel:
 
         Raises
         ------
-        TableError, ParameterError, ConvergenceError
+        ParameterError, ConvergenceError
             As in `run`.
 
         Examples

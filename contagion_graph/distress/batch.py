@@ -9,9 +9,9 @@ import pandas as pd
 from contagion_graph._typing import FloatArray, IntArray, OnFailure
 from contagion_graph.distress.case_totals import check_cases, follow_all, followed, positive_equity
 from contagion_graph.distress.model import DistressModel, given_losses
-from contagion_graph.errors import Faults, ParameterError
-from contagion_graph.graph.obligations import ObligationNetwork, check_network
-from contagion_graph.tables.vectors import row_of
+from contagion_graph.errors import ParameterError
+from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.tables.vectors import rows_of
 
 NUMBERS = 2_000_000  # that a block of cases may hold in one array
 
@@ -52,8 +52,8 @@ def single_defaults(
 
     Raises
     ------
-    ParameterError, TableError
-        No network, no model, an unknown node, or weights that are all 0.
+    ParameterError
+        No network, no model, an unknown node, a weight below 0, or weights that are all 0.
     ConvergenceError
         A case whose stress is not as exact as the model's `tol` asks.
 
@@ -73,7 +73,7 @@ def single_defaults(
     c        0.2143             0.7500                  1.0
     """
     check_cases(network, model, on_failure)
-    chosen = chosen_nodes(network, "single_defaults", nodes)
+    chosen = rows_of(nodes, network.nodes, "single_defaults: nodes")
     equity = positive_equity(network)
     blocks = (_defaults(equity, some) for some in _in_blocks(chosen, network))
     table = follow_all(network, model, blocks, weights=weights, on_failure=on_failure)
@@ -106,7 +106,7 @@ def uniform_shocks(
 
     Raises
     ------
-    ParameterError, TableError, ConvergenceError
+    ParameterError, ConvergenceError
         As in `single_defaults`.
 
     Examples
@@ -149,7 +149,7 @@ def many_shocks(
 
     Raises
     ------
-    ParameterError, TableError, ConvergenceError
+    ParameterError, ConvergenceError
         As in `single_defaults`; both or neither of equity_shocks and losses.
 
     Examples
@@ -197,6 +197,11 @@ def stress_blocks(
     DataFrame
         Rows: some of the nodes that default, in order; columns: all nodes; their stress in [0, 1].
 
+    Raises
+    ------
+    ParameterError, ConvergenceError
+        As in `single_defaults`.
+
     Examples
     --------
     >>> import contagion_graph as cg
@@ -205,24 +210,11 @@ def stress_blocks(
     [[[1.0, 0.333], [0.0, 1.0]]]
     """
     check_cases(network, model, on_failure)
-    chosen, equity = chosen_nodes(network, "stress_blocks", nodes), positive_equity(network)
+    chosen, equity = rows_of(nodes, network.nodes, "stress_blocks: nodes"), positive_equity(network)
     for some in _in_blocks(chosen, network):
         ends = followed(network, model, _defaults(equity, some), on_failure)
         ends.stress[equity[some] <= 0.0] = np.nan
         yield pd.DataFrame(ends.stress, network.nodes[some].rename("node"), network.nodes)
-
-
-def chosen_nodes(network: Any, name: str, nodes: Iterable[object] | None) -> IntArray:
-    """Return the positions of some nodes, or of all."""
-    check_network(network)
-    if nodes is None:
-        return np.arange(len(network.nodes), dtype=np.int32)
-    if isinstance(nodes, str):
-        raise ParameterError(f"{name}: nodes={nodes!r} is a text; give a list of nodes")
-    faults = Faults()
-    rows = [row for node in nodes for row in row_of("nodes", node, network.nodes, faults)]
-    faults.raise_if_any()
-    return np.array(rows, dtype=np.int32)
 
 
 def _named(cases: Any) -> dict[Any, Any]:

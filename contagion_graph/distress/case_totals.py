@@ -10,12 +10,12 @@ from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_model
 from contagion_graph.distress.model import DistressModel, proven, solution_of
 from contagion_graph.distress.result import Ends
-from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import check_on_failure, conclude
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import vector
+from contagion_graph.tables.vectors import argument
 
 COLUMNS = (
     *("given_stress", "stress", "additional_stress", "given", "limited_loss"),
@@ -93,9 +93,7 @@ def _weights(network: ObligationNetwork, weights: Any) -> FloatArray:
     if weights is None:
         weight: FloatArray = positive_equity(network)
     else:
-        faults = Faults()
-        weight = vector("weights", weights, network.nodes, Number("weight", low=0.0), faults)
-        faults.raise_if_any()
+        weight = argument("weights", weights, network.nodes, Number("weight", low=0.0))
     if not weight.any():
         raise ParameterError("weights: all are 0; give some node a weight above 0, or positive equity")
     weight /= weight.sum()

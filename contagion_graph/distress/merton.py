@@ -11,11 +11,10 @@ from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice
 from contagion_graph.distress.model import check_scalar
 from contagion_graph.distress.valuation import Debtors, Seniority, alike
-from contagion_graph.errors import Faults
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import vector
+from contagion_graph.tables.vectors import argument
 
 LARGE = 700.0  # exponents up to here are numbers
 VOLATILITY = Number("standard deviation of the log value over the horizon", low=0.0, above=True)
@@ -154,9 +153,7 @@ def asset_volatility(network: ObligationNetwork, equity_volatility: Any) -> "pd.
     {'A': 0.16, 'B': 0.4}
     """
     check_network(network)
-    faults = Faults()
-    volatility = vector("equity_volatility", equity_volatility, network.nodes, VOLATILITY, faults)
-    faults.raise_if_any()
+    volatility = argument("equity_volatility", equity_volatility, network.nodes, VOLATILITY)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = volatility * network.book_equity / network.external_assets
     return pd.Series(ratio, network.nodes.rename("node"), name="volatility")

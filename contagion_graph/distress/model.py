@@ -9,14 +9,14 @@ from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.distress.propagate import spread
 from contagion_graph.distress.result import DistressResult, Ends
-from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
 from contagion_graph.solvers.sparse import with_data
 from contagion_graph.state import Passing
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import vector
+from contagion_graph.tables.vectors import argument
 
 Insolvent = Literal["inert", "defaulted"]
 SHARE = Number("share", low=0.0, high=1.0)
@@ -55,9 +55,7 @@ class DistressModel(ABC):
         Raises
         ------
         ParameterError
-            No network, or neither an equity shock nor losses.
-        TableError
-            An unknown label, a NaN, or a number below 0.
+            No network; neither an equity shock nor losses; an unknown node, a NaN, or a number below 0.
         ConvergenceError
             The answer is not as exact as `tol`; with the solution.
 
@@ -115,22 +113,18 @@ def given_losses(network: Any, name: str, equity_shock: Any, losses: Any) -> Flo
     check_network(network)
     if equity_shock is None and losses is None:
         raise ParameterError(f"{name}: give an equity_shock (shares of equity) or losses (currency); 0 for none")
-    faults, amounts = Faults(), np.zeros(len(network.nodes))
+    amounts = np.zeros(len(network.nodes))
     if equity_shock is not None:
-        shares = vector("equity_shock", equity_shock, network.nodes, Number("share of equity", low=0.0), faults)
+        shares = argument("equity_shock", equity_shock, network.nodes, Number("share of equity", low=0.0))
         amounts += shares * np.maximum(network.book_equity, 0.0)
     if losses is not None:
-        amounts += vector("losses", losses, network.nodes, Number("currency", low=0.0), faults)
-    faults.raise_if_any()
+        amounts += argument("losses", losses, network.nodes, Number("currency", low=0.0))
     return amounts
 
 
 def recovery_of(network: ObligationNetwork, recovery: Any) -> FloatArray:
     """Return the share of what a defaulted node owes that its creditors recover, shape (n,)."""
-    faults = Faults()
-    shares = vector("recovery", recovery, network.nodes, SHARE, faults)
-    faults.raise_if_any()
-    return shares
+    return argument("recovery", recovery, network.nodes, SHARE)
 
 
 def follow_levels(

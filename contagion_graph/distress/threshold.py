@@ -6,11 +6,10 @@ from typing import Any
 from contagion_graph._typing import FloatArray
 from contagion_graph.distress.model import DistressModel, check_scalar, follow_levels, recovery_of
 from contagion_graph.distress.result import Ends
-from contagion_graph.errors import Faults
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.state import Passing
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import vector
+from contagion_graph.tables.vectors import argument
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,8 @@ class ThresholdCascade(DistressModel):
 
     def follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
         """Follow many cases together, see `DistressModel.follow`."""
-        faults = Faults()
         kind = Number("share", low=0.0, high=1.0, above=True)
-        threshold = vector("threshold", self.threshold, network.nodes, kind, faults, base=1.0)
-        faults.raise_if_any()
+        threshold = argument("threshold", self.threshold, network.nodes, kind, base=1.0)
         return follow_failures(network, losses, recovery_of(network, self.recovery), threshold)
 
 

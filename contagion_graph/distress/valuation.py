@@ -11,11 +11,10 @@ import numpy as np
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice
 from contagion_graph.distress.model import SHARE, Insolvent, check_scalar
-from contagion_graph.errors import Faults
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import vector
+from contagion_graph.tables.vectors import argument
 
 Seniority = Literal["external_first", "pari_passu"]
 
@@ -53,10 +52,7 @@ class Debtors:
 
     def per_node(self, name: str, value: Any, kind: Number = SHARE) -> FloatArray:
         """Return a parameter by node: a number, a mapping or Series by node (others 0), or one number a node."""
-        faults = Faults()
-        numbers = vector(name, value, self.network.nodes, kind, faults)
-        faults.raise_if_any()
-        return numbers
+        return argument(name, value, self.network.nodes, kind)
 
 
 class Valuation(Protocol):

@@ -20,10 +20,10 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import expm_multiply
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.distress.batch import chosen_nodes
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
 from contagion_graph.solvers.arrays import ratio
+from contagion_graph.tables.vectors import rows_of
 
 NUMBERS = 2_000_000  # that a block may hold
 MOST = 10_000_000  # entries that are written out
@@ -191,7 +191,8 @@ def communicability(
     >>> cg.distress.communicability(network, ["A"]).to_numpy().tolist()
     [[1.0, 1.0]]
     """
-    chosen = chosen_nodes(network, "communicability", nodes)
+    check_network(network)
+    chosen = rows_of(nodes, network.nodes, "communicability: nodes")
     impact, n = _impact(network, binary), len(network.nodes)
     if chosen.size * n > MOST:
         raise ParameterError(

@@ -10,14 +10,14 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph import elements
 from contagion_graph.graph.exports import NetworkExports
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.sparse import over_cells
 from contagion_graph.tables import networks
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import vector
+from contagion_graph.tables.vectors import argument
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -262,10 +262,7 @@ class ObligationNetwork(NetworkExports):
         """
         if isinstance(value, pd.Series) and value.index.equals(self.nodes):
             value = value.to_numpy()
-        faults = Faults()
-        amounts = vector(where, value, self.nodes, Number("currency", low=0), faults)
-        faults.raise_if_any()
-        return amounts
+        return argument(where, value, self.nodes, Number("currency", low=0))
 
     def to_scipy(self) -> sparse.csr_array:
         """Return a copy of `obligations`, debtor x creditor."""

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure, Seed
 from contagion_graph._validate import check_number, generator_of
-from contagion_graph.errors import SHOWN, ConvergenceError, Faults
+from contagion_graph.errors import SHOWN, ConvergenceError, Faults, ParameterError
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
@@ -62,7 +62,7 @@ def maximum_entropy(
 
     Raises
     ------
-    TableError
+    ParameterError
         Totals that are negative, not finite or do not add up to the same; a shape that does not fit.
     ConvergenceError
         No matrix with these zeros has these sums, or it is approached too slowly.
@@ -138,7 +138,7 @@ def minimum_density(
 
     Raises
     ------
-    TableError
+    ParameterError
         As in `maximum_entropy`.
     ConvergenceError
         No try could use up all totals without a forbidden link; there is then no matrix to return.
@@ -214,7 +214,7 @@ def _margins(
     row_sums: Any, column_sums: Any, forbidden: Forbidden
 ) -> tuple[FloatArray, FloatArray, BoolArray, tuple["pd.Index[str]", "pd.Index[str]"]]:
     """Return checked totals, where links are allowed, and the labels of rows and columns."""
-    faults, kind = Faults(), Number("total", low=0)
+    faults, kind = Faults(ParameterError), Number("total", low=0)
     indexes, totals = [], []
     for name, sums in (("row_sums", row_sums), ("column_sums", column_sums)):
         labels = text_index(sums.index if isinstance(sums, pd.Series) else pd.RangeIndex(np.size(sums)))

@@ -74,6 +74,20 @@ def vector(
     return _checked(where, numbers, index, kind, faults)
 
 
+def argument(where: str, value: Any, index: Any, kind: Number, *, base: FloatArray | float | None = None) -> FloatArray:
+    """Return `vector` of an argument of a function or model; what is wrong with it is a ParameterError.
+
+    Examples
+    --------
+    >>> argument("recovery", {"A": 0.5}, pd.Index(["A", "B"]), Number("share", low=0.0, high=1.0)).tolist()
+    [0.5, 0.0]
+    """
+    faults = Faults(ParameterError)
+    numbers = vector(where, value, index, kind, faults, base=base)
+    faults.raise_if_any()
+    return numbers
+
+
 def _from_mapping(
     where: str, value: Mapping[Any, Any], index: Any, base: FloatArray | float | None, faults: Faults
 ) -> FloatArray:

@@ -14,7 +14,7 @@ from scipy import sparse
 from contagion_graph._result import Result
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph._validate import check_number
-from contagion_graph.errors import Faults, ParameterError, nearest
+from contagion_graph.errors import ParameterError, nearest
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.rules.capital import CapitalRatio
@@ -24,7 +24,7 @@ from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
 from contagion_graph.solvers.sparse import row_of_cells, with_data
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import label_text, vector
+from contagion_graph.tables.vectors import argument, label_text
 
 REPAYABLE = Number("share of debt", low=0.0, high=1.0)
 NEGLIGIBLE = 1e-12  # share of what could be sold at the start: sales worth less are not carried out
@@ -150,9 +150,7 @@ def farmer(
     ------
     ParameterError
         No graph, no ratio, a bank with a short, an asset that the graph does not have, an impact with
-        `volume="current"`.
-    TableError
-        A shock or share that the graph does not know or that is out of range.
+        `volume="current"`, a shock or share that the graph does not know or that is out of range.
     ConvergenceError
         Banks still offer something after `max_rounds`.
 
@@ -304,10 +302,7 @@ class _Rounds:
 
 
 def _shares(graph: ExposureGraph, repayable: Any) -> FloatArray:
-    faults = Faults()
-    shares = vector("repayable", repayable, graph.account_index, REPAYABLE, faults, base=1.0)
-    faults.raise_if_any()
-    return shares
+    return argument("repayable", repayable, graph.account_index, REPAYABLE, base=1.0)
 
 
 def _check(graph: ExposureGraph, impact: ImpactRecord, cash: str | None) -> None:

@@ -10,14 +10,14 @@ from scipy import sparse
 from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
-from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import EXACT, Solution
 from contagion_graph.solvers.sparse import with_data
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import label_text, vector
+from contagion_graph.tables.vectors import argument, label_text
 
 DEBT_TO_EQUITY = Number("debt over equity", low=0.0, infinite=True)
 
@@ -129,10 +129,8 @@ def greenwood_landier_thesmar(
     Raises
     ------
     ParameterError
-        No graph; an account has assets, no positive equity, and neither a leverage nor a cap; or total equity is not
-        positive.
-    TableError
-        A shock or a leverage that the graph does not know or that is out of range.
+        No graph; an account has assets, no positive equity, and neither a leverage nor a cap; total equity is not
+        positive; a shock or a leverage that the graph does not know or that is out of range.
 
     References
     ----------
@@ -194,9 +192,7 @@ def _debt_to_equity(graph: ExposureGraph, leverage: Any, cap: float | None) -> F
     assets, equity = (graph._rows.initial.value + graph._rows.initial.gross) / 2.0, graph._rows.equity
     debt = np.where(assets > 0.0, np.maximum(ratio(assets, equity, np.inf) - 1.0, 0.0), 0.0)
     if leverage is not None:
-        faults = Faults()
-        debt = vector("leverage", leverage, graph.account_index, DEBT_TO_EQUITY, faults, base=debt)
-        faults.raise_if_any()
+        debt = argument("leverage", leverage, graph.account_index, DEBT_TO_EQUITY, base=debt)
     if cap is not None:
         check_number("greenwood_landier_thesmar", "cap", cap, low=0)
         debt = np.minimum(debt, cap)
