@@ -1,1 +1,1 @@
-"""What traders are exposed to: directly, and through what others do."""
+"""Exposures of traders: direct, and through the reactions of others."""

@@ -1,4 +1,4 @@
-"""What traders hold."""
+"""Direct exposure: the value that traders hold."""
 
 from scipy import sparse
 
@@ -10,17 +10,17 @@ from contagion_graph.graph.scenario import check_graph
 
 
 def direct_exposure(graph: ExposureGraph, *, net: bool = True) -> ExposureMatrix:
-    """Return what each trader holds of each asset, at the prices of the graph.
+    """Return the value that each trader holds of each asset, at the prices of the graph.
 
-    Net: sum over its accounts of Q_ij p_j, below 0 where it is short. Not net: sum over its accounts of |Q_ij| p_j; in
-    one account, positions in one asset are margined together, and offset each other also there.
+    Net: sum over its accounts of Q_ij p_j, below 0 where it is short. Not net: sum over its accounts of |Q_ij| p_j;
+    positions of one account in one asset are netted in both.
 
     Parameters
     ----------
     graph : ExposureGraph
         n accounts, m assets.
     net : bool
-        Whether a long in one account makes up for a short in another.
+        Whether a long in one account offsets a short in another.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What every measure of exposure is given: a graph and a model that it can serve, and the traders it is summed to."""
+"""Inputs of every measure of exposure: a graph and a model, checked, and the traders to sum over."""
 
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ class Traders(NamedTuple):
     sums : csr_array, shape (t, n), or None
         1 where an account is a trader's; None: row i is account i.
     accounts : ndarray of bool, shape (n,)
-        Whose accounts they are.
+        Whether an account belongs to one of the traders.
     """
 
     labels: "pd.Index[str]"

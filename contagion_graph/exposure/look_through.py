@@ -90,10 +90,10 @@ def look_through(
         n accounts, m assets.
     model : MarginCascade
         One that `marginal_exposure` can take, or, with a size, any.
-    size : float, optional
-        Relative price change, from -1 up, not 0.
     shock : mapping or Series asset -> relative price change, optional
         The stressed state of the derivative; not with a size.
+    size : float, optional
+        Relative price change, from -1 up, not 0.
     assets, traders : iterable of labels, optional
         None: all.
     on_failure : {"raise", "warn", "ignore"}

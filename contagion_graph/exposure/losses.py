@@ -1,4 +1,4 @@
-"""What accounts lose in a run of a cascade, in factored form.
+"""Losses of accounts in a run of a cascade, in factored form.
 
 An account that is never in breach holds what it held: from the start on, or from the shock on, it loses
 

@@ -1,4 +1,4 @@
-"""A labelled traders x assets matrix that is never written out: sparse rows times a few columns of dense numbers."""
+"""A labelled traders x assets matrix in factored form: sparse rows times a few columns of dense numbers."""
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
@@ -78,7 +78,17 @@ class ExposureMatrix(Result):
         return len(self.traders), len(self.assets)
 
     def trader(self, label: object) -> "pd.Series[float]":
-        """Return the row of one trader, by asset.
+        """Return the row of one trader.
+
+        Parameters
+        ----------
+        label : label
+            The trader.
+
+        Returns
+        -------
+        Series
+            By asset, in the unit of `name`.
 
         Raises
         ------
@@ -89,7 +99,17 @@ class ExposureMatrix(Result):
         return pd.Series(self._rows(row, row + 1)[0], index=self.assets, name=self.traders[row])
 
     def asset(self, label: object) -> "pd.Series[float]":
-        """Return the column of one asset, by trader.
+        """Return the column of one asset.
+
+        Parameters
+        ----------
+        label : label
+            The asset.
+
+        Returns
+        -------
+        Series
+            By trader, in the unit of `name`.
 
         Raises
         ------
@@ -109,6 +129,16 @@ class ExposureMatrix(Result):
         ----------
         n_traders : int, optional
             Rows of a table; None: as many as make half a million entries.
+
+        Yields
+        ------
+        DataFrame
+            Traders x assets.
+
+        Raises
+        ------
+        ParameterError
+            A number of traders that is not a whole number from 1 up.
         """
         if n_traders is not None:
             check_number("blocks", "n_traders", n_traders, low=1, whole=True)
@@ -131,6 +161,11 @@ class ExposureMatrix(Result):
         -------
         DataFrame
             trader, asset, value; equal values in the order of traders and assets.
+
+        Raises
+        ------
+        ParameterError
+            A k that is not a whole number from 1 up.
         """
         check_number("top", "k", k, low=1, whole=True)
         rank: np.ufunc = np.absolute if absolute else np.positive
@@ -149,6 +184,11 @@ class ExposureMatrix(Result):
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the whole matrix as a table, up to ten million entries.
+
+        Returns
+        -------
+        DataFrame
+            Traders x assets.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The positions that stand out: the disparity filter on the graph of traders and assets."""
+"""The disparity filter: the significant positions of the graph of traders and assets."""
 
 from dataclasses import replace
 from typing import Any
@@ -34,13 +34,13 @@ def backbone(graph: ExposureGraph, *, significance: float = 0.05) -> ExposureGra
     Returns
     -------
     ExposureGraph
-        The same accounts, assets and pools. Positions that are not kept are gone, and what they were worth at `price`
-        is cash, so that every equity is what it was. A picture to look at, not a market to shock.
+        The same accounts, assets and pools. Positions that are not kept are removed, and their value at `price` is
+        added to cash, so that no equity changes. For display, not for shocks.
 
     Raises
     ------
     ParameterError
-        A significance outside (0, 1).
+        What is no graph, or a significance outside (0, 1).
 
     References
     ----------

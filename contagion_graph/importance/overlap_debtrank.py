@@ -1,13 +1,13 @@
 """DebtRank on the exposure graph: losses of equity that are passed on through sales of assets held in common.
 
-A trader that has lost the share h_j of its equity has sold the share slope_j h_j of its portfolio, and so has cost
-trader i, in shares of i's equity e_i,
+A trader that has lost the share h_j of its equity has sold the share slope_j h_j of its portfolio. The loss of trader i
+from it, as a share of i's equity e_i, is
 
     Lambda_ij = slope_j sum_k P_ik P_jk / D_k / e_i,
 
-P the value held and D the depth of asset k, longs and shorts apart (`Overlap`). What a trader's sales cost itself
-counts too. Lambda is never formed. A trader without positive equity at the prices before the shock has nothing to lose
-a share of: it takes no part, neither with the shock nor without, and its h is NaN.
+P the value held and D the depth of asset k, longs and shorts apart (`Overlap`). The loss of a trader from its own sales
+counts too. Lambda is never formed. A trader without positive equity at the prices before the shock takes no part, with
+the shock or without, and its h is NaN.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ TOGETHER = 64  # defaults that are followed in one pass
 
 
 class _Spread:
-    """Equity, and the passing on of losses, of the traders of a graph."""
+    """Equity of the traders of a graph, and the propagation of losses among them."""
 
     def __init__(self, graph: ExposureGraph, slope: Any, name: str) -> None:
         self.graph, self.name, self.overlap = graph, name, overlap_of(graph, name)
@@ -41,7 +41,7 @@ class _Spread:
         self.per_equity = np.divide(1.0, self.equity, out=np.zeros_like(self.equity), where=self.solvent)
 
     def share(self, where: str, value: Any, otherwise: float) -> FloatArray:
-        """Return a share for every trader; those whom a mapping does not name have another."""
+        """Return a share for every trader: `otherwise` for those that a mapping does not name."""
         faults = Faults()
         shares = vector(where, value, self.graph.traders, SHARE, faults, base=otherwise)
         faults.raise_if_any()
@@ -66,7 +66,7 @@ def debtrank(
     max_iter: int = 10_000,
     on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
-    """Return the share of its equity that each trader loses in a shock, all sales that it sets off included.
+    """Return the share of its equity that each trader loses in a shock, the losses from all later sales included.
 
     h <- min(1, h + Lambda dh) until it converges, Lambda_ij = slope_j sum_k P_ik P_jk / D_k / e_i, from h_i = min(1,
     direct loss_i / e_i + equity_shock_i). Linear in between: there is no margin, traders sell from the first loss on,
@@ -77,16 +77,18 @@ def debtrank(
     graph : ExposureGraph
         Who holds what; e is a trader's equity before the shock. Assets that are not sellable are not sold.
     shock : mapping or Series asset -> relative price change, optional
-        -0.30 = falls by 30 %. Whoever gains from it starts at 0.
+        -0.30 = falls by 30 %. A trader that gains from it starts at 0.
     equity_shock : mapping or Series trader -> share of equity in [0, 1], optional
-        Lost at the start, whatever the shock; 1 = defaults.
+        Lost at the start, in addition to the losses from the shock; 1 = defaults.
     slope : number, or mapping or Series by trader
         Share in [0, 1] of its portfolio that a trader has sold when all its equity is lost. 1 - equity / assets keeps
         leverage constant.
     tol : float
-        It stops before a step in which nobody would lose more than this share of its equity.
+        Certified error of every h, as a share of the trader's equity.
     max_iter : int
-        Steps after which to give up.
+        Largest number of iterations.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where it does not converge: the losses so far are then returned.
 
     Returns
     -------
@@ -96,11 +98,11 @@ def debtrank(
     Raises
     ------
     ParameterError
-        Neither shock nor initial losses, or no sellable asset with a finite depth.
+        What is no graph; neither a shock nor an equity_shock; no sellable asset with a finite depth.
     TableError
         A label that the graph does not know, or a number out of range.
     ConvergenceError
-        Not at rest after `max_iter`, with the solution.
+        Not converged after `max_iter` iterations, and `on_failure` is "raise".
 
     References
     ----------
@@ -117,6 +119,7 @@ def debtrank(
     >>> cg.importance.debtrank(graph, {"X": -0.05}).round(4).to_dict()
     {'A': 0.4167, 'B': 0.25, 'C': 0.0833}
     """
+    check_graph(graph)
     check_on_failure(on_failure)
     if shock is None and equity_shock is None:
         raise ParameterError("debtrank: give a shock, or an equity_shock by trader")
@@ -138,17 +141,19 @@ def debtrank_impact(
     max_iter: int = 10_000,
     on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
-    """Return the share of all equity that the others lose if a trader defaults, all further sales included.
+    """Return the share of total equity that the others lose if a trader defaults, losses from later sales included.
 
     sum_(j other than i) h_j e_j / sum_j e_j, h where `debtrank` ends if i alone has lost all its equity, and the sums
     over traders with positive equity.
 
     Parameters
     ----------
-    graph, slope, tol, max_iter, on_failure
+    graph
         As in `debtrank`.
     traders : iterable of labels, optional
-        Whose defaults to follow, 64 at a time; None: everybody's.
+        The traders that default, one at a time (64 are computed together); None: all.
+    slope, tol, max_iter, on_failure
+        As in `debtrank`.
 
     Returns
     -------

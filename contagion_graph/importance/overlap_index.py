@@ -1,12 +1,12 @@
-"""Systemic importance by overlapping portfolios: what the sale of one portfolio costs those who hold the same.
+"""Systemic importance by overlapping portfolios: the losses that the sale of one portfolio causes to others.
 
 With P the value that a trader holds in an asset and D the asset's depth, the sale of all that trader j holds lowers the
 price of asset k by the share P_jk / D_k, to first order, and costs trader i
 
     Omega_ij = sum_k P_ik P_jk / D_k      [currency]
 
-Longs and shorts are kept apart: a sale hurts those who are long, a purchase those who are short, and the gain of those
-on the other side does not count against it. Only products with P and its transpose are computed, never Omega.
+Longs and shorts are kept apart: a sale causes losses to longs, a purchase to shorts, and gains on the other side are
+not deducted. Only products with P and its transpose are computed, never Omega.
 """
 
 from dataclasses import dataclass
@@ -64,9 +64,7 @@ def overlap_of(graph: ExposureGraph, name: str, *, netted: bool = False) -> Over
     with np.errstate(divide="ignore"):
         per_value = np.where(graph.sellable, 1.0 / graph.depth, 0.0)
     if not per_value.any():
-        raise ParameterError(
-            f"{name}: no sellable asset has a finite depth, so no sale costs anybody anything; give depths"
-        )
+        raise ParameterError(f"{name}: no sellable asset has a finite depth, so no sale moves a price; give depths")
     q, m = graph.quantity, len(graph.assets)
     value, columns = q.data * graph.price[q.indices], q.indices
     if not netted and (value < 0.0).any():
@@ -77,7 +75,7 @@ def overlap_of(graph: ExposureGraph, name: str, *, netted: bool = False) -> Over
 
 
 def indirect_contagion_index(graph: ExposureGraph, *, netted: bool = False) -> "pd.Series[float]":
-    """Return what the liquidation of all that a trader holds costs the others, to first order.
+    """Return the losses of others if all that a trader holds is liquidated, to first order.
 
     ICI_i = sum_(j other than i) Omega_ij with Omega_ij = sum_k P_ik P_jk / D_k, P the value held and D the depth of
     asset k: the row sums of the matrix of liquidity-weighted overlaps, off the diagonal. A trader's accounts count
@@ -88,13 +86,13 @@ def indirect_contagion_index(graph: ExposureGraph, *, netted: bool = False) -> "
     graph : ExposureGraph
         Who holds what; assets that are not sellable do not count.
     netted : bool
-        False: a sale costs those who are long and a purchase those who are short. True: what those on the other side
-        gain is deducted, P has signs, and the index can be negative.
+        False: a sale causes losses to longs, and a purchase to shorts. True: gains on the other side are deducted, P
+        has signs, and the index can be negative.
 
     Returns
     -------
     Series
-        Currency, by trader; exactly 0 for who shares no asset with others on its side.
+        Currency, by trader; exactly 0 for a trader that shares no asset with others on its side.
 
     Raises
     ------
@@ -123,34 +121,36 @@ def indirect_contagion_index(graph: ExposureGraph, *, netted: bool = False) -> "
 def endogenous_risk_index(
     graph: ExposureGraph, *, tol: float = 1e-9, max_iter: int = 1000, on_failure: OnFailure = "raise"
 ) -> "pd.Series[float]":
-    """Return the Perron vector of the liquidity-weighted overlaps: who matters where sales set off further sales.
+    """Return the Perron vector of the liquidity-weighted overlaps: importance where sales cause further sales.
 
     Omega x = lambda x with the largest lambda, Omega_ij = sum_k P_ik P_jk / D_k, the diagonal included, x >= 0 and sum
-    x = 1. If every trader sells in proportion to what it loses, losses line up with x in the end. Found in the space of
-    assets, by Lanczos steps of two sparse products each: x = P D^(-1/2) y with y the leading vector of D^(-1/2) P'P
-    D^(-1/2).
+    x = 1. If every trader sells in proportion to its losses, the vector of losses converges to a multiple of x. It is
+    computed in the space of assets, by Lanczos steps of two sparse products each: x = P D^(-1/2) y with y the leading
+    vector of D^(-1/2) P'P D^(-1/2).
 
     Parameters
     ----------
     graph : ExposureGraph
         Who holds what; assets that are not sellable do not count. Longs and shorts are kept apart.
     tol : float
-        It stops where |Omega y - lambda y| <= tol lambda.
+        Largest residual |Omega y - lambda y|, as a share of lambda.
     max_iter : int
-        Products after which to give up.
+        Largest number of iterations, two sparse products each.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where it does not converge: the last vector is then returned.
 
     Returns
     -------
     Series
-        Shares of 1, by trader. 0 for who shares no asset with others on its side, and outside the part of the market
-        with the largest lambda where parts share no asset; all 0 if nobody shares anything.
+        Shares of 1, by trader. 0 for a trader that shares no asset with others on its side, and outside the component
+        of the market with the largest lambda; all 0 if no two traders share an asset.
 
     Raises
     ------
     ParameterError
-        No sellable asset has a finite depth; a tolerance or step limit that cannot be.
+        What is no graph; no sellable asset has a finite depth; a tolerance or limit that cannot be.
     ConvergenceError
-        Not at rest after `max_iter`.
+        Not converged after `max_iter` iterations, and `on_failure` is "raise".
 
     References
     ----------

@@ -35,21 +35,25 @@ def birank(
     max_iter: int = 1000,
     on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
-    """Return BiRank: smooth scores on both sides, close to a prior, with links weighed down by both their ends.
+    """Return BiRank: scores that are smooth along links and close to a prior, links normalised by both their ends.
 
     p = alpha S^T u + (1 - alpha) p0 and u = beta S p + (1 - beta) u0 with S = D_u^-1/2 W D_p^-1/2.
 
     Parameters
     ----------
-    graph, of, weight, sort, max_iter, on_failure
+    graph, of
         As in `hits`.
     damping : float or pair of float
         In [0, 1]: alpha (assets) and beta (traders), or one number for both.
     prior : pair, optional
         Of traders and of assets, u0 and p0: each a Series or mapping by label (0 where it names none), an array, or
         None = the same for all; numbers >= 0, which are scaled to sum to 1 a side.
+    weight, sort
+        As in `hits`.
     tol : float
-        Stops where the sum of |residuals| of p, u put in, is below tol times that at p = 0.
+        Largest sum of the |residuals| of p (with u inserted), as a share of that at p = 0.
+    max_iter, on_failure
+        As in `hits`.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def cohits(
     max_iter: int = 1000,
     on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
-    """Return co-HITS: a walk between the sides, which starts anew from the prior of a side now and then.
+    """Return co-HITS: a walk between the sides that restarts from the prior of a side with a given probability.
 
     p = alpha W^T D_u^-1 u + (1 - alpha) p0 and u = beta W D_p^-1 p + (1 - beta) u0.
 
@@ -148,24 +152,26 @@ def pagerank(
     max_iter: int = 1000,
     on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
-    """Return PageRank in the bipartite graph: where a walk along links is, which starts anew anywhere now and then.
+    """Return PageRank in the bipartite graph: the distribution of a walk along links that restarts at random.
 
     x = d A D^-1 x + (1 - d) v with A = [[0, W], [W^T, 0]], D its row sums, d the damping; a walk on a node without
-    links starts anew. x sums to 1 over both sides together.
+    links restarts. x sums to 1 over both sides together.
 
     Parameters
     ----------
-    graph, of, weight, sort, tol, max_iter, on_failure
+    graph, of
         As in `birank`.
     damping : float
         d in [0, 1).
     prior : pair, optional
         v, of traders and of assets, as in `birank`, but scaled to sum to 1 over both; None = 1 for each on that side.
+    weight, sort, tol, max_iter, on_failure
+        As in `birank`.
 
     Returns
     -------
     Series
-        Probabilities. Without links: what v gives, in proportion.
+        Probabilities; of nodes without links, in proportion to v.
 
     Raises
     ------
@@ -226,7 +232,7 @@ def _prior(name: str, graph: ExposureGraph, prior: Prior, *, together: bool = Fa
     """Return the prior weights of traders and of assets, scaled to sum to 1: together, or each."""
     given = (None, None) if prior is None else prior
     if not isinstance(given, tuple | list) or len(given) != 2:
-        raise ParameterError(f"{name}: prior must be a pair, of traders and of assets; None for a side: all the same")
+        raise ParameterError(f"{name}: prior must be a pair, of traders and of assets; None for a side: equal weights")
     faults, kind = Faults(), Number("weight", low=0.0)
     traders = vector("prior of traders", 1.0 if given[0] is None else given[0], graph.traders, kind, faults)
     assets = vector("prior of assets", 1.0 if given[1] is None else given[1], graph.assets, kind, faults)

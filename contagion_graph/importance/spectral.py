@@ -1,4 +1,4 @@
-"""Spectral importance on the weighted bipartite exposure graph: who is linked to whom, all the way round.
+"""Spectral importance on the weighted bipartite exposure graph: scores that depend on the scores of neighbours.
 
 W is the matrix of weights (traders x assets, >= 0), by default |value| in currency; D_u and D_p hold its row and column
 sums. Only products with W and its transpose are computed. Equal inputs give equal bits on one machine.
@@ -40,9 +40,11 @@ def hits(
     sort : bool
         Whether to sort from the largest down; else in label order.
     tol : float
-        Stops where |W^T W p - sigma^2 p| <= tol sigma^2.
+        Largest residual |W^T W p - sigma^2 p|, as a share of sigma^2.
     max_iter : int
-        Products with W^T W after which to give up.
+        Largest number of iterations, one product with W^T W each.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where it does not converge: the last scores are then returned.
 
     Returns
     -------
@@ -53,9 +55,9 @@ def hits(
     Raises
     ------
     ParameterError
-        A name or number that cannot be.
+        What is no graph, or a name or number that cannot be.
     ConvergenceError
-        Not at rest after `max_iter`.
+        Not converged after `max_iter` iterations, and `on_failure` is "raise".
 
     References
     ----------
@@ -83,7 +85,7 @@ def eigenvector(
     max_iter: int = 1000,
     on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
-    """Return eigenvector centrality in the bipartite graph: each node is the sum of its neighbours, times the weights.
+    """Return eigenvector centrality in the bipartite graph: the score of a node is the weighted sum of its neighbours'.
 
     lambda x = A x with A = [[0, W], [W^T, 0]], x = (u, p) >= 0, |u|^2 + |p|^2 = 1 (Euclidean). As lambda is the largest
     singular value of W, u and p are those of `hits` over the square root of 2, and the ranks are the same.
@@ -130,22 +132,26 @@ def katz(
     max_iter: int = 1000,
     on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
-    """Return Katz centrality in the bipartite graph: the walks that end at a node, long ones attenuated.
+    """Return Katz centrality in the bipartite graph: the weighted number of walks that end at a node, by length.
 
-    x = alpha A x + 1 with A = [[0, W], [W^T, 0]] and alpha = damping / sigma, sigma the largest singular value of W: so
-    currency does not matter, and the sum always converges. Then |x| = 1 (Euclidean, both sides together).
+    x = alpha A x + 1 with A = [[0, W], [W^T, 0]] and alpha = damping / sigma, sigma the largest singular value of W. So
+    the unit of account does not matter, and the sum over walks always converges: walks of length k count alpha^k times
+    their weight. Then |x| = 1 (Euclidean, both sides together).
 
     Parameters
     ----------
-    graph, of, weight, sort, tol, max_iter, on_failure
-        As in `hits`; `tol` holds for sigma and, as the sum of |residuals|, for x.
+    graph, of
+        As in `hits`.
     damping : float
-        In [0, 1): alpha as a share of the largest that converges.
+        In [0, 1): alpha as a share of 1 / sigma.
+    weight, sort, tol, max_iter, on_failure
+        As in `hits`; `tol` holds for sigma, and for the sum of the |residuals| of x as a share of that at x = 0.
 
     Returns
     -------
     Series
-        Dimensionless, above 0. Nodes without links have the least, and all the same; so do all without any exposure.
+        Dimensionless, above 0. Nodes without links have the smallest value; where nobody holds anything, all nodes are
+        equal.
 
     Raises
     ------
@@ -185,21 +191,25 @@ def fitness_complexity(
     max_iter: int = 10_000,
     on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
-    """Return the fitness of traders or the complexity of assets: an asset that the unfit hold is not complex.
+    """Return the fitness of traders or the complexity of assets: an asset of traders of low fitness is not complex.
 
-    F = W Q and Q = 1 / (W^T (1 / F)), both from the values before, each then over its mean; F = Q = 1 at the start.
+    F = W Q and Q = 1 / (W^T (1 / F)), both from the last values, each then divided by its mean; F = Q = 1 at the start.
 
     Parameters
     ----------
-    graph, of, weight, sort, on_failure
-        As in `hits`; weight="unit" is the matrix of the paper.
+    graph, of
+        As in `hits`.
     n_iter : int, optional
-        Carry out exactly so many steps; None = until rest.
+        Exact number of iterations; None: until convergence.
+    weight, sort
+        As in `hits`; weight="unit" is the matrix of the paper.
     tol : float
-        Stops where no F and no Q changes by more.
+        Largest change of an F or a Q in an iteration, dimensionless (their means are 1).
     max_iter : int
-        Steps after which to give up. Where the graph is nested, F or Q of some nodes go to 0 like 1 / step: give
+        Largest number of iterations. Where the graph is nested, F or Q of some nodes go to 0 like 1 / iteration: give
         `n_iter`, and read the ranks.
+    on_failure
+        As in `hits`.
 
     Returns
     -------
@@ -214,7 +224,7 @@ def fitness_complexity(
     References
     ----------
     Tacchella, Cristelli, Caldarelli, Gabrielli & Pietronero (2012), Scientific Reports 2:723, equation 1. Pugliese,
-    Zaccaria & Pietronero (2016), European Physical Journal Special Topics 225: where it goes to 0.
+    Zaccaria & Pietronero (2016), European Physical Journal Special Topics 225: nodes whose fitness goes to 0.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Structural importance on the bipartite exposure graph: links, paths, cores, and where walks are absorbed."""
+"""Structural importance on the bipartite exposure graph: links, shortest paths, cores, absorbing walks."""
 
 from typing import Any
 
@@ -35,6 +35,11 @@ def degree(graph: ExposureGraph, *, of: Of = "traders", sort: bool = False) -> "
     Series
         Counts by label, as floats; positions of 0 count as none.
 
+    Raises
+    ------
+    ParameterError
+        What is no graph, or a name that cannot be.
+
     Examples
     --------
     >>> import contagion_graph as cg
@@ -53,15 +58,22 @@ def strength(
 
     Parameters
     ----------
-    graph, of, sort
+    graph, of
         As in `degree`.
     weight : {"value", "quantity", "unit"}
         Weight of a link, over the trader's accounts: sum |quantity| price [currency], sum |quantity| [units], or 1.
+    sort : bool
+        As in `degree`.
 
     Returns
     -------
     Series
         In units of the weight, by label.
+
+    Raises
+    ------
+    ParameterError
+        What is no graph, or a name that cannot be.
 
     Examples
     --------
@@ -83,19 +95,21 @@ def betweenness(
     weight: Weight = "value",
     sort: bool = False,
 ) -> "pd.Series[float]":
-    """Return betweenness: how many shortest paths between two other nodes of the bipartite graph pass through a node.
+    """Return betweenness: the number of shortest paths between other nodes of the bipartite graph through a node.
 
     A link is 1 / weight long. c_v = sum over pairs s < t of (shortest paths through v) / (shortest paths from s to t).
 
     Parameters
     ----------
-    graph, of, weight, sort
-        As in `strength`; weight="unit" counts links.
+    graph, of
+        As in `strength`.
     n_samples : int, optional
-        None = exact. Else paths from so many nodes only, drawn from both sides without replacement, and the result
-        times nodes / n_samples: unbiased.
+        None: exact. Otherwise the number of nodes from which paths are searched, drawn from both sides without
+        replacement; the result is scaled by nodes / n_samples and is unbiased.
     rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
         As in `numpy.random.default_rng`; the same seed draws the same nodes.
+    weight, sort
+        As in `strength`; weight="unit" counts links.
 
     Returns
     -------
@@ -109,8 +123,8 @@ def betweenness(
 
     Notes
     -----
-    igraph searches once from each node, about (links + N log N) steps a search: a minute or more near 10,000 nodes. It
-    takes paths for equally long where they differ by rounding only.
+    igraph searches once from each node, about (links + N log N) steps a search: a minute or more near 10,000 nodes.
+    Paths whose lengths differ by rounding only count as equally long.
 
     References
     ----------
@@ -143,10 +157,10 @@ def betweenness(
 def closeness(
     graph: ExposureGraph, *, of: Of = "traders", weight: Weight = "value", sort: bool = False
 ) -> "pd.Series[float]":
-    """Return closeness: how near the nodes of the bipartite graph are to a node, along links that are 1 / weight long.
+    """Return closeness: the inverse mean distance to the nodes of the bipartite graph, along links 1 / weight long.
 
-    c_v = (r - 1) / (N - 1) * (r - 1) / sum of distances, over the r nodes that can be reached, v among them, of N: it
-    compares nodes of several components too (Wasserman & Faust).
+    c_v = (r - 1) / (N - 1) * (r - 1) / sum of distances, over the r nodes of N that can be reached, v included. So
+    nodes of several components can be compared (Wasserman & Faust).
 
     Parameters
     ----------
@@ -196,9 +210,9 @@ def closeness(
 
 
 def coreness(graph: ExposureGraph, *, of: Of = "traders", sort: bool = False) -> "pd.Series[float]":
-    """Return coreness: the largest k such that a node is in a part of the graph where all have k links or more.
+    """Return coreness: the largest k such that a node is in a subgraph in which every node has k links or more.
 
-    It counts links, whatever their weight; drop small positions first where they should not count.
+    Links count whatever their weight; drop small positions first where they should not count.
 
     Parameters
     ----------
@@ -209,6 +223,11 @@ def coreness(graph: ExposureGraph, *, of: Of = "traders", sort: bool = False) ->
     -------
     Series
         Counts by label, as floats; 0 without links.
+
+    Raises
+    ------
+    ParameterError
+        What is no graph, or a name that cannot be.
 
     References
     ----------
@@ -229,7 +248,7 @@ def coreness(graph: ExposureGraph, *, of: Of = "traders", sort: bool = False) ->
 def sinkrank(
     graph: ExposureGraph, *, of: Of = "traders", weight: Weight = "value", sort: bool = False
 ) -> "pd.Series[float]":
-    """Return SinkRank: how soon a walk from trader to trader (or asset to asset) ends at a node that absorbs it.
+    """Return SinkRank: the inverse mean time in which a walk from trader to trader (or asset to asset) is absorbed.
 
     The walk goes from i to j with probability P_ij = A_ij / sum_k A_ik, A = W D^-1 W^T without its diagonal, W the
     weights and D the strengths of the other side: along one asset that both hold, to another trader. With node s
@@ -244,7 +263,7 @@ def sinkrank(
     Returns
     -------
     Series
-        1 / steps, by label. 1 / (n - 1) for all in a complete graph of equal weights; 0 where no other node walks to.
+        1 / steps, by label. 1 / (n - 1) for all in a complete graph of equal weights; 0 where no other node reaches it.
 
     Raises
     ------
