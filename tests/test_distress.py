@@ -195,7 +195,7 @@ def test_many_cases_together_are_each_case_alone_to_the_last_bit(seed: int, mode
     network = random_network(seed, 30, insolvent=True)
     cases = {f"case {k}": random_losses(seed + 100 * k, network) for k in range(10)}  # eight go in step
     table = distress.many_shocks(network, model, losses=cases)
-    together = model.follow(network, np.stack(list(cases.values())))
+    together = model._follow(network, np.stack(list(cases.values())))
     rest = model.run(network, equity_shock=0)
     for place, (name, losses) in enumerate(cases.items()):
         alone = model.run(network, losses=losses)

@@ -47,7 +47,7 @@ def test_networks_without_impacts_have_none():
 def test_what_is_too_much_is_refused():
     star = np.zeros((701, 701))
     star[0, 1:] = 2.0
-    with pytest.raises(cg.ParameterError, match="'0' hits 700 others at once"):
+    with pytest.raises(cg.ParameterError, match="'0' has direct impacts of 700"):
         distress.impact_susceptibility(network_of(star, np.ones(701)))
     with pytest.raises(cg.ParameterError, match="4,000 rows of 4,000 are too many"):
         distress.communicability(cg.ObligationNetwork.from_arrays(np.zeros((4000, 4000)), external_assets=1.0))

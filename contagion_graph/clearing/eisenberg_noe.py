@@ -20,9 +20,14 @@ class EisenbergNoe(ClearingModel):
 
     Parameters
     ----------
-    seniority, method, tol, max_iter
-        As in `ClearingModel`: external liabilities first or on a par with the (most senior) obligations; by linear
-        systems, exact, or by monotone iteration.
+    seniority : {"external_first", "pari_passu"}
+        Whether external liabilities are paid before all obligations in the network, or rank with the most senior ones.
+    method : {"fictitious_default", "iteration"}
+        Linear systems, exact, in finitely many rounds; or iterations of the map until the error is proven small.
+    tol : float
+        Of "iteration": the error, as a share of each node's balance sheet, that has to be proven.
+    max_iter : int
+        Of "iteration": the most iterations.
 
     References
     ----------

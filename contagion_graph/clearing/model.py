@@ -34,7 +34,7 @@ class ClearingModel:
     seniority : {"external_first", "pari_passu"}
         Whether external liabilities are paid before all obligations in the network, or rank with the most senior ones.
     method : {"fictitious_default", "iteration"}
-        Finitely many linear systems, exact; or the clearing map again and again until the error is proven small.
+        Linear systems, exact, in finitely many rounds; or iterations of the map until the error is proven small.
     tol : float
         Of "iteration": the error, as a share of each node's balance sheet, that has to be proven.
     max_iter : int

@@ -128,7 +128,13 @@ class ClearingResult(Result):
         return pd.DataFrame(columns, index=self.network.nodes.rename("node"))
 
     def flows(self) -> sparse.csr_array:
-        """Return what each node pays to each other, debtor x creditor, sparse [currency]."""
+        """Return what each node pays to each other.
+
+        Returns
+        -------
+        csr_array, shape (n, n)
+            Debtor x creditor [currency].
+        """
         ranks = self.flows_by_rank()
         total = ranks[0]
         for paid in ranks[1:]:
@@ -136,7 +142,13 @@ class ClearingResult(Result):
         return total
 
     def flows_by_rank(self) -> tuple[sparse.csr_array, ...]:
-        """Return what each node pays to each other in each rank of seniority, debtor x creditor, sparse [currency]."""
+        """Return what each node pays to each other, by rank of seniority.
+
+        Returns
+        -------
+        tuple of csr_array, shape (n, n)
+            One matrix a rank, debtor x creditor [currency].
+        """
         flows = []
         for rank, share in zip(self.network.ranks, self.tier_shares[-len(self.network.ranks) :], strict=True):
             flows.append(scaled_rows(rank, share))

@@ -20,10 +20,10 @@ class RogersVeraart(ClearingModel):
 
     Parameters
     ----------
+    seniority, method, tol, max_iter
+        As in `EisenbergNoe`.
     alpha, beta : float
         Shares of external assets, and of what other nodes pay, that a default leaves, in [0, 1].
-    seniority, method, tol, max_iter
-        As in `ClearingModel`.
 
     References
     ----------

@@ -94,10 +94,12 @@ def uniform_shocks(
 
     Parameters
     ----------
-    network, model, weights, on_failure
+    network, model
         As in `single_defaults`.
     sizes : iterable of float
         Shares of positive equity, >= 0.
+    weights, on_failure
+        As in `single_defaults`.
 
     Returns
     -------
@@ -136,11 +138,13 @@ def many_shocks(
 
     Parameters
     ----------
-    network, model, weights, on_failure
+    network, model
         As in `single_defaults`.
     equity_shocks, losses : mapping name -> case, or iterable of cases
         Each case as `model.run` takes it: shares of equity (`equity_shocks`) or currency (`losses`); one of the two. A
         matrix or a DataFrame has a case a row.
+    weights, on_failure
+        As in `single_defaults`.
 
     Returns
     -------

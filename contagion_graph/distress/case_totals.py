@@ -74,7 +74,7 @@ def check_cases(network: Any, model: Any, on_failure: str) -> None:
 
 def followed(network: ObligationNetwork, model: DistressModel, losses: FloatArray, on_failure: OnFailure) -> Ends:
     """Follow a block of cases, and report the first that is not as exact as the model asks."""
-    ends = model.follow(network, losses)
+    ends = model._follow(network, losses)
     if not ends.converged.all():
         case = int(np.argmin(ends.converged))
         hit, solution = network.nodes[int(np.argmax(losses[case]))], solution_of(ends, case)

@@ -87,8 +87,8 @@ class DebtRank(DistressModel):
         elif self.alpha is not None:
             raise ParameterError(f"DebtRank: alpha is {self.alpha!r}, but only variant 'exponential' uses it")
 
-    def follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
-        """Follow many cases together, see `DistressModel.follow`."""
+    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
+        """Follow many cases together, see `DistressModel._follow`."""
         passing = Passing(float(self.alpha or 0.0), np.empty(0), once=self.variant == "single_hit")
         return follow_levels(network, losses, passing, insolvent=self.insolvent, tol=self.tol)
 

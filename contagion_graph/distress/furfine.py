@@ -48,6 +48,6 @@ class Furfine(DistressModel):
     def __post_init__(self) -> None:
         check_scalar("Furfine", "recovery", self.recovery)
 
-    def follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
-        """Follow many cases together, see `DistressModel.follow`."""
+    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
+        """Follow many cases together, see `DistressModel._follow`."""
         return follow_failures(network, losses, recovery_of(network, self.recovery), np.ones(len(network.nodes)))

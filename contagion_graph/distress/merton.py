@@ -145,6 +145,11 @@ def asset_volatility(network: ObligationNetwork, equity_volatility: Any) -> "pd.
         By node, dimensionless; infinite or at most 0 where external assets or equity are not positive, which the
         valuations refuse.
 
+    Raises
+    ------
+    ParameterError
+        No network, or a volatility that is not above 0.
+
     Examples
     --------
     >>> import contagion_graph as cg

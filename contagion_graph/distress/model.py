@@ -68,14 +68,14 @@ class DistressModel(ABC):
         """
         check_on_failure(on_failure)
         given = given_losses(network, type(self).__name__, equity_shock, losses)
-        ends = self.follow(network, given[None])
+        ends = self._follow(network, given[None])
         solution = solution_of(ends, 0)
         where = f"{type(self).__name__}: after {solution.steps:,} rounds the stress {proven(solution)}"
         conclude(solution, on_failure, where, self.remedy)
         return DistressResult(network=network, model=self, given=given, ends=ends, solution=solution)
 
     @abstractmethod
-    def follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
+    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
         """Follow many cases together.
 
         Parameters
@@ -141,7 +141,7 @@ def follow_levels(
     Parameters
     ----------
     network, losses
-        As in `DistressModel.follow`.
+        As in `DistressModel._follow`.
     passing : Passing
         What a node passes on of its stress.
     recovery : ndarray, shape (n,), optional

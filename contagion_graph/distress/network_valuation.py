@@ -75,8 +75,8 @@ class NetworkValuation(DistressModel):
         check_number("NetworkValuation", "tol", self.tol, low=0, above=True, high=1)
         check_number("NetworkValuation", "max_rounds", self.max_rounds, low=1, whole=True)
 
-    def follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
-        """Follow many cases together, see `DistressModel.follow`."""
+    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
+        """Follow many cases together, see `DistressModel._follow`."""
         book = network.book_equity
         settled = [_settle(self, network, given) for given in losses]
         equity, value, default_round = (

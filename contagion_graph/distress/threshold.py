@@ -50,8 +50,8 @@ class ThresholdCascade(DistressModel):
         check_scalar(type(self).__name__, "recovery", self.recovery)
         check_scalar(type(self).__name__, "threshold", self.threshold, above=True)
 
-    def follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
-        """Follow many cases together, see `DistressModel.follow`."""
+    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
+        """Follow many cases together, see `DistressModel._follow`."""
         kind = Number("share", low=0.0, high=1.0, above=True)
         threshold = argument("threshold", self.threshold, network.nodes, kind, base=1.0)
         return follow_failures(network, losses, recovery_of(network, self.recovery), threshold)

@@ -1,12 +1,13 @@
-"""Measures of impact that count ways instead of losses: susceptibility, fluidity, diffusion.
+"""Measures of impact by walks of distress: susceptibility, fluidity, diffusion, communicability.
 
 V_ij = min(1, Lambda_ji) is the share of creditor j's equity that the default of i takes; or V_ij = 1 where that is all
-of it, else 0 (`binary`). C = exp(V) = sum_k V^k / k! counts the ways of distress from i to j, long ones less. No
-exponential is formed. All that is asked of it are sums over ways that end in q, f, that start in q, b, or that lead
-from q back to q, a; with F, B and A their generating functions, before the division by k!,
+of it, else 0 (`binary`). C_ij = exp(V)_ij = sum_k (V^k)_ij / k! sums the walks of length k from i to j, each weighted
+with the product of its V and with 1 / k!. No exponential is formed. What is needed of it are sums over walks that end
+in q, f, that start in q, b, or that lead from q back to q, a; with F, B and A their generating functions, before the
+division by k!,
 
-- F / A belongs to the ways that reach q for the first time, so (F / A) (B - 1) to those that pass on through q;
-- log A = sum_k t_k x^k / k belongs to the closed ways through q, t_k of length k: it is log det of I - xV without what
+- F / A belongs to the walks that reach q for the first time, so (F / A) (B - 1) to those that go on through q;
+- log A = sum_k t_k x^k / k belongs to the closed walks through q, t_k of length k: it is log det of I - xV without what
   q passes on, less log det of I - xV.
 """
 
@@ -27,10 +28,10 @@ from contagion_graph.tables.vectors import rows_of
 
 NUMBERS = 2_000_000  # that a block may hold
 MOST = 10_000_000  # entries that are written out
-STEEP = 600.0  # ways out of one node up to which exp(V) is a number
+STEEP = 600.0  # sum of the impacts of one node up to which exp(V) is a number
 
 
-class _Ways(NamedTuple):
+class _Walks(NamedTuple):
     """Sums of powers of V / scale, one power a row, and the weight scale^k / k! of each."""
 
     ending: FloatArray
@@ -42,7 +43,7 @@ class _Ways(NamedTuple):
 
 
 def impact_susceptibility(network: ObligationNetwork, *, binary: bool = True) -> "pd.Series[float]":
-    """Return how many ways of distress lead to a node, for each that leads to it directly.
+    """Return the weighted number of walks of distress that lead to a node, over its direct impacts.
 
     s_j = sum_(i other than j) C_ij / sum_i V_ij; above 1: the node is vulnerable beyond its direct debtors. 0 where no
     single default reaches the node.
@@ -62,7 +63,7 @@ def impact_susceptibility(network: ObligationNetwork, *, binary: bool = True) ->
     Raises
     ------
     ParameterError
-        So many impacts that their ways are no longer numbers (beyond exp(600)).
+        No network, or so many impacts that sums over walks are no longer numbers (beyond exp(600)).
 
     References
     ----------
@@ -78,13 +79,13 @@ def impact_susceptibility(network: ObligationNetwork, *, binary: bool = True) ->
     >>> cg.distress.impact_susceptibility(network).to_dict()
     {'a': 0.0, 'b': 1.0, 'c': 1.25}
     """
-    ways = _ways(network, binary)
-    others = ways.weight @ (ways.ending - ways.closed)
-    return _series(network, "impact_susceptibility", ratio(others, ways.direct_in, 0.0))
+    walks = _walks(network, binary)
+    others = walks.weight @ (walks.ending - walks.closed)
+    return _series(network, "impact_susceptibility", ratio(others, walks.direct_in, 0.0))
 
 
 def impact_fluidity(network: ObligationNetwork, *, binary: bool = True) -> float:
-    """Return the mean susceptibility of all nodes: how easily impacts flow through the network.
+    """Return the mean susceptibility of all nodes: how easily impacts spread through the network.
 
     Parameters
     ----------
@@ -94,7 +95,12 @@ def impact_fluidity(network: ObligationNetwork, *, binary: bool = True) -> float
     Returns
     -------
     float
-        Dimensionless; 0 where no default reaches anybody.
+        Dimensionless; 0 where no default reaches another node.
+
+    Raises
+    ------
+    ParameterError
+        As in `impact_susceptibility`.
 
     References
     ----------
@@ -111,7 +117,7 @@ def impact_fluidity(network: ObligationNetwork, *, binary: bool = True) -> float
 
 
 def impact_diffusion(network: ObligationNetwork, *, binary: bool = True) -> pd.DataFrame:
-    """Return how many ways of distress between others are lost if a node no longer passes anything on.
+    """Return the weighted number of walks of distress that are lost if a node passes nothing on.
 
     C - C', C' without the row of q in V, over the pairs i other than j and divided by q's direct impacts sum_j V_qj:
     where i is q (`start`) and where it is not (`intermediate`); 0 where q has no direct impact.
@@ -149,11 +155,11 @@ def impact_diffusion(network: ObligationNetwork, *, binary: bool = True) -> pd.D
     b      1.00           0.5   1.50
     c      0.00           0.0   0.00
     """
-    ways = _ways(network, binary)
-    start = ways.weight @ (ways.starting - ways.closed)
-    through, round_ways = _through(ways)
-    first = ratio(start, ways.direct_out, 0.0)
-    between = ratio(np.maximum(ways.weight @ (through - round_ways) - start, 0.0), ways.direct_out, 0.0)
+    walks = _walks(network, binary)
+    start = walks.weight @ (walks.starting - walks.closed)
+    through, closed_walks = _through(walks)
+    first = ratio(start, walks.direct_out, 0.0)
+    between = ratio(np.maximum(walks.weight @ (through - closed_walks) - start, 0.0), walks.direct_out, 0.0)
     columns = {"start": first, "intermediate": between, "total": first + between}
     return pd.DataFrame(columns, index=network.nodes.rename("node"))
 
@@ -161,14 +167,16 @@ def impact_diffusion(network: ObligationNetwork, *, binary: bool = True) -> pd.D
 def communicability(
     network: ObligationNetwork, nodes: Iterable[object] | None = None, *, binary: bool = True
 ) -> pd.DataFrame:
-    """Return the communicability from some nodes to all: rows of C = exp(V), by actions of the exponential.
+    """Return the communicability from some nodes to all: rows of C = exp(V).
 
     Parameters
     ----------
-    network, binary
+    network : ObligationNetwork
         As in `impact_susceptibility`.
     nodes : iterable of labels, optional
         Whose rows; None: all of them, where that is at most ten million entries.
+    binary : bool
+        As in `impact_susceptibility`.
 
     Returns
     -------
@@ -178,7 +186,7 @@ def communicability(
     Raises
     ------
     ParameterError
-        An unknown node, or too many entries.
+        No network, an unknown node, or too many entries.
 
     References
     ----------
@@ -213,14 +221,16 @@ def _impact(network: ObligationNetwork, binary: bool) -> sparse.csr_array:
     return impact
 
 
-def _ways(network: ObligationNetwork, binary: bool) -> _Ways:
-    """Sum the powers of V until their weights have died away."""
+def _walks(network: ObligationNetwork, binary: bool) -> _Walks:
+    """Sum the powers of V until their weights are negligible."""
     impact = _impact(network, binary)
     direct_in, direct_out = impact.sum(axis=0), impact.sum(axis=1)
     scale = max(1.0, float(direct_out.max(initial=0.0)))
     if scale > STEEP:
         label = network.nodes[int(np.argmax(direct_out))]
-        raise ParameterError(f"{label!r} hits {scale:.0f} others at once: ways between them exceed exp({STEEP:.0f})")
+        raise ParameterError(
+            f"{label!r} has direct impacts of {scale:.0f} in all: sums over walks exceed exp({STEEP:.0f})"
+        )
     step = impact / scale
     ending, starting, weight = [np.ones(direct_in.size)], [np.ones(direct_in.size)], [1.0]
     while weight[-1] * max(ending[-1].max(initial=0.0), starting[-1].max(initial=0.0)) > 1e-18:
@@ -228,37 +238,37 @@ def _ways(network: ObligationNetwork, binary: bool) -> _Ways:
         starting.append(step @ starting[-1])
         weight.append(weight[-1] * scale / len(weight))
     closed = _closed(step, len(weight))
-    return _Ways(np.array(ending), np.array(starting), closed, np.array(weight), direct_in, direct_out)
+    return _Walks(np.array(ending), np.array(starting), closed, np.array(weight), direct_in, direct_out)
 
 
 def _closed(step: sparse.csr_array, powers: int) -> FloatArray:
-    """Return the diagonals of powers of a matrix, one a row: only nodes on circles have any but the first."""
+    """Return the diagonals of powers of a matrix, one a row: only nodes on cycles have any but the first."""
     closed = np.zeros((powers, step.shape[0]))
     closed[0] = 1.0
     count, component = connected_components(step, directed=True, connection="strong")
-    on_circles = np.flatnonzero(np.bincount(component, minlength=count)[component] > 1)
-    among = step[on_circles][:, on_circles]
-    width = max(1, NUMBERS // max(on_circles.size, 1))
-    for start in range(0, on_circles.size, width):
-        some = np.arange(start, min(start + width, on_circles.size))
-        power = np.zeros((on_circles.size, some.size))
+    on_cycles = np.flatnonzero(np.bincount(component, minlength=count)[component] > 1)
+    among = step[on_cycles][:, on_cycles]
+    width = max(1, NUMBERS // max(on_cycles.size, 1))
+    for start in range(0, on_cycles.size, width):
+        some = np.arange(start, min(start + width, on_cycles.size))
+        power = np.zeros((on_cycles.size, some.size))
         power[some, some - start] = 1.0
         for k in range(1, powers):
             power = among @ power
-            closed[k, on_circles[some]] = power[some, some - start]
+            closed[k, on_cycles[some]] = power[some, some - start]
     return closed
 
 
-def _through(ways: _Ways) -> tuple[FloatArray, FloatArray]:
-    """Return the ways that pass on through each node, and the closed ones among them, one length a row."""
-    first, rounds, through = (np.zeros_like(ways.closed) for _ in range(3))
-    onward = ways.starting.copy()
+def _through(walks: _Walks) -> tuple[FloatArray, FloatArray]:
+    """Return the walks that go on through each node, and the closed ones among them, one length a row."""
+    first, rounds, through = (np.zeros_like(walks.closed) for _ in range(3))
+    onward = walks.starting.copy()
     onward[0] = 0.0
-    first[0] = ways.ending[0]
+    first[0] = walks.ending[0]
     for k in range(1, len(first)):
-        earlier = ways.closed[k:0:-1]  # a_k, ..., a_1
-        first[k] = ways.ending[k] - (first[:k] * earlier).sum(axis=0)
-        rounds[k] = k * ways.closed[k] - (rounds[1:k] * ways.closed[k - 1 : 0 : -1]).sum(axis=0)
+        earlier = walks.closed[k:0:-1]  # a_k, ..., a_1
+        first[k] = walks.ending[k] - (first[:k] * earlier).sum(axis=0)
+        rounds[k] = k * walks.closed[k] - (rounds[1:k] * walks.closed[k - 1 : 0 : -1]).sum(axis=0)
         through[k] = (first[:k] * onward[k:0:-1]).sum(axis=0)
     return through, rounds
 

@@ -1,7 +1,7 @@
 """Capital ratios that banks have to keep: what counts, when they act, and in which order they sell."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,7 @@ class CapitalRatio:
     """
 
     minimum: float
+    _: KW_ONLY
     buffer: float
     target: float
     weights: Any = None
@@ -83,7 +84,7 @@ class CapitalRatio:
         """Whether cash is part of the exposure, and pays debt first."""
         return self.weights is None
 
-    def weights_of(self, assets: "pd.Index[str]", cash: BoolArray) -> FloatArray:
+    def _weights_of(self, assets: "pd.Index[str]", cash: BoolArray) -> FloatArray:
         """Return w in the order of the assets; of cash, which is counted apart, 0."""
         weights = np.where(cash, 0.0, 1.0)
         if self.weights is not None:
@@ -92,7 +93,7 @@ class CapitalRatio:
             )
         return weights
 
-    def places_of(self, assets: "pd.Index[str]", weights: FloatArray) -> list[BoolArray]:
+    def _places_of(self, assets: "pd.Index[str]", weights: FloatArray) -> list[BoolArray]:
         """Return which assets are sold first, second, ..., one mask for each place of the pecking order."""
         if self.order is None:
             return [weights > 0.0]

@@ -199,8 +199,8 @@ class _Rounds:
         n, m = graph.quantity.shape
         self.graph, self.ratio, self.impact = graph, ratio, impact.for_assets(graph.assets)
         is_cash = np.asarray(graph.assets == cash)
-        self.weights = ratio.weights_of(graph.assets, is_cash)
-        self.places = [place & graph.sellable & ~is_cash for place in ratio.places_of(graph.assets, self.weights)]
+        self.weights = ratio._weights_of(graph.assets, is_cash)
+        self.places = [place & graph.sellable & ~is_cash for place in ratio._places_of(graph.assets, self.weights)]
         self.sellable = graph.sellable & ~is_cash
         self.shocked = scenario(graph, shock).price_shocked
         self.price, self.sold, self.value_sold = self.shocked, np.zeros(m), np.zeros(m)
