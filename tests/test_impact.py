@@ -51,5 +51,5 @@ def test_what_is_too_much_is_refused():
         distress.impact_susceptibility(network_of(star, np.ones(701)))
     with pytest.raises(cg.ParameterError, match="4,000 rows of 4,000 are too many"):
         distress.communicability(cg.ObligationNetwork.from_arrays(np.zeros((4000, 4000)), external_assets=1.0))
-    with pytest.raises(cg.TableError, match="nodes: unknown label 'x'"):
+    with pytest.raises(cg.ParameterError, match="nodes: unknown label 'x'"):
         distress.communicability(random_network(0), ["x"])
