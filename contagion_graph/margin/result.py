@@ -10,6 +10,7 @@ from contagion_graph._cached import cached_property
 from contagion_graph._result import Result
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import Solution
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class CascadeResult(Result):
         if short is None:
             return long
         value, gross, _ = self.graph._rows.valuation(np.where(self.graph.sellable, self.graph.price, 0.0))
-        held_long = np.divide(gross + value, 2.0 * gross, out=np.full_like(gross, 0.5), where=gross > 0.0)
+        held_long = ratio(gross + value, 2.0 * gross, 0.5)
         return short + held_long * (long - short)
 
     @cached_property

@@ -10,6 +10,7 @@ from scipy import sparse
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.solvers.arrays import ratio
 
 TIE = 1e-9  # rounding decides nothing closer to a threshold: of health, and of debt as a share of the account
 
@@ -190,7 +191,7 @@ class TargetMargin(LiquidationRule):
         shortage = wanted * accounts.maintenance - accounts.equity
         relief = wanted * accounts.closable_maintenance - accounts.penalty * accounts.closable_gross
         with np.errstate(over="ignore"):
-            share = np.divide(shortage, relief, out=np.ones_like(relief), where=relief > 0)
+            share = ratio(shortage, relief, 1.0)
         return np.minimum(share, 1.0)
 
     def quotient(self, penalty: float) -> Quotient:
@@ -314,7 +315,7 @@ class LeverageTarget(LiquidationRule):
         excess = self.target * gap + (self.cap - self.target) * accounts.maintenance
         closable = self.cap * accounts.closable_maintenance
         with np.errstate(over="ignore"):
-            share = np.divide(excess, closable, out=np.ones_like(closable), where=closable > 0)
+            share = ratio(excess, closable, 1.0)
         return np.minimum(share, 1.0)
 
     def quotient(self, penalty: float) -> Quotient:

@@ -12,6 +12,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.rules.by_asset import ByAsset, align_by_asset, read_by_asset, values_by_asset
 from contagion_graph.rules.impact import ImpactRecord, share_before
+from contagion_graph.solvers.arrays import ratio
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,7 @@ def _signed_root(x: FloatArray) -> FloatArray:
 
 def _over_root(x: FloatArray) -> FloatArray:
     """Return 1 / sqrt(|x|), inf at 0."""
-    root = np.sqrt(np.abs(x))
-    inverse: FloatArray = np.divide(1.0, root, out=np.full_like(root, np.inf), where=root > 0.0)
-    return inverse
+    return ratio(1.0, np.sqrt(np.abs(x)), np.inf)
 
 
 def _mean_root(start: FloatArray, end: FloatArray) -> FloatArray:

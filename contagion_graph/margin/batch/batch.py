@@ -22,6 +22,7 @@ from contagion_graph.margin.prepare import CascadeRules, prepared
 from contagion_graph.margin.rounds.account_state import Market, Rows
 from contagion_graph.margin.rounds.path import Path, run_path, weights
 from contagion_graph.rules.declarations import declared
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import Solution
 from contagion_graph.state import Rest
 
@@ -210,5 +211,5 @@ def _gone(path: Path) -> tuple[float, float]:
 
 def _largest(move: FloatArray, price: FloatArray) -> FloatArray:
     """Return the largest relative move, of each scenario or of one."""
-    largest: FloatArray = np.divide(move, price, out=np.zeros_like(price), where=price > 0.0).max(axis=-1)
+    largest: FloatArray = ratio(move, price, 0.0).max(axis=-1)
     return largest

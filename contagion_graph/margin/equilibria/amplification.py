@@ -18,6 +18,7 @@ from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.prepare import prepared
 from contagion_graph.margin.rounds.account_state import Rows
 from contagion_graph.rules.liquidation import Quotient
+from contagion_graph.solvers.arrays import ratio
 
 Side = Literal["long", "short"]
 DENSE = 64  # up to so many assets all eigenvalues are found faster than the largest alone
@@ -159,8 +160,7 @@ def critical_notional(depth: Any, margin: Any, *, penalty: Any = 0.0, side: Side
             where = f" at position {wrong[0]}" if value.ndim else ""
             raise ParameterError(f"critical_notional: {name} is {value.flat[wrong[0]]:g}{where}; it must be {span}")
     deeper = 1.0 - m if side == "long" else 1.0 + m
-    notional: FloatArray = np.divide(D * (m - f), deeper, out=np.full(D.shape, np.inf), where=deeper > 0.0)
-    return notional
+    return ratio(D * (m - f), deeper, np.inf)
 
 
 def _closed_shares(graph: ExposureGraph, model: MarginCascade, closed: Any) -> FloatArray:

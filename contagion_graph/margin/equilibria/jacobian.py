@@ -30,6 +30,7 @@ from contagion_graph.margin.rounds.account_state import Rows
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import LiquidationRule, Quotient
+from contagion_graph.solvers.arrays import ratio
 
 STEP = Quotient(0.0, 0.0, 0.0)
 
@@ -120,7 +121,7 @@ def share_slopes(case: Case, rule: Quotient, rows: Rows, share: FloatArray, pric
     held, needed = case.book.quantity[rows], case.book.margin_units[rows].data
     freed = case.book.sellable[held.indices] * (rule.margin * needed - rule.gross * np.abs(held.data))
     relief = like(held, freed) @ price
-    unit = np.divide(1.0, relief, out=np.zeros_like(relief), where=relief > 0.0)
+    unit = ratio(1.0, relief, 0.0)
     cells = rule.margin * needed - rule.equity * held.data - spread(held, share) * freed
     return ShareSlopes(like(held, spread(held, unit) * cells), rule.equity * unit, relief, held)
 

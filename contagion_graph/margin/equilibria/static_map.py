@@ -18,6 +18,7 @@ from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import BreachedAccounts
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import Solution, Status
 from contagion_graph.tables.vectors import label_text
 
@@ -81,7 +82,7 @@ class Case(NamedTuple):
             return np.zeros_like(excess)
         left = np.flatnonzero(share < 1.0)
         open_base = book.column_sums(book.membership, self.base[left] * (1.0 - share[left]), left)
-        return np.divide(excess, open_base, out=np.where(excess > 0.0, np.inf, 0.0), where=open_base > 0.0)
+        return ratio(excess, open_base, np.where(excess > 0.0, np.inf, 0.0))
 
     def closed_share(self, prices: Prices, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> FloatArray:
         """Return gamma' of accounts at E and M: 0 without a breach, 1 in breach with E <= 0, else the rule's share."""

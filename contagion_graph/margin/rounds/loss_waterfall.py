@@ -6,6 +6,7 @@ import numpy as np
 
 from contagion_graph._typing import FloatArray
 from contagion_graph.margin.rounds.account_state import Market, Rows
+from contagion_graph.solvers.arrays import ratio
 
 
 class Shared(NamedTuple):
@@ -58,7 +59,7 @@ def share_losses(market: Market, due: FloatArray) -> Shared:
     left = due.copy()
     while True:
         total = market.open_base()
-        rise = np.divide(left, total, out=np.zeros_like(left), where=total > 0.0)
+        rise = ratio(left, total, 0.0)
         market.look(rise)
         rows, equity = market.due(rise)
         weight = channels.base[rows]

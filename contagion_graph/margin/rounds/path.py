@@ -25,6 +25,7 @@ from contagion_graph.margin.rounds.loss_waterfall import Shared, share_losses
 from contagion_graph.margin.rounds.trades import Trade
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, Status
 from contagion_graph.tables.vectors import label_text
@@ -93,7 +94,7 @@ class Path:
         self.breach_round[rows] = np.where(self.breach_round[rows] == 0, step, self.breach_round[rows])
         average, penalty = self.trade(self.next)
         after = self.market.price.copy()
-        moved = np.divide(after, before, out=np.ones_like(before), where=before > 0)
+        moved = ratio(after, before, 1.0)
         left, shortfall = self.shortfalls(rows)
         totals, shared = self.settle(left, shortfall)
         self.rounds.append(self.first | {"largest_move": float(np.abs(moved - 1).max())} | totals)
