@@ -16,7 +16,15 @@ def breached(n: int, rng: np.random.Generator, penalty: float) -> BreachedAccoun
     closable = gross * rng.uniform(0.01, 0.9, n)
     maintenance = closable + rng.choice([0.0, 1.0], n) * rng.lognormal(3, 1, n)
     equity = maintenance * rng.uniform(-0.5, 1.0, n)
-    return BreachedAccounts(equity, maintenance, closable, gross, gross, penalty, closable_long=gross)
+    return BreachedAccounts(
+        equity=equity,
+        maintenance=maintenance,
+        closable_maintenance=closable,
+        closable_gross=gross,
+        debt=gross,
+        penalty=penalty,
+        closable_long=gross,
+    )
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.02, 0.5])
@@ -58,7 +66,15 @@ ROUNDING = np.array([-2.0, -1.0, 0.0, 1.0, 2.0]) * 1e-13
 def owing(debt: np.ndarray) -> BreachedAccounts:
     """Return accounts of 100 that need 1 more than they have, and owe this."""
     one = np.ones_like(debt)
-    return BreachedAccounts(50 * one, 51 * one, 51 * one, 100 * one, debt, 0.0, closable_long=100 * one)
+    return BreachedAccounts(
+        equity=50 * one,
+        maintenance=51 * one,
+        closable_maintenance=51 * one,
+        closable_gross=100 * one,
+        debt=debt,
+        penalty=0.0,
+        closable_long=100 * one,
+    )
 
 
 def test_rounding_does_not_decide_where_health_is_just_the_threshold():
@@ -93,7 +109,15 @@ def test_rounding_does_not_decide_where_debt_is_just_nothing():
 def leveraged(assets: np.ndarray, equity: np.ndarray, closable: np.ndarray, cap: float) -> BreachedAccounts:
     """Return what the cascade shows of accounts with these assets, equity and assets that can be sold."""
     debt = np.maximum(assets - equity, 0.0)
-    return BreachedAccounts(equity, assets / cap, closable / cap, closable, debt, 0.0, closable_long=closable)
+    return BreachedAccounts(
+        equity=equity,
+        maintenance=assets / cap,
+        closable_maintenance=closable / cap,
+        closable_gross=closable,
+        debt=debt,
+        penalty=0.0,
+        closable_long=closable,
+    )
 
 
 def test_leverage_target_brings_assets_to_target_times_equity():
@@ -118,7 +142,15 @@ def test_leverage_target_closes_something_in_every_breach_whatever_the_rounding(
     maintenance = np.random.default_rng(6).lognormal(3, 2, 1000)
     equity = np.nextafter(maintenance, 0.0)
     gross = 7 * maintenance
-    accounts = BreachedAccounts(equity, maintenance, maintenance, gross, maintenance, 0.0, closable_long=gross)
+    accounts = BreachedAccounts(
+        equity=equity,
+        maintenance=maintenance,
+        closable_maintenance=maintenance,
+        closable_gross=gross,
+        debt=maintenance,
+        penalty=0.0,
+        closable_long=gross,
+    )
     share = cg.LeverageTarget(7.3, target=7.3).closed_share(accounts)
     assert ((share > 0.0) & (share < 1e-14)).all()
 
@@ -163,7 +195,15 @@ def lending(n: int, rng: np.random.Generator) -> BreachedAccounts:
     debt = collateral * rng.uniform(0.7, 1.2, n)
     margin = np.maximum(collateral - debt, 0.0) + collateral * rng.uniform(0.01, 0.2, n)
     gross = collateral + debt
-    return BreachedAccounts(collateral - debt, margin, margin, gross, debt, 0.0, closable_long=collateral)
+    return BreachedAccounts(
+        equity=collateral - debt,
+        maintenance=margin,
+        closable_maintenance=margin,
+        closable_gross=gross,
+        debt=debt,
+        penalty=0.0,
+        closable_long=collateral,
+    )
 
 
 @pytest.mark.parametrize("bonus", [0.0, 0.08])
@@ -203,7 +243,17 @@ def test_repay_and_seize_closes_whole_without_debt_or_collateral():
     zero, one = np.zeros(1), np.ones(1)
     rule = cg.RepayAndSeize()
     for debt, collateral in ((zero, one), (one, zero), (zero, zero)):
-        sides = rule.closed_sides(BreachedAccounts(zero, one, one, one, debt, 0.0, closable_long=collateral))
+        sides = rule.closed_sides(
+            BreachedAccounts(
+                equity=zero,
+                maintenance=one,
+                closable_maintenance=one,
+                closable_gross=one,
+                debt=debt,
+                penalty=0.0,
+                closable_long=collateral,
+            )
+        )
         assert (sides.long[0], sides.short[0], sides.repaid[0]) == (1.0, 1.0, 0.0)
 
 

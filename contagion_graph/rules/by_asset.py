@@ -1,7 +1,7 @@
 """Parameters of a rule that differ by asset: read from a mapping, later put into the order of a graph's assets."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import pandas as pd
@@ -22,6 +22,7 @@ class ByAsset:
     """
 
     items: tuple[tuple[str, Any], ...]
+    _: KW_ONLY
     in_order: bool = False
 
 

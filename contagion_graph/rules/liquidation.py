@@ -15,7 +15,7 @@ from contagion_graph.solvers.arrays import ratio
 TIE = 1e-9  # rounding decides nothing closer to a threshold: of health, and of debt as a share of the account
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BreachedAccounts:
     """What a liquidation rule sees of the accounts in breach; every vector has one entry for each of them [currency].
 
@@ -174,7 +174,10 @@ class TargetMargin(LiquidationRule):
     --------
     >>> import numpy as np
     >>> one = np.array([1.0])
-    >>> accounts = BreachedAccounts(6 * one, 10 * one, 10 * one, 100 * one, 0 * one, 0.02, closable_long=100 * one)
+    >>> accounts = BreachedAccounts(
+    ...     equity=6 * one, maintenance=10 * one, closable_maintenance=10 * one, closable_gross=100 * one,
+    ...     debt=0 * one, penalty=0.02, closable_long=100 * one
+    ... )
     >>> TargetMargin().closed_share(accounts).tolist()
     [0.5]
     """
@@ -223,7 +226,10 @@ class CloseFactor(LiquidationRule):
     --------
     >>> import numpy as np
     >>> equity, rest = np.array([9.0, 1.0]), np.array([10.0, 10.0])
-    >>> accounts = BreachedAccounts(equity, rest, rest, 18 * rest, 8 * rest, 0.0, closable_long=10 * rest)
+    >>> accounts = BreachedAccounts(
+    ...     equity=equity, maintenance=rest, closable_maintenance=rest, closable_gross=18 * rest, debt=8 * rest,
+    ...     penalty=0.0, closable_long=10 * rest
+    ... )
     >>> CloseFactor(0.5, full_below=0.95).closed_share(accounts).tolist()
     [0.5, 1.0]
     """
@@ -253,7 +259,10 @@ class CloseFactor(LiquidationRule):
         --------
         >>> import numpy as np
         >>> one = np.ones(1)
-        >>> accounts = BreachedAccounts(5 * one, 10 * one, 10 * one, 90 * one, 80 * one, 0.0, closable_long=90 * one)
+        >>> accounts = BreachedAccounts(
+        ...     equity=5 * one, maintenance=10 * one, closable_maintenance=10 * one, closable_gross=90 * one,
+        ...     debt=80 * one, penalty=0.0, closable_long=90 * one
+        ... )
         >>> [float(CloseFactor(full_below=h).distance_to_jump(accounts).round(9)[0]) for h in (0.95, 0.9375)]
         [1.0, 0.0]
         """
@@ -288,7 +297,10 @@ class LeverageTarget(LiquidationRule):
     --------
     >>> import numpy as np
     >>> one = np.array([1.0])
-    >>> accounts = BreachedAccounts(2 * one, 5 * one, 4.5 * one, 90 * one, 98 * one, 0.0, closable_long=90 * one)
+    >>> accounts = BreachedAccounts(
+    ...     equity=2 * one, maintenance=5 * one, closable_maintenance=4.5 * one, closable_gross=90 * one,
+    ...     debt=98 * one, penalty=0.0, closable_long=90 * one
+    ... )
     >>> LeverageTarget(cap=20, target=15).closed_share(accounts).round(6).tolist()
     [0.777778]
     """
@@ -354,7 +366,8 @@ class RepayAndSeize(LiquidationRule):
     >>> debt, collateral = np.array([80.0, 98.0]), np.array([100.0, 100.0])
     >>> margin = 0.25 * collateral
     >>> accounts = BreachedAccounts(
-    ...     collateral - debt, margin, margin, collateral + debt, debt, penalty=0.0, closable_long=collateral
+    ...     equity=collateral - debt, maintenance=margin, closable_maintenance=margin,
+    ...     closable_gross=collateral + debt, debt=debt, penalty=0.0, closable_long=collateral
     ... )
     >>> sides = RepayAndSeize(0.5, bonus=0.05, full_below=0.9).closed_sides(accounts)
     >>> sides.long.tolist(), sides.short.tolist(), sides.repaid.round(6).tolist()
