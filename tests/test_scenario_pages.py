@@ -29,13 +29,14 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("model", ["student_t", "gaussian", "historical"])
 def test_sweep_prints_a_report_and_writes_tables(folder: Path, model: str, capsys: pytest.CaptureFixture[str]):
-    words = ["sweep", str(folder / "tables"), "--scenarios", "100", "--model", model, "--level", "0.9"]
+    words = ["sweep", str(folder / "tables"), "--n-draws", "100", "--draw", model, "--level", "0.9"]
     assert main([*words, "--history", str(folder / "prices.csv"), "--out", str(folder / "out")]) == 0
     shown = capsys.readouterr().out
     for text in (
         "History: 365 rows, 5 of 6 assets.",
         "left out: GOLD.",
-        "100 scenarios: somebody is closed in ",
+        "100 scenarios: ",
+        " with liquidations, ",
         "ES 90 %",
         "Insurance fund that suffices",
     ):
@@ -50,7 +51,7 @@ def test_sweep_is_quiet_on_request_and_the_seed_decides(folder: Path, capsys: py
     words = [
         "sweep",
         str(folder / "tables"),
-        "--scenarios",
+        "--n-draws",
         "20",
         "--quiet",
         "--history",

@@ -2,19 +2,18 @@
 
 import argparse
 
-from contagion_graph.cli.arguments import Commands, add_folder
+from contagion_graph.cli.arguments import add_folder
 from contagion_graph.errors import TableError
 from contagion_graph.io.read import read_tables
 
 
-def add_to(commands: Commands) -> None:
-    """Add the command to the parser."""
-    check = commands.add_parser("check", help="check the tables in a folder")
-    check.set_defaults(command=_check)
-    add_folder(check)
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_folder(command)
 
 
-def _check(options: argparse.Namespace) -> int:
+def call(options: argparse.Namespace) -> int:
+    """Carry out the command and return its exit code."""
     try:
         graph = read_tables(options.folder)
     except TableError as error:

@@ -4,7 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
-from contagion_graph.cli.arguments import Commands, add_output
+from contagion_graph.cli.arguments import add_output
 from contagion_graph.cli.output import STEPS, say, write
 from contagion_graph.cli.progress import progress
 from contagion_graph.io.write import write_tables
@@ -15,16 +15,15 @@ ASSETS, SHOCK = 40, {"ETH": -0.30}
 MODEL = MarginCascade(penalty=0.01, penalty_to_fund=0.5)
 
 
-def add_to(commands: Commands) -> None:
-    """Add the command to the parser."""
-    demo = commands.add_parser("demo", help="a generated venue, a shock, a report")
-    demo.set_defaults(command=_demo)
-    demo.add_argument("--accounts", type=int, default=20_000, metavar="N", help="accounts (default: %(default)s)")
-    demo.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the venue (default: %(default)s)")
-    add_output(demo)
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    command.add_argument("--accounts", type=int, default=20_000, metavar="N", help="accounts of the venue")
+    command.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the venue")
+    add_output(command, "tables, graphs, figures and a report")
 
 
-def _demo(options: argparse.Namespace) -> int:
+def call(options: argparse.Namespace) -> int:
+    """Carry out the command and return its exit code."""
     started, out = time.perf_counter(), options.out or Path("contagion_demo")
     with progress(3 + len(STEPS), quiet=options.quiet) as step:
         step("a venue")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from contagion_graph.cli.arguments import Commands, add_folder
+from contagion_graph.cli.arguments import add_folder
 from contagion_graph.cli.progress import progress
 from contagion_graph.cli.rules import add_rules, model_of, shock_of
 from contagion_graph.errors import ParameterError
@@ -23,27 +23,39 @@ from contagion_graph.margin.model import MarginCascade
 WRITERS = {"gexf": write_gexf, "graphml": write_graphml, "csv": write_gephi_csv}
 
 
-def add_to(commands: Commands) -> None:
-    """Add the command to the parser."""
-    export = commands.add_parser("export", help="write a graph, its obligations or a cascade for Gephi")
-    export.set_defaults(command=_export)
-    add_folder(export)
-    export.add_argument("--to", choices=list(WRITERS), default="gexf", help="default: %(default)s")
-    export.add_argument("--out", type=Path, metavar="PATH", help="file, or for csv a folder (default: graph.gexf, ...)")
-    export.add_argument("--nodes", choices=get_args(Nodes), help="default: bipartite; of obligations: traders")
-    export.add_argument("--obligations", action="store_true", help="export what traders owe each other instead")
-    export.add_argument("--mode", choices=get_args(Mode), default="static", help="of gexf (default: %(default)s)")
-    export.add_argument("--k", type=int, metavar="N", help="keep so many traders: who close, lose or hold most")
-    export.add_argument("--min-weight", type=float, metavar="W", help="keep edges of at least this weight")
-    export.add_argument("--layout", choices=get_args(Layout), default="rings", help="default: %(default)s")
-    export.add_argument(
-        "--shock", action="append", default=[], metavar="ASSET=CHANGE", help="export the cascade that this sets off"
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_folder(command)
+    command.add_argument("--to", choices=list(WRITERS), default="gexf", help="format")
+    command.add_argument(
+        "--out", type=Path, metavar="PATH", help="file, or for csv a folder (default: graph.gexf, ...)"
     )
-    add_rules(export)
-    export.add_argument("--quiet", action="store_true", help="print nothing but errors, and show no progress")
+    command.add_argument(
+        "--nodes", choices=get_args(Nodes), help="kind of graph (default: bipartite; of obligations: traders)"
+    )
+    command.add_argument("--obligations", action="store_true", help="export what traders owe each other instead")
+    command.add_argument(
+        "--mode",
+        choices=get_args(Mode),
+        default="static",
+        help="of gexf: rounds on a timeline, or in a file each",
+    )
+    command.add_argument("--k", type=int, metavar="N", help="keep the N traders that close, lose or hold most")
+    command.add_argument("--min-weight", type=float, metavar="W", help="keep edges of at least this weight")
+    command.add_argument("--layout", choices=get_args(Layout), default="rings", help="places of the nodes")
+    command.add_argument(
+        "--shock",
+        action="append",
+        default=[],
+        metavar="ASSET=CHANGE",
+        help="export the cascade of this price change: ETH=-30%% or ETH=-0.3",
+    )
+    add_rules(command)
+    command.add_argument("--quiet", action="store_true", help="print nothing but errors, and show no progress")
 
 
-def _export(options: argparse.Namespace) -> int:
+def call(options: argparse.Namespace) -> int:
+    """Carry out the command and return its exit code."""
     if options.mode != "static" and (options.to != "gexf" or not options.shock):
         raise ParameterError(
             f"--mode {options.mode} shows the rounds of a cascade, in gexf; give --to gexf and a --shock"

@@ -2,25 +2,52 @@
 
 import argparse
 import sys
+from importlib import import_module
 
-from contagion_graph.cli import check, demo, export, monitor, prove, run, sweep, verify
+from contagion_graph.cli.arguments import Help
 from contagion_graph.errors import ContagionError
 
-COMMANDS = (demo, check, run, sweep, export, monitor, prove, verify)
+COMMANDS = {
+    "demo": "generate a venue, run a cascade on it, and write a report",
+    "check": "check the tables in a folder",
+    "run": "run a cascade on the tables in a folder",
+    "sweep": "run thousands of scenarios on the tables in a folder",
+    "export": "write a graph, its obligations or a cascade for Gephi and other programs",
+    "monitor": "follow the solvency of all accounts while prices change",
+    "prove": "publish what is owed, so that every account can check it",
+    "verify": "check a published statement, and the proofs of an account",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0; 1 where `check` or `verify` found a fault; 2 for any other error; 130 where it is interrupted.
+    Only the command that is asked for is imported: --help answers at once.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        None: those of the process.
+
+    Returns
+    -------
+    int
+        0; 1 where `check` or `verify` found a fault; 2 for any other error; 130 where it is interrupted.
     """
+    words = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="contagion-graph", description="Contagion in pooled collateral.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add_to(commands)
-    options = parser.parse_args(arguments)
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", formatter_class=Help
+        )
+        if name in words[:1]:
+            module = import_module(f"contagion_graph.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(call=module.call)
+    options = parser.parse_args(words)
     try:
-        return int(options.command(options))
+        return int(options.call(options))
     except KeyboardInterrupt:
         print("contagion-graph: interrupted", file=sys.stderr)
         return 130

@@ -1,11 +1,11 @@
-"""contagion-graph monitor: who breaches and who recovers while prices stream in."""
+"""contagion-graph monitor: accounts that breach or recover while prices change."""
 
 import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from contagion_graph.cli.arguments import Commands, add_folder
+from contagion_graph.cli.arguments import add_folder
 from contagion_graph.collateral.monitoring.monitor import SolvencyMonitor
 from contagion_graph.collateral.monitoring.verdict import Verdict
 from contagion_graph.errors import EventError
@@ -17,17 +17,18 @@ from contagion_graph.io.write import write_tables
 SHOWN = 3
 
 
-def add_to(commands: Commands) -> None:
-    """Add the command to the parser."""
-    monitor = commands.add_parser("monitor", help="watch solvency while prices stream in")
-    monitor.set_defaults(command=_monitor)
-    add_folder(monitor)
-    monitor.add_argument("--prices", type=Path, required=True, metavar="CSV", help="asset, price and maybe sequence")
-    monitor.add_argument("--strict", action="store_true", help="stop at an event that is refused")
-    monitor.add_argument("--out", type=Path, metavar="DIR", help="write the graph of the end into this folder")
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_folder(command)
+    command.add_argument(
+        "--prices", type=Path, required=True, metavar="CSV", help="columns asset, price and, where given, sequence"
+    )
+    command.add_argument("--strict", action="store_true", help="stop at the first event that is refused")
+    command.add_argument("--out", type=Path, metavar="DIR", help="write the tables of the last state there")
 
 
-def _monitor(options: argparse.Namespace) -> int:
+def call(options: argparse.Namespace) -> int:
+    """Carry out the command and return its exit code."""
     monitor = SolvencyMonitor(read_tables(options.folder))
     print(f"{monitor!r}\n{_header()}")
     refused = _follow(monitor, read_ticks(options.prices), strict=options.strict)
@@ -42,7 +43,7 @@ def _monitor(options: argparse.Namespace) -> int:
 
 
 def _follow(monitor: SolvencyMonitor, ticks: Iterable[Tick], *, strict: bool) -> int:
-    """Carry out all events, and print those at which somebody breached or recovered; return how many were refused."""
+    """Carry out all events, and print those with breaches or recoveries; return how many were refused."""
     refused = 0
     for tick in ticks:
         try:

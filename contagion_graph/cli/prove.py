@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from contagion_graph.cli.arguments import Commands, add_folder
+from contagion_graph.cli.arguments import add_folder
 from contagion_graph.collateral.proof import verify
 from contagion_graph.collateral.proof.statement import SumTree
 from contagion_graph.errors import ParameterError
@@ -14,19 +14,31 @@ from contagion_graph.io.read import read_tables
 from contagion_graph.tables.files import replacing_set
 
 
-def add_to(commands: Commands) -> None:
-    """Add the command to the parser."""
-    prove = commands.add_parser("prove", help="state what is owed, so that every account can check it")
-    prove.set_defaults(command=_prove)
-    add_folder(prove)
-    prove.add_argument("--out", type=Path, required=True, metavar="DIR", help="for statement.json, proofs, verify.py")
-    prove.add_argument("--trader", action="append", default=[], metavar="T", help="write this trader's proofs")
-    prove.add_argument("--secret", type=Path, metavar="FILE", help="keep it: it is read, or made where it is not there")
-    prove.add_argument("--previous", type=Path, metavar="JSON", help="the statement that this one follows")
-    prove.add_argument("--decimals", type=int, default=8, metavar="N", help="of amounts (default: %(default)s)")
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_folder(command)
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="write statement.json, the proofs and verify.py there"
+    )
+    command.add_argument(
+        "--trader",
+        action="append",
+        default=[],
+        metavar="TRADER",
+        help="write the proofs of this trader; may be repeated",
+    )
+    command.add_argument(
+        "--secret",
+        type=Path,
+        metavar="FILE",
+        help="the secret of the proofs, to be kept; made where the file does not exist",
+    )
+    command.add_argument("--previous", type=Path, metavar="JSON", help="the statement that this one follows")
+    command.add_argument("--decimals", type=int, default=8, metavar="N", help="of the amounts")
 
 
-def _prove(options: argparse.Namespace) -> int:
+def call(options: argparse.Namespace) -> int:
+    """Carry out the command and return its exit code."""
     graph = read_tables(options.folder)
     previous = None if options.previous is None else read_json(options.previous)
     tree = SumTree.from_graph(graph, decimals=options.decimals, secret=_secret(options.secret), previous=previous)

@@ -1,4 +1,4 @@
-"""A model and a shock as words of the command line."""
+"""A model and a shock from the options of a command."""
 
 import argparse
 from collections.abc import Callable, Iterable
@@ -13,26 +13,33 @@ IMPACTS: dict[str, Callable[[], ImpactRecord]] = {"exponential": ExponentialImpa
 LIQUIDATIONS: dict[str, Callable[..., LiquidationRule]] = {
     "full": FullLiquidation,
     "target": TargetMargin,
-    "close-factor": CloseFactor,
+    "close-factor": lambda factor=0.5, full_below=0.0: CloseFactor(factor, full_below=full_below),
 }
 SHARINGS = ("equity", "deposits", "profit", "open_interest", "share", "none")
 
 
 def add_rules(command: argparse.ArgumentParser) -> None:
     """Add the rules of a cascade to a command."""
-    command.add_argument("--impact", choices=list(IMPACTS), default="exponential", help="default: %(default)s")
+    command.add_argument("--impact", choices=list(IMPACTS), default="exponential", help="price impact of sales")
     command.add_argument(
         "--liquidation",
         default="full",
         metavar="RULE",
-        help="full, target[:BUFFER] or close-factor[:FACTOR[:FULL_BELOW]] (default: %(default)s)",
+        help="full, target[:BUFFER] or close-factor[:FACTOR[:FULL_BELOW]]",
     )
-    command.add_argument("--sharing", choices=SHARINGS, default="equity", help="who bears the rest (default: equity)")
-    command.add_argument("--penalty", type=float, default=0.0, metavar="SHARE", help="of what is closed (default: 0)")
+    command.add_argument(
+        "--sharing",
+        choices=SHARINGS,
+        default="equity",
+        help="weights by which members share what the fund does not pay",
+    )
+    command.add_argument(
+        "--penalty", type=float, default=0.0, metavar="SHARE", help="share of the value that is closed"
+    )
 
 
 def model_of(options: argparse.Namespace) -> MarginCascade:
-    """Return the cascade whose rules a command was given."""
+    """Return the cascade with the rules given to a command."""
     return MarginCascade(
         liquidation=_liquidation(options.liquidation),
         impact=IMPACTS[options.impact](),
@@ -42,7 +49,7 @@ def model_of(options: argparse.Namespace) -> MarginCascade:
 
 
 def shock_of(texts: Iterable[str]) -> dict[str, float]:
-    """Return the shock that words like ETH=-30% or ETH=-0.3 describe.
+    """Return the shock that texts like ETH=-30% or ETH=-0.3 describe.
 
     Examples
     --------

@@ -2,24 +2,29 @@
 
 import argparse
 
-from contagion_graph.cli.arguments import Commands, add_folder, add_output
+from contagion_graph.cli.arguments import add_folder, add_output
 from contagion_graph.cli.output import STEPS, say, write
 from contagion_graph.cli.progress import progress
 from contagion_graph.cli.rules import add_rules, model_of, shock_of
 from contagion_graph.io.read import read_tables
 
 
-def add_to(commands: Commands) -> None:
-    """Add the command to the parser."""
-    run = commands.add_parser("run", help="run a cascade on the tables in a folder")
-    run.set_defaults(command=_run)
-    add_folder(run)
-    run.add_argument("--shock", action="append", default=[], metavar="ASSET=CHANGE", help="ETH=-30%% or BTC=-0.2")
-    add_rules(run)
-    add_output(run)
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_folder(command)
+    command.add_argument(
+        "--shock",
+        action="append",
+        default=[],
+        metavar="ASSET=CHANGE",
+        help="relative price change: ETH=-30%% or ETH=-0.3; may be repeated",
+    )
+    add_rules(command)
+    add_output(command, "tables, graphs, figures and a report")
 
 
-def _run(options: argparse.Namespace) -> int:
+def call(options: argparse.Namespace) -> int:
+    """Carry out the command and return its exit code."""
     model, shock = model_of(options), shock_of(options.shock)
     said: list[str] = []
     with progress(2 + (len(STEPS) if options.out else 0), quiet=options.quiet) as step:

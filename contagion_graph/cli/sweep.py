@@ -1,12 +1,13 @@
 """contagion-graph sweep: thousands of scenarios on the tables in a folder."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from contagion_graph.cli.arguments import Commands, add_folder, add_output
+from contagion_graph.cli.arguments import add_folder, add_output
 from contagion_graph.cli.rules import add_rules, model_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
@@ -18,42 +19,51 @@ from contagion_graph.scenarios.sweep import sweep
 from contagion_graph.scenarios.sweep_result import SweepResult
 
 LISTED = 5
-MODELS: dict[str, Callable[[pd.DataFrame, argparse.Namespace], pd.DataFrame]] = {
+ROUNDING = 1e-12  # of the gross value: less is no loss
+DRAWS: dict[str, Callable[[pd.DataFrame, argparse.Namespace], pd.DataFrame]] = {
     "student_t": lambda prices, options: draw.student_t(
-        draw.covariance(prices, horizon=options.horizon), options.scenarios, rng=options.seed
+        draw.covariance(prices, horizon=options.horizon), options.n_draws, rng=options.seed
     ),
     "gaussian": lambda prices, options: draw.gaussian(
-        draw.covariance(prices, horizon=options.horizon), options.scenarios, rng=options.seed
+        draw.covariance(prices, horizon=options.horizon), options.n_draws, rng=options.seed
     ),
     "historical": lambda prices, options: draw.historical(
-        prices, options.scenarios, horizon=options.horizon, rng=options.seed
+        prices, options.n_draws, horizon=options.horizon, rng=options.seed
     ),
 }
 
 
-def add_to(commands: Commands) -> None:
-    """Add the command to the parser."""
-    command = commands.add_parser("sweep", help="run thousands of scenarios on the tables in a folder")
-    command.set_defaults(command=_sweep)
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     add_folder(command)
-    command.add_argument("--scenarios", type=int, default=10_000, metavar="N", help="default: %(default)s")
-    command.add_argument("--model", choices=list(MODELS), default="student_t", help="default: %(default)s")
+    command.add_argument("--n-draws", type=int, default=10_000, metavar="N", help="scenarios to draw")
+    command.add_argument("--draw", choices=list(DRAWS), default="student_t", help="distribution of scenarios")
     command.add_argument("--history", type=Path, required=True, metavar="FILE",
                          help="prices, .csv or .parquet: a row a date, the date first, a column an asset")  # fmt: skip
-    command.add_argument("--horizon", type=int, default=1, metavar="STEPS", help="rows that a scenario covers (1)")
-    command.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    command.add_argument("--level", type=float, default=0.99, help="of value at risk (default: %(default)s)")
-    command.add_argument("--checkpoint", type=Path, metavar="DIR", help="holds how far it has come")
+    command.add_argument(
+        "--horizon",
+        type=int,
+        default=1,
+        metavar="ROWS",
+        help="rows of the history that a scenario covers",
+    )
+    command.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws")
+    command.add_argument("--level", type=float, default=0.99, help="of value at risk and expected shortfall")
+    command.add_argument(
+        "--checkpoint", type=Path, metavar="DIR", help="keep the state there; the same command goes on from it"
+    )
     add_rules(command)
-    add_output(command)
+    add_output(command, "the tables")
 
 
-def _sweep(options: argparse.Namespace) -> int:
+def call(options: argparse.Namespace) -> int:
+    """Carry out the command and return its exit code."""
     model = model_of(options)
     graph = read_tables(options.folder)
     prices, said = _history(options.history, graph)
-    shocks = MODELS[options.model](prices, options)
-    result = sweep(graph, model, shocks, level=options.level, progress=not options.quiet, checkpoint=options.checkpoint)
+    shocks = DRAWS[options.draw](prices, options)
+    progress = sys.stderr.isatty() and not options.quiet
+    result = sweep(graph, model, shocks, level=options.level, progress=progress, checkpoint=options.checkpoint)
     written = () if options.out is None else write_tables(result, options.out, format=options.format).paths
     if not options.quiet:
         print("\n".join([repr(graph), *said, "", _report(result)]))
@@ -63,7 +73,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _history(path: Path, graph: ExposureGraph) -> tuple[pd.DataFrame, list[str]]:
-    """Return the prices of the graph's assets, and what to say of assets without prices and prices without assets."""
+    """Return the prices of the graph's assets, and the lines to print on assets without prices and the reverse."""
     if path.suffix not in (".csv", ".parquet"):
         raise ParameterError(f"--history {str(path)!r} is neither .csv nor .parquet")
     prices = pd.read_csv(path, index_col=0) if path.suffix == ".csv" else pd.read_parquet(path)
@@ -75,8 +85,8 @@ def _history(path: Path, graph: ExposureGraph) -> tuple[pd.DataFrame, list[str]]
         )
     said = [f"History: {len(prices):,} rows, {len(known):,} of {len(graph.assets):,} assets."]
     for what, labels in (
-        ("without a price, which do not change", graph.assets.difference(known)),
-        ("with a price that nobody holds, left out", prices.columns.difference(known)),
+        ("without prices in the history, which do not change", graph.assets.difference(known)),
+        ("in the history that the graph does not have, left out", prices.columns.difference(known)),
     ):
         if len(labels):
             said.append(f"Assets {what}: {_some(labels)}.")
@@ -89,25 +99,26 @@ def _some(labels: "pd.Index[str]") -> str:
 
 
 def _report(result: SweepResult) -> str:
-    """Return a sweep as a readable page."""
+    """Return the figures of a sweep as text."""
     percent, figures = f"{100 * result.level:g} %", result.scenarios
     names = {"mean": "mean", "value_at_risk": f"VaR {percent}", "expected_shortfall": f"ES {percent}"}
     rows = {name: result.distribution(name)[list(names)] for name in ("loss", "shortfall", "socialised", "uncovered")}
-    table = pd.DataFrame(rows).T.rename(columns=names).map(money)
+    table, rounding = pd.DataFrame(rows).T.rename(columns=names), ROUNDING * result.graph.gross_value.sum()
+    table = table.where(table.abs() > rounding, 0.0).map(money)
     worst = result.traders.nlargest(LISTED, "expected_shortfall")
     columns = ["expected_loss", "expected_shortfall", "closed_share", "indirect_share"]
     funds = pd.DataFrame({f"{100 * share:g} %": result.fund_for(share) for share in (0.9, 0.99, 0.999)}).map(money)
     return "\n".join(
         [
-            f"{len(figures):,} scenarios: somebody is closed in {(figures['closed'] > 0).mean():.1%}, the funds do not "
-            f"suffice in {(figures['socialised'] + figures['uncovered'] > 0).mean():.1%}.",
+            f"{len(figures):,} scenarios: {(figures['closed'] > 0).mean():.1%} with liquidations, "
+            f"{(figures['socialised'] + figures['uncovered'] > 0).mean():.1%} in which a fund does not suffice.",
             "",
             table.to_string(),
             "",
             f"Traders with the largest expected shortfall at {percent}:",
             worst[columns].assign(**{name: worst[name].map(money) for name in columns[:2]}).round(4).to_string(),
             "",
-            "Insurance fund that suffices with a probability of:",
+            "Insurance fund that suffices in this share of the scenarios, of each pool:",
             funds.to_string(),
         ]
     )

@@ -4,22 +4,20 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from contagion_graph.cli.arguments import Commands
 from contagion_graph.cli.prove import read_json
 from contagion_graph.collateral.proof.verify import root_of, verify, verify_next
 
 
-def add_to(commands: Commands) -> None:
-    """Add the command to the parser."""
-    check = commands.add_parser("verify", help="check that an account was counted")
-    check.set_defaults(command=_verify)
-    check.add_argument("statement", type=Path, help="statement.json")
-    check.add_argument("proof", type=Path, nargs="*", help="proof_1.json, ...")
-    check.add_argument("--root", required=True, help="the root that was published")
-    check.add_argument("--previous", type=Path, metavar="JSON", help="the statement before, to check that it follows")
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    command.add_argument("statement", type=Path, help="statement.json, as published")
+    command.add_argument("proof", type=Path, nargs="*", help="proof_1.json, ..., of one's own account")
+    command.add_argument("--root", required=True, help="the root that was published")
+    command.add_argument("--previous", type=Path, metavar="JSON", help="the statement that this one must follow")
 
 
-def _verify(options: argparse.Namespace) -> int:
+def call(options: argparse.Namespace) -> int:
+    """Carry out the command and return its exit code."""
     statement = read_json(options.statement)
     try:
         _check_root(statement, options.root)
