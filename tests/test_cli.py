@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 def test_demo_prints_a_report_and_writes_all_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["demo", "--accounts", "500", "--seed", "3", "--out", str(tmp_path / "demo")]) == 0
     shown = capsys.readouterr().out
-    for text in ("500 accounts, 40 assets", "Shock: ETH -30%", "accounts breached, ", "Where the loss comes from"):
+    for text in ("500 accounts, 40 assets", "Shock: ETH -30%", "accounts breached, ", "Loss by channel"):
         assert text in shown
     out = tmp_path / "demo"
     assert {path.stem for path in out.glob("*.csv")} == RESULT_TABLES
@@ -214,5 +214,5 @@ def test_long_lists_of_rounds_are_shortened():
     graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], depth=1e7, margin_long=0.1, cash=[-950.0])
     result = cg.MarginCascade(liquidation=cg.CloseFactor(0.01)).run(graph, {})
     assert len(result.rounds) > 10
-    shown = report(result).split("Round by round\n")[1].split("\n\n")[0].splitlines()
+    shown = report(result).split("Rounds\n")[1].split("\n\n")[0].splitlines()
     assert len(shown) == 1 + 8 + 1 + 2

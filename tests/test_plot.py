@@ -231,7 +231,7 @@ def test_tipping_draws_both_ends():
         expected = [getattr(both[size], end).summary()["loss"] for size in (-0.3, -0.1, 0.0)]
         assert line.get_ydata().tolist() == expected
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["best equilibrium", "worst equilibrium", "more than one equilibrium"]
+    assert labels == ["least equilibrium", "greatest equilibrium", "more than one equilibrium"]
 
 
 def test_netted_books_have_bounds_not_equilibria():
@@ -303,7 +303,7 @@ def test_a_cascade_without_a_breach_says_so():
     calm = cg.MarginCascade().run(cg.ExposureGraph.from_arrays([[1.0]], price=[10.0]), {"0": -0.1})
     texts = [text.get_text() for one in cg.plot.cascade(calm) for text in one.texts]
     assert texts == ["no account is in breach"] * 2
-    assert [text.get_text() for text in cg.plot.loss_distribution([0.0, -1.0]).texts] == ["none of 2 loses anything"]
+    assert [text.get_text() for text in cg.plot.loss_distribution([0.0, -1.0]).texts] == ["none of 2 has a loss"]
 
 
 def test_a_million_accounts_are_drawn():

@@ -108,7 +108,7 @@ def test_the_graph_is_the_core_of_the_result(result: cg.CascadeResult, text: str
     assert traders.loc[labels, "loss"].is_monotonic_decreasing
     assert [one["round"] for one in data["traders"]] == traders.loc[labels, "breach_round"].tolist()
     assert f"{len(rows)} of 300 traders" in text
-    assert f"with {share_of_loss(result, rows):.0%} of what is lost" in text
+    assert f"with {share_of_loss(result, rows):.0%} of all losses" in text
     held = result.graph.to_scipy().toarray()
     assets = [one["label"] for one in data["assets"]]
     for trader, asset, value, _ in data["edges"]:

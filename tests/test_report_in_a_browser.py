@@ -120,13 +120,13 @@ def test_the_search_finds_a_trader_and_its_neighbours(page: Any, result: cg.Casc
     assert run(page, "return graph.nodes('.chosen').map((one) => one.data('label'))") == [trader]
     held = result.graph.to_scipy()[[result.traders.index.get_loc(trader)]].toarray()[0]
     assets = {str(asset) for asset, value in zip(result.graph.assets, held, strict=True) if value}
-    listed = [button.text for button in page.find_elements("css selector", "#who button")]
+    listed = [button.text for button in page.find_elements("css selector", "#chosen button")]
     assert set(listed) == assets
     assert listed[0] == str(result.graph.assets[abs(held).argmax()])
-    assert page.find_element("css selector", "#who h3").text == trader
+    assert page.find_element("css selector", "#chosen h3").text == trader
     assert page.find_element("id", "found").text.startswith(f"{trader}: {len(assets)} asset")
-    press(page, "#who button", "\ue007")  # the first neighbour, by keyboard
-    assert page.find_element("css selector", "#who h3").text == listed[0]
+    press(page, "#chosen button", "\ue007")  # the first neighbour, by keyboard
+    assert page.find_element("css selector", "#chosen h3").text == listed[0]
 
 
 def test_a_search_without_a_hit_says_so(page: Any):
@@ -139,7 +139,7 @@ def test_the_rounds_play(page: Any, result: cg.CascadeResult):
     rounds = len(result.rounds)
     assert f"Round {rounds} of {rounds}" in page.find_element("id", "status").text
     press(page, "#round", "\ue011")  # Home: back to the shock
-    assert page.find_element("id", "status").text.startswith("The shock itself")
+    assert page.find_element("id", "status").text.startswith("Round 0: the shock.")
     assert run(page, "return graph.nodes('.now, .closed').length") == 0
     press(page, "#play", "\ue007")
     until(lambda: page.find_element("id", "status").text.startswith("Round 1 of"))
@@ -222,7 +222,7 @@ def test_labels_that_are_scripts_stay_text(chromium: Any, tmp_path: Path):
         for label in HOSTILE[:5]:
             page.find_element("id", "search").clear()
             press(page, "#search", label, "\ue007")
-            assert page.find_element("css selector", "#who h3").text == label
+            assert page.find_element("css selector", "#chosen h3").text == label
         press(page, "#table-traders thead th:nth-child(1) .dt-column-order", "\ue007")
         assert set(HOSTILE[:5]) <= set(column(page, "traders", 1))
         press(page, "input[aria-label^='filter Traders']", "owned")

@@ -12,10 +12,10 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def core_traders(result: CascadeResult, k: int) -> Rows:
-    """Return the positions of at most `k` traders, ascending: half who close most, the rest who lose most.
+    """Return the positions of at most k traders, ascending: half with the most closed, then the largest losses.
 
-    What a trader closes is the closed share of its gross value before the shock; who closes nothing, or loses nothing,
-    is taken only where there is room.
+    What a trader closes is the closed share of its gross value before the shock; a trader that closes
+    nothing, or loses nothing, is taken only where there is room.
 
     Examples
     --------
@@ -62,6 +62,6 @@ def core_of(result: CascadeResult, k: int, k_assets: int) -> Core:
 
 
 def share_of_loss(result: CascadeResult, rows: Rows) -> float:
-    """Return which share of what all losing traders lose these lose; 1 where nobody loses."""
+    """Return the share of some traders in the losses of all traders that lose; 1 where none loses."""
     lost = np.maximum(result.traders["loss"].to_numpy(), 0.0)
     return float(ratio(lost[rows].sum(), lost.sum(), 1.0))

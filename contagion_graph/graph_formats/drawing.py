@@ -1,4 +1,4 @@
-"""A network with looks and places: what every graph format writes."""
+"""A network with styles and places: what every graph format writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ class Drawing:
     Parameters
     ----------
     network : Network
-        Who is joined to whom.
+        Nodes and edges.
     looks : Looks
         Sizes, colours, and the legend.
     places : ndarray, shape (nodes, 2), or None

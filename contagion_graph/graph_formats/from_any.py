@@ -64,7 +64,7 @@ def _too_many(network: Network) -> str:
     weight = network.weight
     least = np.partition(weight, weight.size - LARGEST)[weight.size - LARGEST]
     remedies = [
-        "keep the core with k=1000 (those who close, lose or hold most)",
+        "keep the core with k=1000 (the traders that close, lose or hold most)",
         f"or the heaviest edges with min_weight={least:.3g}",
         *([] if network.directed else ["or take nodes='assets'"]),
     ]

@@ -57,7 +57,7 @@ def _incidence(graph: ExposureGraph, result: CascadeResult | None, positions: Po
 
 
 def _projection(graph: ExposureGraph, result: CascadeResult | None, nodes: str, chosen: BoolArray) -> Network:
-    """Traders joined by their liquidity-weighted overlap, or assets by the cosine of who holds them."""
+    """Traders joined by their liquidity-weighted overlap, or assets by the cosine of their holdings."""
     if nodes == "traders":
         side = trader_side(graph, result)
         part = graph if chosen.all() else graph.subset(traders=graph.traders[chosen])
@@ -90,7 +90,7 @@ def standing(source: ExposureGraph | CascadeResult, side: str) -> tuple[str, Flo
 
 
 def _chosen(graph: ExposureGraph, result: CascadeResult | None, side: str, k: int | None) -> BoolArray:
-    """Mark the `k` nodes of a side: who closes or loses most in a cascade, else who holds most."""
+    """Mark the `k` nodes of a side: those that close or lose most in a cascade, else those that hold most."""
     size = len(graph.assets if side == "assets" else graph.traders)
     if k is None:
         return np.ones(size, dtype=bool)

@@ -51,7 +51,7 @@ def standing(source: DebtSource) -> tuple[str, FloatArray]:
 
 
 def _side(network: ObligationNetwork, source: DebtSource) -> Side:
-    """Return the nodes: what the books say, and what a result says that became of it."""
+    """Return the nodes: the balance sheets, and the columns of a result."""
     attributes = {str(name): values.to_numpy() for name, values in network.balance_sheets.items()}
     event = ""
     if not isinstance(source, ObligationNetwork):

@@ -38,7 +38,7 @@ def write_gephi_csv(
     nodes : {"bipartite", "positions", "traders", "assets"}, optional
         What a node is, as in `write_gexf`.
     k : int, optional
-        Keep so many traders, or assets, as in `write_gexf`; None: all.
+        How many traders, or assets, to keep, as in `write_gexf`; None: all.
     min_weight : float, optional
         Keep edges of at least this weight.
     layout : {"rings", "force", "none"}

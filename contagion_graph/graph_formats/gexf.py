@@ -50,15 +50,16 @@ def write_gexf(
         amount due; nothing else can be asked for. Of an exposure graph, and of a cascade on it, None is "bipartite":
         traders and assets, an edge for each kind of position that a trader has in an asset, its weight the
         value held. "positions": positions are nodes too. "traders": traders joined by what the sale of one costs the
-        other, to first order (`importance.overlap`, "liquidity"). "assets": assets joined by the cosine of who holds
-        them.
+        other, to first order (`importance.overlap`, "liquidity"). "assets": assets joined by the cosine of their
+        holdings.
     mode : {"static", "dynamic", "slices"}
         "static": one file, as it ends. "dynamic": one file for Gephi's timeline, round t from time t to t + 1; traders
         go when they are closed whole, holdings when the last is sold, and what is traded in a round is an edge of that
         round. "slices": a file for each time, cascade-0.gexf before the shock and so on, with colours of that time.
     k : int, optional
-        Keep so many traders: of a cascade half who close most and the others who lose most, of other results who lose
-        most, else who hold most (of nodes="assets": the assets with the largest open interest).
+        How many traders to keep: of a cascade half with the most closed and the others with the largest losses, of
+        other results those with the largest losses, else those that hold most (nodes="assets": the assets with the
+        largest open interest).
     min_weight : float, optional
         Keep edges of at least this weight. Where anything is filtered, nodes without an edge are left out.
     layout : {"rings", "force", "none"}

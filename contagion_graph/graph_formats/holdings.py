@@ -1,4 +1,4 @@
-"""Who holds what, added up to what a graph format draws as one edge: a trader, an asset and a kind of position."""
+"""Positions, added up to what a graph format draws as one edge: a trader, an asset and a kind of position."""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -35,7 +35,7 @@ class Side:
     rows : ndarray of int
         The number of each in the graph.
     event : str
-        The attribute that says in which round something befell them, 0 = never; empty where nothing did.
+        The attribute with the round of the first breach or default, 0 = never; empty where there is none.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Side:
 
     @property
     def reached(self) -> Array:
-        """The round in which it befell each of the nodes; 0 = never."""
+        """The round of that event for each of the nodes; 0 = never."""
         return np.asarray(self.attributes[self.event]) if self.event else np.zeros(len(self.ids), dtype=np.int64)
 
     @property

@@ -23,14 +23,14 @@ NO_CASCADE = {ExposureGraph: "a graph", ObligationNetwork: "a network"}
 
 @dataclass(frozen=True, eq=False)
 class Rounds:
-    """Who closed how much, round by round: one entry an account in breach and round, in the order of rounds.
+    """The closings, round by round: one entry an account in breach and round, in the order of rounds.
 
     Parameters
     ----------
     last : int
         T, the number of rounds.
     round, account : ndarray of int, shape (entries,)
-        Who was in breach when.
+        The account in breach, and the round.
     long, short : ndarray, shape (entries,)
         By how much the closed share of its longs, and of its shorts, grew.
     long_closed, short_closed : ndarray of int, shape (n,)
@@ -65,7 +65,7 @@ class Moves:
     Parameters
     ----------
     group, round : ndarray of int, shape (moves,)
-        What was traded when.
+        What was traded, and in which round.
     left : ndarray, shape (moves,)
         Share of the group that is still held after the round, 0 to 1.
     units, value : ndarray, shape (moves,)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from contagion_graph.errors import ParameterError, nearest
 
-# the names of records, functions and measures; () where the idea is nobody's, or ours
+# the names of records, functions and measures; () where there is no single source
 CITED: dict[str, tuple[str, ...]] = {
     "MarginCascade": (),
     "Equilibria": ("tarski1955",),

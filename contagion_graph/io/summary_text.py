@@ -7,18 +7,18 @@ import pandas as pd
 from contagion_graph.margin.result import ROUNDING, CascadeResult
 
 CHANNELS = {
-    "direct": "the shock itself",
-    "impact": "prices moved by liquidations",
+    "direct": "direct loss by the shock",
+    "impact": "price impact of liquidations",
     "penalty": "liquidation penalties",
-    "socialised": "shortfalls of others, shared",
-    "shortfall": "less: what the closed could not pay",
+    "socialised": "socialised losses",
+    "shortfall": "less: shortfalls",
     "loss": "loss of all accounts",
-    "indirect": "of which because of the cascade",
+    "indirect": "of which indirect",
 }
 
 
 def report(result: CascadeResult, *, rows: int = 5) -> str:
-    """Return a result as a readable page: what happened, who pays, round by round, the assets and traders hit hardest.
+    """Return a result as a readable page: figures, loss by channel, rounds, assets, traders.
 
     Parameters
     ----------
@@ -40,11 +40,13 @@ def report(result: CascadeResult, *, rows: int = 5) -> str:
     """
     parts = [
         *sentences(result),
-        *_section("Where the loss comes from, over all accounts (below 0: a gain)", _channels(result)),
-        *_section("Round by round", _shortened(_as_text(result.rounds), 2 * rows)),
-        *_section(f"The {rows} assets that fell most", _assets(result, rows)),
-        *_section(f"The {rows} traders who lose most", _traders(result.traders.nlargest(rows, "loss"))),
-        *_section(f"The {rows} who lose most without having been touched", _traders(result.bystanders().head(rows))),
+        *_section("Loss by channel, over all accounts (below 0: a gain)", _channels(result)),
+        *_section("Rounds", _shortened(_as_text(result.rounds), 2 * rows)),
+        *_section(f"The {rows} assets with the largest falls", _assets(result, rows)),
+        *_section(f"The {rows} traders with the largest losses", _traders(result.traders.nlargest(rows, "loss"))),
+        *_section(
+            f"The {rows} traders not directly exposed with the largest losses", _traders(result.bystanders().head(rows))
+        ),
     ]
     return "\n".join(parts)
 
@@ -67,15 +69,15 @@ def sentences(result: CascadeResult) -> list[str]:
         f"The largest fall of a price, shock included: {s['largest_fall']:.1%}.",
         f"Of a shortfall of {money(s['shortfall'])} the insurance funds paid {money(s['fund_used'])}, other members "
         f"{money(s['socialised'])}, uncovered {money(s['uncovered'])}.",
-        f"Traders who lose, lose {money(losses.clip(lower=0).sum())}; traders who gain, gain "
+        f"The traders that lose, lose {money(losses.clip(lower=0).sum())}; those that gain, gain "
         f"{money(-losses.clip(upper=0).sum())}.",
-        f"{s['bystanders']:,.0f} of {s['traders']:,.0f} traders held nothing that the shock touched and lose "
-        f"{money(s['bystander_loss'])} all the same.",
+        f"{s['bystanders']:,.0f} of {s['traders']:,.0f} traders are not directly exposed and lose "
+        f"{money(s['bystander_loss'])}.",
     ]
 
 
 def money(amount: float) -> str:
-    """Return an amount with as many digits as it deserves.
+    """Return an amount: whole from 1000 up, below with four significant digits.
 
     Examples
     --------

@@ -1,6 +1,7 @@
 """Tables become files in a folder."""
 
 import re
+from abc import abstractmethod
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -18,6 +19,7 @@ from contagion_graph.tables.schema import GRAPH_TABLES
 class HasTables(Protocol):
     """A graph, a network or a result."""
 
+    @abstractmethod
     def to_frames(self) -> dict[str, pd.DataFrame]:
         """Return tables by name."""
 

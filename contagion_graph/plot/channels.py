@@ -1,4 +1,4 @@
-"""Where the loss comes from: one bar a channel, each beginning where the one before ends."""
+"""The loss by channel: one bar a channel, each beginning where the one before ends."""
 
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -23,9 +23,9 @@ def waterfall(result: CascadeResult, *, traders: Whose = "all", ax: "Axes | None
     Parameters
     ----------
     result : CascadeResult
-        What `MarginCascade.run` returned, or an end of `equilibria`.
+        What `MarginCascade.run` returned, or the least or greatest of `equilibria`.
     traders : {"all", "losers"}
-        Whose loss: of all traders, where gains and losses offset each other, or of those alone who lose.
+        Of all traders, where gains and losses offset each other, or of those that lose alone.
     ax : Axes, optional
         Where to draw; None: a new figure.
 
@@ -59,7 +59,7 @@ def waterfall(result: CascadeResult, *, traders: Whose = "all", ax: "Axes | None
     right = np.maximum(starts, starts + sizes)
     for place, at, size in zip(places, right, sizes, strict=True):
         ax.annotate(amount(size), (at, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
-    total = CHANNELS["loss"] if traders == "all" else "loss of those who lose"
+    total = CHANNELS["loss"] if traders == "all" else "loss of the traders that lose"
     ax.set_yticks(places, [*(CHANNELS[name] for name in STEPS), total])
     ax.set(xlabel="currency; to the left: a gain", xmargin=0.15)
     ax.invert_yaxis()

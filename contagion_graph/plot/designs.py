@@ -1,4 +1,4 @@
-"""The frontier of designs: what margining together saves in capital, against what it carries in contagion."""
+"""The frontier of designs: the capital that they need against the contagion that they carry."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""Where a market tips: the best and the worst equilibrium as a shock grows."""
+"""The least and the greatest equilibrium against the size of a shock."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -17,9 +17,10 @@ COUNTS = ("breached", "closed", "bystanders")
 
 
 def tipping(equilibria: Mapping[float, Equilibria], *, column: str = "closed", ax: "Axes | None" = None) -> "Axes":
-    """Draw the best and the worst equilibrium against the size of a shock.
+    """Draw the least and the greatest equilibrium against the size of a shock.
 
-    Between the two curves the market can end in more than one way; where the lower one jumps, it tips.
+    Between the two curves there is more than one equilibrium; where the lower one jumps, a slightly larger shock closes
+    many more accounts.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def tipping(equilibria: Mapping[float, Equilibria], *, column: str = "closed", a
     ... )
     >>> model, sizes = cg.MarginCascade(sharing=None), [0.0, -0.02, -0.06]
     >>> ax = cg.plot.tipping({size: model.equilibria(graph, {"ETH": size}) for size in sizes})
-    >>> [line.get_ydata().tolist() for line in ax.lines]  # from the largest fall to none: best, worst
+    >>> [line.get_ydata().tolist() for line in ax.lines]  # from the largest fall to none: least, greatest
     [[2.0, 0.0, 0.0], [2.0, 2.0, 2.0]]
     """
     if not isinstance(equilibria, Mapping) or not equilibria:
@@ -51,17 +52,19 @@ def tipping(equilibria: Mapping[float, Equilibria], *, column: str = "closed", a
     if wrong:
         raise ParameterError(f"equilibria at {wrong[0]!r} is not what MarginCascade.equilibria returned")
     sizes = sorted(equilibria)
-    ends = [[getattr(equilibria[size], end).summary() for size in sizes] for end in ("least", "greatest")]
-    check_choice("column", column, tuple(ends[0][0].index))
-    best, worst = (np.array([figures[column] for figures in end]) for end in ends)
+    both = [[getattr(equilibria[size], which).summary() for size in sizes] for which in ("least", "greatest")]
+    check_choice("column", column, tuple(both[0][0].index))
+    least, greatest = (np.array([figures[column] for figures in each]) for each in both)
     exact = all(equilibria[size].one_sided for size in sizes)
     ax = axes(ax)
-    between = ax.fill_between(sizes, best, worst, where=best != worst, color=QUIET, alpha=0.6, interpolate=False)
+    between = ax.fill_between(
+        sizes, least, greatest, where=least != greatest, color=QUIET, alpha=0.6, interpolate=False
+    )
     lines = [
-        ax.plot(sizes, best, "o-", color="black", markersize=4)[0],
-        ax.plot(sizes, worst, "s--", color=LOSS, markersize=4)[0],
+        ax.plot(sizes, least, "o-", color="black", markersize=4)[0],
+        ax.plot(sizes, greatest, "s--", color=LOSS, markersize=4)[0],
     ]
-    names = ["best equilibrium", "worst equilibrium"] if exact else ["lower bound", "upper bound"]
+    names = ["least equilibrium", "greatest equilibrium"] if exact else ["lower bound", "upper bound"]
     names.append("more than one equilibrium" if exact else "undecided")
     beside_legend(ax, [*lines, between], names)
     ax.set(xlabel="shock: change of price", ylabel=_words(column))

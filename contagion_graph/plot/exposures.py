@@ -1,4 +1,4 @@
-"""What traders are exposed to: a heat map of traders and assets, and losses as one price moves further and further."""
+"""What traders are exposed to: a heat map of traders and assets, and losses against the change of one price."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from contagion_graph.solvers.arrays import largest
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-VISIBLE = 0.02  # of the largest cell: a smaller gain looks like nothing
+VISIBLE = 0.02  # of the largest cell: a smaller gain cannot be seen
 WRITTEN = 60  # cells up to which each is written out
 MEASURES = ("indirect", "loss")
 
@@ -111,7 +111,7 @@ def _marks(ax: "Axes", values: FloatArray, held: Any) -> None:
 
 
 def exposure_curve(table: pd.DataFrame, *, column: str = "loss", k: int = 5, ax: "Axes | None" = None) -> "Axes":
-    """Draw what traders lose as one price moves further and further, with its kinks.
+    """Draw the losses of traders against the change of one price, with kinks.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def exposure_curve(table: pd.DataFrame, *, column: str = "loss", k: int = 5, ax:
     column : {"loss", "indirect"}
         Which of its measures.
     k : int
-        The traders with the largest losses are drawn, so many at most.
+        How many traders to draw, at most: those with the largest losses.
     ax : Axes, optional
         Where to draw; None: a new figure.
 

@@ -1,4 +1,4 @@
-"""How losses are spread: the share of traders, or of scenarios, that lose more than so much."""
+"""How losses are spread: the share of traders, or of scenarios, that lose at least a given amount."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,7 @@ def loss_distribution(losses: Any, *, ax: "Axes | None" = None) -> "Axes":
     ax = axes(ax)
     plain(ax)
     if not lost.size:
-        note(ax, f"none of {values.size:,} loses anything")
+        note(ax, f"none of {values.size:,} has a loss")
         return ax
     rank = _ranks(lost.size)
     line = ax.step(lost[rank - 1], rank / values.size, where="post", color=LOSS, linewidth=1.8)[0]

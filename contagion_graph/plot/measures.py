@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 TICKS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, 100_000, 1_000_000)
 SUFFIX = "_rank"
-GREY = 10  # places of the first measure that are drawn in any case
+GREY = 10  # ranks of the first measure that are always drawn
 
 
 def importance(comparison: Comparison, *, k: int = 7, ax: "Axes | None" = None) -> "Axes":
     """Draw the rank of nodes by each measure, one line a node: lines that cross are measures that disagree.
 
-    Whoever is first in a measure has a colour and a name; then who comes next in any; then, in grey, the first ten by
-    the first measure.
+    The nodes with the best rank in any measure have a colour and a name, ties by the mean rank; then, in grey, the
+    first ten by the first measure.
 
     Parameters
     ----------

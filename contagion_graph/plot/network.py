@@ -41,11 +41,11 @@ def bipartite(result: CascadeResult, *, k: int = 20, k_assets: int = 20, ax: "Ax
     Parameters
     ----------
     result : CascadeResult
-        What `MarginCascade.run` returned, or an end of `equilibria`.
+        What `MarginCascade.run` returned, or the least or greatest of `equilibria`.
     k : int
-        So many traders at most: half who close most, the rest who lose most.
+        How many traders, at most: half with the most closed, the others with the largest losses.
     k_assets : int
-        Of the assets, those of which these traders hold most.
+        How many assets, at most: those of which these traders hold most.
     ax : Axes, optional
         Where to draw; None: a new figure.
 
@@ -78,7 +78,7 @@ def bipartite(result: CascadeResult, *, k: int = 20, k_assets: int = 20, ax: "Ax
     _traders(ax, result, (chosen, loss[chosen], first[chosen]), rows)
     _assets(ax, result, assets, columns)
     share = share_of_loss(result, chosen)
-    title = f"{len(chosen):,} of {len(loss):,} traders, with {share:.0%} of what is lost"
+    title = f"{len(chosen):,} of {len(loss):,} traders with {share:.0%} of all losses"
     ax.set_title(title, fontsize=9, loc="left")
     ax.set(xlim=(-0.1, 1.1), ylim=(-0.06, 1.06))
     ax.set_axis_off()

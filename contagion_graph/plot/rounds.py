@@ -1,4 +1,4 @@
-"""A cascade round by round: prices, accounts in breach, and who pays what is left unpaid."""
+"""A cascade round by round: prices, accounts in breach, and who pays the shortfalls."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FEW = 30  # rounds up to which each has a marker
-PAYERS = {"fund_used": "insurance funds", "socialised": "other members", "uncovered": "nobody"}
-LOOKS = ({"facecolor": GAIN}, {"facecolor": LOSS, "hatch": "////"}, {"facecolor": TOTAL, "hatch": "...."})
+PAYERS = {"fund_used": "insurance funds", "socialised": "other members", "uncovered": "uncovered"}
+FILLS = ({"facecolor": GAIN}, {"facecolor": LOSS, "hatch": "////"}, {"facecolor": TOTAL, "hatch": "...."})
 
 
 def cascade(result: CascadeResult, *, ax: Any = None) -> Any:
-    """Draw a cascade over its rounds: prices, accounts in breach, and who pays the shortfalls, one below the other.
+    """Draw prices, accounts in breach, and shortfalls by who pays them, over the rounds, one below the other.
 
     Parameters
     ----------
@@ -76,14 +76,14 @@ def cascade(result: CascadeResult, *, ax: Any = None) -> Any:
 
 
 def prices(result: CascadeResult, *, k: int = 6, ax: "Axes | None" = None) -> "Axes":
-    """Draw by how much each price has changed after each round: p / p0 - 1; round 0 is the shock itself.
+    """Draw by how much each price has changed after each round: p / p0 - 1; round 0 is the shock.
 
     Parameters
     ----------
     result : CascadeResult
         What `MarginCascade.run` returned.
     k : int
-        The assets whose prices end furthest from where they were have a colour and a name, the others are grey.
+        The assets with the largest changes in the end have a colour and a name, the others are grey.
     ax : Axes, optional
         Where to draw; None: a new figure.
 
@@ -112,7 +112,7 @@ def prices(result: CascadeResult, *, k: int = 6, ax: "Axes | None" = None) -> "A
     labels = [text(result.graph.assets[j]) for j in named]
     beside_legend(ax, [*lines, *([grey] if others.size else [])], [*labels, *(["other assets"] if others.size else [])])
     ax.axhline(0.0, color="black", linewidth=0.6, zorder=0)
-    ax.set(ylabel="change of price", xlabel="round (0: the shock itself)")
+    ax.set(ylabel="change of price", xlabel="round (0: the shock)")
     ax.autoscale_view()
     _round_axis(ax, len(rounds) - 1)
     percent_on(ax.yaxis)
@@ -177,30 +177,30 @@ def fund(result: CascadeResult, *, ax: "Axes | None" = None) -> "Axes":
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-950.0])
     >>> ax = cg.plot.fund(cg.MarginCascade().run(graph, {"0": -0.1}))
-    >>> ax.patches[-1].get_data().values.round(1).tolist()  # nobody, upon the others
+    >>> ax.patches[-1].get_data().values.round(1).tolist()  # uncovered, stacked upon the others
     [93.5]
     """
     check_rounds(result)
     parts = {words: result.rounds[name].cumsum().to_numpy() for name, words in PAYERS.items()}
-    ax = _stacked(axes(ax), parts, LOOKS, "paid by", result.graph.insurance_fund.sum())
+    ax = _stacked(axes(ax), parts, FILLS, "paid by", result.graph.insurance_fund.sum())
     ax.set_ylabel("shortfalls so far [currency]")
     amounts_on(ax.yaxis)
     return ax
 
 
 def _stacked(
-    ax: "Axes", parts: dict[str, FloatArray], looks: tuple[dict[str, Any], ...], title: str, line: float | None = None
+    ax: "Axes", parts: dict[str, FloatArray], fills: tuple[dict[str, Any], ...], title: str, line: float | None = None
 ) -> "Axes":
-    """Draw parts upon each other, one step a round, and where it is given a line to hold them against."""
+    """Draw parts upon each other, one step a round, and a line to compare them with where it is given."""
     count = len(next(iter(parts.values())))
     handles: list[Any] = []
     labels: list[str] = []
     if not count:
         note(ax, "no account is in breach")
     edges, floor = np.arange(count + 1) + 0.5, np.zeros(count)
-    for (words, values), look in zip(parts.items(), looks, strict=True):
+    for (words, values), fill in zip(parts.items(), fills, strict=True):
         if values.any():
-            steps = {"baseline": floor.copy(), "fill": True, "edgecolor": "white", **look}
+            steps = {"baseline": floor.copy(), "fill": True, "edgecolor": "white", **fill}
             handles.append(ax.stairs(floor + values, edges, **steps))
             labels.append(words)
         floor = floor + values

@@ -52,15 +52,15 @@ def write_report(
     Parameters
     ----------
     result : CascadeResult
-        What `MarginCascade.run` returned, or an end of `equilibria`, which has no rounds to play.
+        What `MarginCascade.run` returned, or the least or greatest of `equilibria`, which has no rounds to play.
     path : path
         Of the file; one of the same name is replaced, and no reader ever sees half of it. The same result gives the
         same bytes.
     title : str
         Of the page.
     facts : mapping of str to object, optional
-        What the result does not know and whoever computes it again has to: the seed, the source of the data, the
-        command, given defaults.
+        What the result does not hold and is needed to compute it again: the seed, the source of the data, the command,
+        given defaults.
 
     Returns
     -------

@@ -61,7 +61,7 @@ class Table(NamedTuple):
 
 
 def tables_of(result: CascadeResult) -> list[Table]:
-    """Return the tables of the page: traders who lose most first, assets that moved most first, pools, rounds."""
+    """Return the tables of the page: traders by loss, assets by the change of their price, pools, rounds."""
     traders = result.traders[list(TRADERS)]
     if result.arrays.trades is not None:
         traders = traders.assign(caused_to_others=blame(result)["from_others"])

@@ -1,4 +1,4 @@
-"""The graph of a report: which traders and assets it shows, where they stand, and what happens to them when."""
+"""The graph of a report: which traders and assets it shows, where they stand, and their state in each round."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,8 +24,8 @@ LEAST, MOST = 8.0, 30.0  # diameter of a trader
 def view_of(result: CascadeResult) -> dict[str, Any]:
     """Return the core of a cascade as plain lists and numbers: nodes with places, edges, and one step a round.
 
-    Half of the traders are those who close most, the others those who lose most; the first come first. Assets are
-    those of which these traders hold most.
+    Half of the traders are those with the most closed, the others those with the largest losses. Assets are those of
+    which these traders hold most.
     """
     rows, columns, held = core_of(result, TRADERS, ASSETS)
     order = np.argsort(columns)
@@ -99,7 +99,7 @@ def _traders(result: CascadeResult, rows: Rows, places: FloatArray) -> list[dict
 
 def _about(trader: Any) -> str:
     lost = f"Loses {money(trader.loss)}" if trader.loss >= 0.0 else f"Gains {money(-trader.loss)}"
-    cause = f"{lost}, of which {money(trader.indirect)} because of the cascade."
+    cause = f"{lost}, of which {money(trader.indirect)} indirect."
     if not trader.breach_round:
         return f"{cause} Never in breach."
     return f"{cause} In breach from round {trader.breach_round}; {trader.closed:.0%} closed."
@@ -142,7 +142,7 @@ def _steps(result: CascadeResult) -> tuple[FloatArray, list[int]]:
 
 def _words(result: CascadeResult, number: int) -> str:
     if number == 0:
-        return "The shock itself: no account has been closed yet."
+        return "Round 0: the shock. No account has been closed yet."
     if result.arrays.trades is None:
         return "The equilibrium."
     row: Any = result.rounds.loc[number]
@@ -157,8 +157,8 @@ def _note(result: CascadeResult, rows: Rows, n_assets: int) -> str:
     if len(rows) == everyone:
         return f"All {everyone:,} traders and {n_assets:,} of {len(result.graph.assets):,} assets."
     return (
-        f"The core: {len(rows):,} of {everyone:,} traders (half who close most, the others who lose most), with "
-        f"{share_of_loss(result, rows):.0%} of what is lost, and {n_assets:,} of {len(result.graph.assets):,} assets."
+        f"{len(rows):,} of {everyone:,} traders (half with the most closed, the others with the largest losses), with "
+        f"{share_of_loss(result, rows):.0%} of all losses, and {n_assets:,} of {len(result.graph.assets):,} assets."
     )
 
 

@@ -1,1 +1,1 @@
-"""Who caused whose loss, and along which chains."""
+"""Attribution of losses: to the traders, assets, pools and rounds that caused them, and along chains."""

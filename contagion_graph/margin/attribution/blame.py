@@ -1,4 +1,4 @@
-"""Who caused the indirect losses of a cascade (docs/blame.md)."""
+"""Attribution of the indirect losses of a cascade to their sources (docs/blame.md)."""
 
 from typing import Any, Literal, get_args
 
@@ -71,10 +71,10 @@ class _Ledger:
 
 
 def blame(result: CascadeResult, by: By = "trader", *, victim: AccountKey | None = None) -> pd.DataFrame:
-    """Say how much of the indirect loss each trader, asset, pool or round is the source of.
+    """Attribute the indirect loss to the traders, assets, pools or rounds that are its source.
 
     A price move of a round is caused by the accounts that traded in it, in proportion to their share in the asset's net
-    sale; a socialised loss by the accounts that left the shortfall; a penalty by who pays it:
+    sale; a socialised loss by the accounts that left the shortfall; a penalty by the account that pays it:
 
         indirect_i = sum_t sum_j a_tij sum_s share_tsj + sum_t paid_ti sum_s share_ts + penalty_i + relief_i
 
@@ -96,7 +96,7 @@ def blame(result: CascadeResult, by: By = "trader", *, victim: AccountKey | None
     DataFrame
         All in currency. self_inflicted: by the trader that bears it, with the penalty. sales, shortfalls: by another
         trader than the one that bears it; from_others: the sum of the two. limited_liability: what the victim was
-        spared, or, above 0, lost by the shock beyond its equity, standing by the victim (round 0: the shock). total:
+        spared, or, above 0, lost by the shock beyond its equity, in the row of the victim (round 0: the shock). total:
         all of it. By asset, the last row, "", is what passed through no price.
 
     Raises

@@ -16,14 +16,14 @@ from contagion_graph.margin.result import ROUNDING, CascadeResult
 from contagion_graph.margin.rounds.trades import Rows
 from contagion_graph.solvers.arrays import largest, ratio
 
-NOBODY = -1  # the source of what needs no further cause
+NO_SOURCE = -1  # the source of what needs no further cause
 
 
 Part = tuple[FloatArray, Any, Any]
 
 
 class _Causes(NamedTuple):
-    """Why an account lost: amounts, through which channel (m assets, then v pools, then none), by which source."""
+    """The causes of a loss: amounts, channels (m assets, then v pools, then none) and sources."""
 
     amount: FloatArray
     channel: Rows
@@ -31,7 +31,7 @@ class _Causes(NamedTuple):
 
 
 class _Events:
-    """What accounts did to a channel, round after round: additions to numbered slots."""
+    """What accounts moved in a channel, round by round: additions to numbered slots."""
 
     def __init__(self, size: int) -> None:
         self.size, self.slots, self.amounts, self.ends = size, [np.empty(0, dtype=np.int64)], [np.empty(0)], [0]
@@ -51,7 +51,7 @@ class _Events:
 
 
 class _History:
-    """Who did what to whom, among the accounts that were ever in breach, numbered 0, 1, ... as `rows`.
+    """Causes and effects among the accounts that were ever in breach, numbered 0, 1, ... as `rows`.
 
     Until its first breach an account has closed nothing. So what it lost until then by the sales of s is q_ij C_sj: C,
     one number a cell of s, is the move of price j so far that s is the source of. `best` is the share of the heaviest
@@ -81,7 +81,7 @@ class _History:
             self._shortfalls(one, one.paid(graph._rows.all_rows), victims, (paid, levy))
 
     def _sales(self, one: Round, lost: FloatArray, move: FloatArray) -> None:
-        """Note who moved the prices of a round, and what the victims lost by it."""
+        """Add the price moves of a round by seller, and what the victims lost by them."""
         place, shares = np.searchsorted(self.rows, one.trade.rows), one.sellers
         offset = self.cells.indptr[place] - shares.indptr[:-1]
         slots = np.repeat(offset, np.diff(shares.indptr)) + np.arange(shares.nnz)
@@ -92,7 +92,7 @@ class _History:
     def _shortfalls(
         self, one: Round, payments: sparse.csr_array, victims: Rows, so_far: tuple[FloatArray, FloatArray]
     ) -> None:
-        """Note who left the shortfalls of a round, and what the victims paid for them."""
+        """Add the shortfalls of a round by the account that left them, and what the victims paid for them."""
         place, (paid, levy) = np.searchsorted(self.rows, one.trade.left), so_far
         self.levies.add(place, one.leavers.multiply(payments.sum(axis=0)).sum(axis=1))
         levy[place] += self.levies.amounts[-1]
@@ -140,14 +140,14 @@ class _History:
         by_pool = self.paid[i] * levy / levy.sum() if self.paid[i] > 0.0 else levy * 0.0
         causes = self._joined(
             [
-                (direct, assets, np.full(assets.size, NOBODY)),
-                (end.losses[[row]], none, np.array([NOBODY])),
+                (direct, assets, np.full(assets.size, NO_SOURCE)),
+                (end.losses[[row]], none, np.array([NO_SOURCE])),
                 (by_price, self.cells.indices, self.seller),
                 self._by_pool(by_pool),
             ]
         )
         if causes.amount.size == 0:
-            return _Causes(np.ones(1), none, np.array([NOBODY]))
+            return _Causes(np.ones(1), none, np.array([NO_SOURCE]))
         return causes._replace(amount=causes.amount / causes.amount.sum())
 
     def _by_pool(self, amount: FloatArray) -> Part:
@@ -164,7 +164,7 @@ def paths(result: CascadeResult, trader: AccountKey, *, k: int = 5) -> pd.DataFr
     """Return the k heaviest chains by which others' closing led to a trader's loss.
 
     A chain asset -> trader -> asset -> trader says: the fall of the first asset, in the shock, hit an account; it was
-    closed, and its sales moved the second asset; that hit the next; and so on to the trader who is asked about. Where
+    closed, and its sales moved the second asset; that hit the next; and so on to the trader in question. Where
     the link is a pool, the account before it left a shortfall there. The weight of a chain is
 
         (what the trader lost by the last account through the last channel) x product of shares,
@@ -178,7 +178,7 @@ def paths(result: CascadeResult, trader: AccountKey, *, k: int = 5) -> pd.DataFr
     result : CascadeResult
         What `MarginCascade.run` returned.
     trader : label or (trader, pool, subaccount)
-        Who lost.
+        The trader, or account, that lost.
     k : int
         At least 1.
 
@@ -218,11 +218,11 @@ def paths(result: CascadeResult, trader: AccountKey, *, k: int = 5) -> pd.DataFr
     def extend(chain: tuple[str, ...], weight: float, causes: _Causes) -> None:
         """Offer a chain with each of its k best further causes; the first k that reach an end are the heaviest."""
         weights = weight * causes.amount
-        hope = weights * np.where(causes.source == NOBODY, 1.0, history.best[causes.source])
+        hope = weights * np.where(causes.source == NO_SOURCE, 1.0, history.best[causes.source])
         for each in largest(hope, k):
             longer = (*channels[causes.channel[each] :][:1], *chain)
             source = int(causes.source[each])
-            longer = longer if source == NOBODY else (f"trader:{sources[source]}", *longer)
+            longer = longer if source == NO_SOURCE else (f"trader:{sources[source]}", *longer)
             heapq.heappush(heap, (-hope[each], next(number), weights[each], source, longer))
 
     least = ROUNDING * float(graph._rows.initial.gross[victims].sum())
@@ -231,7 +231,7 @@ def paths(result: CascadeResult, trader: AccountKey, *, k: int = 5) -> pd.DataFr
         hope, _, weight, source, chain = heapq.heappop(heap)
         if -hope <= least:
             break
-        if source == NOBODY:
+        if source == NO_SOURCE:
             found.append((chain, weight))
         else:
             extend(chain, weight, history.causes_of_breach(source))

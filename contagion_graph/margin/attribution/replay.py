@@ -1,4 +1,4 @@
-"""The rounds of a cascade once more: who moved each price and left each shortfall, and who lost by it.
+"""The rounds of a cascade again: which accounts moved each price and left each shortfall, and which lost by it.
 
 Between a source and a victim stands a channel: the price of an asset, or the loss rate of a pool. So all that passed
 between accounts in a round is held as (source, channel) shares and (victim, channel) amounts, never by pairs.
@@ -41,7 +41,7 @@ def check_rounds(result: Any) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """One round of a result once more; it holds until the next one is asked for.
+    """One round of a result again; it holds until the next one is asked for.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class Round:
 
 
 def replay(result: CascadeResult) -> Iterator[Round]:
-    """Yield the rounds of a result once more, with what each account has closed by then.
+    """Yield the rounds of a result again, with the closed share of each account after each.
 
     Parameters
     ----------

@@ -125,7 +125,7 @@
 
   function clear(words = "") {
     graph.elements().removeClass("faded near chosen labelled");
-    byId("who").replaceChildren();
+    byId("chosen").replaceChildren();
     byId("found").textContent = words;
   }
 
@@ -136,11 +136,11 @@
     near.not(one).addClass("near");
     one.addClass("chosen labelled");
     if (near.nodes().length <= MOST_LABELS) near.addClass("labelled");
-    const who = byId("who");
+    const panel = byId("chosen");
     const holdings = one.connectedEdges().sort((a, b) => Math.abs(b.data("value")) - Math.abs(a.data("value")));
-    make("h3", one.data("label"), who);
-    make("p", one.data("words"), who);
-    const list = make("ul", "", who);
+    make("h3", one.data("label"), panel);
+    make("p", one.data("words"), panel);
+    const list = make("ul", "", panel);
     for (const edge of holdings) {
       const other = edge.connectedNodes().not(one)[0];
       const item = make("li", "", list);
@@ -204,5 +204,5 @@
 
   show(data.steps.length - 1);
   fit();
-  byId("graph-view").graph = graph; // for whoever wants to look closer from the browser's console
+  byId("graph-view").graph = graph; // for tests, and for the browser's console
 })();
