@@ -8,6 +8,8 @@ import numpy as np
 from contagion_graph._typing import Seed
 from contagion_graph.errors import ParameterError
 
+ROUNDING = 1e-12  # two computed amounts that differ by no more, as a share of what they are made of, are equal
+
 
 def check_choice(what: str, value: object, choices: tuple[Any, ...]) -> None:
     """Refuse a value that is none of the choices.

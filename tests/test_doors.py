@@ -153,6 +153,11 @@ def test_a_parquet_file_may_have_any_number_of_row_groups(graph: cg.ExposureGrap
     assert_same(graph, cg.read_tables(tmp_path))
     with pyarrow.parquet.ParquetWriter(tmp_path / "positions.parquet", pa.table(POSITIONS).schema):
         pass
+    assert (
+        cg.read_tables(tmp_path).n_positions == 0
+    )  # a venue before its first trade: accounts and pools say what it is
+    for name in ("accounts", "pools", "obligations"):
+        (tmp_path / f"{name}.parquet").unlink(missing_ok=True)
     with pytest.raises(cg.TableError, match="positions: the table has no rows"):
         cg.read_tables(tmp_path)
 

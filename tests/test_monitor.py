@@ -97,13 +97,20 @@ class Stream:
             units = float(self.rng.normal()) * 20.0 / price
         other = self._row() if self.rng.random() < 0.5 else row
         rate = float(self.rng.uniform(0.0, 1.0)) if self.rng.random() < 0.2 else None
-        fee = float(self.rng.uniform(0.0, 0.1)) if self.rng.random() < 0.2 else 0.0
+        fee = float(self.rng.uniform(-0.1, 0.1)) if self.rng.random() < 0.2 else 0.0
+        fee_against = float(self.rng.uniform(-0.1, 0.1)) if other != row and self.rng.random() < 0.2 else 0.0
         self.venue.trade(row, column, units, units * price + fee, rate)
         if other != row:
-            self.venue.trade(other, column, -units, -units * price, rate)
+            self.venue.trade(other, column, -units, -units * price + fee_against, rate)
         against = None if other == row else self.venue.accounts[other]
         account, asset = self.venue.accounts[row], self.venue.assets[column]
-        return self.monitor.trade(account, asset, units, price, against=against, margin=rate, fee=fee)
+        fees = {"fee": fee, "fee_against": fee_against}
+        return self.monitor.trade(account, asset, units, price, against=against, margin=rate, **fees)
+
+    def _charge(self) -> Any:
+        row, amount = self._row(), float(self.rng.normal())
+        self.venue.cash[row] -= amount
+        return self.monitor.charge(self.venue.accounts[row], amount)
 
     def _deposit(self) -> Any:
         row, amount = self._row(), float(self.rng.lognormal(2.0, 1.0))
@@ -119,6 +126,9 @@ class Stream:
     def _withdraw(self) -> Any:
         row, amount = self._row(), float(self.rng.lognormal(2.0, 1.0))
         left = self.venue.equity[row] - amount - self.venue.maintenance[row]
+        if self.rng.random() < 0.2:
+            self.venue.cash[row] -= amount
+            return self.monitor.withdraw(self.venue.accounts[row], amount, force=True)
         try:
             verdict = self.monitor.withdraw(self.venue.accounts[row], amount)
         except cg.EventError:
@@ -148,8 +158,8 @@ class Stream:
 
     def step(self) -> Any:
         """Carry out one random event; return the verdict, None where it was refused."""
-        kinds = {self._price: 0.38, self._prices: 0.06, self._trade: 0.3, self._deposit: 0.09, self._withdraw: 0.12,
-                 self._fund: 0.02, self._open_account: 0.02, self._list_asset: 0.01}  # fmt: skip
+        kinds = {self._price: 0.34, self._prices: 0.06, self._charge: 0.04, self._trade: 0.3, self._deposit: 0.09,
+                 self._withdraw: 0.12, self._fund: 0.02, self._open_account: 0.02, self._list_asset: 0.01}  # fmt: skip
         return list(kinds)[int(self.rng.choice(len(kinds), p=list(kinds.values())))]()
 
 
@@ -263,7 +273,11 @@ BAD = [
     (lambda m: m.trade("Ann", "ETH", 1.0, -1.0), "price is -1.0; it must be a finite number from 0 up"),
     (lambda m: m.trade("Ann", "ETH", 1.0, 1.0, against="Ann"), "and two accounts"),
     (lambda m: m.trade("Ann", "ETH", 1.0, 1.0, margin=1.5), "margin is 1.5; it must be a share from 0 to 1"),
-    (lambda m: m.trade("Ann", "ETH", 1.0, 1.0, fee=-1.0), "fee is -1.0"),
+    (lambda m: m.trade("Ann", "ETH", 1.0, 1.0, fee=float("nan")), "fee is nan"),
+    (lambda m: m.trade("Ann", "ETH", 1.0, 1.0, fee_against=-1.0), "fee_against needs an account on the other side"),
+    (lambda m: m.charge("Anna", 1.0), r"account 'Anna' is unknown \(did you mean 'Ann'\?\)"),
+    (lambda m: m.charge("Ann", float("inf")), "amount is inf"),
+    (lambda m: m.withdraw("Ann", -1.0, force=True), "amount is -1.0; it must be a finite number above 0"),
     (lambda m: m.trade("Anna", "ETH", 1.0, 1.0), r"account 'Anna' is unknown \(did you mean 'Ann'\?\)"),
     (lambda m: m.trade("Bob", "ETH", 1.0, 1.0), "account 'Bob' has 2 accounts; name one by"),
     (lambda m: m.trade("Ann", "ETH", 1.0, 1.0, against=("Bob", "three", "")), "account 'Bob / three / ' is unknown"),
@@ -523,3 +537,80 @@ def test_the_largest_numbers_stay_finite():
         assert np.isfinite(verdict.assets).all()
     assert np.isfinite(monitor.accounts.to_numpy(float)).all()
     assert monitor.price("1", 1e-100).breached == []
+
+
+def before_its_first_trade() -> cg.SolvencyMonitor:
+    """Return the monitor of a venue with an asset and a pool, and nobody there."""
+    nothing = {"trader": [], "asset": [], "quantity": []}
+    assets = {"asset": ["ETH"], "price": [100.0], "margin_long": [0.1], "margin_short": [0.1]}
+    return cg.SolvencyMonitor(cg.ExposureGraph.from_tables(nothing, assets, pools={"pool": ["main"]}))
+
+
+def test_a_venue_starts_with_an_empty_table():
+    monitor = before_its_first_trade()
+    for trader in ("maker", "taker"):
+        monitor.open_account(trader, cash=1_000.0)
+    monitor.trade("taker", "ETH", 5.0, 100.0, against="maker", fee=0.25, fee_against=-0.05)
+    graph = monitor.snapshot()
+    assert graph.equity.tolist() == [1_000.05, 999.75]
+    assert graph.n_positions == 2
+
+
+def test_a_ledger_of_fills_rebates_funding_and_forced_postings():
+    """A generated ledger in the form of a venue's: of its fills a quarter are maker rebates, as in recorded ones."""
+    rng, monitor = np.random.default_rng(1), before_its_first_trade()
+    traders = [f"t{k}" for k in range(20)]
+    for trader in traders:
+        monitor.open_account(trader, cash=1e4)
+    cash, units = dict.fromkeys(traders, 1e4), dict.fromkeys(traders, 0.0)
+    rebates = 0
+    for _ in range(3_000):
+        kind, (one, other) = rng.random(), rng.choice(traders, 2, replace=False)
+        amount = float(rng.normal(scale=5.0))
+        if kind < 0.7:
+            size, price = float(rng.normal(scale=2.0)), float(rng.uniform(90.0, 110.0))
+            fees = 0.0005 * abs(size) * price, (-0.0001 if kind < 0.35 else 0.0002) * abs(size) * price
+            rebates += fees[1] < 0.0
+            monitor.trade(one, "ETH", size, price, against=other, fee=fees[0], fee_against=fees[1])
+            cash[one] -= size * price + fees[0]
+            cash[other] += size * price - fees[1]
+            units[one] += size
+            units[other] -= size
+        elif kind < 0.9:  # funding, paid and received
+            monitor.charge(one, amount)
+            cash[one] -= amount
+        else:
+            monitor.withdraw(one, abs(amount) * 1_000.0, force=True)
+            cash[one] -= abs(amount) * 1_000.0
+    assert rebates > 900
+    for trader in traders:  # everybody closes what is left
+        monitor.trade(trader, "ETH", -units[trader], 100.0)
+        cash[trader] += units[trader] * 100.0
+    graph = monitor.snapshot()
+    assert graph.n_positions == 0
+    np.testing.assert_allclose(graph.equity, [cash[trader] for trader in traders], atol=1e-6)
+    assert (graph.equity < 0.0).any()
+
+
+def test_what_came_in_pieces_goes_out_whole():
+    """0.7 + 0.1 - 0.8 is not 0 in binary; the withdrawal was refused for 1.1e-16, and the position stayed."""
+    monitor = before_its_first_trade()
+    monitor.open_account("A")
+    for asset in (None, "ETH"):
+        for amount in (0.7, 0.1):
+            monitor.deposit("A", amount, asset=asset)
+        verdict = monitor.withdraw("A", 0.8, asset=asset)
+        assert verdict.breached == []
+    graph = monitor.snapshot()
+    assert graph.n_positions == 0
+    assert graph.equity.tolist() == [0.0]
+    for units in (0.1, 0.2, -0.3):
+        monitor.trade("A", "ETH", units, 0.0)
+    assert monitor.snapshot().n_positions == 0
+
+
+def test_a_real_lack_is_still_refused():
+    monitor = before_its_first_trade()
+    monitor.open_account("A", cash=1.0)
+    with pytest.raises(cg.EventError, match="cannot be withdrawn"):
+        monitor.withdraw("A", 1.0 + 1e-9)

@@ -122,7 +122,8 @@ class ExposureGraph(GraphExports):
         positions, assets, pools, accounts, backing, obligations : table
             A pandas, polars, Arrow or DuckDB table, a mapping of columns, the path of a .csv or .parquet file, or a
             folder of Parquet files, whose rows follow each other in the order of the files' names. Columns and units
-            are listed in docs/notation.md. Labels are text; integers are written as their digits.
+            are listed in docs/notation.md. Labels are text; integers are written as their digits. Table positions may
+            have no rows where table pools or accounts is given: a venue before its first trade.
 
         Returns
         -------
@@ -147,7 +148,8 @@ class ExposureGraph(GraphExports):
           3. positions.asset: unknown label 'ETC' (did you mean 'ETH'?) in 1 row (row 0: trader 'A', ...
         """
         sources = {"positions": positions, "assets": assets, "pools": pools, "accounts": accounts}
-        tables = assemble.read_tables({**sources, "backing": backing, "obligations": obligations})
+        described = pools is not None or accounts is not None  # then a venue may have no positions yet
+        tables = assemble.read_tables({**sources, "backing": backing, "obligations": obligations}, empty=described)
         return cls(**assemble.graph_arrays(tables))
 
     @classmethod

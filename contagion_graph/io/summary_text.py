@@ -4,7 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from contagion_graph.margin.result import ROUNDING, CascadeResult
+from contagion_graph._validate import ROUNDING
+from contagion_graph.margin.result import CascadeResult
 
 CHANNELS = {
     "direct": "direct loss by the shock",

@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit
 
+from contagion_graph._validate import ROUNDING
 from contagion_graph.kernels.watch import SOUND, UNDER, revalue_row
 from contagion_graph.state import Array, PoolSums, Watch
 
@@ -50,9 +51,11 @@ def traded(held: float, margin_units: float, units: float, rates: tuple[float, f
     """Return the quantity and the margin units of a cell after a trade.
 
     What closes takes its part of the margin units away; what opens brings |units| times the rate of its side,
-    rates = (long, short).
+    rates = (long, short). What is left by rounding only is closed too.
     """
     after = held + units
+    if held * units < 0.0 and abs(after) <= ROUNDING * abs(held):
+        return 0.0, 0.0
     if held * units < 0.0 and abs(units) <= abs(held):
         return after, margin_units * (after / held)
     opened, kept = (units, margin_units) if held * units >= 0.0 else (after, 0.0)

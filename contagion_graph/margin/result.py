@@ -9,6 +9,7 @@ import pandas as pd
 from contagion_graph._cached import cached_property
 from contagion_graph._result import Result
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
+from contagion_graph._validate import ROUNDING
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import Solution
@@ -77,7 +78,6 @@ class CascadeArrays:
         return whole
 
 
-ROUNDING = 1e-12
 ROUND_COLUMNS = ("breached", "closed_value", "largest_move", "shortfall", "fund_used", "socialised", "uncovered")
 SUMMED = (
     *("equity_before", "equity_after", "loss", "direct", "impact"),

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from contagion_graph._validate import check_choice
+from contagion_graph._validate import ROUNDING, check_choice
 from contagion_graph.io.summary_text import CHANNELS
-from contagion_graph.margin.result import ROUNDING, CascadeResult
+from contagion_graph.margin.result import CascadeResult
 from contagion_graph.plot.canvas import GAIN, LOSS, TOTAL, amount, amounts_on, axes, check_result, plain
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from contagion_graph._typing import FloatArray
+from contagion_graph._validate import ROUNDING
 from contagion_graph.errors import ParameterError
-from contagion_graph.margin.result import ROUNDING
 from contagion_graph.plot.canvas import LOSS, TOTAL, amount, amounts_on, axes, beside_legend, matplotlib, note, plain
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import numpy as np
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray
-from contagion_graph._validate import check_number
+from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.graph_formats.core import core_of, share_of_loss
-from contagion_graph.margin.result import ROUNDING, CascadeResult
+from contagion_graph.margin.result import CascadeResult
 from contagion_graph.plot.canvas import (
     GAIN,
     LOSS,

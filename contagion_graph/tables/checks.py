@@ -54,7 +54,8 @@ def check_table(name: str, columns: Columns, faults: Faults, *, empty: bool = Fa
         faults.add(f"{name}.{column}", f"the column is missing{hint}", f"Add it; the table has {list(columns)}.")
     size = len(next(iter(columns.values()))) if columns else 0
     if size == 0 and name in (("assets",) if empty else ("positions", "assets")):
-        faults.add(name, "the table has no rows", f"Give at least one of the {name}.")
+        venue = "" if name == "assets" else ", or table pools: a venue before its first trade"
+        faults.add(name, "the table has no rows", f"Give at least one of the {name}{venue}.")
     if missing or (size == 0 and name == "assets"):
         return None
     table = Table(name, size, frozenset(columns) & frozenset(schema.columns))

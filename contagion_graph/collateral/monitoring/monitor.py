@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph._validate import ROUNDING
 from contagion_graph.collateral.monitoring.account_index import Directory
 from contagion_graph.collateral.monitoring.asset_terms import Listing
 from contagion_graph.collateral.monitoring.ledger import Crossed, Ledger, together
@@ -117,9 +118,12 @@ class SolvencyMonitor(MonitorViews):
         against: AccountKey | None = None,
         margin: float | None = None,
         fee: float = 0.0,
+        fee_against: float = 0.0,
         sequence: int | None = None,
     ) -> Verdict:
         """Let an account buy, or sell, units of an asset: its cash falls by quantity * price + fee.
+
+        A trade that closes a position but for rounding (1e-12 of it) closes it whole.
 
         Parameters
         ----------
@@ -132,12 +136,12 @@ class SolvencyMonitor(MonitorViews):
         price : float
             From 0 up [currency per unit]; the price at which positions are valued stays.
         against : trader, or (trader, pool, subaccount), optional
-            The account on the other side, without fee; None: one outside the graph.
+            The account on the other side; None: one outside the graph.
         margin : float, optional
             Margin rate, 0 to 1, of what the trade opens; None: the asset's for this side. What it closes takes its part
             of the margin away.
-        fee : float
-            From 0 up [currency].
+        fee, fee_against : float
+            What the account, and the one on the other side, pays; below 0: a rebate [currency].
         sequence : int, optional
             The number of the event, above that of the last one; None: the next number.
 
@@ -149,8 +153,9 @@ class SolvencyMonitor(MonitorViews):
         Raises
         ------
         EventError
-            An unknown account or asset, a quantity of 0, the same account on both sides, a price, margin or fee out of
-            range, a sequence number that is not above the last one; nothing is changed.
+            An unknown account or asset, a quantity of 0, the same account on both sides, a price or margin out of
+            range, a fee of the other side where there is none, a sequence number that is not above the last one;
+            nothing is changed.
         """
         this = following(self._sequence, sequence)
         row, column = self._directory.row_of(account), self._assets.column_of(asset)
@@ -160,11 +165,13 @@ class SolvencyMonitor(MonitorViews):
             raise EventError("a trade needs a quantity other than 0, and two accounts")
         rates = self._assets.rates(column) if margin is None else (share("margin", margin),) * 2
         cost = units * paid
-        paid_out = cost + number("fee", fee, least=0)
+        fees = number("fee", fee), number("fee_against", fee_against)
+        if other is None and fees[1]:
+            raise EventError("fee_against needs an account on the other side; name it by against=")
         self._traded = True
-        crossed = [self._ledger.change(row, -paid_out, column=column, units=units, rates=rates)]
+        crossed = [self._ledger.change(row, -cost - fees[0], column=column, units=units, rates=rates)]
         if other is not None:
-            crossed.append(self._ledger.change(other, cost, column=column, units=-units, rates=rates))
+            crossed.append(self._ledger.change(other, cost - fees[1], column=column, units=-units, rates=rates))
         return self._done(this, *crossed)
 
     def deposit(
@@ -198,10 +205,44 @@ class SolvencyMonitor(MonitorViews):
         row, added = self._directory.row_of(account), number("amount", amount, least=0, above=True)
         return self._done(this, self._transfer(row, added, asset))
 
+    def charge(self, account: AccountKey, amount: float, *, sequence: int | None = None) -> Verdict:
+        """Take an amount from the cash of an account, whatever that leaves: funding, interest, a fee, a correction.
+
+        Parameters
+        ----------
+        account : trader, or (trader, pool, subaccount)
+            The account; a trader alone where it has one account.
+        amount : float
+            What the account pays; below 0: what it receives [currency].
+        sequence : int, optional
+            The number of the event, above that of the last one; None: the next number.
+
+        Returns
+        -------
+        Verdict
+            The accounts that came into breach or out of it, and the solvency of every pool after the event.
+
+        Raises
+        ------
+        EventError
+            An unknown account, an amount that is no number, a sequence number that is not above the last one; nothing
+            is changed.
+        """
+        this, row = following(self._sequence, sequence), self._directory.row_of(account)
+        return self._done(this, self._ledger.change(row, -number("amount", amount)))
+
     def withdraw(
-        self, account: AccountKey, amount: float, *, asset: object = None, sequence: int | None = None
+        self,
+        account: AccountKey,
+        amount: float,
+        *,
+        asset: object = None,
+        force: bool = False,
+        sequence: int | None = None,
     ) -> Verdict:
         """Take cash, or units of an asset, out of an account; refused where that would leave it in breach.
+
+        What is more than there is by rounding only (1e-12 of the account) takes what there is.
 
         Parameters
         ----------
@@ -211,6 +252,8 @@ class SolvencyMonitor(MonitorViews):
             Above 0 [currency, or units of `asset`]; of an asset, no more than is held.
         asset : label, optional
             The asset, of which the same share of the margin goes with it; None: cash.
+        force : bool
+            Whether the withdrawal has happened, whatever it leaves: a posting of a ledger.
         sequence : int, optional
             The number of the event, above that of the last one; None: the next number.
 
@@ -227,18 +270,8 @@ class SolvencyMonitor(MonitorViews):
         """
         this = following(self._sequence, sequence)
         row, taken = self._directory.row_of(account), number("amount", amount, least=0, above=True)
-        equity, maintenance = self._ledger.value(row)
-        if asset is None:
-            left = equity - taken - maintenance
-        else:
-            column = self._assets.column_of(asset)
-            held, units = self._ledger.cell(row, column)
-            if taken > held:
-                raise EventError(f"{taken:g} of {asset!r} cannot be withdrawn; the account holds {held:g}")
-            price = self._ledger.watch.price[column]
-            left = equity - maintenance - (taken - units * (taken / held)) * price
-        if left < 0.0:
-            raise EventError(f"{taken:g} cannot be withdrawn; the account would be {-left:g} below its maintenance")
+        if not force:
+            taken = self._allowed(row, taken, asset)
         return self._done(this, self._transfer(row, -taken, asset))
 
     def fund(self, pool: object, amount: float, *, sequence: int | None = None) -> Verdict:
@@ -336,6 +369,24 @@ class SolvencyMonitor(MonitorViews):
     def _done(self, sequence: int, *crossed: Crossed) -> Verdict:
         self._sequence = sequence
         return verdict_of(sequence, self._ledger, self._directory, together(crossed))
+
+    def _allowed(self, row: int, taken: float, asset: object) -> float:
+        """Return what is withdrawn: what is asked for, or, where that is more by rounding only, what there is."""
+        equity, maintenance = self._ledger.value(row)
+        margin_freed, price = 0.0, 1.0
+        if asset is not None:
+            column = self._assets.column_of(asset)
+            held, units = self._ledger.cell(row, column)
+            if taken > held * (1.0 + ROUNDING):
+                raise EventError(f"{taken:g} of {asset!r} cannot be withdrawn; the account holds {held:g}")
+            taken, price = min(taken, held), float(self._ledger.watch.price[column])
+            margin_freed = units / held
+        left = equity - maintenance - taken * (1.0 - margin_freed) * price
+        if left >= 0.0:
+            return taken
+        if -left > ROUNDING * (abs(equity) + maintenance + taken * price):
+            raise EventError(f"{taken:g} cannot be withdrawn; the account would be {-left:g} below its maintenance")
+        return taken + left if asset is None else taken
 
     def _transfer(self, row: int, amount: float, asset: object) -> Crossed:
         if asset is None:

@@ -9,10 +9,10 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray
-from contagion_graph._validate import check_number
+from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.graph.scenario import AccountKey
 from contagion_graph.margin.attribution.replay import Round, check_rounds, replay, rows_of
-from contagion_graph.margin.result import ROUNDING, CascadeResult
+from contagion_graph.margin.result import CascadeResult
 from contagion_graph.margin.rounds.trades import Rows
 from contagion_graph.solvers.arrays import largest, ratio
 
