@@ -129,14 +129,7 @@ def test_every_mistake_is_found_and_nothing_else(said: list[tuple[str, str]]):
     assert len(mistakes) == 8
 
 
-OPEN = ("result.model", "cleared.model", "stressed.model", "swept.model", "cg.plot.cascade(result)")
-CASES = [
-    pytest.param(line, marks=pytest.mark.xfail(line in OPEN, reason="Any", strict=False))
-    for line in REVEALED.strip().splitlines()
-]
-
-
-@pytest.mark.parametrize("line", CASES)
+@pytest.mark.parametrize("line", REVEALED.strip().splitlines())
 def test_types_are_concrete(line: str, said: list[tuple[str, str]]):
     revealed = [message for told, message in said if told == f"reveal_type({line})"]
     assert len(revealed) == 1

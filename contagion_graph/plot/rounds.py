@@ -1,5 +1,6 @@
 """A cascade round by round: prices, accounts in breach, and who pays the shortfalls."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,12 +30,13 @@ from contagion_graph.solvers.arrays import largest
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Three = np.ndarray[tuple[int], np.dtype[np.object_]]  # of axes
 FEW = 30  # rounds up to which each has a marker
 PAYERS = {"fund_used": "insurance funds", "socialised": "other members", "uncovered": "uncovered"}
 FILLS = ({"facecolor": GAIN}, {"facecolor": LOSS, "hatch": "////"}, {"facecolor": TOTAL, "hatch": "...."})
 
 
-def cascade(result: CascadeResult, *, ax: Any = None) -> Any:
+def cascade(result: CascadeResult, *, ax: "Sequence[Axes] | Three | None" = None) -> Three:
     """Draw prices, accounts in breach, and shortfalls by who pays them, over the rounds, one below the other.
 
     Parameters
@@ -65,7 +67,7 @@ def cascade(result: CascadeResult, *, ax: Any = None) -> Any:
     if ax is None:
         new = matplotlib("pyplot").subplots(3, figsize=(7.0, 8.0), layout="constrained", sharex=True)
         ax = new[1]
-    three = np.ravel(np.asarray(ax, dtype=object))
+    three: Three = np.ravel(np.asarray(ax, dtype=object))
     if three.size != 3:
         raise ParameterError(f"ax holds {three.size} axes; cascade draws on three: for prices, accounts and shortfalls")
     for draw, one in zip((prices, closed, fund), three, strict=True):
