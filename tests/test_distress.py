@@ -7,7 +7,7 @@ from scipy import sparse
 
 import contagion_graph as cg
 from contagion_graph.distress.debtrank import propagate
-from contagion_graph.distress.extrapolate import leap
+from contagion_graph.distress.extrapolate import least_solution
 from contagion_graph.distress.propagate import ROUNDS, spread
 from contagion_graph.state import Passing
 from tests.interbank import coupling_of, network_of, random_losses, random_network
@@ -136,7 +136,7 @@ def test_distress_that_grows_ends_where_nobody_has_anything_left(radius: float, 
 
 def test_a_circle_that_no_loss_reaches_does_not_lose_however_strong_it_is():
     coupling = sparse.csr_array([[0.0, 5.0, 0.0, 0.0], [5.0, 0.0, 0.0, 0.0], [0, 0, 0, 0.99999], [0, 0, 0.99999, 0]])
-    share, bound = leap(coupling, 0.0, np.array([0.0, 0.0, 1e-6, 0.0]), np.zeros(4))
+    share, bound = least_solution(coupling, 0.0, np.array([0.0, 0.0, 1e-6, 0.0]), np.zeros(4))
     assert share[:2].tolist() == [0.0, 0.0]
     assert share[2] == pytest.approx(1e-6 / (1.0 - 0.99999**2), rel=1e-9)
     assert bound < 1e-9
@@ -200,7 +200,7 @@ def test_many_cases_together_are_each_case_alone_to_the_last_bit(seed: int, mode
     for place, (name, losses) in enumerate(cases.items()):
         alone = model.run(network, losses=losses)
         for field in ("loss", "stress", "marked_down", "default_round"):
-            np.testing.assert_array_equal(getattr(together, field)[place], getattr(alone.ends, field)[0])
+            np.testing.assert_array_equal(getattr(together, field)[place], getattr(alone.outcomes, field)[0])
         assert table.loc[name, "loss"] == pytest.approx(alone.loss.sum() - rest.loss.sum())
         assert table.loc[name, "defaults"] == (alone.default_round > 0).sum() - (rest.default_round > 0).sum()
         equity = np.maximum(network.book_equity, 0.0)

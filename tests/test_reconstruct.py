@@ -153,7 +153,7 @@ def test_nothing_is_reconstructed_from_nothing():
         ([1.0, 1.0], [1.0, 2.0], None, "column_sums: add up to 3, row_sums to 2"),
         ([1.0], [0.5, 0.5], "diagonal", "forbidden: is 'diagonal' for 1 rows and 2 columns"),
         ([1.0, 1.0], [1.0, 1.0], [[0, 1]], "forbidden: has shape"),
-        ([3.0, 1.0], [3.0, 1.0], "diagonal", "row_sums: '0' has 3, those whom it may deal with have 1"),
+        ([3.0, 1.0], [3.0, 1.0], "diagonal", "row_sums: '0' has 3, those that it may deal with have 1"),
     ],
 )
 def test_each_fault_is_named(method: Any, rows: Any, columns: Any, forbidden: Any, message: str):

@@ -1,1 +1,1 @@
-"""Clearing: what everybody pays when not everybody can pay all that is due."""
+"""Clearing: what nodes pay when not all can pay what is due."""

@@ -24,7 +24,7 @@ from contagion_graph.solvers.solution import check_on_failure, conclude
 
 @dataclass(frozen=True)
 class CommonAssetClearing:
-    """Banks that owe each other and hold the same assets: who is short of cash, or of capital, sells, and prices fall.
+    """Banks that owe each other and hold the same assets: banks short of cash, or of capital, sell, and prices fall.
 
     With p the prices, cash c_i, holdings q_i >= 0, y_i what other banks pay, and due_i all that is owed:
 

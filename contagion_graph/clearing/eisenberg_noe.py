@@ -1,4 +1,4 @@
-"""Eisenberg and Noe (2001): everybody pays what is due, or all that there is."""
+"""Eisenberg and Noe (2001): each node pays what is due, or all that it has."""
 
 from dataclasses import dataclass
 

@@ -191,7 +191,7 @@ def _down(system: System, place: Pieces) -> State:
 def _entered(
     parts: Partial, active: BoolArray, left: FloatArray, tie: FloatArray, *, guessed: bool = False
 ) -> tuple[FloatArray, FloatArray | None] | None:
-    """Return what nodes receive of the active ones, and of all that have to enter; None: nobody pays, a guess fails."""
+    """Return what nodes receive of active ones and of all that have to enter; None: no node pays, or a guess fails."""
     part, active = np.zeros(left.size), active.copy()
     while active.any():
         equations = parts.equations(active)

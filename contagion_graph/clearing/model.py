@@ -1,4 +1,4 @@
-"""What all clearing models share: the choice of seniority and of method, and the way from a network to a result."""
+"""What all clearing models share: the choice of seniority and of method, and the step from a network to a result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class ClearingModel:
     def run(
         self, network: ObligationNetwork, *, losses: Losses = None, on_failure: OnFailure = "raise"
     ) -> ClearingResult:
-        """Find the greatest clearing vector: what all pay when everybody pays as much as possible.
+        """Find the greatest clearing vector: each node pays as much as it can in any clearing vector.
 
         Parameters
         ----------

@@ -28,7 +28,7 @@ def iterated(system: System, *, from_above: bool, tol: float, max_iter: int) -> 
 
 
 def _start(system: System) -> FloatArray:
-    """Return assets that no fixed point exceeds: everybody pays, and equity is worth what it then would be, or more."""
+    """Return assets that no fixed point exceeds: all pay in full, and equity is worth that much or more."""
     assets: FloatArray = system.external + system.claims
     if system.holdings is None:
         return assets

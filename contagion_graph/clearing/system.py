@@ -29,7 +29,7 @@ class System:
     due : ndarray, shape (T, n)
         d^t: all that a node owes in this tier, to nodes and outside [currency].
     claims : ndarray, shape (n,)
-        What a node receives if everybody pays [currency].
+        What a node receives if all nodes pay in full [currency].
     noise : ndarray, shape (n,)
         What rounding may do to the sum of all that a node receives [currency].
     holdings : csr_array, shape (n, n), or None

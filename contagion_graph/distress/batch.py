@@ -45,7 +45,7 @@ def single_defaults(
     -------
     DataFrame
         One row a node that defaults: given_stress = w_i; stress = sum_j w_j min(1, h_j), nodes that take no part left
-        out; additional_stress, what it is above the given stress; given, limited_loss (nobody loses more than its
+        out; additional_stress, what it is above the given stress; given, limited_loss (no node loses more than its
         equity), loss (losses beyond equity too) [currency]; defaults (nodes whose equity is gone) and
         additional_defaults (those among them that were not given); rounds; error_bound of the stress of a node. Where
         a model has stress without any loss, that is deducted. Rows of nodes without positive equity are NaN.
@@ -216,9 +216,9 @@ def stress_blocks(
     check_cases(network, model, on_failure)
     chosen, equity = rows_of(nodes, network.nodes, "stress_blocks: nodes"), positive_equity(network)
     for some in _in_blocks(chosen, network):
-        ends = followed(network, model, _defaults(equity, some), on_failure)
-        ends.stress[equity[some] <= 0.0] = np.nan
-        yield pd.DataFrame(ends.stress, network.nodes[some].rename("node"), network.nodes)
+        outcomes = followed(network, model, _defaults(equity, some), on_failure)
+        outcomes.stress[equity[some] <= 0.0] = np.nan
+        yield pd.DataFrame(outcomes.stress, network.nodes[some].rename("node"), network.nodes)
 
 
 def _named(cases: Any) -> dict[Any, Any]:

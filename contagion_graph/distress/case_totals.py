@@ -1,4 +1,4 @@
-"""What many cases of distress came to: totals over all nodes, a row a case."""
+"""Totals over all nodes of many cases of distress, a row a case."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ import pandas as pd
 from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_model
 from contagion_graph.distress.model import DistressModel, proven, solution_of
-from contagion_graph.distress.result import Ends
+from contagion_graph.distress.result import Outcomes
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
 from contagion_graph.solvers.arrays import ratio
@@ -37,31 +37,31 @@ def follow_all(
     base = _totals(initial, np.zeros((1, equity.size)), weight, equity)
     tables = []
     for losses in blocks:
-        ends = followed(network, model, losses, on_failure)
-        totals = _totals(ends, losses, weight, equity)
+        outcomes = followed(network, model, losses, on_failure)
+        totals = _totals(outcomes, losses, weight, equity)
         for name in ("stress", "limited_loss", "loss", "defaults"):
             totals[name] = totals[name] - base[name][0]
         totals["additional_stress"] = totals["stress"] - totals["given_stress"]
         totals["additional_defaults"] = np.count_nonzero(
-            (ends.default_round > 1) & (initial.default_round == 0), axis=1
+            (outcomes.default_round > 1) & (initial.default_round == 0), axis=1
         )
         tables.append(pd.DataFrame(totals, columns=list(COLUMNS), dtype=np.float64))
     return pd.concat(tables) if tables else pd.DataFrame(columns=list(COLUMNS), dtype=np.float64)
 
 
-def _totals(ends: Ends, losses: FloatArray, weight: FloatArray, equity: FloatArray) -> dict[str, Any]:
+def _totals(outcomes: Outcomes, losses: FloatArray, weight: FloatArray, equity: FloatArray) -> dict[str, Any]:
     """Return the sums over all nodes, one number a case; a matrix product would round by the number of cases."""
     given = ratio(losses, equity, 0.0)
-    stress = np.where(np.isnan(ends.stress), 0.0, ends.stress)
+    stress = np.where(np.isnan(outcomes.stress), 0.0, outcomes.stress)
     return {
         "given_stress": (np.minimum(given, 1.0) * weight).sum(axis=1),
         "stress": (stress * weight).sum(axis=1),
         "given": losses.sum(axis=1),
         "limited_loss": (stress * equity).sum(axis=1),
-        "loss": ends.loss.sum(axis=1),
-        "defaults": np.count_nonzero(ends.default_round, axis=1),
-        "rounds": ends.rounds,
-        "error_bound": ends.bound,
+        "loss": outcomes.loss.sum(axis=1),
+        "defaults": np.count_nonzero(outcomes.default_round, axis=1),
+        "rounds": outcomes.rounds,
+        "error_bound": outcomes.bound,
     }
 
 
@@ -72,15 +72,15 @@ def check_cases(network: Any, model: Any, on_failure: str) -> None:
     check_on_failure(on_failure)
 
 
-def followed(network: ObligationNetwork, model: DistressModel, losses: FloatArray, on_failure: OnFailure) -> Ends:
+def followed(network: ObligationNetwork, model: DistressModel, losses: FloatArray, on_failure: OnFailure) -> Outcomes:
     """Follow a block of cases, and report the first that is not as exact as the model asks."""
-    ends = model._follow(network, losses)
-    if not ends.converged.all():
-        case = int(np.argmin(ends.converged))
-        hit, solution = network.nodes[int(np.argmax(losses[case]))], solution_of(ends, case)
+    outcomes = model._follow(network, losses)
+    if not outcomes.converged.all():
+        case = int(np.argmin(outcomes.converged))
+        hit, solution = network.nodes[int(np.argmax(losses[case]))], solution_of(outcomes, case)
         where = f"{type(model).__name__}: the case whose largest loss is that of {hit!r} {proven(solution)}"
         conclude(solution, on_failure, where, model.remedy)
-    return ends
+    return outcomes
 
 
 def positive_equity(network: ObligationNetwork) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice, check_number
 from contagion_graph.distress.model import DistressModel, Insolvent, follow_levels
-from contagion_graph.distress.result import Ends
+from contagion_graph.distress.result import Outcomes
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.iterate import iterate
@@ -87,19 +87,19 @@ class DebtRank(DistressModel):
         elif self.alpha is not None:
             raise ParameterError(f"DebtRank: alpha is {self.alpha!r}, but only variant 'exponential' uses it")
 
-    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
+    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Outcomes:
         """Follow many cases together, see `DistressModel._follow`."""
         passing = Passing(float(self.alpha or 0.0), np.empty(0), once=self.variant == "single_hit")
         return follow_levels(network, losses, passing, insolvent=self.insolvent, tol=self.tol)
 
 
 class Propagation(NamedTuple):
-    """Where distress ends.
+    """The least fixed point that losses reach.
 
     Parameters
     ----------
     level : ndarray
-        h at the end, in [0, 1], in the shape of the initial one.
+        h at the fixed point, in [0, 1], in the shape of the initial one.
     solution : Solution
         How it ended; its residual is the largest rise that was still to come in the next step, its `error_bound` holds
         for every h.
@@ -112,12 +112,12 @@ class Propagation(NamedTuple):
 def propagate(
     apply: Callable[[FloatArray], FloatArray], initial: FloatArray, *, tol: float = 1e-12, max_iter: int = 10_000
 ) -> Propagation:
-    """Pass relative losses of equity on until they are at rest: h <- min(1, h + Lambda dh).
+    """Pass relative losses of equity on until they converge: h <- min(1, h + Lambda dh).
 
     h_i is the share of its equity that node i has lost, dh what it lost in the last step, and Lambda_ij >= 0 the share
-    of i's equity that is lost when j loses all of its own. Where nobody loses everything, h = (I - Lambda)^-1 h_0;
-    small losses die out if the spectral radius of Lambda is below 1. Only products Lambda dh are asked for: for a
-    Lambda that is never formed. `DebtRank` does the same where its cells are known.
+    of i's equity that is lost when j loses all of its own. Where no node loses all of it, h = (I - Lambda)^-1 h_0;
+    small losses fade if the spectral radius of Lambda is below 1. Only products Lambda dh are needed, so that
+    Lambda may be a matrix that is never formed. `DebtRank` does the same where its cells are known.
 
     If every node's rise in a step is at most theta times its rise m steps before, then so it will be from then on, and
     at most theta / (1 - theta) times what came since is still to come: that bounds the error, whereas a small step

@@ -1,9 +1,9 @@
-"""The end of slow distress, found by solving for it, and how far an answer can be from the exact one.
+"""The least fixed point of slow distress by linear systems, and a bound on the error of an answer.
 
 With g the share of what each node owes that it has passed on, g = T(g) = min(1, p(given + Lambda g)), p(h) =
-h exp(alpha (h - 1)). Where rounds bring next to nothing, the leap solves for all that is still to come at once. p is
-convex below 1, so its tangents, cut off at 1, lie below it, and each leap ends at or below the exact answer; with
-alpha = 0 there is nothing below it, and the first leap is the answer.
+h exp(alpha (h - 1)). Where rounds are slow, `least_solution` solves for all that is still to come at once. p is
+convex below 1, so its tangents, cut off at 1, lie below it, and each system ends at or below the exact answer; with
+alpha = 0 the tangent is p itself, and the first system has the answer.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.solvers.linear import NonnegativeSystem
 from contagion_graph.solvers.sparse import scaled_rows
 
-LEAPS = 60
+SYSTEMS = 60
 SWEEPS = 50  # rounds from above before the next system is solved, which costs as much as a hundred
 MARGINS = (1e-6, 1e-9, 1e-12)  # a stress as near to 1 counts as below it: as if the cap did not help
 EPS = float(np.finfo(np.float64).eps)
@@ -26,7 +26,9 @@ def passed_on(level: FloatArray, alpha: float) -> FloatArray:
     return capped * np.exp(alpha * (capped - 1.0))
 
 
-def leap(coupling: sparse.csr_array, alpha: float, given: FloatArray, share: FloatArray) -> tuple[FloatArray, float]:
+def least_solution(
+    coupling: sparse.csr_array, alpha: float, given: FloatArray, share: FloatArray
+) -> tuple[FloatArray, float]:
     """Return the least fixed point at or above shares that lie below it, and a bound on the error of the stress.
 
     Parameters
@@ -46,12 +48,12 @@ def leap(coupling: sparse.csr_array, alpha: float, given: FloatArray, share: Flo
     Examples
     --------
     >>> slow = sparse.csr_array([[0.0, 1.0], [0.9999, 0.0]])
-    >>> share, bound = leap(slow, 0.0, np.array([1e-5, 0.0]), np.zeros(2))
+    >>> share, bound = least_solution(slow, 0.0, np.array([1e-5, 0.0]), np.zeros(2))
     >>> share.round(9).tolist(), bound < 1e-9
     ([0.1, 0.09999], True)
     """
     before = np.inf
-    for _ in range(LEAPS):
+    for _ in range(SYSTEMS):
         level = given + coupling @ share
         rise = np.maximum(passed_on(level, alpha) - share, 0.0)
         size = float(rise.max(initial=0.0))
@@ -66,8 +68,8 @@ def leap(coupling: sparse.csr_array, alpha: float, given: FloatArray, share: Flo
 def bound_of(coupling: sparse.csr_array, alpha: float, given: FloatArray, share: FloatArray) -> float:
     """Return a bound on the error of every stress below 1, for shares g near a fixed point; infinite where none.
 
-    With r = T(g) - g, rounding included, and A = p' Lambda among the nodes below 1, whoever finds v >= 0 with
-    (I - A) v >= |r| has |g - g*| <= v, as long as that is too little to move a node over the margin at the cap.
+    With r = T(g) - g, rounding included, and A = p' Lambda among the nodes below 1, a vector v >= 0 with
+    (I - A) v >= |r| proves |g - g*| <= v, as long as that is too little to move a node over the margin at the cap.
     """
     level = given + coupling @ share
     noise = EPS * (np.diff(coupling.indptr) + 6.0) * (1.0 + alpha) * level
@@ -115,7 +117,8 @@ def _still_full(
 ) -> BoolArray:  # fmt: skip
     """Return which nodes still take all their room in rounds from above, each of which costs one product.
 
-    Rounds only ever fall, and not below the solution: who takes less than its room in one of them does so in the end.
+    Rounds only fall, and not below the solution: a node that takes less than its room in one of them does so at the
+    solution.
     """
     full, come = above
     for number in range(SWEEPS):

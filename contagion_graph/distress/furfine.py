@@ -7,7 +7,7 @@ import numpy as np
 
 from contagion_graph._typing import FloatArray
 from contagion_graph.distress.model import DistressModel, check_scalar, recovery_of
-from contagion_graph.distress.result import Ends
+from contagion_graph.distress.result import Outcomes
 from contagion_graph.distress.threshold import follow_failures
 from contagion_graph.graph.obligations import ObligationNetwork
 
@@ -48,6 +48,6 @@ class Furfine(DistressModel):
     def __post_init__(self) -> None:
         check_scalar("Furfine", "recovery", self.recovery)
 
-    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
+    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Outcomes:
         """Follow many cases together, see `DistressModel._follow`."""
         return follow_failures(network, losses, recovery_of(network, self.recovery), np.ones(len(network.nodes)))

@@ -1,4 +1,4 @@
-"""Valuation before the fact: what claims are worth while nobody has defaulted yet, but may until a horizon."""
+"""Ex-ante valuation: what claims are worth before any default, when debtors may default until a horizon."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, get_args

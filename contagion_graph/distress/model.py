@@ -1,4 +1,4 @@
-"""What all models of distress have in common: the door, the way from stress to currency, and the verdict."""
+"""What all models of distress have in common: `run`, the step from stress to currency, the report of the error."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Literal
@@ -8,7 +8,7 @@ import numpy as np
 from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.distress.propagate import spread
-from contagion_graph.distress.result import DistressResult, Ends
+from contagion_graph.distress.result import DistressResult, Outcomes
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
 from contagion_graph.solvers.arrays import ratio
@@ -35,7 +35,7 @@ class DistressModel(ABC):
         losses: Any = None,
         on_failure: OnFailure = "raise",
     ) -> DistressResult:
-        """Follow given losses to their end.
+        """Follow given losses to the least fixed point.
 
         Parameters
         ----------
@@ -68,14 +68,14 @@ class DistressModel(ABC):
         """
         check_on_failure(on_failure)
         given = given_losses(network, type(self).__name__, equity_shock, losses)
-        ends = self._follow(network, given[None])
-        solution = solution_of(ends, 0)
+        outcomes = self._follow(network, given[None])
+        solution = solution_of(outcomes, 0)
         where = f"{type(self).__name__}: after {solution.steps:,} rounds the stress {proven(solution)}"
         conclude(solution, on_failure, where, self.remedy)
-        return DistressResult(network=network, model=self, given=given, ends=ends, solution=solution)
+        return DistressResult(network=network, model=self, given=given, outcomes=outcomes, solution=solution)
 
     @abstractmethod
-    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
+    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Outcomes:
         """Follow many cases together.
 
         Parameters
@@ -87,16 +87,16 @@ class DistressModel(ABC):
 
         Returns
         -------
-        Ends
+        Outcomes
         """
 
 
-def solution_of(ends: Ends, case: int) -> Solution:
+def solution_of(outcomes: Outcomes, case: int) -> Solution:
     """Return how one of several cases ended."""
-    certain, bound = bool(ends.converged[case]), float(ends.bound[case])
+    certain, bound = bool(outcomes.converged[case]), float(outcomes.bound[case])
     return Solution(
         Status.CONVERGED if certain else Status.STEP_LIMIT,
-        steps=int(ends.rounds[case]),
+        steps=int(outcomes.rounds[case]),
         residual=0.0 if certain else bound,
         error_bound=bound if np.isfinite(bound) else None,
     )
@@ -135,8 +135,8 @@ def follow_levels(
     recovery: FloatArray | None = None,
     insolvent: Insolvent,
     tol: float,
-) -> Ends:
-    """Follow losses as shares of equity, and bring the ends back into currency.
+) -> Outcomes:
+    """Follow losses as shares of equity, and return the outcomes in currency.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def follow_levels(
 
     Returns
     -------
-    Ends
+    Outcomes
     """
     equity, solvent = network.book_equity, network.book_equity > 0.0
     given = ratio(losses, equity, 0.0)
@@ -168,7 +168,7 @@ def follow_levels(
     if not solvent.all():
         loss[:, ~solvent] = losses[:, ~solvent] + (network.obligations.T @ marked_down.T).T[:, ~solvent]
         stress[:, ~solvent] = 1.0 if insolvent == "defaulted" else np.nan
-    return Ends(loss, stress, marked_down, end.default_round, end.rounds, end.bound, end.bound <= tol)
+    return Outcomes(loss, stress, marked_down, end.default_round, end.rounds, end.bound, end.bound <= tol)
 
 
 def check_scalar(owner: str, name: str, value: Any, *, above: bool = False) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph._validate import check_number
 from contagion_graph.distress.model import DistressModel
-from contagion_graph.distress.result import Ends
+from contagion_graph.distress.result import Outcomes
 from contagion_graph.distress.valuation import Debtors, Valuation
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork
@@ -26,7 +26,7 @@ class NetworkValuation(DistressModel):
 
     E_i = external assets_i - given_i + sum_j L_ji V_j(E_j) - external liabilities_i - sum_j L_ij, the greatest
     solution, found from claims at face value by rounds that only go down. Losses are E on the books less E; a node
-    defaults when E <= 0; its claims are marked down by 1 - V. A valuation before the fact (`MertonValue`,
+    defaults when E <= 0; its claims are marked down by 1 - V. An ex-ante valuation (`MertonValue`,
     `BlackCoxValue`) marks claims down even without a loss.
 
     Parameters
@@ -75,7 +75,7 @@ class NetworkValuation(DistressModel):
         check_number("NetworkValuation", "tol", self.tol, low=0, above=True, high=1)
         check_number("NetworkValuation", "max_rounds", self.max_rounds, low=1, whole=True)
 
-    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
+    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Outcomes:
         """Follow many cases together, see `DistressModel._follow`."""
         book = network.book_equity
         settled = [_settle(self, network, given) for given in losses]
@@ -84,7 +84,7 @@ class NetworkValuation(DistressModel):
         )
         rounds, bound = (np.array([getattr(end, name) for end in settled], float) for name in ("rounds", "bound"))
         loss = book - equity
-        return Ends(
+        return Outcomes(
             loss,
             np.clip(ratio(loss, book, 1.0), 0.0, 1.0),
             1.0 - value,
@@ -107,23 +107,23 @@ def _settle(model: NetworkValuation, network: ObligationNetwork, given: FloatArr
     """Go down from claims at face value to the greatest solution.
 
     If every equity falls in a round by at most theta times what it fell by some rounds before, all that is still to
-    come is about theta / (1 - theta) times what came since. Whether twice that is enough, one more look proves: below
+    come is about theta / (1 - theta) times what came since. One more valuation proves that twice that is enough: below
     equities from which none would fall any further, there is no greatest solution.
     """
     held = network.external_assets + network.claims
     noise = ROUNDING * (held + network.external_liabilities + network.owed + given)
     unit = np.where(network.book_equity > 0.0, network.book_equity, np.where(held > 0.0, held, 1.0))
-    look = _Look(model, Debtors(network, network.external_assets - given), network.book_equity - given)
-    equity, value = look.fixed, np.ones_like(given)
+    mapping = _Map(model, Debtors(network, network.external_assets - given), network.book_equity - given)
+    equity, value = mapping.fixed, np.ones_like(given)
     default_round = np.where(equity <= 0.0, 1, 0).astype(np.int32)
     earlier, compared, since = np.full_like(given, np.inf), 0, equity
     after, fall, bound = equity, np.zeros_like(given), np.inf
 
     def change(_: int) -> tuple[float, bool]:
         nonlocal value, after, fall, bound
-        value, after = look.at(equity)
+        value, after = mapping.at(equity)
         if (after > equity + noise).any():
-            raise ParameterError(f"{look.name} rises where equity falls; it must never do that")
+            raise ParameterError(f"{mapping.name} rises where equity falls; it must never do that")
         fall = np.where(equity - after > noise, equity - after, 0.0)
         size = float((fall / unit).max(initial=0.0))
         if size == 0.0:
@@ -131,7 +131,7 @@ def _settle(model: NetworkValuation, network: ObligationNetwork, given: FloatArr
         elif size <= model.tol:
             to_come = ratio_bound(fall, earlier)
             finite = np.isfinite(to_come)
-            bound = _proven(look, after, 2.0 * to_come * (since - after) + noise, unit) if finite else np.inf
+            bound = _proven(mapping, after, 2.0 * to_come * (since - after) + noise, unit) if finite else np.inf
         return size, bound <= model.tol
 
     def advance(step: int) -> None:
@@ -145,7 +145,7 @@ def _settle(model: NetworkValuation, network: ObligationNetwork, given: FloatArr
     return _Settled(after, value, default_round, solution.steps, bound)
 
 
-class _Look:
+class _Map:
     """What claims and equity are worth, given the debtors' equity."""
 
     def __init__(self, model: NetworkValuation, debtors: Debtors, fixed: FloatArray) -> None:
@@ -165,7 +165,7 @@ class _Look:
         return value, self.fixed - self.owed @ (1.0 - value)
 
 
-def _proven(look: _Look, equity: FloatArray, fall: FloatArray, unit: FloatArray) -> float:
+def _proven(mapping: _Map, equity: FloatArray, fall: FloatArray, unit: FloatArray) -> float:
     """Return a proven bound on how far equity can still fall, relative to `unit`; infinite where none is."""
-    lower = enclose(lambda below: bool((look.at(below)[1] >= below).all()), equity, -fall, tries=1)
+    lower = enclose(lambda below: bool((mapping.at(below)[1] >= below).all()), equity, -fall, tries=1)
     return np.inf if lower is None else float(((equity - lower) / unit).max(initial=0.0))

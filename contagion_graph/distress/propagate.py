@@ -1,4 +1,4 @@
-"""How far distress spreads: rounds as long as they are quick, then a leap to the end; many cases in one pass."""
+"""How far distress spreads: rounds as long as they are quick, then linear systems; many cases in one pass."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,14 @@ import numpy as np
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray, IntArray
-from contagion_graph.distress.extrapolate import leap
+from contagion_graph.distress.extrapolate import least_solution
 from contagion_graph.state import GONE, Links, Passing
 
 ROUNDS = 64  # after which rounds are slow
 
 
 class Spread(NamedTuple):
-    """Where distress ends, in b cases of n nodes.
+    """The least fixed point of distress, in b cases of n nodes.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Spread(NamedTuple):
 
 
 def spread(coupling: sparse.csr_array, passing: Passing, given: FloatArray, *, tol: float) -> Spread:
-    """Return where distress ends: h = given + Lambda g(h), the least solution.
+    """Return the least solution of h = given + Lambda g(h), and bounds on its error.
 
     Parameters
     ----------
@@ -66,12 +66,12 @@ def spread(coupling: sparse.csr_array, passing: Passing, given: FloatArray, *, t
 
     finite = passing.once or passing.threshold.size  # every node passes on once, or not at all
     limit = given.shape[1] + 1 if finite else ROUNDS
-    level, share, default_round, ends = propagation.spread(links_of(coupling), passing, given, tol, limit)
-    for case in np.flatnonzero(ends[:, 1] > tol):
-        share[case], ends[case, 1] = leap(coupling, passing.alpha, given[case], share[case])
+    level, share, default_round, outcomes = propagation.spread(links_of(coupling), passing, given, tol, limit)
+    for case in np.flatnonzero(outcomes[:, 1] > tol):
+        share[case], outcomes[case, 1] = least_solution(coupling, passing.alpha, given[case], share[case])
         level[case] = given[case] + coupling @ share[case]
         default_round[case][(default_round[case] == 0) & (level[case] >= GONE)] = limit + 1
-    return Spread(level, share, default_round, ends[:, 0], ends[:, 1])
+    return Spread(level, share, default_round, outcomes[:, 0], outcomes[:, 1])
 
 
 def links_of(coupling: sparse.csr_array) -> Links:

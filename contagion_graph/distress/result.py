@@ -1,4 +1,4 @@
-"""What distress came to: losses, stress and default rounds by node, labelled."""
+"""The result of a model of distress: losses, stress and default rounds by node, labelled."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from contagion_graph.distress.model import DistressModel
 
 
-class Ends(NamedTuple):
-    """The ends of b cases on n nodes.
+class Outcomes(NamedTuple):
+    """The outcomes of b cases on n nodes.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Ends(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class DistressResult(Result):
-    """Who has lost how much when distress has come to rest.
+    """Losses and defaults at the fixed point of a model of distress.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ class DistressResult(Result):
         The model that was run.
     given : ndarray, shape (n,)
         Losses that were given [currency].
-    ends : Ends
-        Where they led, one case.
+    outcomes : Outcomes
+        What followed, one case.
     solution : Solution
         How the computation ended; its `error_bound` holds for every entry of `stress`.
 
@@ -79,28 +79,28 @@ class DistressResult(Result):
     network: ObligationNetwork
     model: "DistressModel"
     given: FloatArray
-    ends: Ends
+    outcomes: Outcomes
     solution: Solution
 
     @property
     def stress(self) -> "pd.Series[float]":
         """Share of its equity that each node has lost, in [0, 1]; NaN where a node takes no part."""
-        return self._series("stress", self.ends.stress[0])
+        return self._series("stress", self.outcomes.stress[0])
 
     @cached_property
     def uncapped(self) -> "pd.Series[float]":
         """Losses over equity, above 1 where more was lost than there was; NaN without positive equity."""
-        return self._series("uncapped", ratio(self.ends.loss[0], self.network.book_equity, np.nan))
+        return self._series("uncapped", ratio(self.outcomes.loss[0], self.network.book_equity, np.nan))
 
     @property
     def loss(self) -> "pd.Series[float]":
         """What each node has lost, given losses included, also beyond its equity [currency]."""
-        return self._series("loss", self.ends.loss[0])
+        return self._series("loss", self.outcomes.loss[0])
 
     @property
     def default_round(self) -> "pd.Series[int]":
         """The round in which a node's equity was found to be gone, 1 = by the given losses; 0 = never."""
-        return pd.Series(self.ends.default_round[0], self.network.nodes.rename("node"), name="default_round")
+        return pd.Series(self.outcomes.default_round[0], self.network.nodes.rename("node"), name="default_round")
 
     @cached_property
     def nodes(self) -> pd.DataFrame:
@@ -109,24 +109,24 @@ class DistressResult(Result):
         equity_before, given, passed_on (losses on claims), loss = given + passed_on, equity_after [currency], stress,
         uncapped, marked_down (share of what the node owes that its creditors have lost), default_round.
         """
-        equity, loss = self.network.book_equity, self.ends.loss[0]
+        equity, loss = self.network.book_equity, self.outcomes.loss[0]
         columns = {
             "equity_before": equity,
             "given": self.given,
             "passed_on": loss - self.given,
             "loss": loss,
             "equity_after": equity - loss,
-            "stress": self.ends.stress[0],
+            "stress": self.outcomes.stress[0],
             "uncapped": self.uncapped.to_numpy(),
-            "marked_down": self.ends.marked_down[0],
-            "default_round": self.ends.default_round[0],
+            "marked_down": self.outcomes.marked_down[0],
+            "default_round": self.outcomes.default_round[0],
         }
         return pd.DataFrame(columns, index=self.network.nodes.rename("node"))
 
     @property
     def rounds(self) -> pd.DataFrame:
         """One row a round of defaults: how many nodes lost their equity in it, and how much equity that was."""
-        default_round, equity = self.ends.default_round[0], np.maximum(self.network.book_equity, 0.0)
+        default_round, equity = self.outcomes.default_round[0], np.maximum(self.network.book_equity, 0.0)
         counts = np.bincount(default_round, minlength=2)
         table = {"defaults": counts, "equity_gone": np.bincount(default_round, equity, minlength=2)}
         return pd.DataFrame(table, index=pd.RangeIndex(counts.size, name="round")).iloc[1:]
@@ -141,12 +141,12 @@ class DistressResult(Result):
             given, passed_on, loss [currency]; limited_loss (no node loses more than its positive equity); stress =
             limited loss over positive equity; error_bound (of the stress of a node).
         """
-        equity, loss = np.maximum(self.network.book_equity, 0.0), self.ends.loss[0]
-        limited = float((np.nan_to_num(self.ends.stress[0]) * equity).sum())
-        default_round = self.ends.default_round[0]
+        equity, loss = np.maximum(self.network.book_equity, 0.0), self.outcomes.loss[0]
+        limited = float((np.nan_to_num(self.outcomes.stress[0]) * equity).sum())
+        default_round = self.outcomes.default_round[0]
         return pd.Series(
             {
-                "rounds": float(self.ends.rounds[0]),
+                "rounds": float(self.outcomes.rounds[0]),
                 "nodes": equity.size,
                 "defaults_given": np.count_nonzero(default_round == 1),
                 "defaults": np.count_nonzero(default_round),
@@ -156,7 +156,7 @@ class DistressResult(Result):
                 "loss": loss.sum(),
                 "limited_loss": limited,
                 "stress": limited / equity.sum() if equity.any() else np.nan,
-                "error_bound": float(self.ends.bound[0]),
+                "error_bound": float(self.outcomes.bound[0]),
             },
             name="value",
             dtype=np.float64,

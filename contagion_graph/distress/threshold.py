@@ -5,7 +5,7 @@ from typing import Any
 
 from contagion_graph._typing import FloatArray
 from contagion_graph.distress.model import DistressModel, check_scalar, follow_levels, recovery_of
-from contagion_graph.distress.result import Ends
+from contagion_graph.distress.result import Outcomes
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.state import Passing
 from contagion_graph.tables.schema import Number
@@ -50,7 +50,7 @@ class ThresholdCascade(DistressModel):
         check_scalar(type(self).__name__, "recovery", self.recovery)
         check_scalar(type(self).__name__, "threshold", self.threshold, above=True)
 
-    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Ends:
+    def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Outcomes:
         """Follow many cases together, see `DistressModel._follow`."""
         kind = Number("share", low=0.0, high=1.0, above=True)
         threshold = argument("threshold", self.threshold, network.nodes, kind, base=1.0)
@@ -59,7 +59,7 @@ class ThresholdCascade(DistressModel):
 
 def follow_failures(
     network: ObligationNetwork, losses: FloatArray, recovery: FloatArray, threshold: FloatArray
-) -> Ends:
+) -> Outcomes:
     """Follow many cases in which nodes fail at a threshold of lost equity, shape (n,)."""
     passing = Passing(0.0, threshold, once=False)
     return follow_levels(network, losses, passing, recovery=recovery, insolvent="defaulted", tol=0.0)

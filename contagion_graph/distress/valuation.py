@@ -94,7 +94,7 @@ class RecoveryValue:
 
 @dataclass(frozen=True)
 class EisenbergNoeValue:
-    """What a debtor can pay after the fact, without costs of default.
+    """What a debtor can pay when all is due, without costs of default.
 
     V(E) = 1 if E >= 0, else max(0, (E + p) / p), p what the node owes that ranks alike: in the network
     ("external_first"), or in the network and outside ("pari_passu"). 1 where it owes nothing.
@@ -122,7 +122,7 @@ class EisenbergNoeValue:
 
 @dataclass(frozen=True, kw_only=True)
 class RogersVeraartValue:
-    """What a debtor can pay after the fact when default costs a share of its assets.
+    """What a debtor can pay when all is due and default costs a share of its assets.
 
     V(E) = 1 if E > 0, else max(0, (alpha a + beta x - d) / p): a external assets, x = E + p + d - a what its claims are
     worth, d external debts, which are paid first, p what it owes in the network. 1 where it owes nothing. Equity that

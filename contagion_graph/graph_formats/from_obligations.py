@@ -65,5 +65,5 @@ def _side(network: ObligationNetwork, source: DebtSource) -> Side:
 def _lost(source: ClearingResult | DistressResult, debtor: Any, amount: FloatArray) -> FloatArray:
     """Return what the creditor of each edge does not get [currency]."""
     if isinstance(source, DistressResult):
-        return np.asarray(amount * source.ends.marked_down[0][debtor])
+        return np.asarray(amount * source.outcomes.marked_down[0][debtor])
     return np.asarray(amount - np.concatenate([paid.data for paid in source.flows_by_rank()]))

@@ -1,4 +1,4 @@
-"""The one loop: steps until a state is at rest."""
+"""The loop of every iteration: steps until a state has converged."""
 
 from collections.abc import Callable
 
@@ -8,17 +8,17 @@ from contagion_graph.solvers.solution import Solution, Status
 def iterate(
     change: Callable[[int], tuple[float, bool]], advance: Callable[[int], None], *, max_steps: int
 ) -> tuple[Solution, list[float]]:
-    """Advance until nothing is left to change, or nothing that counts.
+    """Carry out steps until the state has converged, or `max_steps` are done.
 
     Parameters
     ----------
     change : callable
         Takes the number of the step to come, from 1; returns how much it would change, as a share of the whole, and
-        whether the state counts as at rest: that step is then not carried out.
+        whether the state counts as converged: that step is then not carried out.
     advance : callable
         Carries out the step.
     max_steps : int
-        Steps after which to give up.
+        The most steps.
 
     Returns
     -------
@@ -36,10 +36,10 @@ def iterate(
     """
     sizes: list[float] = []
     for step in range(1, max_steps + 1):
-        size, at_rest = change(step)
-        if at_rest:
+        size, converged = change(step)
+        if converged:
             return Solution(Status.CONVERGED, step - 1, size), sizes
         advance(step)
         sizes.append(size)
-    size, at_rest = change(max_steps + 1)
-    return Solution(Status.CONVERGED if at_rest else Status.STEP_LIMIT, max_steps, size), sizes
+    size, converged = change(max_steps + 1)
+    return Solution(Status.CONVERGED if converged else Status.STEP_LIMIT, max_steps, size), sizes

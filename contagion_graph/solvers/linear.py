@@ -85,7 +85,7 @@ class NonnegativeSystem:
         """Return bounds on the error of each entry of x, rounding included; None where none can be proven.
 
         `uncertain` bounds the errors that `right` came with.
-        Whoever finds v >= 0 with (I - A) v >= |right - (I - A) x| > 0 has proven that I - A is a nonsingular M-matrix,
+        A vector v >= 0 with (I - A) v >= |right - (I - A) x| > 0 proves that I - A is a nonsingular M-matrix,
         and that no entry of x is off by more than v.
         """
         left, noise = self._residual(x, right)
@@ -101,7 +101,7 @@ class NonnegativeSystem:
         return v / share if share > 0.0 and (v >= 0.0).all() else None
 
     def _series(self, right: FloatArray) -> FloatArray | None:
-        """Return the sum of A^k f where it comes to rest within a few terms."""
+        """Return the sum of A^k f where it converges within a few terms."""
         x, term = right.copy(), right
         for _ in range(TERMS):
             term = self.transfer @ term

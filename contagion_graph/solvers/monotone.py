@@ -1,4 +1,4 @@
-"""Iteration of an isotone map from one end of its fixed points, until that end is enclosed."""
+"""Iteration of an isotone map to its least or greatest fixed point, until that is enclosed."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +23,7 @@ class Problem(NamedTuple):
     apply : callable
         T: takes a state, returns a state; a larger one gives no smaller one.
     start : ndarray, shape (k,)
-        No end lies beyond it: T(start) <= start from above, T(start) >= start from below.
+        No fixed point lies beyond it: T(start) <= start from above, T(start) >= start from below.
     scale : ndarray, shape (k,)
         In which unit an error of each entry counts, > 0.
     """
@@ -45,7 +45,7 @@ def approach(
 
     A small step is not a small error. From above, any z <= T(z) below an iterate encloses the greatest fixed point:
     z = x - c d, c doubled until it does; the mirror image holds for the least. d has the direction of an earlier step:
-    that of the last ones is lost in rounding where convergence is slow. `watch` sees each state that is left behind.
+    that of the last ones is lost in rounding where convergence is slow. `watch` is called with each state.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def _enclosed(problem: Problem, x: FloatArray, moves: FloatArray, direction: Flo
     """Return how far, in units of the scale, an entry is off at most; None where nothing was proven."""
     step = np.maximum(direction, CLEAR * float(np.max(direction / problem.scale)) * problem.scale)
     if not step.any():
-        return 0.0  # the start was at rest, and no end lies beyond it
+        return 0.0  # the start is a fixed point, and none lies beyond it
     step *= factor * np.max(np.maximum(moves, ROUNDING * problem.scale) / step)
     z = enclose(lambda z: bool((np.sign(factor) * (z - problem.apply(z)) >= 0.0).all()), x, step, low=0.0)
     return None if z is None else float(np.max(np.abs(z - x) / problem.scale, initial=0.0))

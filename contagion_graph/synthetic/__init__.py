@@ -1,1 +1,1 @@
-"""Markets to try: seeded venues, and networks reconstructed from their margins."""
+"""Synthetic markets: seeded venues, and networks reconstructed from row and column sums."""

@@ -47,7 +47,7 @@ def maximum_entropy(
     row_sums, column_sums : array_like or Series, shape (n,) and (m,)
         Totals, >= 0, with equal sums [currency, or any unit]. Series give the labels.
     forbidden : "diagonal", None, or bool array_like of shape (n, m)
-        Where there can be no link: nobody lends to itself; nowhere; or where the array is True.
+        Where there can be no link: on the diagonal (no node lends to itself); nowhere; or where the array is True.
     tol : float
         By how much a row or column sum may be off, as a share of the sum of all.
     max_iter : int
@@ -236,7 +236,7 @@ def _margins(
         ("column_sums", columns, allowed.T @ rows, indexes[1]),
     ):
         for place in np.flatnonzero(sums > links + BALANCED * rows.sum())[:SHOWN]:
-            problem = f"{labels[place]!r} has {sums[place]:g}, those whom it may deal with have {links[place]:g}"
+            problem = f"{labels[place]!r} has {sums[place]:g}, those that it may deal with have {links[place]:g}"
             faults.add(name, problem, "Allow more links, or lower the total.")
     faults.raise_if_any()
     _keep_for(rows, columns, allowed)

@@ -175,7 +175,7 @@ def huang() -> MarginCascade:
 def with_market_depth(graph: ExposureGraph, alpha: float) -> ExposureGraph:
     """Return the graph with depth = market value / alpha in each asset, its market value all that is held long.
 
-    Then x_j = alpha times the share of the asset that has been sold, whatever its unit. An asset that nobody holds long
+    Then x_j = alpha times the share of the asset that has been sold, whatever its unit. An asset without longs
     has no market value here, and infinite depth.
 
     Parameters

@@ -271,7 +271,7 @@ class _Rounds:
         self.units.append(units)
 
     def result(self, solution: Solution) -> RegulatedBanks:
-        """Return what the rounds have come to."""
+        """Return the tables of all rounds."""
         graph, after = self.graph, self.books(self.price, self.cash)
         banks = {
             "equity_before": self.before.equity,
