@@ -189,6 +189,12 @@ def nearest(label: str, known: Iterable[str]) -> str:
     >>> nearest("gold", ["BTC", "ETH"])
     ''
     """
+    close = closest(label, known)
+    return "" if close is None else f" (did you mean {close!r}?)"
+
+
+def closest(label: str, known: Iterable[str]) -> str | None:
+    """Return the known label closest to a mistyped one, if one is close."""
     by_lower = {name.lower(): name for name in known}
     close = get_close_matches(label.lower(), by_lower, n=1, cutoff=0.6)
-    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
+    return by_lower[close[0]] if close else None

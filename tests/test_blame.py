@@ -390,9 +390,9 @@ def test_arguments_are_checked():
     result = cg.MarginCascade().run(two_assets(), {"X": -0.2})
     with pytest.raises(cg.ParameterError, match="by is 'account'; it must be one of trader, asset, pool"):
         cg.blame(result, "account")  # type: ignore[arg-type]
-    with pytest.raises(cg.ParameterError, match="victim: unknown trader 'D'"):
+    with pytest.raises(cg.ParameterError, match="victim: unknown label 'D'"):
         cg.blame(result, victim="D")
-    with pytest.raises(cg.ParameterError, match="trader: unknown trader 'D'"):
+    with pytest.raises(cg.ParameterError, match="trader: unknown label 'D'"):
         cg.paths(result, "D")
     with pytest.raises(cg.ParameterError, match="k"):
         cg.paths(result, "A", k=0)

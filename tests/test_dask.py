@@ -193,9 +193,9 @@ def test_a_sweep_that_has_lost_what_all_parts_share():
 
 
 def test_what_a_model_raises(spread: Any, whole: cg.ExposureGraph):
-    with pytest.raises(cg.TableError, match="unknown asset 'nothing'"):
+    with pytest.raises(cg.ParameterError, match="unknown asset 'nothing'"):
         MODEL.run(spread, {"nothing": -0.1})
-    with pytest.raises(cg.TableError, match="unknown account 'nobody'"):
+    with pytest.raises(cg.ParameterError, match="unknown account 'nobody'"):
         MODEL.run(spread, losses={"nobody": 1.0})
     with pytest.raises(cg.ParameterError, match="defaults='T1' is a text"):
         MODEL.run(spread, defaults="T1")

@@ -349,7 +349,7 @@ def test_wrong_parameters_are_refused(name: str, options: dict[str, object], mes
 def test_a_wrong_prior_is_refused_with_its_labels():
     graph = graph_of([[1.0], [2.0]], traders=["Ann", "Bob"])
     for prior, message in (({"Bop": 1.0}, "did you mean 'Bob'"), ([1.0, np.nan], "NaN"), ([1.0], "shape")):
-        with pytest.raises(cg.TableError, match=message):
+        with pytest.raises(cg.ParameterError, match=message):
             importance.birank(graph, prior=(prior, None))
 
 

@@ -296,5 +296,5 @@ def test_closed_shares_that_fit_no_account_are_refused(closed: object):
 def test_a_rule_without_a_derivative_and_an_unknown_asset_are_refused():
     with pytest.raises(cg.ParameterError, match="RepayAndSeize has no derivative"):
         cg.spectral_radius(one_asset(20.0), replace(SPIRAL, liquidation=cg.RepayAndSeize()))
-    with pytest.raises(cg.TableError, match="unknown asset 'BTC'"):
+    with pytest.raises(cg.ParameterError, match="unknown asset 'BTC'"):
         cg.spectral_radius(one_asset(20.0), SPIRAL, {"BTC": -0.1})

@@ -185,7 +185,7 @@ def test_what_cannot_be_is_refused(bad: dict[str, Any]):
 
 
 def test_an_unknown_asset_is_refused():
-    with pytest.raises(cg.TableError, match="unknown asset"):
+    with pytest.raises(cg.ParameterError, match="unknown asset"):
         named.greenwood_landier_thesmar(bank_graph(**random_banks(0)), {"ETH": -0.1})
 
 

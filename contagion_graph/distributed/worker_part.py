@@ -11,12 +11,16 @@ from contagion_graph._cached import cached_property, carry_over
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.distributed.account_rows import Ints
 from contagion_graph.distributed.dataset import read_layout, read_part
+from contagion_graph.errors import closest, nearest
 from contagion_graph.graph.collectives import Collectives
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.state import Array
 
 KNOWN = ("initial", "sensitivity", "cells", "members", "row_borders", "all_rows")  # what every run needs
+
+
+END = 256  # of a text, among its bytes
 
 
 class Apart:
@@ -50,6 +54,13 @@ class PartRows(RowReductions):
     def _split_places(self) -> Any:
         """The place in `split` of every account of such a trader, in all parts."""
         return self.group.gather(self._place[self.trader_of[self._split_rows]]).astype(np.int64)
+
+    def hint(self, label: str) -> str:
+        """Return which of the traders of all parts a mistyped label may mean, for messages."""
+        here = (closest(label, self.traders) or "").encode()
+        codes = self.group.gather(np.array([*here, END], dtype=np.float64)).astype(np.int64)
+        found = [bytes(each[:-1].tolist()).decode() for each in np.split(codes, np.flatnonzero(codes == END) + 1)[:-1]]
+        return nearest(label, filter(None, found))
 
     def per_trader(self, amount: Any) -> FloatArray:
         """Add up an amount of each account over all accounts of each trader, shape (traders,)."""

@@ -56,9 +56,8 @@ def exposure_curve(
     Raises
     ------
     ParameterError
-        No sizes, or one below -1 or not finite; a market in which nothing indirect can happen; too many numbers.
-    TableError
-        An unknown label.
+        No sizes, or one below -1 or not finite; a market in which nothing indirect can happen; too many numbers; an
+        unknown label.
     ConvergenceError
         A run did not converge, and `on_failure` is "raise".
 

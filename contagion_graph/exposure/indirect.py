@@ -85,9 +85,7 @@ def indirect_exposure(
     Raises
     ------
     ParameterError
-        A size of 0, below -1 or not finite; a market in which nothing indirect can happen.
-    TableError
-        An unknown label.
+        A size of 0, below -1 or not finite; a market in which nothing indirect can happen; an unknown label.
     ConvergenceError
         A run did not converge, and `on_failure` is "raise".
 

@@ -127,9 +127,8 @@ def marginal_exposure(
     ------
     ParameterError
         A rule without a derivative, as `RepayAndSeize`; weights that move with prices (`ProRata("profit")`) where
-        losses are shared; a state whose answer to prices has no bound; a market in which nothing indirect can happen.
-    TableError
-        An unknown label or shock.
+        losses are shared; a state whose answer to prices has no bound; a market in which nothing indirect can happen;
+        an unknown label or shock.
     ConvergenceError
         No equilibrium was reached, as can happen in netted books, and `on_failure` is "raise".
 

@@ -11,8 +11,8 @@ from contagion_graph._result import SHOWN, Result
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
-from contagion_graph.exposure.inputs import Positions
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.solvers.arrays import largest
 from contagion_graph.solvers.solution import EXACT, Solution
 from contagion_graph.tables.vectors import rows_of
 
@@ -177,7 +177,7 @@ class ExposureMatrix(Result):
                 near &= self.held[start : start + len(values)].toarray().ravel() == 0.0
             place = np.append(place, np.flatnonzero(near) + start * len(self.assets))
             best = np.append(best, flat[near])
-            order = _largest(rank(best), k)
+            order = largest(rank(best), k)
             place, best = place[order], best[order]
         row, column = np.divmod(place, max(len(self.assets), 1))
         return pd.DataFrame({"trader": self.traders[row], "asset": self.assets[column], "value": best})
@@ -235,14 +235,3 @@ class ExposureMatrix(Result):
     def __repr__(self) -> str:
         status = "" if self.solution.converged else f". {self.solution.status.value}"
         return f"<{type(self).__name__}: {self.shape[0]:,} traders x {self.shape[1]:,} assets; {self.name}{status}>"
-
-
-def _largest(values: FloatArray, k: int) -> Positions:
-    """Return where the k largest values are, the largest first, equal ones in order."""
-    if values.size > k:
-        least = np.partition(values, values.size - k)[values.size - k]
-        near = np.flatnonzero(values >= least)
-    else:
-        near = np.arange(values.size)
-    order: Positions = near[np.argsort(-values[near], kind="stable")[:k]]
-    return order

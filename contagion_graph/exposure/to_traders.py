@@ -56,9 +56,8 @@ def exposure_to_traders(
     Raises
     ------
     ParameterError
-        k below 1; more than 1,000 traders and none named; a market in which nothing indirect can happen.
-    TableError
-        An unknown label, a shock that the graph does not know.
+        k below 1; more than 1,000 traders and none named; a market in which nothing indirect can happen; an unknown
+        label, a shock that the graph does not know.
     ConvergenceError
         A run did not converge, and `on_failure` is "raise".
 

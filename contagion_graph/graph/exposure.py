@@ -369,7 +369,7 @@ class ExposureGraph(GraphExports):
         >>> graph.subset(traders=["B"])
         <ExposureGraph: 1 trader, 1 account, 2 assets, 1 position, 1 pool; gross value 30, equity 30>
         """
-        faults = Faults()
+        faults = Faults(ParameterError)
         kept = [
             np.isin(np.arange(len(index)), [row for label in wanted for row in row_of(name, label, index, faults)])
             if wanted is not None

@@ -9,6 +9,7 @@ from scipy import sparse
 from contagion_graph._cached import cached_property
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
+from contagion_graph.errors import nearest
 from contagion_graph.graph.collectives import WHOLE, Collectives
 from contagion_graph.state import Cells
 
@@ -187,6 +188,10 @@ class RowReductions:
         sensitivity = row_sums.value_rows(difference, self.price, *self.chunked(None))[1]
         sensitivity.flags.writeable = False
         return sensitivity
+
+    def hint(self, label: str) -> str:
+        """Return which of all traders a mistyped label may mean, for messages."""
+        return nearest(label, self.traders)
 
     # --- by trader ----------------------------------------------------------------------------------------------------
 

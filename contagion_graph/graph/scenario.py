@@ -58,10 +58,9 @@ def scenario(
     [7.0]
     >>> scenario(graph, {"EHT": -0.3})
     Traceback (most recent call last):
-    contagion_graph.errors.TableError: 1 fault (rows count from 0):
-      1. shock: unknown asset 'EHT' (did you mean 'ETH'?). Use a label of graph.assets.
+    contagion_graph.errors.ParameterError: shock: unknown asset 'EHT' (did you mean 'ETH'?). Use a label of ...
     """
-    faults = Faults()
+    faults = Faults(ParameterError)
     price_shocked = graph.price * (1.0 + _relative_changes(graph, {} if shock is None else shock, faults))
     loss = _given_losses(graph, {} if losses is None else losses, faults)
     defaulted = np.zeros(len(graph.account_index), dtype=bool)
@@ -116,7 +115,7 @@ def ranks(graph: ExposureGraph, order: Order) -> IntArray:
         return order.permutation(n).astype(np.int32)
     if isinstance(order, str):
         raise ParameterError(f"order={order!r} is a text; give a list of traders or account triples, or a Generator")
-    faults, place = Faults(), np.arange(n) + n
+    faults, place = Faults(ParameterError), np.arange(n) + n
     for number, rows in reversed(list(enumerate(_rows("order", graph, order, faults)))):
         place[rows] = number  # an account that is named twice keeps its first place
     faults.raise_if_any()
@@ -168,7 +167,7 @@ def _rows(where: str, graph: ExposureGraph, keys: Iterable[AccountKey], faults: 
     rows = [account_rows_of(key, graph.account_index) for key in keys]
     for key, known in zip(keys, graph._rows.count([len(each) for each in rows]) if keys else (), strict=True):
         if not known:
-            hint = nearest(str(key), graph.traders)
+            hint = graph._rows.hint(label_text(key))
             faults.add(
                 where, f"unknown account {label_text(key)!r}{hint}", "Name a trader or a (trader, pool, subaccount)."
             )

@@ -28,7 +28,7 @@ def systemicness(
 
     Raises
     ------
-    ParameterError, TableError
+    ParameterError
         As there.
 
     References
@@ -67,7 +67,7 @@ def indirect_vulnerability(
 
     Raises
     ------
-    ParameterError, TableError
+    ParameterError
         As there.
 
     References

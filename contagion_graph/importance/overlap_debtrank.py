@@ -42,7 +42,7 @@ class _Spread:
 
     def share(self, where: str, value: Any, otherwise: float) -> FloatArray:
         """Return a share for every trader: `otherwise` for those that a mapping does not name."""
-        faults = Faults()
+        faults = Faults(ParameterError)
         shares = vector(where, value, self.graph.traders, SHARE, faults, base=otherwise)
         faults.raise_if_any()
         return shares
@@ -98,9 +98,8 @@ def debtrank(
     Raises
     ------
     ParameterError
-        What is no graph; neither a shock nor an equity_shock; no sellable asset with a finite depth.
-    TableError
-        A label that the graph does not know, or a number out of range.
+        What is no graph; neither a shock nor an equity_shock; no sellable asset with a finite depth; a label that the
+        graph does not know, or a number out of range.
     ConvergenceError
         Not converged after `max_iter` iterations, and `on_failure` is "raise".
 
@@ -162,7 +161,7 @@ def debtrank_impact(
 
     Raises
     ------
-    ParameterError, TableError, ConvergenceError
+    ParameterError, ConvergenceError
         As in `debtrank`; an unknown trader.
 
     References

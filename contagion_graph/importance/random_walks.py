@@ -64,7 +64,7 @@ def birank(
     Raises
     ------
     ParameterError, ConvergenceError
-        As in `hits`; TableError where a prior names unknown labels or is no number >= 0.
+        As in `hits`; ParameterError where a prior names unknown labels or is no number >= 0.
 
     References
     ----------
@@ -118,7 +118,7 @@ def cohits(
 
     Raises
     ------
-    ParameterError, TableError, ConvergenceError
+    ParameterError, ConvergenceError
         As in `birank`.
 
     References
@@ -175,7 +175,7 @@ def pagerank(
 
     Raises
     ------
-    ParameterError, TableError, ConvergenceError
+    ParameterError, ConvergenceError
         As in `birank`.
 
     References
@@ -233,7 +233,7 @@ def _prior(name: str, graph: ExposureGraph, prior: Prior, *, together: bool = Fa
     given = (None, None) if prior is None else prior
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise ParameterError(f"{name}: prior must be a pair, of traders and of assets; None for a side: equal weights")
-    faults, kind = Faults(), Number("weight", low=0.0)
+    faults, kind = Faults(ParameterError), Number("weight", low=0.0)
     traders = vector("prior of traders", 1.0 if given[0] is None else given[0], graph.traders, kind, faults)
     assets = vector("prior of assets", 1.0 if given[1] is None else given[1], graph.assets, kind, faults)
     faults.raise_if_any()

@@ -105,7 +105,7 @@ class MarginCascade(CascadeRules):
 
         Raises
         ------
-        TableError
+        ParameterError
             A shock, loss, default or place in the order that the graph does not know or that is out of range.
         ConvergenceError
             The step limit was reached, or a price or an equity is no longer finite.
@@ -179,7 +179,7 @@ class MarginCascade(CascadeRules):
         ParameterError
             A parameter that means rounds (`trade_price_weight`, `volume="current"`), or a liquidation rule that does
             not declare that it is monotone and closes one share of an account.
-        TableError, ConvergenceError
+        ParameterError, ConvergenceError
             As in `run`.
 
         References

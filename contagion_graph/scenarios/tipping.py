@@ -147,9 +147,8 @@ def tipping_point(
     Raises
     ------
     ParameterError
-        An event that happens without a shock or cannot happen on this graph; a direction without a change.
-    TableError
-        A direction with unknown assets, or changes that are none.
+        An event that happens without a shock or cannot happen on this graph; a direction without a change; a direction
+        with unknown assets, or changes that are none.
     ConvergenceError
         A cascade did not converge.
 

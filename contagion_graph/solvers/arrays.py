@@ -52,4 +52,9 @@ def largest(values: Any, k: int | None = None) -> Any:
     >>> largest([1.0, 3.0, 3.0, 2.0], 3).tolist()
     [1, 2, 3]
     """
-    return np.argsort(-np.asarray(values), kind="stable")[:k]
+    falling = -np.asarray(values)
+    near = np.arange(falling.size)
+    if k is not None and 0 < k < falling.size:
+        least = np.partition(falling, k - 1)[k - 1]
+        near = near if np.isnan(least) else np.flatnonzero(falling <= least)
+    return near[np.argsort(falling[near], kind="stable")[:k]]

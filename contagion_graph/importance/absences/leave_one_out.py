@@ -64,7 +64,7 @@ def knockout(
     ------
     ParameterError
         A model that is no MarginCascade, an unknown measure or trader, no trader, k below 1.
-    TableError, ConvergenceError
+    ParameterError, ConvergenceError
         As in `MarginCascade.run`.
 
     Notes

@@ -150,7 +150,7 @@ def shapley(
     ------
     ParameterError
         A model that is no MarginCascade, an unknown measure or trader, no trader, fewer than 2 permutations.
-    TableError, ConvergenceError
+    ParameterError, ConvergenceError
         As in `MarginCascade.run`.
 
     References
@@ -227,7 +227,7 @@ def aumann_shapley(
     ------
     ParameterError
         As in `shapley`; a number of steps or passes that cannot be.
-    TableError, ConvergenceError
+    ParameterError, ConvergenceError
         As in `MarginCascade.run`.
 
     References

@@ -13,11 +13,11 @@ from scipy import sparse
 
 from contagion_graph._cached import cached_property
 from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph.errors import ParameterError, nearest
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.margin.rounds.trades import Rows, Trade
-from contagion_graph.tables.vectors import account_rows_of
+from contagion_graph.tables.vectors import account_rows
 
 NEAR_ZERO = 0.1  # of what was traded: a net sale below it is near 0, and shares of it would exceed 5.5
 
@@ -174,7 +174,4 @@ def net_shares(units: sparse.csr_array) -> sparse.csr_array:
 
 def rows_of(result: CascadeResult, trader: object, argument: str) -> Rows:
     """Return the accounts of a trader, or the one that a triple names."""
-    rows = account_rows_of(trader, result.graph.account_index)
-    if not rows:
-        raise ParameterError(f"{argument}: unknown trader {str(trader)!r}{nearest(str(trader), result.graph.traders)}")
-    return np.array(rows, dtype=np.int64)
+    return account_rows([trader], result.graph.account_index, argument)

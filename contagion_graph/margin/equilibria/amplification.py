@@ -65,9 +65,8 @@ def spectral_radius(
     ------
     ParameterError
         A liquidation rule without `rule_slopes`; closed shares that are not n numbers from 0 to 1, or that meet an
-        impact with volume="current", for which they do not say what was sold.
-    TableError
-        A shock that the graph does not know or that is out of range.
+        impact with volume="current", for which they do not say what was sold; a shock that the graph does not know or
+        that is out of range.
 
     Notes
     -----
