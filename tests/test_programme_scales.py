@@ -176,6 +176,34 @@ def test_accounts_of_any_size_are_served_alike(size: float):
     assert beside.loc[beside["trader"] == "0", "quantity"].to_numpy() == pytest.approx(alone.to_numpy(), rel=1e-8)
 
 
+@pytest.mark.parametrize("seed", [39, 45, 55, 71, 167, 181, 245, 257, 371])
+def test_accounts_of_nine_orders_of_size_share_what_is_available(seed: int):
+    """Books on which the solver gives up, or drops what small accounts take, when it is asked in one way only."""
+    rng = np.random.default_rng(seed)
+    n, m = int(rng.integers(1, 60)), int(rng.integers(1, 12))
+    unit = 10.0 ** rng.uniform(-18, 12)
+    price = 10.0 ** rng.uniform(-9, 6, m) * unit
+    size = 10.0 ** rng.uniform(0, 9, n)
+    value = size[:, None] * rng.lognormal(0, 2, (n, m)) * (rng.random((n, m)) < 0.5) * unit
+    side, rate = np.where(rng.random((n, m)) < 0.6, 1, -1), rng.uniform(0.003, 0.4, m)
+    maintenance = value @ rate
+    cash = maintenance * rng.uniform(0.2, 1.3, n) - (side * value).sum(axis=1)
+    graph = cg.ExposureGraph.from_arrays(
+        side * value / price, price=price, margin_long=rate, margin_short=rate, cash=cash
+    )
+    rng.uniform(0, 0.0025, m)
+    offer = {
+        "asset": ["", *graph.assets],
+        "cost": [0.05, *rng.uniform(0, 0.05, m)],
+        "available": [np.inf, *(10.0 ** rng.uniform(-3, 1, m) * maintenance.sum())],
+        "limit": [1.0, *rng.uniform(0.1, 1, m)],
+    }
+    plan = cg.collateral.top_up(graph, offer)
+    assert plan.solution.error_bound <= 1e-6
+    after_lack = -plan.apply(graph).slack.to_numpy()
+    assert (after_lack <= 1e-9 * (np.abs(side * value).sum(axis=1) + np.abs(cash))).all()
+
+
 def test_lots_far_below_the_need_are_rounded_up():
     """A lot of one wei: the plan is whole lots, and as cheap as without lots."""
     graph = cg.ExposureGraph.from_arrays([[1e19]], price=[3e-15], margin_long=0.1, cash=[-27_500.0], assets=["wei"])

@@ -16,6 +16,8 @@ MISS = 1e-9  # share of a need or a limit by which an answer may miss it
 GAP = 1e-6  # share of the objective by which an answer may be above its lower bound
 FINE = 1e-9  # share of a need: whole units that gain less are rounded up after the solution
 TIGHT = 1e-7
+OPTIONS = {"primal_feasibility_tolerance": 1e-10, "mip_rel_gap": 0.0}
+ATTEMPTS = (("highs", 1e-10, True), ("highs", 1e-7, False), ("highs-ipm", 1e-10, True))  # tolerance of costs, presolve
 Squares = tuple[sparse.csr_array, FloatArray]
 
 
@@ -163,10 +165,16 @@ class Programme:
     def _linear(self, owner: str) -> Optimum | None:
         """Solve a scaled programme; costs of rows that nothing connects are scaled each by themselves."""
         n, weight = self.need.size, self._weights()
-        answer = self._highs(owner, self.cost * weight[-self.cost.size :])
+        cost = self.cost * weight[-self.cost.size :]
+        answer = self._highs(owner, cost)
         if answer is None:
             return None
-        x = np.clip(np.asarray(answer.x, dtype=np.float64), 0.0, self.upper)
+        x = np.clip(answer.x, 0.0, self.upper)
+        over = np.maximum(self.use @ x - self.limit, 0.0)
+        if (over > MISS * np.maximum(self.limit, 1.0)).any():  # small coefficients are dropped
+            again = replace(self, limit=np.maximum(self.limit - 2.0 * over, 0.0))._highs(owner, cost)
+            answer = again or answer
+            x = np.clip(answer.x, 0.0, self.upper)
         value = float(self.cost @ x)
         if self.whole.any():
             gap = max(answer.fun - answer.mip_dual_bound, 0.0) / answer.fun if answer.fun > 0.0 else 0.0
@@ -185,15 +193,16 @@ class Programme:
         return weight
 
     def _highs(self, owner: str, cost: FloatArray) -> Any:
-        tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10, "mip_rel_gap": 0.0}
-        for presolve in (True, False):
+        """Return the solver's answer, None where it finds none; where it stops, it is asked in another way."""
+        for method, dual, presolve in ATTEMPTS[: 2 if self.whole.any() else 3]:
             answer: Any = optimize.linprog(
                 cost,
                 A_ub=sparse.vstack([-self.gain, self.use], format="csr"),
                 b_ub=np.concatenate([-self.need, self.limit]),
                 bounds=np.column_stack([np.zeros_like(self.upper), self.upper]),
+                method=method,
                 integrality=self.whole.astype(int),
-                options={**tight, "presolve": presolve},
+                options={**OPTIONS, "dual_feasibility_tolerance": dual, "presolve": presolve},
             )
             if answer.status == 0:
                 return answer
