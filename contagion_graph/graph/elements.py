@@ -1,4 +1,4 @@
-"""Nodes and edges of a graph as tables, and as networkx and igraph graphs."""
+"""Nodes and edges as networkx and igraph graphs, and the way back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,50 +14,6 @@ SIDES = ("trader", "asset", "position")
 REMEDY = (
     "Every node needs side='trader', 'asset' or 'position'; edges join a trader and an asset, or a position and each."
 )
-Nodes = list[tuple[str, dict[str, Any]]]
-Edges = list[tuple[str, str, dict[str, Any]]]
-
-
-def element_tables(
-    frames: Mapping[str, pd.DataFrame], *, positions_are_nodes: bool
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the nodes (id, side, label, attributes) and edges (source, target, attributes) of a graph's tables."""
-    price = frames["assets"].set_index("asset")["price"]
-    positions = frames["positions"]
-    value = positions["quantity"].to_numpy() * price.loc[positions["asset"]].to_numpy()
-    positions = positions.assign(value=value, weight=np.abs(value))
-    traders = trader_table(frames["accounts"])
-    if not positions_are_nodes:  # what derivatives cost is in no edge, so it has to be in the cash
-        cost = (positions["quantity"] * positions["entry_price"]).groupby(positions["trader"]).sum()
-        traders["cash"] -= cost.reindex(traders["trader"]).fillna(0.0).to_numpy()
-    nodes = [_nodes("trader", traders), _nodes("asset", frames["assets"])]
-    trader, asset = "trader:" + positions["trader"], "asset:" + positions["asset"]
-    if not positions_are_nodes:
-        edges = pd.DataFrame({"source": trader, "target": asset, **positions[["quantity", "value", "weight"]]})
-        edges = edges.groupby(["source", "target"], sort=False, as_index=False).sum()
-        return pd.concat(nodes, ignore_index=True), edges
-    if "position" not in positions:
-        positions = positions.assign(position=np.arange(len(positions)).astype(str))
-    nodes.append(_nodes("position", positions.drop(columns=["trader", "asset"])))
-    ends = pd.concat([trader, asset], ignore_index=True)
-    source = pd.concat(["position:" + positions["position"]] * 2, ignore_index=True)
-    weight = pd.concat([positions["weight"]] * 2, ignore_index=True)
-    return pd.concat(nodes, ignore_index=True), pd.DataFrame({"source": source, "target": ends, "weight": weight})
-
-
-def _nodes(side: str, table: pd.DataFrame) -> pd.DataFrame:
-    labels = table[side]
-    return pd.concat(
-        [pd.DataFrame({"id": side + ":" + labels, "side": side, "label": labels}), table.drop(columns=side)], axis=1
-    )
-
-
-def trader_table(accounts: pd.DataFrame) -> pd.DataFrame:
-    """One row a trader: everything of its only account, or the sums of its several accounts."""
-    sums = {"cash": "sum", **({"share": "sum"} if "share" in accounts else {})}
-    if not accounts["trader"].duplicated().any():
-        return accounts.drop(columns=["pool", "subaccount"])
-    return accounts.groupby("trader", sort=False, as_index=False).agg(sums)
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -93,14 +49,6 @@ def to_igraph(nodes: pd.DataFrame, edges: pd.DataFrame, *, directed: bool = Fals
         vertices["type"] = (nodes["side"] == right).tolist()
     weights = edges.drop(columns=["source", "target"]).to_dict(orient="list")
     return igraph.Graph(n=len(nodes), edges=ends, directed=directed, vertex_attrs=vertices, edge_attrs=weights)
-
-
-def network_tables(frames: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the nodes and the edges, debtor to creditor, of a network of obligations' tables."""
-    nodes = _nodes("trader", frames["nodes"].rename(columns={"node": "trader"}))
-    owed = frames["obligations"]
-    edges = {"source": "trader:" + owed["debtor"], "target": "trader:" + owed["creditor"], "amount": owed["amount"]}
-    return nodes, pd.DataFrame({**edges, "weight": owed["amount"], "seniority": owed["seniority"]})
 
 
 def network_tables_of_networkx(network: Any) -> dict[str, Any]:

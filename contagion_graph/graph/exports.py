@@ -10,6 +10,7 @@ from scipy import sparse
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph import elements
+from contagion_graph.graph.network import given_network, obligation_network
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.tables import frames, networks
 
@@ -121,7 +122,7 @@ class GraphExports:
         -------
         networkx.Graph
             Nodes are named "trader:A", "asset:A", "position:7" and carry `side`, `label` and all attributes; edges
-            carry `weight` (gross value, currency) and, in the bipartite graph, signed `quantity` and `value`.
+            carry `weight` (gross value), signed `value` [currency] and, in the bipartite graph, signed `quantity`.
 
         Examples
         --------
@@ -160,7 +161,11 @@ class GraphExports:
         """Return the nodes and the edges of the graph as two tables: what every export is made of."""
         if nodes not in ("positions", "bipartite"):
             raise ParameterError(f"nodes={nodes!r}: it is 'positions' or 'bipartite'")
-        return elements.element_tables(self.to_frames(), positions_are_nodes=nodes == "positions")
+        graph: Any = self
+        of_nodes, edges = given_network(graph, positions_are_nodes=nodes == "positions").tables()
+        if nodes == "bipartite":  # one edge a pair: the kinds of position add up
+            edges = edges.drop(columns="position_kind").groupby(["source", "target"], sort=False, as_index=False).sum()
+        return of_nodes, edges
 
 
 class NetworkExports:
@@ -183,11 +188,11 @@ class NetworkExports:
         nodes : DataFrame
             id ("trader:A"), side ("trader"), label, external_assets, external_liabilities, equity [currency].
         edges : DataFrame
-            source, target, amount, weight (the amount) [currency], seniority.
+            source, target, amount [currency], seniority, weight (the amount).
         """
         network: Any = self  # what it computes at rest is not known to this class
-        nodes, edges = elements.network_tables(self.to_frames())
-        return nodes.assign(equity=network.book_equity), edges
+        nodes = self.to_frames()["nodes"].drop(columns="node").assign(equity=network.book_equity)
+        return obligation_network(network, {str(name): nodes[name] for name in nodes}).tables()
 
     def to_networkx(self) -> Any:
         """Return the network as a networkx DiGraph, or a MultiDiGraph where there are several ranks.

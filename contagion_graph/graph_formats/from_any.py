@@ -8,10 +8,10 @@ from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice, check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.network import Network
 from contagion_graph.graph_formats import from_exposures, from_obligations
 from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.from_obligations import DebtSource
-from contagion_graph.graph_formats.network import Network
 from contagion_graph.margin.result import CascadeResult
 
 Source = ExposureGraph | CascadeResult | DebtSource

@@ -1,18 +1,18 @@
 """An exposure graph, or a cascade on it, as nodes and edges."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.holdings import Positions, mean_share, positions_of
+from contagion_graph.graph.network import Network, bipartite_network, incidence_network
 from contagion_graph.graph_formats.core import core_traders
-from contagion_graph.graph_formats.holdings import Positions, closed_shares, holdings_of, positions_of
-from contagion_graph.graph_formats.network import Network
-from contagion_graph.graph_formats.node_tables import asset_side, position_side, trader_side
+from contagion_graph.graph_formats.node_tables import asset_side, closed_shares, position_side, trader_side
 from contagion_graph.importance.portfolio_overlap import overlap
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.solvers.arrays import largest
@@ -34,26 +34,16 @@ def exposure_network(source: ExposureGraph | CascadeResult, nodes: Nodes, k: int
 
 
 def _bipartite(graph: ExposureGraph, result: CascadeResult | None, positions: Positions) -> Network:
-    """Traders and assets; one edge a holding."""
-    held = holdings_of(positions, len(graph.assets))
-    value = held.quantity * graph.price[held.asset]
-    kind = pd.Categorical.from_codes(held.kind, positions.kinds)
-    attributes = {"position_kind": kind, "quantity": held.quantity, "value": value}
-    if result is not None:
-        attributes["closed"] = held.share(positions, closed_shares(result, positions))
-    sides = (trader_side(graph, result), asset_side(graph, result))
-    ends = (held.trader, held.asset + len(graph.traders))
-    return Network(sides, *ends, np.abs(value), attributes, kind, positions, held.number)
+    network = bipartite_network(graph, (trader_side(graph, result), asset_side(graph, result)), positions)
+    if result is None:
+        return network
+    closed = mean_share(network.number, positions, closed_shares(result, positions), network.weight.size)
+    return replace(network, attributes={**network.attributes, "closed": closed})
 
 
 def _incidence(graph: ExposureGraph, result: CascadeResult | None, positions: Positions) -> Network:
-    """Traders, assets and positions; two edges a position, to its trader and to its asset."""
     sides = (trader_side(graph, result), asset_side(graph, result), position_side(graph, result, positions))
-    n, m, size = len(graph.traders), len(graph.assets), positions.account.size
-    number = np.arange(size)
-    ends = np.concatenate([positions.trader, positions.asset + n])
-    twice = {"value": np.tile(positions.value, 2)}
-    return Network(sides, np.tile(number + n + m, 2), ends, np.abs(twice["value"]), twice, None, positions, number)
+    return incidence_network(graph, sides, positions)
 
 
 def _projection(graph: ExposureGraph, result: CascadeResult | None, nodes: str, chosen: BoolArray) -> Network:

@@ -7,8 +7,7 @@ import numpy as np
 
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice
-from contagion_graph.graph_formats.network import Network
-from contagion_graph.graph_formats.node_tables import Side
+from contagion_graph.graph.network import Network, Side
 
 Layout = Literal["rings", "force", "none"]
 GAP = 1.25  # room that a node takes along its ring, in diameters

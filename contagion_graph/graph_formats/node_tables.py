@@ -1,16 +1,15 @@
-"""The nodes of each side, and those of an exposure graph with everything that is known of them."""
+"""The nodes of an exposure graph, or of a cascade on it, with everything that is known of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import BoolArray
-from contagion_graph.graph.elements import trader_table
+from contagion_graph._typing import FloatArray
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph_formats.holdings import Array, Positions, closed_shares
+from contagion_graph.graph.holdings import Positions
+from contagion_graph.graph.network import Side, trader_table
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.tables.frames import graph_frame
 
@@ -20,45 +19,12 @@ TAKEN |= {"status", "accounts_closing", "price_now", "change_now", "held"}
 BREACH = "breach_round"
 
 
-@dataclass(frozen=True, eq=False)
-class Side:
-    """The nodes of one side.
-
-    Parameters
-    ----------
-    name : {"trader", "asset", "position"}
-        The side, which is also the prefix of its ids.
-    ids, labels : Index of str
-        "trader:A" and "A".
-    attributes : mapping of name to array_like
-        One value a node.
-    rows : ndarray of int
-        The number of each in the graph.
-    event : str
-        The attribute with the round of the first breach or default, 0 = never; empty where there is none.
-    """
-
-    name: str
-    ids: "pd.Index[str]"
-    labels: "pd.Index[str]"
-    attributes: Mapping[str, Any]
-    rows: Array
-    event: str = ""
-
-    @property
-    def reached(self) -> Array:
-        """The round of that event for each of the nodes; 0 = never."""
-        return np.asarray(self.attributes[self.event]) if self.event else np.zeros(len(self.ids), dtype=np.int64)
-
-    @property
-    def kind(self) -> Any:
-        """The side, for each of the nodes."""
-        return pd.Categorical.from_codes(np.zeros(len(self.ids), dtype=np.int8), pd.Index([self.name]))
-
-    def of(self, kept: BoolArray) -> "Side":
-        """Return some of the nodes."""
-        attributes = {name: pd.Series(values)[kept] for name, values in self.attributes.items()}
-        return Side(self.name, self.ids[kept], self.labels[kept], attributes, self.rows[kept], self.event)
+def closed_shares(result: CascadeResult, positions: Positions) -> FloatArray:
+    """Return the share of each position that was closed in the end."""
+    end = result.arrays
+    short = end.closed if end.closed_short is None else end.closed_short
+    closed = np.where(positions.quantity < 0.0, short[positions.account], end.closed[positions.account])
+    return np.where(result.graph.sellable[positions.asset], closed, 0.0)
 
 
 def trader_side(graph: ExposureGraph, result: CascadeResult | None) -> Side:

@@ -11,9 +11,9 @@ import pandas as pd
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.holdings import Array, Positions
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.graph_formats.from_any import Source
-from contagion_graph.graph_formats.holdings import Array, Positions
 from contagion_graph.margin.attribution.replay import replay
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.solvers.arrays import ratio

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from contagion_graph.graph.holdings import Array
 from contagion_graph.graph_formats.drawing import Drawing
-from contagion_graph.graph_formats.holdings import Array
 from contagion_graph.graph_formats.style import Looks, one_colour, rgb
 from contagion_graph.graph_formats.timeline import CLOSED, STATUS, Timeline
 from contagion_graph.solvers.arrays import ratio

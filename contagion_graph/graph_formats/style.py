@@ -8,10 +8,9 @@ import pandas as pd
 
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ParameterError
+from contagion_graph.graph.holdings import Array
+from contagion_graph.graph.network import Network, Side
 from contagion_graph.graph_formats.from_any import Source, standing
-from contagion_graph.graph_formats.holdings import Array
-from contagion_graph.graph_formats.network import Network
-from contagion_graph.graph_formats.node_tables import Side
 from contagion_graph.solvers.arrays import ratio
 
 EVENTS = {"breach_round": ("round", "first breach"), "default_round": ("round", "default")}

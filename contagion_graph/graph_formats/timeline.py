@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.holdings import Array
+from contagion_graph.graph.network import Network
 from contagion_graph.graph_formats.from_any import Source
-from contagion_graph.graph_formats.holdings import Array
-from contagion_graph.graph_formats.network import Network
 from contagion_graph.graph_formats.rounds import Moves, Rounds, moves_of, rounds_of
 
 OPEN, CLOSING, REDUCED, CLOSED = range(4)

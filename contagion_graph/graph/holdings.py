@@ -1,16 +1,17 @@
 """Positions, added up to what a graph format draws as one edge: a trader, an asset and a kind of position."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.margin.result import CascadeResult
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.tables.frames import KINDS
+
+if TYPE_CHECKING:
+    from contagion_graph.graph.exposure import ExposureGraph
 
 Array = np.ndarray[Any, Any]
 
@@ -68,14 +69,17 @@ class Holdings:
     quantity: FloatArray
     number: Array
 
-    def share(self, positions: Positions, share: FloatArray) -> FloatArray:
-        """Return the mean of a share of each position, weighted by units; exact where a holding is one position."""
-        units = np.abs(positions.quantity)
-        total, part = (
-            np.bincount(self.number, weights=amount, minlength=self.trader.size).astype(np.float64)
-            for amount in (units, units * share)
-        )
-        return ratio(part, total, 0.0)
+
+def mean_share(number: Array, positions: Positions, share: FloatArray, size: int) -> FloatArray:
+    """Return the mean of a share of each position over each of `size` holdings, weighted by units.
+
+    It is exact where a holding is one position; `number` says to which holding each position belongs.
+    """
+    units = np.abs(positions.quantity)
+    total, part = (
+        np.bincount(number, weights=amount, minlength=size).astype(np.float64) for amount in (units, units * share)
+    )
+    return ratio(part, total, 0.0)
 
 
 def no_positions() -> Positions:
@@ -84,7 +88,7 @@ def no_positions() -> Positions:
     return Positions(none, none, none, none, np.zeros(0), np.zeros(0), none, pd.Index([], dtype=object))
 
 
-def positions_of(graph: ExposureGraph) -> Positions:
+def positions_of(graph: "ExposureGraph") -> Positions:
     """Return the single positions of a graph; a cell is one where it came from arrays."""
     q, records = graph.quantity, graph.records
     if records is None:
@@ -113,14 +117,6 @@ def _kinds_by_sign(kind: Array, texts: "pd.Index[Any]", short: BoolArray) -> tup
     names = [name for pair in zip(words, other, strict=True) for name in pair]
     kinds = pd.Index(names).unique()
     return kinds.get_indexer(pd.Index(names))[sided].astype(np.int32), kinds
-
-
-def closed_shares(result: CascadeResult, positions: Positions) -> FloatArray:
-    """Return the share of each position that was closed in the end."""
-    end = result.arrays
-    short = end.closed if end.closed_short is None else end.closed_short
-    closed = np.where(positions.quantity < 0.0, short[positions.account], end.closed[positions.account])
-    return np.where(result.graph.sellable[positions.asset], closed, 0.0)
 
 
 def holdings_of(positions: Positions, n_assets: int) -> Holdings:
