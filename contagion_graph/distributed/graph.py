@@ -34,7 +34,7 @@ class DistributedGraph(Spread):
         self.folder, self.client, self.size = folder, client, layout.accounts
         self._parts = [client.submit(load, str(folder), part, pure=False) for part in range(layout.parts)]
 
-    def play(self, model: Any, method: str, **arguments: Any) -> Any:
+    def _play(self, model: Any, method: str, **arguments: Any) -> Any:
         """Return what a method of a model comes to: `run`, or `equilibria`."""
         if isinstance(arguments["defaults"], Iterable) and not isinstance(arguments["defaults"], str):
             arguments["defaults"] = list(arguments["defaults"])  # all parts have to take them in one order

@@ -55,5 +55,5 @@ class Spread(ABC):
     """A graph whose rows are in other processes: a model does not run on it, it has itself run there."""
 
     @abstractmethod
-    def play(self, model: Any, method: str, **arguments: Any) -> Any:
+    def _play(self, model: Any, method: str, **arguments: Any) -> Any:
         """Return what a method of a model comes to."""

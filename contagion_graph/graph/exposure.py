@@ -161,13 +161,13 @@ class ExposureGraph(GraphExports):
         depth: Any = None,
         margin_long: Any = 0.0,
         margin_short: Any = 0.0,
+        sellable: Any = None,
         cash: Any = None,
+        share: Any = None,
         pool: Any = None,
         insurance_fund: Any = None,
         traders: Any = None,
         assets: Any = None,
-        share: Any = None,
-        sellable: Any = None,
     ) -> "ExposureGraph":
         """Build a graph from a matrix and vectors: one account a row, one asset a column.
 

@@ -251,7 +251,24 @@ class ObligationNetwork(NetworkExports):
         return pd.DataFrame({name: np.array(getattr(self, name)) for name in names}, index=self.nodes.rename("node"))
 
     def per_node(self, where: str, value: Any) -> FloatArray:
-        """Return amounts >= 0 by node, from a number, a mapping or Series by node (others 0), or an array in order.
+        """Return amounts >= 0 by node, as a vector in the order of the nodes.
+
+        Parameters
+        ----------
+        where : str
+            The argument, for error messages.
+        value : number, mapping or Series by node (others 0), or array_like of shape (n,)
+            Currency.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            Currency.
+
+        Raises
+        ------
+        ParameterError
+            Unknown nodes, and what is no amount.
 
         Examples
         --------
@@ -265,7 +282,13 @@ class ObligationNetwork(NetworkExports):
         return argument(where, value, self.nodes, Number("currency", low=0))
 
     def to_scipy(self) -> sparse.csr_array:
-        """Return a copy of `obligations`, debtor x creditor."""
+        """Return a copy of `obligations`, debtor x creditor.
+
+        Returns
+        -------
+        csr_array, shape (n, n)
+            Currency.
+        """
         return self.obligations.copy()
 
     def __repr__(self) -> str:

@@ -123,7 +123,7 @@ class MarginCascade(CascadeRules):
         if isinstance(graph, Spread):
             if order is not None:
                 raise ParameterError("order= needs all accounts in one process; build the graph with from_tables")
-            result: CascadeResult = graph.play(
+            result: CascadeResult = graph._play(
                 self, "run", shock=shock, losses=losses, defaults=defaults, revaluation=revaluation
             )
             _report(result.solution, on_failure)
@@ -198,7 +198,7 @@ class MarginCascade(CascadeRules):
         _check_choices(two_sided=(two_sided, TwoSided), on_failure=(on_failure, OnFailure))
         if isinstance(graph, Spread):
             given = {"shock": shock, "losses": losses, "defaults": defaults}
-            both: Equilibria = graph.play(self, "equilibria", **given, two_sided=two_sided)
+            both: Equilibria = graph._play(self, "equilibria", **given, two_sided=two_sided)
         else:
             check_graph(graph)
             with np.errstate(over="ignore", invalid="ignore"):

@@ -281,6 +281,11 @@ class CascadeResult(Result):
 
         A loss of less than 1e-12 of what the trader holds is rounding.
 
+        Returns
+        -------
+        DataFrame
+            The rows of `traders` for them.
+
         Examples
         --------
         >>> import contagion_graph as cg
