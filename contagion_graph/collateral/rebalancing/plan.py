@@ -1,6 +1,6 @@
 """A plan: what accounts add, close or move, as a table, and the graph after it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._result import Result
-from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
-from contagion_graph.errors import Faults, InfeasibleError, ParameterError
+from contagion_graph.errors import InfeasibleError, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import AccountKey, check_graph
+from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.solvers.programme import Optimum, Programme, Squares
 from contagion_graph.solvers.solution import EXACT, Solution
 from contagion_graph.tables.schema import ACCOUNT_LEVELS, CASH
-from contagion_graph.tables.vectors import account_rows_of, label_text, note_unknown
+from contagion_graph.tables.vectors import account_rows, label_text
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 COLUMNS = (*ACCOUNT_LEVELS, "asset", "action", "quantity", "cost")
@@ -169,18 +169,6 @@ def _deposits(rows: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def named_accounts(where: str, keys: Iterable[AccountKey] | AccountKey, graph: ExposureGraph) -> BoolArray:
-    """Return which accounts some traders, each with all its accounts, or some triples name, shape (n,)."""
-    named, faults = np.zeros(len(graph.account_index), dtype=bool), Faults(ParameterError)
-    for key in [keys] if isinstance(keys, str | int | tuple) else keys:
-        rows = account_rows_of(key, graph.account_index)
-        if not rows:
-            note_unknown(where, key, graph.account_index, faults)
-        named[rows] = True
-    faults.raise_if_any()
-    return named
-
-
 class AtRisk(NamedTuple):
     """The accounts that miss a target, and what they lack of it."""
 
@@ -204,9 +192,11 @@ def at_risk(owner: str, graph: ExposureGraph, target: float, accounts: Any = Non
     """
     check_graph(graph)
     check_number(owner, "target", target, low=0)
-    wanted = True if accounts is None else named_accounts(f"{owner}: accounts", accounts, graph)
     lack = (1.0 + target) * graph._rows.initial.maintenance - (graph._rows.equity)
-    rows = np.flatnonzero(wanted & (lack > 0.0))
+    rows = np.arange(lack.size)
+    if accounts is not None:
+        rows = np.unique(account_rows(accounts, graph.account_index, f"{owner}: accounts"))
+    rows = rows[lack[rows] > 0.0]
     return AtRisk(rows, lack[rows])
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from contagion_graph._result import Result
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph._validate import check_model, check_number
-from contagion_graph.collateral.rebalancing.plan import Plan, Rows, named_accounts, plan_of
+from contagion_graph.collateral.rebalancing.plan import Plan, Rows, plan_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import AccountKey, Shock, check_graph, scenario
@@ -22,6 +22,7 @@ from contagion_graph.rules.declarations import declared
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
 from contagion_graph.tables.schema import CASH
+from contagion_graph.tables.vectors import account_rows
 
 REMEDY = (
     "Accounts that get cash bear more of the losses, and need more again: use a base of sharing that cash does not "
@@ -243,7 +244,9 @@ def _kept(needs: _Needs, event: str | Iterable[AccountKey]) -> BoolArray:
         if event not in ("contagion", "closure"):
             raise ParameterError(f"stabilise: event is {event!r}; it is 'contagion', 'closure' or a list of accounts")
         return needs.direct == 0.0 if event == "contagion" else np.ones(needs.direct.size, dtype=bool)
-    return named_accounts("stabilise: event", event, needs.graph)
+    keep = np.zeros(needs.direct.size, dtype=bool)
+    keep[account_rows(event, needs.graph.account_index, "stabilise: event")] = True
+    return keep
 
 
 def _lower_bound(needs: _Needs, keep: BoolArray, costs: tuple[float, float], optional: Rows) -> float | None:
