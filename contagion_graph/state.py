@@ -113,11 +113,11 @@ class Links(NamedTuple):
 
 
 class Passing(NamedTuple):
-    """How much of its stress a node passes on: g(h) = h exp(alpha (h - 1)) up to 1, or 1 from a threshold on."""
+    """How much of its stress a node transmits: g(h) = h exp(alpha (h - 1)) up to 1, or 1 from a threshold on."""
 
     alpha: float
-    threshold: Array  # stress from which a node passes on everything (n); empty: g as above
-    once: bool  # whether a node passes on only what it has lost when distress first reaches it
+    threshold: Array  # stress from which a node transmits everything (n); empty: g as above
+    once: bool  # whether a node transmits only its loss at the first distress
 
 
 class Cases(NamedTuple):

@@ -54,7 +54,7 @@ def codes_of(positions: Spooled, column: str, rows: slice) -> Any:
 
 
 def account_rows(tables: Mapping[str, Table], positions: Spooled, folder: Path) -> AccountRows:
-    """Give each account its row: those of table accounts, then the others in order of appearance in positions."""
+    """Give each account its row: those of table accounts first, then others in order of appearance in positions."""
     sources = [tables[name] for name in ("accounts", "positions") if name in tables]
     levels, places = account_levels(sources, tables.get("pools"))
     assert math.prod(len(level) for level in levels) <= np.iinfo(np.int64).max

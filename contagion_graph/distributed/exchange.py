@@ -1,8 +1,7 @@
-"""How the parts of a graph add up: every part sends what it has, and one place answers them all.
+"""How the parts of a graph add up: every part sends its sums, and one place returns the total to all of them.
 
-The sums that a run has come to are published under their number for as long as its result is in use. A part that is
-lost, with the worker that held it, is read again and starts again: it finds all sums that were known before, and does
-not wait for the others until it has caught up with them.
+The totals of a run are published under their number for as long as its result is in use. A part that is lost with its
+worker is read again and starts again: it finds all totals that are known, and waits for other parts only after these.
 """
 
 import asyncio
@@ -18,12 +17,12 @@ from contagion_graph.graph.collectives import WHOLE
 from contagion_graph.state import Array
 
 TOTAL, GATHER, END, FAILED = "total", "gather", "end", "failed"
-PATIENCE = 1.0  # seconds between two looks at whether the answer is still wanted
+PATIENCE = 1.0  # seconds between two checks whether the answer is still wanted
 NOTHING = np.empty((0, 0))
 
 
 class StoppedError(Exception):
-    """Nobody waits for what the parts come to any more."""
+    """The run was given up: its client has gone, was interrupted, or another part failed."""
 
 
 Message = list[Any]  # kind, first chunk, shape of the sums of chunks, those sums, further numbers
@@ -108,7 +107,7 @@ class Line:
         return task is None or task.state == "cancelled"
 
     def end(self, kind: str) -> None:
-        """Say that this part has come to its end, or has failed."""
+        """Say that this part has finished, or has failed."""
         self._open = False
         self._messages.put([self._part, self._number, *_message(kind, 0, NOTHING, ())])
 

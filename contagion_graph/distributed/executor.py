@@ -49,7 +49,7 @@ def _result(future: Any) -> Any:
     try:
         return future.result()
     except CancelledError as error:
-        message = "no worker is left that has what all parts share; a sweep with checkpoint= goes on where it was"
+        message = "no worker is left that has what all parts share; a sweep with checkpoint= continues where it stopped"
         raise RuntimeError(message) from error
 
 

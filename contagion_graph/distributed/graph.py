@@ -18,7 +18,7 @@ from contagion_graph.graph.collectives import Spread
 class DistributedGraph(Spread):
     """An exposure graph whose rows are spread over the workers of a Dask cluster.
 
-    `MarginCascade.run` and `MarginCascade.equilibria` take it in the place of an `ExposureGraph`, and come to the same
+    `MarginCascade.run` and `MarginCascade.equilibria` take it in the place of an `ExposureGraph`, and give the same
     numbers bit for bit. `distributed.open_dataset` makes one.
 
     Parameters
@@ -29,13 +29,13 @@ class DistributedGraph(Spread):
         Whose workers hold the parts.
     """
 
-    def __init__(self, folder: Path, client: Any) -> None:
+    def __init__(self, folder: Path, *, client: Any) -> None:
         layout = read_layout(folder)
         self.folder, self.client, self.size = folder, client, layout.accounts
         self._parts = [client.submit(load, str(folder), part, pure=False) for part in range(layout.parts)]
 
     def _play(self, model: Any, method: str, **arguments: Any) -> Any:
-        """Return what a method of a model comes to: `run`, or `equilibria`."""
+        """Return the result of `run` or `equilibria`, whichever is named."""
         if isinstance(arguments["defaults"], Iterable) and not isinstance(arguments["defaults"], str):
             arguments["defaults"] = list(arguments["defaults"])  # all parts have to take them in one order
         run = Run(self.client, self._parts, (model, method, arguments | {"on_failure": "ignore"}))
@@ -119,4 +119,4 @@ def open_dataset(folder: str | Path, client: Any = None) -> DistributedGraph:
             raise ParameterError(
                 "open_dataset: there is no Dask client; make one with dask.distributed.Client(...)"
             ) from error
-    return DistributedGraph(Path(folder).absolute(), client)
+    return DistributedGraph(Path(folder).absolute(), client=client)

@@ -108,7 +108,7 @@ def _check_room(positions: object, beside: Path) -> None:
         rows = sum(pyarrow.parquet.read_metadata(path).num_rows for path in files)
         needed = SPOOLED * rows + sum(path.stat().st_size for path in files)
     except UNREADABLE:
-        return  # whoever reads the positions says so with all other faults
+        return  # the reader of positions reports it with all other faults
     free = shutil.disk_usage(beside).free
     if free < needed:
         raise ParameterError(

@@ -1,4 +1,4 @@
-"""What a model came to on a graph in parts: few numbers here, one row an account where the parts are."""
+"""The result of a model on a graph in parts: few numbers here, one row an account where the parts are."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -37,7 +37,7 @@ class DistributedResult(CascadeResult):
     _summary: "pd.Series[float]"
 
     def _fetched(self, what: Any, *arguments: Any) -> list[Any]:
-        """Return what a function makes of the result on each part."""
+        """Apply a function to the result on each part."""
         return fetched(self._run.client, self._run.outcomes, _of_result, self._which, what, *arguments)
 
     @cached_property

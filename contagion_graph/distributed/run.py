@@ -31,7 +31,7 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a model comes to on one part.
+    """The result of a model on one part.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def head_of(result: CascadeResult) -> Head:
 
 
 def fetched(client: Any, futures: list[Any], function: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """Return what a function makes of each of some objects where these are."""
+    """Apply a function to each of some objects, where these are."""
     found: list[Any] = client.gather([client.submit(function, each, *arguments, pure=False) for each in futures])
     return found
 
@@ -117,7 +117,7 @@ class Run:
             outcome.add_done_callback(partial(self._note, part))
 
     def conduct(self) -> None:
-        """Answer the parts until all have come to their end; whatever ends it before, ends them.
+        """Answer the parts until all have finished; an error or interruption stops them.
 
         Raises
         ------

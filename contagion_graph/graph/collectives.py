@@ -14,12 +14,12 @@ from contagion_graph.state import Array
 
 
 class Collectives(Protocol):
-    """What a graph asks of whoever knows the other rows."""
+    """The sums and values over all rows that a graph asks for, wherever the other rows are."""
 
     def total(self, parts: Array, counts: Any = ()) -> Array:
         """Return sums over all chunks, given those of each chunk, shape (chunks, k): k numbers.
 
-        `counts` are whole numbers or truth values, whose sums are exact in any order; theirs come after the others.
+        `counts` are whole numbers or truth values, whose sums are exact in any order; theirs follow.
         """
 
     def gather(self, values: Array) -> Array:
@@ -56,4 +56,4 @@ class Spread(ABC):
 
     @abstractmethod
     def _play(self, model: Any, method: str, **arguments: Any) -> Any:
-        """Return what a method of a model comes to."""
+        """Return the result of a method of a model."""

@@ -52,7 +52,7 @@ def to_igraph(nodes: pd.DataFrame, edges: pd.DataFrame, *, directed: bool = Fals
 
 
 def network_tables_of_networkx(network: Any) -> dict[str, Any]:
-    """Return the tables of a network of obligations that a directed networkx graph stands for."""
+    """Return the tables of a network of obligations, given as a directed networkx graph."""
     faults = Faults()
     if not network.is_directed():
         faults.add(
@@ -79,7 +79,7 @@ def network_tables_of_networkx(network: Any) -> dict[str, Any]:
 
 
 def tables_of_networkx(network: Any) -> dict[str, Any]:
-    """Return the tables that a networkx graph with named sides stands for."""
+    """Return the tables of an exposure graph, given as a networkx graph with named sides."""
     faults = Faults()
     sides: dict[str, dict[Any, dict[str, Any]]] = {side: {} for side in SIDES}
     for node, data in network.nodes(data=True):

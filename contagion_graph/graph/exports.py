@@ -190,7 +190,7 @@ class NetworkExports:
         edges : DataFrame
             source, target, amount [currency], seniority, weight (the amount).
         """
-        network: Any = self  # what it computes at rest is not known to this class
+        network: Any = self  # its book equity is not known to this class
         nodes = self.to_frames()["nodes"].drop(columns="node").assign(equity=network.book_equity)
         return obligation_network(network, {str(name): nodes[name] for name in nodes}).tables()
 

@@ -21,7 +21,7 @@ from contagion_graph.tables.records import PositionRecords
 from contagion_graph.tables.vectors import row_of
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ExposureGraph(GraphExports):
     """Who holds what, on which margin, in which pool: n accounts, m assets, v pools.
 
@@ -53,7 +53,7 @@ class ExposureGraph(GraphExports):
     attributes : mapping of table name to DataFrame
         Further columns of tables assets, pools and accounts, by label.
     backing, obligation_table : DataFrame or None
-        Tables backing and obligations, checked. `obligations` is the network that the latter stands for.
+        Tables backing and obligations, checked. `obligations` is the network of the latter.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class ExposureGraph(GraphExports):
             array.flags.writeable = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return self._fields()  # what was computed of them is not worth its bytes
+        return self._fields()  # what was computed of them is computed again
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -295,8 +295,8 @@ class ExposureGraph(GraphExports):
     def obligations(self) -> ObligationNetwork:
         """What traders owe each other: one node a trader, in the order of `traders`.
 
-        A trader's external assets are the positive equities of its accounts at `price`, its external liabilities what
-        its other accounts are under water: owed to their pools. Without a table of obligations nobody owes anything.
+        A trader's external assets are the positive equities of its accounts at `price`. Its external liabilities are
+        the negative equities of its other accounts, owed to their pools. Without a table of obligations there are none.
         """
         equity = self._rows.equity
         return ObligationNetwork(

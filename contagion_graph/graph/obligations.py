@@ -181,7 +181,7 @@ class ObligationNetwork(NetworkExports):
         """
         return cls.from_tables(**elements.network_tables_of_networkx(network))
 
-    # --- at rest ------------------------------------------------------------------------------------------------------
+    # --- book values --------------------------------------------------------------------------------------------------
 
     @cached_property
     def obligations(self) -> sparse.csr_array:
@@ -210,7 +210,7 @@ class ObligationNetwork(NetworkExports):
     def equity(self) -> "pd.Series[float]":
         """Equity when everything due is paid, E = external assets + claims - external liabilities - owed [currency].
 
-        What a node holds of others' equity is not in it; clearing says what that is worth.
+        What a node holds of others' equity is not in it; clearing finds its value.
         """
         return pd.Series(self.book_equity, index=self.nodes, name="equity")
 

@@ -88,7 +88,7 @@ class RowReductions:
         """Return weights in loss sharing, accounts (all, or some) x channels; none is stored where it is 0."""
         members, base = (self.membership, base) if rows is None else (self.membership[rows], base[rows])
         weighted = sparse.csr_array((base, members.indices, members.indptr), members.shape, copy=True)
-        weighted.eliminate_zeros()  # whoever bears nothing bears nothing of an infinite loss rate either
+        weighted.eliminate_zeros()  # 0 times an infinite loss rate is 0
         return weighted
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What hits the graph: price shocks, given losses, given defaults, as arrays in label order."""
+"""Price shocks, given losses and given defaults, as arrays in label order."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -101,7 +101,7 @@ def closed_shares(graph: ExposureGraph, closed: Any) -> FloatArray:
 def ranks(graph: ExposureGraph, order: Order) -> IntArray:
     """Return the place of every account in an order of traders or accounts, or in one drawn at random, shape (n,).
 
-    Whoever is not named comes after all that are, in the order of the graph.
+    Accounts that are not named follow those that are, in the order of the graph.
 
     Examples
     --------
