@@ -27,28 +27,28 @@ class Market(NamedTuple):
 
 
 class Channels(NamedTuple):
-    """Who bears losses: the cells of b (n x c), the level C' from which each counts, and the levels C (c)."""
+    """Who bears losses: the cells of b (n x c), the loss rate C' from which each counts, and the loss rates C (c)."""
 
     indptr: Array
     indices: Array
     base: Array
     since: Array
-    level: Array
+    loss_rate: Array
 
 
 class Accounts(NamedTuple):
-    """The state of the accounts (n each), what the last look at each of them found, and the least key of each strip."""
+    """The state of the accounts (n each), what their last valuation found, and the least trigger of each strip."""
 
     money: Array  # cash + R
     closed_long: Array  # gamma of what the account holds long
     closed_short: Array  # gamma of what it holds short
-    levied: Array  # D, what was socialised before the levels in `since`
+    settled: Array  # D, the losses socialised up to the loss rates in `since`
     sensitivity: Array  # g
     worth: Array  # cash + R + (1-gamma) Q~.p + (Q-Q~).p, each position with the gamma of its side
     maintenance: Array  # M
-    key: Array
-    seen: Array  # number of the prices at which it was last looked at
-    strip_key: Array
+    trigger: Array  # the T + C at which it becomes a candidate
+    valued: Array  # number of the prices at which it was last valued
+    strip_trigger: Array
 
 
 class Rest(NamedTuple):
@@ -57,18 +57,18 @@ class Rest(NamedTuple):
     cash: Array
     extent: Array  # sum_j (|q_j| + |q_j - mu_j|) p0_j: rounding is measured by it
     base: Array  # b
-    key: Array  # s / max(g, b) at p0
+    trigger: Array  # s / max(g, b) at p0
 
 
 class Batch(NamedTuple):
-    """Scenarios that are looked at together, one a column: the box of prices and the loss level of each."""
+    """Scenarios that are screened together, one a column: the box of prices and the loss rate of each."""
 
     low: Array  # m x B
     high: Array  # m x B
     growth: Array  # the largest price, relative to p0 (B)
-    level: Array  # the highest loss level C that counts (B)
+    loss_rate: Array  # the highest loss rate C that counts (B)
     bit: Array  # the bit of each in masks (B)
-    farthest: float  # up to which key a row can be near any of them
+    furthest: float  # up to which trigger a row can be a candidate of any of them
 
 
 class Watch(NamedTuple):
@@ -131,7 +131,7 @@ class Cases(NamedTuple):
 
 
 class Members(NamedTuple):
-    """Whose accounts are whose, and what they are at rest: traders (t + 1; the rows of each), accounts (n each)."""
+    """The accounts of each trader (t + 1; the rows of each), and their values before a scenario (n each)."""
 
     first: Array
     rows: Array
@@ -142,11 +142,11 @@ class Members(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """Where a batch of scenarios came to: prices before and after the rounds (m x WIDTH), loss levels (c x WIDTH)."""
+    """The end of a batch of scenarios: prices before and after the rounds (m x WIDTH), loss rates (c x WIDTH)."""
 
     shocked: Array
     after: Array
-    level: Array
+    loss_rate: Array
 
 
 class Touched(NamedTuple):

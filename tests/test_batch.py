@@ -9,7 +9,7 @@ import contagion_graph as cg
 from contagion_graph.kernels import threads
 from contagion_graph.margin.batch import batch, screening
 from contagion_graph.margin.batch.batch import Batches, Ended
-from contagion_graph.margin.batch.screening import Box, Reach
+from contagion_graph.margin.batch.screening import Box, Screen
 from tests.markets import graph_of, model_of
 from tests.reference.dense_cascade import dense_cascade
 from tests.reference.random_markets import mix, random_case, random_shock
@@ -56,7 +56,7 @@ def test_random_markets(monkeypatch):
             assert_same_bits(ended, model.run(graph, shock, on_failure="ignore"))
             copied += ended.rows.size < len(graph.account_index)
             whole += ended.rows.size == len(graph.account_index)
-            socialised += bool(ended.path.market.channels.level.any()) and ended.rows.size < len(graph.account_index)
+            socialised += bool(ended.path.market.channels.loss_rate.any()) and ended.rows.size < len(graph.account_index)
         if seed % 5 == 0:
             calm = np.zeros_like(case.losses), np.zeros_like(case.defaults)
             one = dataclasses.replace(case, shock=shocks[0], losses=calm[0], defaults=calm[1])
@@ -105,8 +105,8 @@ def test_near_is_who_can_be_in_breach_in_the_box(seed):
     low = graph.price * rng.uniform(0.5, 1.1, (3, len(graph.assets)))
     high, level = low * rng.uniform(1.0, 1.5, low.shape), rng.uniform(0.0, 0.3, 3)
     base = rng.uniform(0.0, 1.0, len(graph.account_index)) * graph._rows.initial.gross
-    ahead = Reach(graph._rows, cg.ExponentialImpact())
-    some, found = ahead.near(Box(low, high, level), ahead.rest(base))
+    screen = Screen(graph._rows, cg.ExponentialImpact())
+    some, found = screen.candidates(Box(low, high, level), screen.initial(base))
     slope = (graph.quantity - graph.margin_units).toarray()
     for k, rows in enumerate(found):
         worst = graph.cash + np.where(slope > 0.0, slope * low[k], slope * high[k]).sum(axis=1) - base * level[k]
@@ -122,7 +122,7 @@ def test_near_is_who_can_be_in_breach_in_the_box(seed):
 def test_what_is_foreseen_badly_costs_work_only(rounds, monkeypatch):
     monkeypatch.setattr(screening, "ROUNDS", rounds)
     monkeypatch.setattr(batch, "SPARE", 1e-5)
-    monkeypatch.setattr(batch, "LEAST_LEVEL", 1e-5)
+    monkeypatch.setattr(batch, "LEAST_RATE", 1e-5)
     graph, model = cg.generate.perpetuals(3_000, 8, rng=2), cg.MarginCascade(penalty=0.01)
     graph = graph.assign(insurance_fund=0.0 * graph.insurance_fund)
     shocks = np.random.default_rng(3).normal(-0.05, 0.03, (12, 8))

@@ -4,8 +4,9 @@ A row is read once, and its least slack in the boxes of up to `WIDTH` scenarios 
 
     s_b = cash + sum_j min over [low_jb, high_jb] of (q_j - mu_j) p
 
-A row is near a scenario where s_b <= b C, C the highest loss level that counts: nothing can happen to the others while
-prices stay in the box and levels below C. All that is kept of a row is a bit for each scenario.
+A row is a candidate of a scenario where s_b <= b C, C the highest loss rate that counts: no other row comes into breach
+while prices stay in the box and loss rates up to C (docs/screening.md). All that is kept of a row is a bit for each
+scenario.
 """
 
 import numpy as np
@@ -13,34 +14,34 @@ from numba import njit
 
 from contagion_graph.chunks import BLOCK, WIDTH
 from contagion_graph.kernels.compiling import AHEAD, Chunks, chunked, fetch_row
-from contagion_graph.kernels.looks import GUARD
+from contagion_graph.kernels.revaluation import GUARD
 from contagion_graph.state import Array, Batch, Cells, Rest
 
 PARTS = 8  # of the sum of what is sold; each is as large as the sum
-SAFE = 1.0 + 1e-9  # a row that is not near has slack left, whatever the rounding of this comparison
+SAFE = 1.0 + 1e-9  # a row that is no candidate has slack left, whatever the rounding of this comparison
 
 
-def near_rows(cells: Cells, rest: Rest, batch: Batch, borders: Array) -> Array:
-    """Return for every row a mask: the bit of each scenario that the row is near.
+def candidate_rows(cells: Cells, initial: Rest, batch: Batch, borders: Array) -> Array:
+    """Return for every row a mask: the bit of each scenario of which the row is a candidate.
 
     Parameters
     ----------
     borders : array
         Blocks at which the chunks begin and end.
     """
-    marks = np.zeros(rest.cash.size, dtype=np.uint64)
-    _near(rest.cash.size, borders.size - 1, cells, rest, batch, borders, marks)
+    marks = np.zeros(initial.cash.size, dtype=np.uint64)
+    _candidates(initial.cash.size, borders.size - 1, cells, initial, batch, borders, marks)
     return marks
 
 
 @chunked
-def _near(chunks: Chunks, cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array) -> None:
+def _candidates(chunks: Chunks, cells: Cells, initial: Rest, batch: Batch, borders: Array, marks: Array) -> None:
     for chunk in range(chunks[0], chunks[1]):
-        slack, farthest = np.empty(batch.bit.size), batch.farthest
+        slack, furthest = np.empty(batch.bit.size), batch.furthest
         for row in range(borders[chunk] * BLOCK, min(borders[chunk + 1] * BLOCK, marks.size)):
-            if rest.key[row] <= farthest:
-                _least_slack(cells, rest.cash[row], batch, row, slack)
-                marks[row] = _mask(rest, batch, row, slack)
+            if initial.trigger[row] <= furthest:
+                _least_slack(cells, initial.cash[row], batch, row, slack)
+                marks[row] = _mask(initial, batch, row, slack)
 
 
 @njit(inline="always")
@@ -55,31 +56,33 @@ def _least_slack(cells: Cells, cash: float, batch: Batch, row: int, slack: Array
 
 
 @njit(inline="always")
-def _mask(rest: Rest, batch: Batch, row: int, slack: Array) -> np.uint64:
+def _mask(initial: Rest, batch: Batch, row: int, slack: Array) -> np.uint64:
     mask = np.uint64(0)
     for b in range(slack.size):
-        size = abs(rest.cash[row]) + rest.extent[row] * batch.growth[b]
-        far = slack[b] - GUARD * size > rest.base[row] * batch.level[b] * SAFE
+        size = abs(initial.cash[row]) + initial.extent[row] * batch.growth[b]
+        far = slack[b] - GUARD * size > initial.base[row] * batch.loss_rate[b] * SAFE
         mask |= np.uint64(not far) << batch.bit[b]
     return mask
 
 
-def units_sold(cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array) -> Array:
-    """Add to `marks` who is in breach, and return the units of each asset that all who are marked hold (m x B)."""
+def units_sold(cells: Cells, initial: Rest, batch: Batch, borders: Array, marks: Array) -> Array:
+    """Mark the accounts in breach, and return the units of each asset that all marked accounts hold (m x B)."""
     parts = np.zeros((PARTS, *batch.low.shape))
     parted = borders[np.linspace(0, borders.size - 1, PARTS + 1).astype(np.int64)]
-    _sold(rest.cash.size, PARTS, cells, rest, batch, parted, marks, parts)
+    _sold(initial.cash.size, PARTS, cells, initial, batch, parted, marks, parts)
     units: Array = parts.sum(axis=0)
     return units
 
 
 @chunked
-def _sold(chunks: Chunks, cells: Cells, rest: Rest, batch: Batch, borders: Array, marks: Array, parts: Array) -> None:
+def _sold(
+    chunks: Chunks, cells: Cells, initial: Rest, batch: Batch, borders: Array, marks: Array, parts: Array
+) -> None:
     for chunk in range(chunks[0], chunks[1]):
-        slack, closed, farthest = np.empty(batch.bit.size), np.empty(batch.bit.size), batch.farthest
+        slack, closed, furthest = np.empty(batch.bit.size), np.empty(batch.bit.size), batch.furthest
         for row in range(borders[chunk] * BLOCK, min(borders[chunk + 1] * BLOCK, marks.size)):
-            if rest.key[row] <= farthest:
-                _least_slack(cells, rest.cash[row], batch, row, slack)
+            if initial.trigger[row] <= furthest:
+                _least_slack(cells, initial.cash[row], batch, row, slack)
                 marks[row] = _closed(marks[row], batch.bit, slack, closed)
                 if marks[row]:
                     _sell(cells, row, closed, parts[chunk])

@@ -78,7 +78,7 @@ def _losses(members: Members, ends: Ends, row: int, after: Array, shocked: Array
     value, base, channel = members.value[row], members.base[row], members.channel[row]
     most = max(members.cash[row] + value, 0.0)
     for b in range(WIDTH):
-        after[b] = value - after[b] + base * ends.level[channel, b]
+        after[b] = value - after[b] + base * ends.loss_rate[channel, b]
         shocked[b] = min(value - shocked[b], most)
 
 

@@ -1,4 +1,4 @@
-"""Accounts under a stream of prices: after each price, only the candidates are revalued.
+"""Accounts under a stream of prices: after each price, only the candidates are revalued (docs/screening.md).
 
 An account is sound (E >= M), in breach (E < M, E > 0) or under water (E < M, E <= 0). Let it be valued at prices p, and
 be sound, with slack s = E - M. At prices p' its slack has fallen by sum_j |d_j| |p'_j - p_j| at most, over the assets

@@ -33,8 +33,8 @@ def losses(graph: ExposureGraph, ended: Ended, *, all_accounts: bool) -> Losses:
     for trade in path.trades:
         active[trade.rows] = active[trade.capped] = True
     rows = np.flatnonzero(active)
-    market.look_again(rows)
-    market.look()
+    market.revalue_next(rows)
+    market.revalue()
     equity, whole = market.equity(rows), path.closed_whole(rows)
     after = np.where(whole, np.maximum(equity, 0.0), equity)
     rows = ended.rows[rows]
@@ -50,7 +50,7 @@ def _of_all(graph: ExposureGraph, ended: Ended, found: Losses) -> Losses:
 
 def passive_loss(graph: ExposureGraph, ended: Ended, rows: Rows) -> FloatArray:
     """Return the losses of accounts that hold what they held: sum_j q_ij (p0_j - p'_j) + b_i C."""
-    level = ended.path.market.channels.level[graph._rows.pool_of[rows]]
+    level = ended.path.market.channels.loss_rate[graph._rows.pool_of[rows]]
     value = graph._rows.valuation(ended.path.market.price, rows)[0]
     loss: FloatArray = graph._rows.initial.value[rows] - value + ended.base[rows] * level
     return loss
@@ -64,8 +64,8 @@ def figures(graph: ExposureGraph, ended: Ended, found: Losses, units: FloatArray
     path, market = ended.path, ended.path.market
     rounds = {name: sum(each[name] for each in path.rounds) for name in ("shortfall", "fund_used", "socialised")}
     lost = float(-(units @ (market.price - graph.price)) + (found.loss - passive_loss(graph, ended, found.rows)).sum())
-    if market.channels.level.any():
-        lost += float(graph._rows.column_sums(graph._rows.membership, ended.base) @ market.channels.level)
+    if market.channels.loss_rate.any():
+        lost += float(graph._rows.column_sums(graph._rows.membership, ended.base) @ market.channels.loss_rate)
     move = np.divide(market.price, path.scenario.price_shocked, out=np.ones_like(market.price),
                      where=path.scenario.price_shocked > 0.0)  # fmt: skip
     return {

@@ -146,11 +146,11 @@ class Worker:
         path = ended.path
         found = losses(self.graph, ended, all_accounts=self._own_weights(ended))
         row = figures(self.graph, ended, found, self.units)
-        return Outcome(ended.number, found, row, path.fund_needed, path.market.price, path.market.channels.level)
+        return Outcome(ended.number, found, row, path.fund_needed, path.market.price, path.market.channels.loss_rate)
 
     def _own_weights(self, ended: Ended) -> bool:
         """Say whether losses were shared by weights that hold in this scenario only."""
-        return self.batches.shared_base is None and bool(ended.path.market.channels.level.any())
+        return self.batches.shared_base is None and bool(ended.path.market.channels.loss_rate.any())
 
     def part(self) -> Part:
         """Return the result of all scenarios run so far."""

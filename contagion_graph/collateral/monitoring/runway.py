@@ -1,4 +1,7 @@
-"""The runway: how far prices can move until the first breach, and until the insurance fund is used."""
+"""The runway: how far prices can move until the first breach, and until the insurance fund is used.
+
+The bound on moves is explained in docs/screening.md; with one price alone it is exact.
+"""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass

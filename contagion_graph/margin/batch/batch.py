@@ -2,7 +2,7 @@
 
 The passes foresee roughly how far each scenario takes prices, and find which accounts can be in breach before they have
 gone farther (screening.py). These are copied next to each other, and the rounds of `MarginCascade.run` go on among
-them, until prices or loss levels leave what was foreseen: then a second pass allows for more, and last the scenario
+them, until prices or loss rates leave what was foreseen: then a second pass allows for more, and last the scenario
 runs on all rows. What is foreseen decides the work, never the answer.
 """
 
@@ -16,8 +16,8 @@ from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario import Scenario
-from contagion_graph.margin.batch.screening import Box, Reach
-from contagion_graph.margin.batch.subgraph import NearGraph, NearMarket, TooFarError, WholeBase
+from contagion_graph.margin.batch.screening import Box, Screen
+from contagion_graph.margin.batch.subgraph import CandidateGraph, CandidateMarket, OutsideBoxError, WholeBase
 from contagion_graph.margin.prepare import CascadeRules, prepared
 from contagion_graph.margin.rounds.account_state import Market, Rows
 from contagion_graph.margin.rounds.path import Path, run_path, weights
@@ -28,13 +28,13 @@ from contagion_graph.state import Rest
 
 MORE, SPARE = 1.25, 2e-3  # a box goes so many times as far as foreseen, and a small move beyond that
 FARTHER = 3.0  # ... the second box
-LEAST_LEVEL, LEAST_SHARE = 0.02, 0.1
+LEAST_RATE, LEAST_SHARE = 0.02, 0.1
 Outcome = TypeVar("Outcome")
 FEW = 0.5  # of all rows; more of them are not worth a copy
 
 
 class Ended(NamedTuple):
-    """A scenario that has come to rest.
+    """A scenario whose cascade has ended.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ class Ended(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A scenario to follow: its place in the batch, its shocked prices, the rows of a graph near it, and its box."""
+    """A scenario to follow: its place in the batch, shocked prices, candidates among the rows of a graph, and box."""
 
     number: int
     price: FloatArray
     around: RowReductions
-    near: Rows
+    candidates: Rows
     box: Box
 
 
@@ -81,15 +81,15 @@ class Batches:
     def __init__(self, graph: ExposureGraph, rules: CascadeRules) -> None:
         self.graph, self.impact = prepared(graph, rules)
         self.rows = self.graph._rows
-        self.rules, self.reach = rules, Reach(self.rows, self.impact)
-        self._share, self._level = 1.0, LEAST_LEVEL
+        self.rules, self.screen = rules, Screen(self.rows, self.impact)
+        self._share, self._rate = 1.0, LEAST_RATE
         self._same = rules.sharing is None or declared(rules.sharing, "fixed") is True
         self._base, self._first = self._whole(graph.price), 0
 
     @property
     def shared_base(self) -> FloatArray | None:
         """The weights in loss sharing that hold in all scenarios; None where each has its own."""
-        return self._base.at_rest if self._same else None
+        return self._base.initial if self._same else None
 
     def run(
         self,
@@ -99,14 +99,14 @@ class Batches:
         first: int = 0,
         fund: FloatArray | None = None,
     ) -> Iterator[Outcome]:
-        """Yield what comes of the scenarios as they end, not always in order.
+        """Yield the results of the scenarios as they end, not always in order.
 
         Parameters
         ----------
         prices : ndarray, shape (B, m)
             Shocked prices of at most `WIDTH` scenarios.
         finish : callable
-            Takes what has ended, on the thread that ran it, and returns what is to be yielded of it.
+            Takes a scenario that has ended, on the thread that ran it, and returns its result.
         first : int
             What the first of them is called where one fails.
         fund : ndarray, shape (v,), optional
@@ -115,15 +115,15 @@ class Batches:
         from contagion_graph.kernels import threads
 
         def follow(case: Case) -> tuple[tuple[float, float], Outcome] | None:
-            ended = self._on_near(case, fund)
+            ended = self._on_candidates(case, fund)
             return None if ended is None else (_gone(ended.path), finish(ended))
 
-        self._first, rest = first, self._rest(prices)
-        moves, gone, left = self.reach.moves(prices, rest), np.zeros((len(prices), 2)), list(range(len(prices)))
+        self._first, initial = first, self._initial(prices)
+        moves, gone, left = self.screen.moves(prices, initial), np.zeros((len(prices), 2)), list(range(len(prices)))
         for box in self._boxes(prices, moves):
-            around, near = self._around(box.of(left), rest) if left else (self.rows, [])
-            cases = [Case(k, prices[k], around, rows, box.of(k)) for k, rows in zip(left, near, strict=True)]
-            left, rows = [], sum(each.size for each in near) / max(len(near), 1)
+            around, candidates = self._around(box.of(left), initial) if left else (self.rows, [])
+            cases = [Case(k, prices[k], around, rows, box.of(k)) for k, rows in zip(left, candidates, strict=True)]
+            left, rows = [], sum(each.size for each in candidates) / max(len(candidates), 1)
             for case, found in zip(cases, threads.each(follow, cases, rows), strict=True):
                 if found is None:
                     left.append(case.number)
@@ -136,51 +136,51 @@ class Batches:
             yield finish(ended)
         self._learn(_largest(np.maximum(*moves), prices), *gone.T)
 
-    def _learn(self, foreseen: FloatArray, gone: FloatArray, level: FloatArray) -> None:
+    def _learn(self, foreseen: FloatArray, gone: FloatArray, rate: FloatArray) -> None:
         """Look as far ahead from now on as these scenarios would have needed."""
         moved = (foreseen > SPARE) & (foreseen < np.inf)
         if moved.any():
             self._share = min(max(MORE * float((gone[moved] / foreseen[moved]).max()), LEAST_SHARE), 1.0)
-        self._level = max(LEAST_LEVEL, MORE * float(np.quantile(level, 0.9)))
+        self._rate = max(LEAST_RATE, MORE * float(np.quantile(rate, 0.9)))
 
     def _boxes(self, prices: FloatArray, moves: tuple[FloatArray, FloatArray]) -> Iterator[Box]:
         """Yield a box around each scenario, then a wider one."""
         for more, times in ((MORE * self._share, 1.0), (FARTHER, 10.0)):
             fall, rise = (more * move + times * SPARE * prices for move in moves)
-            yield Box(np.maximum(prices - fall, 0.0), prices + rise, np.full(len(prices), times * self._level))
+            yield Box(np.maximum(prices - fall, 0.0), prices + rise, np.full(len(prices), times * self._rate))
 
-    def _around(self, box: Box, rest: Rest) -> tuple[RowReductions, list[Rows]]:
-        """Return the rows that are near any scenario, copied if they are few, and of each scenario which of these are.
+    def _around(self, box: Box, initial: Rest) -> tuple[RowReductions, list[Rows]]:
+        """Return the candidates of all scenarios, copied if they are few, and which of them are those of each scenario.
 
         The rows of a scenario are far apart in the graph; out of that copy they come fast.
         """
-        some, near = self.reach.near(box, rest)
+        some, candidates = self.screen.candidates(box, initial)
         if some.size > FEW * len(self.graph.cash):
-            return self.rows, [some[rows] for rows in near]
-        return NearGraph(self.rows, some), near
+            return self.rows, [some[rows] for rows in candidates]
+        return CandidateGraph(self.rows, some), candidates
 
-    def _rest(self, prices: FloatArray) -> Rest:
-        """Return what is known of the accounts at rest; weights are the largest in any of the scenarios."""
-        base = self._base.at_rest
+    def _initial(self, prices: FloatArray) -> Rest:
+        """Return what is known of the accounts before a scenario; weights are the largest in any of the scenarios."""
+        base = self._base.initial
         if not self._same:
-            base = np.max([self._whole(price).at_rest for price in prices], axis=0)
-        return self.reach.rest(base)
+            base = np.max([self._whole(price).initial for price in prices], axis=0)
+        return self.screen.initial(base)
 
     def _whole(self, price: FloatArray) -> WholeBase:
         return WholeBase(self.rows, weights(self.graph, self._scenario(price, len(self.graph.cash)), self.rules))
 
-    def _on_near(self, case: Case, fund: FloatArray | None) -> Ended | None:
-        """Run a scenario among the rows near it; None where others can be concerned."""
-        number, price, around, near, box = case
-        if near.size > FEW * len(self.graph.cash):
+    def _on_candidates(self, case: Case, fund: FloatArray | None) -> Ended | None:
+        """Run a scenario on its candidates; None where other accounts can be in breach."""
+        number, price, around, candidates, box = case
+        if candidates.size > FEW * len(self.graph.cash):
             return None
-        few, scenario = NearGraph(around, near), self._scenario(price, near.size)
+        few, scenario = CandidateGraph(around, candidates), self._scenario(price, candidates.size)
         whole = self._base if self._same else self._whole(price)
         try:
-            market = NearMarket(few, scenario, whole, box)
+            market = CandidateMarket(few, scenario, whole, box)
             path = Path(few, scenario, self.rules, self.impact, market, fund=fund)
-            return Ended(number, path, self._played(number, path), few.rows, whole.at_rest)
-        except TooFarError:
+            return Ended(number, path, self._played(number, path), few.rows, whole.initial)
+        except OutsideBoxError:
             return None
 
     def _on_all(self, number: int, price: FloatArray, fund: FloatArray | None) -> Ended:
@@ -204,9 +204,9 @@ class Batches:
 
 
 def _gone(path: Path) -> tuple[float, float]:
-    """Return the largest relative move of a price since the shock, and the highest loss level."""
+    """Return the largest relative move of a price since the shock, and the highest loss rate."""
     shocked = path.scenario.price_shocked
-    return float(_largest(np.abs(path.market.price - shocked), shocked)), float(path.market.channels.level.max())
+    return float(_largest(np.abs(path.market.price - shocked), shocked)), float(path.market.channels.loss_rate.max())
 
 
 def _largest(move: FloatArray, price: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The part of a graph that a scenario can reach, and the market on it: the same sums, bit for bit, of fewer rows."""
+"""The candidates of a scenario, and the market on them: the same sums, bit for bit, of fewer rows."""
 
 from functools import cached_property
 from threading import Lock
@@ -16,11 +16,11 @@ from contagion_graph.margin.rounds.account_state import Market, Rows
 from contagion_graph.state import Cells
 
 
-class TooFarError(Exception):
-    """Prices or loss levels have gone so far that an account that was left out can be in breach."""
+class OutsideBoxError(Exception):
+    """Prices or loss rates have left the box: an account that was left out can be in breach."""
 
 
-class NearGraph(RowReductions):
+class CandidateGraph(RowReductions):
     """Some rows of a graph, copied next to each other, whose sums are taken in the chunks of the whole graph.
 
     Parameters
@@ -42,7 +42,7 @@ class NearGraph(RowReductions):
         size = int(indptr[-1])
         self.cells = Cells(indptr, np.empty(size, dtype=whole.indices.dtype), np.empty(size), np.empty(size))
         batch.gather(whole, rows, self.cells)
-        self.graph, self.rows = (graph.graph, graph.rows[rows]) if isinstance(graph, NearGraph) else (graph, rows)
+        self.graph, self.rows = (graph.graph, graph.rows[rows]) if isinstance(graph, CandidateGraph) else (graph, rows)
         self.cash = graph.cash[rows]
         self.price, self.sellable, self.depth, self.pools = graph.price, graph.sellable, graph.depth, graph.pools
         self.assets, self.insurance_fund = graph.assets, graph.insurance_fund
@@ -86,7 +86,7 @@ class WholeBase:
     def __init__(self, graph: RowReductions, base: FloatArray) -> None:
         from contagion_graph.kernels import row_sums
 
-        members, self._kernels, self._graph, self.at_rest = graph.membership, row_sums, graph, base
+        members, self._kernels, self._graph, self.initial = graph.membership, row_sums, graph, base
         self._lock = Lock()
         self._cells = (members.indptr, members.indices, base.copy())
         self._blocks = np.zeros((-(-base.size // BLOCK), len(graph.pools)))
@@ -96,44 +96,44 @@ class WholeBase:
         self._kernels.block_sums(*self._cells, blocks, self._blocks)
 
     def total(self, rows: Rows, base: FloatArray) -> FloatArray:
-        """Return the sum of the weights of each channel where some rows have others than at rest."""
+        """Return the sum of the weights of each channel where some rows have other weights than before."""
         blocks = np.unique(rows // BLOCK)
         with self._lock:
             self._cells[2][rows] = base
             self._sum(blocks)
             total = self._graph.group.total(self._kernels.chunk_sums(self._blocks, self._graph.block_borders))
-            self._cells[2][rows] = self.at_rest[rows]
+            self._cells[2][rows] = self.initial[rows]
             self._sum(blocks)
         return total
 
 
-class NearMarket(Market):
-    """The market of the accounts that a scenario can reach.
+class CandidateMarket(Market):
+    """The market of the candidates of a scenario.
 
     Parameters
     ----------
-    graph : NearGraph
+    graph : CandidateGraph
         Those accounts.
     scenario : Scenario
         Shocked prices.
     whole : WholeBase
         The weights of all accounts.
     box : Box
-        In which nothing can happen to the others.
+        In which no other account can come into breach.
     """
 
-    def __init__(self, graph: NearGraph, scenario: Scenario, whole: WholeBase, box: Box) -> None:
+    def __init__(self, graph: CandidateGraph, scenario: Scenario, whole: WholeBase, box: Box) -> None:
         self.box, self._whole, self._global = box, whole, graph.rows
-        super().__init__(graph, scenario, whole.at_rest[graph.rows])
+        super().__init__(graph, scenario, whole.initial[graph.rows])
 
-    def look(self, rise: FloatArray | float = 0.0) -> None:
-        """Mark the accounts that can be in breach; give up where others could be."""
+    def revalue(self, rise: FloatArray | float = 0.0) -> None:
+        """Revalue the candidates; stop where other accounts could be in breach."""
         inside = ((self.box.low <= self.price) & (self.price <= self.box.high)).all()
-        if not (inside and float((self.channels.level + rise).max()) <= self.box.level):
-            raise TooFarError
-        super().look(rise)
+        if not (inside and float((self.channels.loss_rate + rise).max()) <= self.box.loss_rate):
+            raise OutsideBoxError
+        super().revalue(rise)
 
     def open_base(self) -> FloatArray:
         """Return the sum of the weights of each channel over all accounts, shape (v,)."""
-        changed = np.flatnonzero(self.channels.base != self._whole.at_rest[self._global])
+        changed = np.flatnonzero(self.channels.base != self._whole.initial[self._global])
         return self._whole.total(self._global[changed], self.channels.base[changed])

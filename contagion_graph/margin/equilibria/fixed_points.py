@@ -99,8 +99,8 @@ def _apply_map(bounds: tuple[Bound, ...], max_steps: int) -> tuple[Solution, lis
             bound.move(rows, share)
 
     solution, sizes = iterate(change, advance, max_steps=max_steps)
-    (looks,) = case.book.count([sum(bound.looks for bound in bounds)])
-    return replace(solution, revaluations=int(looks)), sizes
+    (revaluations,) = case.book.count([sum(bound.revaluations for bound in bounds)])
+    return replace(solution, revaluations=int(revaluations)), sizes
 
 
 def _estimated(solution: Solution, sizes: list[float]) -> Solution:

@@ -188,13 +188,13 @@ class Bound:
         self.market: Market | None = None
         self.in_debt = case.book.all_rows  # who can leave a shortfall; shrinks while prices rise
         self.rate = np.zeros(len(case.book.pools))
-        self.looks = 0
+        self.revaluations = 0
 
     def follow(self, sold_other: FloatArray) -> tuple[Rows, FloatArray]:
         """Return the accounts that T moves, and their new closed shares, given what the other bound has sold."""
         case = self.case
         self.prices = case.prices(self.sold, sold_other)
-        rows, equity, maintenance = self._look_at_all() if self.upper and not self.looks else self._look()
+        rows, equity, maintenance = self._revalue_all() if self.upper and not self.revaluations else self._revalue()
         self._check_finite(rows, equity, maintenance)
         share, before = case.closed_share(self.prices, rows, equity, maintenance), self.share[rows]
         if not self.turning:  # rounding must not turn the shares around
@@ -204,20 +204,20 @@ class Bound:
             self.possible &= not self.case.book.count([np.count_nonzero(given & (share != before))]).any()
             share = np.where(given, before, share)
         if self.market is not None and not self.turning:
-            self.market.forget(rows[share == (0.0 if self.upper else 1.0)])
+            self.market.leave_out(rows[share == (0.0 if self.upper else 1.0)])
         moved = share != before
         return rows[moved], share[moved]
 
-    def _look_at_all(self) -> tuple[Rows, FloatArray, FloatArray]:
+    def _revalue_all(self) -> tuple[Rows, FloatArray, FloatArray]:
         """Return all accounts with E and M on their whole books: what may be the only look costs one pass."""
         case = self.case
         equity, maintenance, value = case.open_and_closed(self.prices)
         self.in_debt = np.flatnonzero((value < 0.0) & (self.share > 0.0))
         self.rate = case.loss_rate(self.share, self.in_debt, value[self.in_debt])
-        self.looks = equity.size
+        self.revaluations = equity.size
         return case.book.all_rows, equity - case.borne(self.rate), maintenance
 
-    def _look(self) -> tuple[Rows, FloatArray, FloatArray]:
+    def _revalue(self) -> tuple[Rows, FloatArray, FloatArray]:
         """Return the accounts whose shares can have changed, with E and M on their whole books."""
         case, rows = self.case, self.in_debt if self.upper else self.moved
         rows = rows[self.share[rows] > 0.0]
@@ -225,22 +225,22 @@ class Bound:
         if self.upper:
             self.in_debt = rows[value < 0.0]
         self.rate = case.loss_rate(self.share, rows, value)
-        level = np.minimum(self.rate, LARGEST)
+        rate = np.minimum(self.rate, LARGEST)
         share = self.share[self.moved]
         moving = self.moved[(share > 0.0) & (self.upper | self.turning | (share < 1.0))]
         smooth = self.turning or not case.rules.closes_whole  # they move with every price
         if self.market is None:
             here = Scenario(self.prices.terminal, case.scenario.losses, case.scenario.defaults)
-            self.market = Market(case.book, here, case.base.copy(), mirrored=self.upper, level=level)
+            self.market = Market(case.book, here, case.base.copy(), mirrored=self.upper, loss_rate=rate)
         else:
             if smooth:
-                self.market.look_again(moving)
+                self.market.revalue_next(moving)
                 if self.turning:
-                    self._allow_for_relief(float((self.market.channels.level - level).max(initial=0.0)))
-            self.market.set_levels(level)
+                    self._allow_for_relief(float((self.market.channels.loss_rate - rate).max(initial=0.0)))
+            self.market.set_loss_rates(rate)
             self.market.move_prices(self.prices.terminal)
-        self.looks = self.market.looks
-        rows, equity = (moving, self.market.equity(moving)) if smooth and self.upper else self.market.due()
+        self.revaluations = self.market.revaluations
+        rows, equity = (moving, self.market.equity(moving)) if smooth and self.upper else self.market.candidates()
         if self.turning:  # who has recovered is not due
             rows = union(rows, moving, len(case.book.account_index))
             equity = self.market.equity(rows)
@@ -248,11 +248,11 @@ class Bound:
         return rows, equity, maintenance
 
     def _allow_for_relief(self, fall: float) -> None:
-        """Keep keys sound where loss levels fall by so much: T makes up for C, since T + C alone is looked at."""
+        """Keep triggers valid where loss rates fall by so much: T makes up for C, since T + C alone is compared."""
         if fall < 1.0:
-            self.market.clock += fall  # type: ignore[union-attr]
+            self.market.price_move += fall  # type: ignore[union-attr]
         else:
-            self.market.look_again(self.case.book.all_rows)  # type: ignore[union-attr]
+            self.market.revalue_next(self.case.book.all_rows)  # type: ignore[union-attr]
 
     def _check_finite(self, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> None:
         if equity.max(initial=-np.inf) < np.inf and np.isfinite(maintenance.max(initial=0.0)):
@@ -260,7 +260,7 @@ class Bound:
         wrong = np.flatnonzero(np.isnan(equity) | (equity == np.inf) | ~np.isfinite(maintenance))
         if wrong.size:
             label = label_text(self.case.book.account_index[rows[wrong[0]]])
-            solution = Solution(Status.NON_FINITE, 0, np.nan, self.looks)
+            solution = Solution(Status.NON_FINITE, 0, np.nan, self.revaluations)
             raise ConvergenceError(
                 f"equity of account {label!r} is {equity[wrong[0]]}. {Status.NON_FINITE.value}", solution
             )

@@ -1,6 +1,6 @@
-"""The state of a cascade's accounts and loss levels, and the looks at them.
+"""The state of the accounts and loss rates of a cascade, and the revaluation of accounts.
 
-Which rows a look has to visit is explained in kernels/looks.py; everything else here is bookkeeping for it.
+Which accounts have to be valued again is explained in kernels/revaluation.py and docs/screening.md.
 """
 
 from typing import Any
@@ -44,11 +44,11 @@ class Market:
     full : bool
         Value every account again at every price, instead of those that can have come into breach.
     mirrored : bool
-        Watch for recovery instead of breach: prices rise from those of the scenario, loss levels fall, and an account
-        is due when M - E, not E - M, can have fallen below 0. Cash, prices and levels are held with their sign changed,
-        so that the same looks serve.
-    level : ndarray, shape (v,), optional
-        Loss levels from the start.
+        Watch for recovery instead of breach: prices rise from those of the scenario, loss rates fall, and an account is
+        a candidate when M - E, not E - M, can have fallen below 0. Cash, prices and loss rates are held with their sign
+        changed, so that the same kernel serves.
+    loss_rate : ndarray, shape (v,), optional
+        Loss rates from the start.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class Market:
         *,
         full: bool = False,
         mirrored: bool = False,
-        level: FloatArray | None = None,
+        loss_rate: FloatArray | None = None,
     ) -> None:
-        from contagion_graph.kernels import looks, row_sums
+        from contagion_graph.kernels import revaluation, row_sums
 
         n, v = graph.cash.size, len(graph.pools)
-        self.graph, self.full, self._passes, self._sums = graph, full, looks, row_sums
+        self.graph, self.full, self._passes, self._sums = graph, full, revaluation, row_sums
         self.sign = -1.0 if mirrored else 1.0
         self.price, self._number = self.sign * scenario.price_shocked, np.ones(1, dtype=np.int32)
         size = -(-n // BLOCK)
@@ -74,92 +74,94 @@ class Market:
             money=self.sign * graph.cash,
             closed_long=np.zeros(n),
             closed_short=np.zeros(n),
-            levied=np.zeros(n),
+            settled=np.zeros(n),
             sensitivity=graph.sensitivity,
             worth=np.empty(n),
             maintenance=np.empty(n),
-            key=np.empty(n),
-            seen=np.zeros(n, dtype=np.int32),
-            strip_key=np.empty(-(-n // STRIP)),
+            trigger=np.empty(n),
+            valued=np.zeros(n, dtype=np.int32),
+            strip_trigger=np.empty(-(-n // STRIP)),
         )
         if mirrored:
-            self.accounts.key[:] = -np.inf
+            self.accounts.trigger[:] = -np.inf
         else:
             moves = scenario.price_shocked / graph.price - 1.0
             shock = float(-moves.min(initial=0.0)), float(moves.max(initial=0.0))
-            looks.first_keys(graph.cash, *graph.initial, graph.sensitivity, base, shock, self.accounts.key)
-        looks.least_keys(self.accounts.key, self.accounts.strip_key)
+            revaluation.first_triggers(
+                graph.cash, *graph.initial, graph.sensitivity, base, shock, self.accounts.trigger
+            )
+        revaluation.least_triggers(self.accounts.trigger, self.accounts.strip_trigger)
         self._found = np.empty(n, dtype=np.int64)
         self._borders = np.minimum(graph.block_borders * BLOCK, n)
         self._block_base, self._stale = np.zeros((size, v)), np.ones(size, dtype=bool)
         hit = scenario.hit
         self.accounts.money[hit] -= self.sign * scenario.losses[hit]
-        self.look_again(hit)
-        self.looks, self.socialised = 0, False
-        if level is not None:
-            self.set_levels(level)
-        self.clock = 0.0
-        self.look()
+        self.revalue_next(hit)
+        self.revaluations, self.shares_losses = 0, False
+        if loss_rate is not None:
+            self.set_loss_rates(loss_rate)
+        self.price_move = 0.0
+        self.revalue()
 
-    def look(self, rise: FloatArray | float = 0.0) -> None:
-        """Mark the accounts that can be in breach at the present prices, or could be if loss levels rose so much."""
+    def revalue(self, rise: FloatArray | float = 0.0) -> None:
+        """Revalue the candidates for a breach at the present prices, or for one if loss rates rose so much."""
         state = (self.graph.cells, self._market, self.channels, self.accounts)
-        self.looks += self._passes.look(*state, self._time(rise), self._borders, self._found)
+        self.revaluations += self._passes.revalue(*state, self._moved(rise), self._borders, self._found)
 
-    def due(self, rise: FloatArray | float = 0.0) -> tuple[Rows, FloatArray]:
-        """Return those accounts, ascending, and their equity; they have been looked at at the present prices."""
+    def candidates(self, rise: FloatArray | float = 0.0) -> tuple[Rows, FloatArray]:
+        """Return the candidates, ascending, and their equity; they have been valued at the present prices."""
         seen = (self._number[0], True, 0, self._found.size)
-        rows = self._passes.reached_rows(self.channels, self.accounts, self._time(rise), *seen, self._found).copy()
+        rows = self._passes.candidate_rows(self.channels, self.accounts, self._moved(rise), *seen, self._found).copy()
         return rows, self.equity(rows)
 
-    def _time(self, rise: FloatArray | float) -> tuple[float, FloatArray]:
-        return self.clock, self.channels.level + (np.inf if self.full else rise)
+    def _moved(self, rise: FloatArray | float) -> tuple[float, FloatArray]:
+        return self.price_move, self.channels.loss_rate + (np.inf if self.full else rise)
 
     def move_prices(self, price: FloatArray) -> None:
-        """Put new prices in force, and look at the accounts that these can have brought into breach."""
+        """Put new prices in force, and revalue the candidates."""
         price = self.sign * price
-        self.clock += float((np.abs(price - self.price) / self.graph.price).max())
+        self.price_move += float((np.abs(price - self.price) / self.graph.price).max())
         self.price[:] = price
         self._number += 1
-        self.look()
+        self.revalue()
 
-    def set_levels(self, level: FloatArray) -> None:
-        """Put loss levels in force; `move_prices` then looks."""
-        self.channels.level[:] = self.sign * level
-        self.socialised = True
+    def set_loss_rates(self, loss_rate: FloatArray) -> None:
+        """Put loss rates in force; `move_prices` then revalues."""
+        self.channels.loss_rate[:] = self.sign * loss_rate
+        self.shares_losses = True
 
-    def forget(self, rows: Rows) -> None:
-        """Look at these rows no more."""
-        self.accounts.key[rows] = np.inf
+    def leave_out(self, rows: Rows) -> None:
+        """Revalue these rows no more."""
+        self.accounts.trigger[rows] = np.inf
 
-    def look_again(self, rows: Rows) -> None:
-        """Have these rows looked at next time, whatever their keys."""
-        self.accounts.key[rows] = -np.inf
-        self.accounts.strip_key[rows // STRIP] = -np.inf
+    def revalue_next(self, rows: Rows) -> None:
+        """Have these rows revalued next time, whatever their triggers."""
+        self.accounts.trigger[rows] = -np.inf
+        self.accounts.strip_trigger[rows // STRIP] = -np.inf
 
-    def levies(self, rows: Rows) -> FloatArray:
+    def socialised(self, rows: Rows) -> FloatArray:
         """Return what was socialised to accounts so far [currency]."""
-        if not self.socialised:
+        if not self.shares_losses:
             return np.zeros(rows.size)
-        return self._passes.levies(self.channels, self.accounts.levied, rows)
+        return self._passes.socialised(self.channels, self.accounts.settled, rows)
 
     def equity(self, rows: Rows) -> FloatArray:
-        """Return the equity of accounts that were looked at at the present prices [currency]."""
-        return self.accounts.worth[rows] - self.levies(rows)
+        """Return the equity of accounts that were valued at the present prices [currency]."""
+        return self.accounts.worth[rows] - self.socialised(rows)
 
     def exempt(self, rows: Rows) -> FloatArray:
-        """Take accounts out of loss sharing, and return their weights; what they have borne so far stays."""
+        """Take accounts out of loss sharing, and return their weights; the losses that they have borne so far stay."""
         weights: FloatArray = self.channels.base[rows]
-        self.accounts.levied[rows] = self.levies(rows)
+        self.accounts.settled[rows] = self.socialised(rows)
         self.channels.base[rows] = 0.0
         self._stale[rows // BLOCK] = True
         return weights
 
     def readmit(self, rows: Rows, weights: FloatArray) -> None:
-        """Put accounts back into loss sharing, from the present loss levels on, and look at them at the next prices."""
-        self.look_again(rows)
+        """Put accounts back into loss sharing, from the present loss rates on, and revalue them at the next prices."""
+        self.revalue_next(rows)
         self.channels.base[rows] = weights
-        self.channels.since[rows] = self.channels.level[self.channels.indices[rows]]
+        self.channels.since[rows] = self.channels.loss_rate[self.channels.indices[rows]]
         self._stale[rows // BLOCK] = True
 
     def open_base(self) -> FloatArray:

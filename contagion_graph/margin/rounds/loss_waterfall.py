@@ -1,4 +1,4 @@
-"""Who bears what an insurance fund cannot pay."""
+"""The members that bear what an insurance fund cannot pay."""
 
 from typing import NamedTuple
 
@@ -31,17 +31,17 @@ class Shared(NamedTuple):
 
 
 def share_losses(market: Market, due: FloatArray) -> Shared:
-    """Share a loss of each channel among its members by their weights, nobody paying more than its equity.
+    """Share a loss of each channel among its members by their weights, each paying at most its equity.
 
     A member pays min(lambda_k b_i, E_i) with lambda_k, the water level of its channel k, such that the payments add up
     to the loss. Found exactly in finitely many steps: members who cannot pay their part pay all they have, the level
-    of the others rises, and again. Whoever could be unable to pay is looked at before. An account is a member of one
-    channel.
+    of the others rises, and again. Accounts that could be unable to pay are revalued before. An account is a member of
+    one channel.
 
     Parameters
     ----------
     market : Market
-        Its loss levels are raised.
+        Its loss rates are raised.
     due : ndarray, shape (v,)
         Loss of each channel [currency].
 
@@ -52,28 +52,28 @@ def share_losses(market: Market, due: FloatArray) -> Shared:
     if not due.any():
         return Shared(np.zeros_like(due), np.zeros_like(due), np.empty(0, dtype=np.int64), np.empty(0))
     graph, channels, accounts = market.graph, market.channels, market.accounts
-    market.socialised = True
-    rows, equity = market.due()
+    market.shares_losses = True
+    rows, equity = market.candidates()
     rows = rows[(channels.base[rows] > 0.0) & (equity <= 0.0)]
     exempt, paid = [(rows, market.exempt(rows))], [np.zeros(rows.size)]
     left = due.copy()
     while True:
         total = market.open_base()
         rise = ratio(left, total, 0.0)
-        market.look(rise)
-        rows, equity = market.due(rise)
+        market.revalue(rise)
+        rows, equity = market.candidates(rise)
         weight = channels.base[rows]
         short = (weight > 0.0) & (rise[channels.indices[rows]] * weight >= equity)
         rows = rows[short]
-        *pay, who_cannot = graph.group.total(graph.chunk_sums(graph.membership, equity[short], rows), [rows.size])
-        if not who_cannot:
+        *pay, unable = graph.group.total(graph.chunk_sums(graph.membership, equity[short], rows), [rows.size])
+        if not unable:
             break
         left = left - pay
         exempt.append((rows, market.exempt(rows)))
         paid.append(equity[short])
-        # who pays all it has is left with exactly nothing: rounding must not decide whether it breaches
-        accounts.levied[rows] = accounts.worth[rows]
-    channels.level[:] += rise
+        # a member that pays all it has is left with exactly 0: rounding must not decide whether it breaches
+        accounts.settled[rows] = accounts.worth[rows]
+    channels.loss_rate[:] += rise
     for rows, weights in exempt:
         market.readmit(rows, weights)
     uncovered = np.where(total > 0.0, 0.0, np.maximum(left, 0.0))

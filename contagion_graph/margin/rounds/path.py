@@ -1,7 +1,7 @@
 """The rounds of the margin cascade: the irreversible path.
 
-A round maps (prices, loss levels) over the accounts to (units sold per asset, shortfall per channel) and back to
-(prices, loss levels). Symbols and steps are those of docs/cascade.md: E equity, M maintenance, gamma the closed share,
+A round maps (prices, loss rates) over the accounts to (units sold per asset, shortfall per channel) and back to
+(prices, loss rates). Symbols and steps are those of docs/cascade.md: E equity, M maintenance, gamma the closed share,
 S units sold, x their value over depth, R what closing has realised, L what was socialised. The closed share has two
 sides, of what is held long and of what is held short; most rules keep them equal.
 """
@@ -37,7 +37,7 @@ class Path:
     Parameters
     ----------
     graph : RowReductions
-        The graph before the scenario, or the part of it that is near the scenario.
+        The graph before the scenario, or its candidates.
     scenario : Scenario
         Shocked prices, given losses, given defaults.
     rules : CascadeRules
@@ -102,12 +102,12 @@ class Path:
         self.trades.append(Trade(*closed, *prices, left, shortfall, shared.rise, shared.capped, shared.paid))
 
     def breached(self, step: int) -> tuple[Rows, FloatArray]:
-        """Return who is in breach, and its equity (steps 1 and 2).
+        """Return the accounts in breach, and their equity (steps 1 and 2).
 
-        In breach is who is not wholly closed and has E < M; in the first round the given defaults too. Where accounts
-        close one at a time, only the first of them by rank, after all given defaults.
+        In breach is an account that is not wholly closed and has E < M; in the first round the given defaults too.
+        Where accounts close one at a time, only the first of them by rank, after all given defaults.
         """
-        market, (rows, equity) = self.market, self.market.due()
+        market, (rows, equity) = self.market, self.market.candidates()
         slack = equity - market.accounts.maintenance[rows]
         self._check_finite(step - 1, "price of asset", market.price, lambda j: self.graph.assets[j])
         self._check_finite(step - 1, "slack of account", slack, lambda k: self.graph.account_index[rows[k]])
@@ -180,7 +180,7 @@ class Path:
         state.closed_long[rows] = np.where(sides.long == 1.0, 1.0, state.closed_long[rows] + longs)
         state.closed_short[rows] = np.where(sides.short == 1.0, 1.0, state.closed_short[rows] + shorts)
         market.exempt(rows[self.closed_whole(rows)])
-        market.look_again(rows)
+        market.revalue_next(rows)
         market.move_prices(price)
         return average, penalty
 
@@ -236,11 +236,11 @@ class Path:
             wrong = np.flatnonzero(~np.isfinite(values))
             label = label_text(label_of(wrong[0]))
             when = f"after round {step}" if step else "at the shocked prices"
-            solution = Solution(Status.NON_FINITE, step, np.nan, self.market.looks)
+            solution = Solution(Status.NON_FINITE, step, np.nan, self.market.revaluations)
             raise ConvergenceError(f"{what} {label!r} is {values[wrong[0]]} {when}. {solution.status.value}", solution)
 
     def arrays(self) -> CascadeArrays:
-        """Return what the path has come to."""
+        """Return the state at the end."""
         state = self.market.accounts
         (two_shares,) = self.graph.count([not np.array_equal(state.closed_long, state.closed_short)])
         return CascadeArrays(
@@ -254,7 +254,7 @@ class Path:
             breach_round=self.breach_round,
             proceeds=self.proceeds,
             penalty=self.penalty,
-            socialised=self.market.levies(self.graph.all_rows),
+            socialised=self.market.socialised(self.graph.all_rows),
             shortfall=self.shortfall,
             pool_shortfall=self.pool_shortfall,
             fund_used=self.fund_used,
@@ -273,10 +273,10 @@ def weights(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> Fl
 
 
 def run_path(path: Path) -> Solution:
-    """Carry out rounds until nobody is in breach, or what is left to close is negligible."""
+    """Carry out rounds until no account is in breach, or what is left to close is negligible."""
     solution, _ = iterate(path.change, path.advance, max_steps=path.rules.max_rounds)
-    (looks,) = path.graph.count([path.market.looks])
-    return replace(solution, revaluations=int(looks))
+    (revaluations,) = path.graph.count([path.market.revaluations])
+    return replace(solution, revaluations=int(revaluations))
 
 
 def _sides(value: FloatArray, gross: FloatArray) -> tuple[FloatArray, FloatArray]:
