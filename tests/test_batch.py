@@ -56,7 +56,9 @@ def test_random_markets(monkeypatch):
             assert_same_bits(ended, model.run(graph, shock, on_failure="ignore"))
             copied += ended.rows.size < len(graph.account_index)
             whole += ended.rows.size == len(graph.account_index)
-            socialised += bool(ended.path.market.channels.loss_rate.any()) and ended.rows.size < len(graph.account_index)
+            socialised += bool(ended.path.market.channels.loss_rate.any()) and ended.rows.size < len(
+                graph.account_index
+            )
         if seed % 5 == 0:
             calm = np.zeros_like(case.losses), np.zeros_like(case.defaults)
             one = dataclasses.replace(case, shock=shocks[0], losses=calm[0], defaults=calm[1])
