@@ -374,6 +374,7 @@ def test_what_is_no_result_is_refused(result: cg.CascadeResult, tmp_path: Path):
         (lambda: cg.plot.waterfall(both), "result is a Equilibria"),
         (lambda: cg.plot.cascade(result, ax=[1, 2]), "ax holds 2 axes"),
         (lambda: cg.plot.bipartite(result, k=0), "k is 0"),
+        (lambda: cg.plot.prices(result, k=0), "k is 0"),
         (lambda: cg.plot.exposure(result), "matrix is a CascadeResult"),
         (lambda: cg.plot.exposure_curve(pd.DataFrame({"a": [1.0]})), "not what exposure_curve returned"),
         (lambda: cg.plot.tipping({}), "is no mapping"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.plot.canvas import (
@@ -102,6 +103,7 @@ def prices(result: CascadeResult, *, k: int = 6, ax: "Axes | None" = None) -> "A
     [-0.1, -0.186]
     """
     check_rounds(result)
+    check_number("prices", "k", k, low=1, whole=True)
     ax, changes = axes(ax), price_changes(result)
     rounds, named = np.arange(len(changes)), largest(np.abs(changes[-1]), k)
     others = np.delete(changes, named, axis=1)
