@@ -24,13 +24,13 @@ from contagion_graph.margin.equilibria.jacobian import (
     rule_slopes,
     scaled,
     share_slopes,
-    spread,
 )
 from contagion_graph.margin.equilibria.nonsmooth import at_kink
 from contagion_graph.margin.equilibria.static_map import Case
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.declarations import declared
+from contagion_graph.solvers.sparse import over_cells
 from contagion_graph.tables.vectors import rows_of
 
 Term = tuple[sparse.csr_array, FloatArray]
@@ -242,8 +242,10 @@ def _closing(case: Case, state: State) -> tuple[sparse.csr_array, sparse.csr_arr
     gap = (np.maximum(value, 0.0) - (open_value - base * rate[pool])) * partly
     slopes = share_slopes(case, rule_slopes(case.rules.liquidation, case.rules.penalty), rows, share, prices.terminal)
     held, sellable = slopes.held, book.sellable[slopes.held.indices]
-    q, left = held.data, spread(held, share * (value > 0.0))
-    on_terminal = spread(held, gap) * slopes.by_price.data - spread(held, share) * q + np.where(sellable, 0.0, left * q)
+    q, left = held.data, over_cells(held, share * (value > 0.0))
+    on_terminal = (
+        over_cells(held, gap) * slopes.by_price.data - over_cells(held, share) * q + np.where(sellable, 0.0, left * q)
+    )
     on_average = np.where(sellable, left * (q - case.rules.penalty * np.abs(q)), 0.0)
     weights = book.weights_by_channel(case.base, rows)
     on_rate = scaled(weights, share + gap * slopes.by_burden)

@@ -10,6 +10,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.importance.incidence import exposures
+from contagion_graph.solvers.sparse import row_of_cells
 
 
 def backbone(graph: ExposureGraph, *, significance: float = 0.05) -> ExposureGraph:
@@ -57,9 +58,9 @@ def backbone(graph: ExposureGraph, *, significance: float = 0.05) -> ExposureGra
     weights = exposures(graph, "backbone")
     traders, assets = probabilities(weights)
     kept = np.minimum(traders, assets) < significance
-    keys = _keys(np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr)), weights.indices, graph)[kept]
+    keys = _keys(row_of_cells(weights), weights.indices, graph)[kept]
     q = graph.quantity
-    account = np.repeat(np.arange(q.shape[0]), np.diff(q.indptr))
+    account = row_of_cells(q)
     stays = np.isin(_keys(graph._rows.trader_of[account], q.indices, graph), keys)
     worth = q.data * graph.price[q.indices]
     cash = graph.cash + np.bincount(account[~stays], weights=worth[~stays], minlength=q.shape[0])

@@ -11,6 +11,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
+from contagion_graph.solvers.sparse import with_data
 
 Of = Literal["traders", "assets"]
 Weight = Literal["value", "quantity", "unit"]
@@ -93,7 +94,7 @@ def exposures(graph: ExposureGraph, name: str, weight: str = "value") -> sparse.
     amount = np.abs(q.data)
     if weight == "value":
         amount *= graph.price[q.indices]
-    matrix = graph._rows.trader_rows(sparse.csr_array((amount, q.indices, q.indptr), shape=q.shape))
+    matrix = graph._rows.trader_rows(with_data(q, amount))
     if not matrix.data.all():
         matrix = matrix.copy()  # the graph's own index arrays are read-only
         matrix.eliminate_zeros()

@@ -21,6 +21,7 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.importance.krylov import Stop, leading_vector
+from contagion_graph.solvers.sparse import scaled_rows, with_data
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,16 +47,13 @@ class Overlap:
     def row_sums(self) -> FloatArray:
         """Return sum_j Omega_ij over the others, j other than i [currency]."""
         total = self.held.T @ np.ones(self.held.shape[0])
-        own = self._like(self.held.data * (self.held.data * self.per_value[self.held.indices]))
+        own = with_data(self.held, self.held.data * (self.held.data * self.per_value[self.held.indices]))
         # the sums over a row run in the same order: where nobody else holds the same, the difference is exactly 0
         return np.asarray(self.held @ (total * self.per_value) - own @ np.ones(self.held.shape[1]))
 
     def of_rows(self, kept: Any) -> "Overlap":
         """Return the overlap among some traders; the others hold nothing in it."""
-        return Overlap(self._like(self.held.data * np.repeat(kept, np.diff(self.held.indptr))), self.per_value)
-
-    def _like(self, data: FloatArray) -> sparse.csr_array:
-        return sparse.csr_array((data, self.held.indices, self.held.indptr), self.held.shape)
+        return Overlap(scaled_rows(self.held, kept), self.per_value)
 
 
 def overlap_of(graph: ExposureGraph, name: str, *, netted: bool = False) -> Overlap:

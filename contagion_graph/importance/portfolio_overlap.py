@@ -16,6 +16,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.importance.incidence import Of, exposures
 from contagion_graph.solvers.solution import EXACT, Solution
+from contagion_graph.solvers.sparse import over_cells, with_data
 from contagion_graph.tables.vectors import rows_of
 
 Measure = Literal["cosine", "jaccard", "liquidity"]
@@ -313,19 +314,15 @@ def _vectors(graph: ExposureGraph, measure: str, of: str) -> sparse.csr_array:
     if measure == "jaccard":
         value.data[:] = 1.0
         return value
-    value.data /= _by_cell(abs(value).max(axis=1).toarray().ravel(), value)  # squares could leave the range
-    value.data /= _by_cell(np.sqrt(value.power(2).sum(axis=1)), value)
+    value.data /= over_cells(value, abs(value).max(axis=1).toarray().ravel())  # squares could leave the range
+    value.data /= over_cells(value, np.sqrt(value.power(2).sum(axis=1)))
     return value
-
-
-def _by_cell(of_row: FloatArray, matrix: sparse.csr_array) -> FloatArray:
-    return np.repeat(of_row, np.diff(matrix.indptr))
 
 
 def _work(vectors: sparse.csr_array) -> FloatArray:
     """Return the number of products that each row takes part in."""
     holders = np.bincount(vectors.indices, minlength=vectors.shape[1]).astype(np.float64)
-    ones = sparse.csr_array((np.ones(vectors.nnz), vectors.indices, vectors.indptr), shape=vectors.shape)
+    ones = with_data(vectors, np.ones(vectors.nnz))
     return np.asarray(ones @ holders)
 
 
@@ -341,5 +338,5 @@ def _products(vectors: sparse.csr_array, measure: str, rows: slice) -> sparse.cs
     products = (vectors[rows] @ vectors.T).tocsr()
     if measure == "jaccard":
         held = np.diff(vectors.indptr)
-        products.data /= _by_cell(held[rows], products) + held[products.indices] - products.data
+        products.data /= over_cells(products, held[rows]) + held[products.indices] - products.data
     return products

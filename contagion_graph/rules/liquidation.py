@@ -11,6 +11,7 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.solvers.arrays import ratio
+from contagion_graph.solvers.sparse import with_data
 
 TIE = 1e-9  # rounding decides nothing closer to a threshold: of health, and of debt as a share of the account
 
@@ -318,7 +319,7 @@ class LeverageTarget(LiquidationRule):
     def margin_units(self, graph: ExposureGraph) -> sparse.csr_array:
         """Return the long units over `cap`, in the cells of `graph.quantity`."""
         held = graph.quantity
-        return sparse.csr_array((np.maximum(held.data, 0.0) / self.cap, held.indices, held.indptr), held.shape)
+        return with_data(held, np.maximum(held.data, 0.0) / self.cap)
 
     def closed_share(self, accounts: BreachedAccounts) -> FloatArray:
         """Return theta for every account; A and A_c are `cap` times the maintenance left, and closable."""

@@ -10,7 +10,8 @@ from scipy import sparse
 
 from contagion_graph._typing import BoolArray
 from contagion_graph.errors import SHOWN, Faults
-from contagion_graph.tables.assemble import account_index, same_sparsity
+from contagion_graph.solvers.sparse import with_data
+from contagion_graph.tables.assemble import account_index
 from contagion_graph.tables.schema import CROSS_MARGIN, POOL, SCHEMAS, Number
 from contagion_graph.tables.vectors import text_index, vector
 
@@ -75,7 +76,7 @@ def arrays_from_vectors(
     rate = np.where(cells.data >= 0, long[cells.indices], short[cells.indices])  # type: ignore[index]
     return {
         "quantity": cells,
-        "margin_units": same_sparsity(np.abs(cells.data) * rate, cells),
+        "margin_units": with_data(cells, np.abs(cells.data) * rate),
         **numbers,
         "account_index": accounts,
         "assets": asset_index,
@@ -157,7 +158,7 @@ def subset_arrays(graph: Mapping[str, Any], rows: BoolArray, columns: BoolArray,
     return {
         **graph,
         "quantity": quantity,
-        "margin_units": same_sparsity(graph["margin_units"][rows][:, columns].data, quantity),
+        "margin_units": with_data(quantity, graph["margin_units"][rows][:, columns].data),
         "cash": cash,
         **{
             name: graph[name][columns]

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph.errors import Faults, nearest
+from contagion_graph.solvers.sparse import with_data
 from contagion_graph.tables.checks import note_rows, read_table
 from contagion_graph.tables.codes import blocks, by_appearance, take, union
 from contagion_graph.tables.records import PositionRecords
@@ -207,9 +208,8 @@ def matrices(
     """
     cells = _cells(records, shape)
     quantity = _sums(take(records.quantity, cells.data), cells)
-    return quantity, same_sparsity(
-        _sums(take(_margin_units(records, margin_long, margin_short), cells.data), cells).data, quantity
-    )
+    margins = _sums(take(_margin_units(records, margin_long, margin_short), cells.data), cells).data
+    return quantity, with_data(quantity, margins)
 
 
 def _cells(records: PositionRecords, shape: tuple[int, int]) -> sparse.csr_array:
@@ -237,8 +237,3 @@ def _sums(data: FloatArray, cells: sparse.csr_array) -> sparse.csr_array:
     matrix = sparse.csr_array((data, cells.indices, cells.indptr), shape=cells.shape, copy=several)
     matrix.sum_duplicates()
     return matrix
-
-
-def same_sparsity(data: FloatArray, like: sparse.csr_array) -> sparse.csr_array:
-    """Return a matrix with new data in the very cells (and index arrays) of another."""
-    return sparse.csr_array((data, like.indices, like.indptr), shape=like.shape)

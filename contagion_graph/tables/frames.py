@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph.solvers.sparse import row_of_cells
 from contagion_graph.tables.schema import Labels
 
 KINDS = np.array(["deposit", "debt", "long", "short"], dtype=object)
@@ -50,7 +51,7 @@ MAKERS = {"assets": _assets, "pools": _pools, "accounts": _accounts}
 def _positions(graph: Mapping[str, Any]) -> pd.DataFrame:
     cells, accounts, records = graph["quantity"], graph["account_index"], graph["records"]
     if records is None:
-        account = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
+        account = row_of_cells(cells)
         asset, quantity = cells.indices, cells.data
         entry_price = margin = np.full(quantity.size, np.nan)
         position = kind = None

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import SHOWN, Faults
+from contagion_graph.solvers.sparse import row_of_cells
 from contagion_graph.tables.arrays import cells_of, check_cells, check_unique, labels_of
 from contagion_graph.tables.assemble import check_known
 from contagion_graph.tables.checks import read_table
@@ -120,7 +121,7 @@ def _square(where: str, matrix: Any, size: int | None, faults: Faults) -> sparse
 
 
 def _without_diagonal(matrix: sparse.csr_array) -> sparse.csr_array:
-    debtor = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    debtor = row_of_cells(matrix)
     matrix.data[debtor == matrix.indices] = 0.0  # what a node owes itself cancels
     matrix.eliminate_zeros()
     return matrix

@@ -19,6 +19,7 @@ from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.ray_search import ray_search
+from contagion_graph.solvers.sparse import row_of_cells, with_data
 from contagion_graph.tables.vectors import row_of
 
 N_POINTS = 16  # moves that are tried before bisection
@@ -74,7 +75,7 @@ def runway(graph: ExposureGraph) -> pd.DataFrame:
     """
     check_graph(graph)
     delta = _sensitivity(graph)
-    rows = np.repeat(np.arange(delta.shape[0]), np.diff(delta.indptr))
+    rows = row_of_cells(delta)
     slack = graph.slack.to_numpy()[rows]
     columns: dict[str, object] = {}
     for name, side in (("fall", 1.0), ("rise", -1.0)):
@@ -89,7 +90,7 @@ def runway(graph: ExposureGraph) -> pd.DataFrame:
 def _sensitivity(graph: ExposureGraph) -> sparse.csr_array:
     """Return (q - mu) p: what slack loses where a price falls by all of itself [currency]."""
     q = graph.quantity
-    return sparse.csr_array(((q.data - graph.margin_units.data) * graph.price[q.indices], q.indices, q.indptr), q.shape)
+    return with_data(q, (q.data - graph.margin_units.data) * graph.price[q.indices])
 
 
 def _first(graph: ExposureGraph, name: str, reached: FloatArray, rows: Rows, column: Rows) -> dict[str, object]:

@@ -13,7 +13,7 @@ from contagion_graph.collateral.monitoring.asset_terms import Listing
 from contagion_graph.collateral.monitoring.ledger import Ledger
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.solvers.arrays import ratio
-from contagion_graph.tables.assemble import same_sparsity
+from contagion_graph.solvers.sparse import with_data
 from contagion_graph.tables.records import PositionRecords
 
 
@@ -35,7 +35,7 @@ def graph_of(
     return replace(
         first,
         quantity=quantity,
-        margin_units=same_sparsity(margin_units, quantity),
+        margin_units=with_data(quantity, margin_units),
         cash=cash,
         price=ledger.watch.price[: ledger.m].copy(),
         **assets.arrays(),

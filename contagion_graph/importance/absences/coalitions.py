@@ -22,7 +22,6 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
-from scipy import sparse
 
 from contagion_graph._cached import carry_over
 from contagion_graph._typing import BoolArray, FloatArray
@@ -36,6 +35,7 @@ from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.sharing import SharingRule
+from contagion_graph.solvers.sparse import over_cells, with_data
 
 Measure = Literal["loss", "shortfall", "uncovered"]
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
@@ -133,10 +133,8 @@ class Case:
                 f"{type(sharing).__name__} does not declare by_account and proportional: its weights where accounts "
                 "hold less are not known (docs/adding-a-rule.md)"
             )
-        cells = np.repeat(part, np.diff(q.indptr))
-        scaled = [
-            sparse.csr_array((matrix.data * cells, q.indices, q.indptr), q.shape) for matrix in (q, graph.margin_units)
-        ]
+        cells = over_cells(q, part)
+        scaled = [with_data(q, matrix.data * cells) for matrix in (q, graph.margin_units)]
         smaller = replace(graph, quantity=scaled[0], margin_units=scaled[1], cash=graph.cash * part, records=None)
         return self._run(smaller, self.base * part)
 

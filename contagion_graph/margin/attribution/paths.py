@@ -15,6 +15,7 @@ from contagion_graph.margin.attribution.replay import Round, check_rounds, repla
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.margin.rounds.trades import Rows
 from contagion_graph.solvers.arrays import largest, ratio
+from contagion_graph.solvers.sparse import over_cells
 
 NO_SOURCE = -1  # the source of what needs no further cause
 
@@ -84,7 +85,7 @@ class _History:
         """Add the price moves of a round by seller, and what the victims lost by them."""
         place, shares = np.searchsorted(self.rows, one.trade.rows), one.sellers
         offset = self.cells.indptr[place] - shares.indptr[:-1]
-        slots = np.repeat(offset, np.diff(shares.indptr)) + np.arange(shares.nnz)
+        slots = over_cells(shares, offset) + np.arange(shares.nnz)
         self.moves.add(slots, shares.data * (one.trade.before - one.trade.after)[shares.indices])
         move[slots] += self.moves.amounts[-1]
         self.lost_by_price[slots] += shares.data * lost[shares.indices]

@@ -31,6 +31,7 @@ from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import LiquidationRule, Quotient
 from contagion_graph.solvers.arrays import ratio
+from contagion_graph.solvers.sparse import over_cells, with_data
 
 STEP = Quotient(0.0, 0.0, 0.0)
 
@@ -120,10 +121,10 @@ def share_slopes(case: Case, rule: Quotient, rows: Rows, share: FloatArray, pric
     """Return the slopes of gamma = N / D at gamma = share: dN / D - gamma dD / D, both linear in prices."""
     held, needed = case.book.quantity[rows], case.book.margin_units[rows].data
     freed = case.book.sellable[held.indices] * (rule.margin * needed - rule.gross * np.abs(held.data))
-    relief = like(held, freed) @ price
+    relief = with_data(held, freed) @ price
     unit = ratio(1.0, relief, 0.0)
-    cells = rule.margin * needed - rule.equity * held.data - spread(held, share) * freed
-    return ShareSlopes(like(held, spread(held, unit) * cells), rule.equity * unit, relief, held)
+    cells = rule.margin * needed - rule.equity * held.data - over_cells(held, share) * freed
+    return ShareSlopes(with_data(held, over_cells(held, unit) * cells), rule.equity * unit, relief, held)
 
 
 def price_slopes(case: Case, sold: FloatArray) -> Prices:
@@ -249,20 +250,10 @@ def _value_cells(case: Case, rows: Rows) -> tuple[sparse.csr_array, sparse.csr_a
     held = case.book.quantity[rows]
     sellable = case.book.sellable[held.indices]
     fetched = np.where(sellable, held.data - case.rules.penalty * np.abs(held.data), 0.0)
-    return like(held, fetched), like(held, np.where(sellable, 0.0, held.data))
-
-
-def like(cells: sparse.csr_array, data: FloatArray) -> sparse.csr_array:
-    """Return other values in the same cells."""
-    return sparse.csr_array((data, cells.indices, cells.indptr), cells.shape)
-
-
-def spread(cells: sparse.csr_array, values: FloatArray) -> FloatArray:
-    """Return the value of its row for each cell."""
-    return np.repeat(values, np.diff(cells.indptr))
+    return with_data(held, fetched), with_data(held, np.where(sellable, 0.0, held.data))
 
 
 def scaled(cells: sparse.csr_array, by_row: FloatArray, by_column: Any = None) -> sparse.csr_array:
     """Return cells times a number of their row, and, if given, one of their column."""
-    data = spread(cells, by_row) * cells.data
-    return like(cells, data if by_column is None else data * by_column[cells.indices])
+    data = over_cells(cells, by_row) * cells.data
+    return with_data(cells, data if by_column is None else data * by_column[cells.indices])
