@@ -3,6 +3,7 @@
 A valuation is any object with `value(equity, debtors)`, see `Valuation` and docs/adding-a-valuation.md.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -58,11 +59,12 @@ class Debtors:
 class Valuation(Protocol):
     """What `NetworkValuation` asks of a valuation."""
 
+    @abstractmethod
     def value(self, equity: FloatArray, debtors: Debtors) -> FloatArray:
         """Return the worth of one unit of claims on each node, in [0, 1], shape (n,).
 
         `equity` has shape (n,) [currency]. The entry of a node may depend on its own equity only, and must never fall
-        when that rises: then there is a largest solution, and rounds from face value lead to it.
+        when that rises: then there is a greatest solution, and rounds from face value lead to it.
         """
 
 
