@@ -1,5 +1,6 @@
 """Knock-outs, Shapley values, overlaps and DebtRank against brute force, dense definitions and closed forms."""
 
+import warnings
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
@@ -495,6 +496,36 @@ def test_faults_of_sizes():
             importance.aumann_shapley(graph, model, shock, **options)
     with pytest.raises(cg.ParameterError, match="n_permutations is 1"):
         importance.shapley(graph, model, shock, n_permutations=1)
+
+
+def test_cascades_that_do_not_converge_warn_or_keep_quiet():
+    graph, _, shock = twins()
+    slow = cg.MarginCascade(cg.TargetMargin(0.2), sharing=None, max_rounds=1)
+    measures = {
+        "knockout": lambda **options: importance.knockout(graph, slow, shock, **options),
+        "shapley": lambda **options: importance.shapley(graph, slow, shock, **options)["shapley"],
+        "aumann_shapley": lambda **options: importance.aumann_shapley(
+            graph, slow, shock, n_points=2, n_permutations=2, rng=0, **options
+        )["aumann_shapley"],
+    }
+    for measure in measures.values():
+        with pytest.raises(cg.ConvergenceError, match="Raise max_rounds"):
+            measure()
+        with pytest.warns(cg.ConvergenceWarning, match="Raise max_rounds"):
+            warned = measure(on_failure="warn")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            pd.testing.assert_series_equal(measure(on_failure="ignore"), warned)
+        with pytest.raises(cg.ParameterError, match="on_failure is 'no'"):
+            measure(on_failure="no")
+
+
+@pytest.mark.parametrize("measure", [importance.stability, importance.betweenness])
+def test_a_seed_that_is_none_is_refused_by_name(measure):
+    graph, _, _ = twins()
+    further = {importance.stability: {"measure": importance.degree}, importance.betweenness: {"n_samples": 2}}
+    with pytest.raises(cg.ParameterError, match=f"{measure.__name__}: rng is 'dice'"):
+        measure(graph, rng="dice", **further[measure])
 
 
 @pytest.mark.parametrize("name", ["indirect_contagion_index", "endogenous_risk_index", "debtrank_impact"])

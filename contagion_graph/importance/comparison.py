@@ -10,7 +10,7 @@ from scipy import stats
 
 from contagion_graph._result import Result
 from contagion_graph._typing import Seed
-from contagion_graph._validate import check_number
+from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
@@ -200,7 +200,7 @@ def stability(
     check_graph(graph)
     check_number("stability", "noise", noise, low=0)
     check_number("stability", "n_draws", n_draws, low=1, whole=True)
-    draw = np.random.default_rng(rng)
+    draw = generator_of("stability", rng)
     value = _values(measure, graph)
     size, kendall = len(value), []
     total, worst, known = np.zeros(size), np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)

@@ -98,8 +98,8 @@ def debtrank(
     Raises
     ------
     ParameterError
-        What is no graph; neither a shock nor an equity_shock; no sellable asset with a finite depth; a label that the
-        graph does not know, or a number out of range.
+        What is no graph; neither a shock nor an equity_shock; no sellable asset with a finite depth; an unknown label, or
+        a number out of range.
     ConvergenceError
         Not converged after `max_iter` iterations, and `on_failure` is "raise".
 

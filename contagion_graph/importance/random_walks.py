@@ -64,7 +64,7 @@ def birank(
     Raises
     ------
     ParameterError, ConvergenceError
-        As in `hits`; ParameterError where a prior names unknown labels or is no number >= 0.
+        As in `hits`; a prior that names unknown labels, or has a weight below 0.
 
     References
     ----------

@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from contagion_graph._typing import FloatArray, Seed
-from contagion_graph._validate import check_number
+from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.importance.incidence import Of, Sides, Weight, sides
@@ -148,7 +148,7 @@ def betweenness(
     sources = None
     if n_samples is not None:
         check_number("betweenness", "n_samples", n_samples, low=1, high=nodes, whole=True)
-        sources = np.sort(np.random.default_rng(rng).choice(nodes, int(n_samples), replace=False)).tolist()
+        sources = np.sort(generator_of("betweenness", rng).choice(nodes, int(n_samples), replace=False)).tolist()
     network, length = _network(side)
     counts = np.array(network.betweenness(directed=False, weights=length, sources=sources))
     return side.series(*_halves(side, counts * (nodes / n_samples if n_samples else 1.0)), sort=sort)

@@ -1,20 +1,21 @@
-"""Markets from which some traders are absent, or in which they hold less, and what a cascade comes to there.
+"""Cascades in markets from which some traders are absent, or in which they hold less.
 
-An absent trader holds nothing: no position, no cash, no part in losses that are shared. For everybody else that is the
-same as if its accounts could not be liquidated and had no weight in loss sharing: they then sell nothing, leave no
+An absent trader holds nothing: no position, no cash, no part in losses that are shared. For all other traders that is
+the same as if its accounts could not be liquidated and had no weight in loss sharing: they then sell nothing, leave no
 shortfall and bear none. So `Case.without` leaves the matrices as they are, and gives these accounts cash that no price
-can use up; what is known of the graph at rest stays true.
+change can use up; the initial values of the graph stay valid.
 
-**Who closes is monotone in who is there**, where there are no `isotone_obstacles`: whole accounts close, margins depend
-on no other account, no loss is shared (an open account is tested on cash + Q.p alone), what is sold counts at the price
-before the shock (how far sales have moved along the price impact depends on who has closed, not on when), every
-sellable asset is held on one side only and no cell needs more margin than it is worth (a price that moves against that
-side helps nobody's slack). Let C_r(A) be the accounts that have closed by round r where traders A are absent. If A is a
-subset of B, C_r(B) is a subset of C_r(A): so it is for r = 0, and if for r, sales have moved at least as far without A,
-prices are no better, and an account present without B that is in breach is in breach there too. So who never closes
-when all are there never does, and a market of those who do has the same prices: absences need to be run on that one
-alone. Where a rule does not declare that margins and weights of an account depend on no other account, an absence is
-run on the market of those present instead, and every rule is asked anew.
+**The set of closed accounts is monotone in the set of traders present**, where there are no `isotone_obstacles`: whole
+accounts close, margins depend on no other account, no loss is shared (an open account is tested on cash + Q.p alone),
+what is sold counts at the price before the shock (how far sales have moved along the price impact depends on who has
+closed, not on when), every sellable asset is held on one side only and no cell needs more margin than it is worth (a
+price that moves against that side increases the slack of no account). Let C_r(A) be the accounts that have closed by
+round r where traders A are absent. If A is a subset of B, C_r(B) is a subset of C_r(A): so it is for r = 0, and if for
+r, sales have moved at least as far without A, prices are no better, and an account present without B that is in breach
+is in breach there too. So an account that does not close when all are present never closes, and a market of the other
+accounts alone has the same prices: absences are run on that one. Where a rule does not declare that margins and weights
+of an account depend on no other account, an absence is run on the market of those present instead, and every rule is
+asked anew.
 """
 
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from contagion_graph._cached import carry_over
-from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph._validate import check_choice, check_model
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
@@ -70,18 +71,22 @@ class Case:
         The cascade.
     shock : mapping or Series asset -> relative price change, or None
         The scenario.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where a cascade does not converge.
     """
 
-    def __init__(self, graph: ExposureGraph, model: MarginCascade, shock: Shock | None) -> None:
-        self.graph, self.model, self.shock, self.runs = graph, model, shock, 1
-        self.full = model.run(graph, shock)
+    def __init__(
+        self, graph: ExposureGraph, model: MarginCascade, shock: Shock | None, on_failure: OnFailure = "raise"
+    ) -> None:
+        self.graph, self.model, self.shock, self.on_failure, self.runs = graph, model, shock, on_failure, 1
+        self.full = model.run(graph, shock, on_failure=on_failure)
         self.base = np.zeros(len(graph.account_index))
         if model.sharing is not None:
             self.base = model.sharing.weights(graph, scenario(graph, shock).price_shocked)
 
     @cached_property
     def separable(self) -> bool:
-        """Whether the margins and weights of those present are the same whoever is absent."""
+        """Whether margins and weights of the traders present do not depend on which others are absent."""
         liquidation, sharing = self.model.liquidation, self.model.sharing
         by_account = sharing is None or declared(sharing, "by_account") is True
         return by_account and declared(liquidation, "margins") is not None
@@ -90,7 +95,7 @@ class Case:
     def matters(self) -> BoolArray:
         """The traders whose absence can change anything for others, shape (traders,).
 
-        Who is never in breach sells nothing; where its pool shares no loss, it is not needed to bear any either.
+        An account that is never in breach sells nothing; where its pool shares no loss, it bears none either.
         """
         end, graph = self.full.arrays, self.graph
         if not self.separable:
@@ -115,10 +120,11 @@ class Case:
         )
 
     def without(self, absent: BoolArray) -> CascadeResult:
-        """Run the scenario without some traders; what the result says of their accounts means nothing."""
+        """Run the scenario without some traders; the rows of their accounts in the result have no meaning."""
         if not self.separable:
             self.runs += 1
-            return self.model.run(self.graph.subset(traders=self.graph.traders[~absent]), self.shock)
+            present = self.graph.subset(traders=self.graph.traders[~absent])
+            return self.model.run(present, self.shock, on_failure=self.on_failure)
         market, base, trader_of = self.market
         gone = absent[trader_of]
         graph = replace(market, cash=np.where(gone, UNBREAKABLE, market.cash))
@@ -141,11 +147,11 @@ class Case:
     def _run(self, graph: ExposureGraph, base: FloatArray) -> CascadeResult:
         self.runs += 1
         sharing = None if self.model.sharing is None else GivenWeights(base)
-        return replace(self.model, sharing=sharing).run(graph, self.shock)
+        return replace(self.model, sharing=sharing).run(graph, self.shock, on_failure=self.on_failure)
 
 
 class Game:
-    """What a shock does to the market, or to a part of it, more than happens there without the shock.
+    """The effect of a shock on the market or a part of it, less what happens there without the shock.
 
     Parameters
     ----------
@@ -154,16 +160,29 @@ class Game:
     measure : {"loss", "shortfall", "uncovered"}
         What is measured.
     name : str
-        The function that asks, for messages.
+        The calling function, for messages.
+    on_failure : {"raise", "warn", "ignore"}
+        As in `Case`.
     """
 
-    def __init__(self, graph: ExposureGraph, model: MarginCascade, shock: Shock, *, measure: str, name: str) -> None:
+    def __init__(
+        self,
+        graph: ExposureGraph,
+        model: MarginCascade,
+        shock: Shock,
+        *,
+        measure: str,
+        name: str,
+        on_failure: OnFailure = "raise",
+    ) -> None:
         check_model(model, MarginCascade, "cg.MarginCascade()")
         check_choice(f"{name}: measure", measure, get_args(Measure))
         self.graph, self.measure = graph, measure
-        self.shocked, self.quiet = Case(graph, model, shock), Case(graph, model, None)
+        self.shocked, self.quiet = (Case(graph, model, each, on_failure) for each in (shock, None))
         self.cases = [(1.0, self.shocked)]
-        if self.quiet.full.arrays.breach_round.any():  # else nobody is ever in breach without a shock, whoever is there
+        if (
+            self.quiet.full.arrays.breach_round.any()
+        ):  # otherwise no account is in breach without a shock, whatever the coalition
             self.cases.append((-1.0, self.quiet))
         self.held = graph._rows.column_sums(graph.quantity, np.ones(len(graph.account_index)))
 
@@ -188,7 +207,7 @@ class Game:
         return matters
 
     def knockout(self, trader: int) -> float:
-        """Return how much less is lost without a trader; of losses, only those of the others count."""
+        """Return the reduction of the measure without a trader; of losses, only those of the others count."""
         absent, change = np.array([trader]), 0.0
         gone, held = self._gone(absent), self._held_without(absent)
         for (sign, case), with_all in zip(self.cases, self.with_all, strict=True):
@@ -203,7 +222,7 @@ class Game:
 
     @cached_property
     def with_all(self) -> list[FloatArray]:
-        """The measure of each case with all present, less a trader's own loss where losses count; (traders,) each."""
+        """The measure of each case with all present, for losses less the trader's own; (traders,) each."""
         values = [np.full(len(self.graph.traders), self.measured(case.full, self.held)) for _, case in self.cases]
         if self.measure == "loss":
             own = [case.full.traders["loss"].to_numpy() for _, case in self.cases]
@@ -222,7 +241,7 @@ class Game:
         return self.held - self.graph._rows.column_sums(self.graph.quantity, np.ones(rows.size), rows)
 
     def measured(self, result: CascadeResult, held: FloatArray) -> float:
-        """Return the measure of a run; the loss is that of those who hold these units in all.
+        """Return the measure of a run; the loss is that of the traders that hold these units in total.
 
         sum (E(p0) - E at the end) = held.p0 - (held - sold).p - sum (proceeds - penalty - socialised + shortfall):
         cash cancels, so that of absent accounts plays no part.

@@ -1,19 +1,19 @@
-"""How much the absence of a trader can change at most: bounds that find the k largest knock-outs for certain.
+"""Bounds on the effect of a trader's absence: they find the k largest knock-outs with certainty.
 
-They hold where who closes is monotone in who is there (see `coalitions`): C_r(A), the accounts that have closed by
-round r where traders A are absent, shrinks as A grows. Write x_r(A) for how far sales have moved along the price impact
-after round r, and w_r(A) for the prices of the round. "No better" is: lower for what is held long, higher for what is
-held short.
+They hold where the set of closed accounts is monotone in the set of traders present (see `coalitions`): C_r(A), the
+accounts that have closed by round r where traders A are absent, shrinks as A grows. Write x_r(A) for how far sales have
+moved along the price impact after round r, and w_r(A) for the prices of the round. "No better" is: lower for what is
+held long, higher for what is held short.
 
 **A cascade without any one member of a group S.** K_0 is empty; x_r = (sales of K_r) less, asset by asset, the largest
 that one member of S has sold in K_r; K_(r+1) holds the accounts that are in breach at the prices of x_r. For each i in
 S, K_r without i's accounts is a subset of C_r({i}): so it is for r = 0, and if for r, x_r({i}) is at least what K_r
-less i's accounts has sold, hence at least x_r; prices without i are no better than those of x_r, and whoever else is in
-breach at the latter is in breach at the former. x_r never falls as r rises, since a larger K_r adds no more to the
+less i's accounts has sold, hence at least x_r; prices without i are no better than those of x_r, and any other account
+in breach at the latter is in breach at the former. x_r never falls as r rises, since a larger K_r adds no more to the
 largest member than to the sum.
 
-**What that says of losses.** Account j of another trader closes in round r(j) when all are there. Without i it closes
-no earlier, at prices no better than w_(r(j))({i}), hence no better than w_(r(j)), a mean of a non-increasing f over
+**Bounds on losses.** Account j of another trader closes in round r(j) when all are there. Without i it closes no
+earlier, at prices no better than w_(r(j))({i}), hence no better than w_(r(j)), a mean of a non-increasing f over
 [x_(r-1), x_r], or a point between its ends. Or it stays open, at prices no better than the last ones p_end of the
 cascade above, which are no better than w_(r(j)) either. It pays the penalty for certain if it is in K. So it ends with
 at most
@@ -24,8 +24,9 @@ and an account that never closes with at most cash_j + Q_j.p_end. Summed over al
 others lose without i, and so the most that i's absence saves them. Shortfalls without i are at least max(0, -V_j) over
 K.
 
-`largest` starts from the group of all, halves groups, the most promising first, and runs who is left alone, until the k
-largest are known. Members of a group should matter alike: its bound is about that of the largest.
+`largest` starts from the group of all traders, halves groups, the one with the largest bound first, and runs groups of
+one trader, until the k largest are known. Members of a group should be of similar size: its bound is about that of the
+largest.
 """
 
 import heapq
@@ -36,11 +37,11 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.importance.absences.coalitions import Game, Numbers
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 
-ROUNDING = 1e-11  # of gross value: how far rounding can bring a bound below what it bounds
+ROUNDING = 1e-11  # of gross value: the most by which rounding lowers a bound
 
 
 def unbounded(game: Game) -> str:
-    """Say why the bounds do not hold for a game, in words; empty where they do."""
+    """Return why the bounds do not hold for a game, in words; empty where they do."""
     model = game.shocked.model
     if game.measure == "uncovered" and model.penalty > 0.0 and model.penalty_to_fund > 0.0:
         return "penalties enter the fund"
@@ -74,7 +75,7 @@ class Bounds:
         self.value = np.maximum(self.cash + paid + self.unsold, 0.0)
 
     def group(self, members: Numbers) -> FloatArray:
-        """Return, for each member of a group of traders, how much its absence can change the measure at most."""
+        """Return an upper bound on the change of the measure by the absence of each member of a group."""
         sizes, closes = self._cascade(members)
         value = self._values(sizes, closes)
         owner, count = self.trader, len(self.graph.traders)
@@ -134,18 +135,18 @@ def largest(bounds: Bounds, k: int, known: dict[int, float], candidates: Numbers
     Parameters
     ----------
     bounds : Bounds
-        What bounds groups of traders.
+        The bounds on groups of traders.
     k : int
-        How many are asked for.
+        Number of traders to find.
     known : dict of trader number to knock-out
-        What needs no run, or had to be run in any case.
+        Knock-outs that need no run, or were run already.
     candidates : ndarray
-        The other traders, in such an order that neighbours matter alike.
+        The other traders, ordered by size.
 
     Returns
     -------
     dict of trader number to knock-out
-        Whoever is not in it has a smaller one than k that are.
+        A trader that is not in it has a smaller knock-out than k traders that are.
     """
     found, game = dict(known), bounds.game
     best = heapq.nlargest(k, found.values())

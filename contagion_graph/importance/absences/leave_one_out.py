@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph
@@ -25,16 +26,17 @@ def knockout(
     k: int | None = None,
     measure: Measure = "loss",
     traders: Iterable[object] | None = None,
+    on_failure: OnFailure = "raise",
 ) -> "pd.Series[float]":
-    """Return how much less the others lose in a shock if one trader is not there to be liquidated.
+    """Return the losses of the others in a shock that the absence of one trader saves.
 
-    With v(N) what the model makes of all traders N, and v(N - i) what it makes of the market without trader i,
+    With v(N) the measure in the market of all traders N, and v(N - i) in the market without trader i,
 
         knock-out_i = [v(N) - v(N - i)] with the shock  -  [v(N) - v(N - i)] without it.
 
     Without i: its accounts hold no position and no cash, and have no part in loss sharing. v is the sum of the losses
     E(p0) - E(end) of the traders other than i ("loss"), of the shortfalls that closed accounts leave to their pools,
-    i's own among them ("shortfall"), or of what neither funds nor members pay ("uncovered"). A trader who bears shared
+    i's own among them ("shortfall"), or of what neither funds nor members pay ("uncovered"). A trader that bears shared
     losses, or is on the other side of what is sold, can have a knock-out below 0: without it the others lose more.
 
     Parameters
@@ -47,12 +49,14 @@ def knockout(
         -0.30 = falls by 30 %.
     k : int, optional
         Return only the k largest. Where whole accounts are liquidated, no loss is shared and every asset is held on one
-        side, whole groups of traders are ruled out by one run each, by bounds that are proven to keep the k largest;
-        elsewhere every trader that can matter is run.
+        side, groups of traders are excluded by one run each, by proven bounds; elsewhere every trader that can have an
+        effect is run.
     measure : {"loss", "shortfall", "uncovered"}
         v.
     traders : iterable of labels, optional
-        Whose absence to try; None: everybody's.
+        The traders whose absence is computed; None: all.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where a cascade does not converge: its last state is then used.
 
     Returns
     -------
@@ -63,13 +67,14 @@ def knockout(
     Raises
     ------
     ParameterError
-        A model that is no MarginCascade, an unknown measure or trader, no trader, k below 1.
-    ParameterError, ConvergenceError
-        As in `MarginCascade.run`.
+        A model that is no MarginCascade, an unknown measure, trader or asset, no trader, k below 1.
+    ConvergenceError
+        A cascade did not converge, and `on_failure` is "raise".
 
     Notes
     -----
-    Who is never in breach sells nothing: where no loss is shared in its pool, its knock-out is 0 and needs no run. Each
+    An account that is never in breach sells nothing: where no loss is shared in its pool, a trader's knock-out is 0 and
+    needs no run. Each
     other trader needs one cascade, and one more where accounts are in breach without any shock. Limited liability
     ends a trader's loss at its equity; what it cannot pay is in the shortfall.
 
@@ -92,7 +97,7 @@ def knockout(
         check_number("knockout", "k", k, low=1, whole=True)
     check_graph(graph)
     chosen = rows_of(traders, graph.traders, "knockout: traders")
-    game = Game(graph, model, shock, measure=measure, name="knockout")
+    game = Game(graph, model, shock, measure=measure, name="knockout", on_failure=on_failure)
     runs = chosen[game.matters[chosen]]
     values = dict.fromkeys(chosen.tolist(), 0.0)
     why = unbounded(game)

@@ -1,4 +1,4 @@
-"""The Shapley value of a game, and the shares of traders in what a shock costs: what each adds, in every order."""
+"""The Shapley value of a game, and the shares of traders in the cost of a shock."""
 
 from collections.abc import Callable, Iterable
 
@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaln, stdtrit
 
-from contagion_graph._typing import BoolArray, FloatArray, Seed
-from contagion_graph._validate import check_number
+from contagion_graph._typing import BoolArray, FloatArray, OnFailure, Seed
+from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph
@@ -23,20 +23,20 @@ CONFIDENCE = 0.95
 def shapley_values(
     value: Callable[[BoolArray], float], n_players: int, *, n_permutations: int | None = None, rng: Seed | None = None
 ) -> pd.DataFrame:
-    """Return the Shapley value of a game of n players: what each adds to v, on average over all orders of entry.
+    """Return the Shapley value of a game of n players: the mean contribution to v over all orders of entry.
 
     phi_i = sum over coalitions S without i of |S|! (n - |S| - 1)! / n! (v(S + i) - v(S)). The values add up to v(all) -
-    v(nobody), symmetric players have equal ones, and a player that never adds anything has 0.
+    v(nobody), symmetric players have equal values, and a player that never adds anything has 0.
 
     Parameters
     ----------
     value : callable
-        v: takes which players are in, as an array of n bools, and returns a number.
+        v: takes an array of n bools, which players are in the coalition, and returns a number.
     n_players : int
         Number of players.
     n_permutations : int, optional
-        How many random orders of entry to draw, at least 2; each values n + 1 coalitions. None: up to 15 players all
-        2^n coalitions are valued, and the result is exact; beyond, 200 orders.
+        Number of random orders of entry, at least 2; each values n + 1 coalitions. None: up to 15 players all 2^n
+        coalitions are valued, and the result is exact; beyond, 200 orders.
     rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
         As in `numpy.random.default_rng`; not used where the result is exact.
 
@@ -70,12 +70,12 @@ def shapley_values(
         return _table([_exact(value, n_players)])
     draws = SAMPLED if n_permutations is None else n_permutations
     check_number("shapley_values", "n_permutations", draws, low=2, whole=True)
-    random = np.random.default_rng(rng)
+    random = generator_of("shapley_values", rng)
     return _table([_added(value, random.permutation(n_players), n_players) for _ in range(int(draws))])
 
 
 def _exact(value: Callable[[BoolArray], float], n: int) -> FloatArray:
-    """Value every coalition once; bit i of its number says whether player i is in."""
+    """Return the Shapley value from the value of every coalition; bit i of its number: player i is in it."""
     numbers, players = np.arange(2**n), np.arange(n)
     values = np.array([value((number >> players) & 1 == 1) for number in numbers], dtype=np.float64)
     size = ((numbers[:, None] >> players) & 1).sum(axis=1)
@@ -89,7 +89,7 @@ def _exact(value: Callable[[BoolArray], float], n: int) -> FloatArray:
 
 
 def _added(value: Callable[[BoolArray], float], order: Numbers, n: int) -> FloatArray:
-    """Return what each player adds on entering in this order."""
+    """Return the contribution of each player in this order of entry."""
     inside, shares = np.zeros(n, dtype=bool), np.empty(n)
     before = value(inside.copy())
     for player in order:
@@ -117,14 +117,15 @@ def shapley(
     measure: Measure = "shortfall",
     n_permutations: int | None = None,
     rng: Seed | None = None,
+    on_failure: OnFailure = "raise",
 ) -> pd.DataFrame:
-    """Return each trader's share in what a shock costs: its Shapley value in the game of who is present.
+    """Return each trader's share in the cost of a shock: its Shapley value in the game of traders present.
 
-    v(S) is what the model makes of the shock where of `traders` only S are present, less the same without the shock,
-    and less v(nobody): of their losses ("loss"), of the shortfalls that closed accounts leave to their pools
-    ("shortfall"), or of what neither funds nor members pay ("uncovered"). The others are always present. Who is absent
-    holds nothing and has no part in loss sharing, as in `knockout`; funds stay as they are. The shares add up to what
-    the shock costs with all present, less what it costs without `traders`.
+    v(S) is the measure after the shock where of `traders` only S are present, less the same without the shock, and less
+    v of the empty coalition: the losses of those present ("loss"), the shortfalls that closed accounts leave to their
+    pools ("shortfall"), or the part of them that neither funds nor members pay ("uncovered"). All other traders are
+    always present. An absent trader holds nothing and has no part in loss sharing, as in `knockout`; funds do not
+    change. The shares add up to the cost of the shock with all present, less the cost without `traders`.
 
     Parameters
     ----------
@@ -140,6 +141,8 @@ def shapley(
         v.
     n_permutations, rng
         As in `shapley_values`: None is exact up to 15 traders, 2^n cascades, and draws 200 orders beyond.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do where a cascade does not converge: its last state is then used.
 
     Returns
     -------
@@ -149,9 +152,9 @@ def shapley(
     Raises
     ------
     ParameterError
-        A model that is no MarginCascade, an unknown measure or trader, no trader, fewer than 2 permutations.
-    ParameterError, ConvergenceError
-        As in `MarginCascade.run`.
+        A model that is no MarginCascade, an unknown measure, trader or asset, no trader, fewer than 2 permutations.
+    ConvergenceError
+        A cascade did not converge, and `on_failure` is "raise".
 
     References
     ----------
@@ -170,7 +173,7 @@ def shapley(
     """
     check_graph(graph)
     chosen = rows_of(traders, graph.traders, "shapley: traders")
-    game = Game(graph, model, shock, measure=measure, name="shapley")
+    game = Game(graph, model, shock, measure=measure, name="shapley", on_failure=on_failure)
     alone = chosen.size == len(graph.traders)
 
     def value(present: BoolArray) -> float:
@@ -192,8 +195,9 @@ def aumann_shapley(
     n_points: int = 16,
     n_permutations: int = 4,
     rng: Seed | None = None,
+    on_failure: OnFailure = "raise",
 ) -> pd.DataFrame:
-    """Return each trader's share in what a shock costs by what its last unit adds, while all grow from 0 to full size.
+    """Return each trader's share in the cost of a shock by its marginal contribution, as all grow from 0 to full size.
 
     phi_i = integral over t in [0, 1] of the derivative of v with respect to trader i's size at t times all sizes: the
     Shapley value with every trader cut into infinitely many equal parts. A trader's size scales its positions, its cash
@@ -214,6 +218,8 @@ def aumann_shapley(
         Passes, an even number from 2 up; each values `n_points` x traders markets.
     rng : None, int, sequence of int, SeedSequence, BitGenerator or Generator
         As in `numpy.random.default_rng`.
+    on_failure
+        As in `shapley`.
 
     Returns
     -------
@@ -227,8 +233,8 @@ def aumann_shapley(
     ------
     ParameterError
         As in `shapley`; a number of steps or passes that cannot be.
-    ParameterError, ConvergenceError
-        As in `MarginCascade.run`.
+    ConvergenceError
+        A cascade did not converge, and `on_failure` is "raise".
 
     References
     ----------
@@ -254,8 +260,8 @@ def aumann_shapley(
         raise ParameterError(
             f"aumann_shapley: n_permutations is {n_permutations}; passes come in pairs, give an even number"
         )
-    game = Game(graph, model, shock, measure=measure, name="aumann_shapley")
-    random, size = np.random.default_rng(rng), np.ones(len(graph.traders))
+    game = Game(graph, model, shock, measure=measure, name="aumann_shapley", on_failure=on_failure)
+    random, size = generator_of("aumann_shapley", rng), np.ones(len(graph.traders))
 
     def grown(order: list[Numbers]) -> FloatArray:
         shares, size[chosen] = np.zeros(chosen.size), 0.0
