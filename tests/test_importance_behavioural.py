@@ -100,7 +100,7 @@ def test_bounds_keep_the_largest(seed: int):
         sharing=None,
         impact=cg.LinearImpact() if seed % 2 else cg.ExponentialImpact(),
         penalty=float(rng.choice([0.0, 0.05])),
-        alpha=None if seed % 3 else 0.5,
+        trade_price_weight=None if seed % 3 else 0.5,
     )
     slip = 1e-9 * graph.gross_value.sum()
     everything = brute_force(graph, model, shock)

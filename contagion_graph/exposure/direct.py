@@ -1,12 +1,11 @@
 """Direct exposure: the value that traders hold."""
 
-from scipy import sparse
-
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.inputs import traders_of
 from contagion_graph.exposure.matrix import ExposureMatrix
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
+from contagion_graph.solvers.sparse import with_data
 
 
 def direct_exposure(graph: ExposureGraph, *, net: bool = True) -> ExposureMatrix:
@@ -46,6 +45,6 @@ def direct_exposure(graph: ExposureGraph, *, net: bool = True) -> ExposureMatrix
     if not isinstance(net, bool):
         raise ParameterError(f"net is {net!r}; it must be True or False")
     every, q = traders_of(graph, None), graph.quantity
-    value = sparse.csr_array(((q.data if net else abs(q.data)) * graph.price[q.indices], q.indices, q.indptr), q.shape)
+    value = with_data(q, (q.data if net else abs(q.data)) * graph.price[q.indices])
     name = "value held [currency]" if net else "gross value held [currency]"
     return ExposureMatrix(every.labels, graph.assets, (), every.add(value), every.add(q), name)

@@ -24,6 +24,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeArrays, CascadeResult
 from contagion_graph.margin.rounds.account_state import union
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import furthest
 
 Measure = Literal["loss", "indirect"]
@@ -159,7 +160,7 @@ class Losses:
         """Return the loss rate of each pool, and the accounts that have not borne b times it."""
         pool, rate = self.graph._rows.pool_of, np.zeros(len(self.graph.pools))
         base = self._weights(end.price_shocked)  # some move with the shock
-        per_weight = np.divide(end.socialised, base, out=np.zeros_like(base), where=base > 0.0)
+        per_weight = ratio(end.socialised, base, 0.0)
         np.maximum.at(rate, pool, per_weight)  # accounts that could not pay in full, or closed early, bore less
         even = self.base * rate[pool]
         return rate, np.flatnonzero(np.abs(end.socialised - even) > ROUNDING * even)

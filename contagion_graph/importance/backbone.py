@@ -81,8 +81,7 @@ def backbone(graph: ExposureGraph, *, significance: float = 0.05) -> ExposureGra
 def probabilities(weights: sparse.csr_array) -> tuple[FloatArray, FloatArray]:
     """Return alpha_ij of every cell, from its row's side and from its column's; weights above 0."""
     rows, columns = weights.shape
-    row = np.repeat(np.arange(rows), np.diff(weights.indptr))
-    return _alpha(weights.data, row, rows), _alpha(weights.data, weights.indices, columns)
+    return _alpha(weights.data, row_of_cells(weights), rows), _alpha(weights.data, weights.indices, columns)
 
 
 def _alpha(weight: FloatArray, node: Any, size: int) -> FloatArray:

@@ -14,6 +14,7 @@ from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import EXACT, Solution
 
 Measure = Callable[[ExposureGraph], "pd.Series[float]"]
@@ -214,7 +215,7 @@ def stability(
         worst[there] = np.maximum(worst[there], change)
         known += there
         kendall.append(tau(value[there], moved[there]))
-    mean = np.divide(total, known, out=np.full(size, np.nan), where=known > 0)
+    mean = ratio(total, known, np.nan)
     nodes = pd.DataFrame({"value": value, "rank": ranking(value)})
     nodes = nodes.assign(mean_change=mean, worst_change=worst, undefined=n_draws - known)
     return Stability(nodes, kendall=pd.Series(kendall, index=pd.RangeIndex(n_draws, name="draw"), name="kendall"))

@@ -22,6 +22,7 @@ from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.importance.overlap_index import overlap_of
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import check_on_failure, conclude
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import rows_of, vector
@@ -38,7 +39,7 @@ class _Spread:
         self.slope = self.share("slope", slope, 1.0)
         self.equity = graph._rows.per_trader(graph._rows.equity)
         self.solvent = self.equity > 0.0
-        self.per_equity = np.divide(1.0, self.equity, out=np.zeros_like(self.equity), where=self.solvent)
+        self.per_equity = ratio(1.0, self.equity, 0.0)
 
     def share(self, where: str, value: Any, otherwise: float) -> FloatArray:
         """Return a share for every trader: `otherwise` for those that a mapping does not name."""
@@ -98,8 +99,8 @@ def debtrank(
     Raises
     ------
     ParameterError
-        What is no graph; neither a shock nor an equity_shock; no sellable asset with a finite depth; an unknown label, or
-        a number out of range.
+        What is no graph; neither a shock nor an equity_shock; no asset that has a finite depth; an unknown label; a
+        number out of range.
     ConvergenceError
         Not converged after `max_iter` iterations, and `on_failure` is "raise".
 

@@ -52,9 +52,10 @@ def largest(values: Any, k: int | None = None) -> Any:
     >>> largest([1.0, 3.0, 3.0, 2.0], 3).tolist()
     [1, 2, 3]
     """
-    falling = -np.asarray(values)
-    near = np.arange(falling.size)
-    if k is not None and 0 < k < falling.size:
-        least = np.partition(falling, k - 1)[k - 1]
-        near = near if np.isnan(least) else np.flatnonzero(falling <= least)
-    return near[np.argsort(falling[near], kind="stable")[:k]]
+    values = np.asarray(values)
+    if k is None or not 0 < k < values.size:
+        return np.argsort(-values, kind="stable")[:k]
+    falling = -values
+    falling.partition(k - 1)
+    near = np.flatnonzero(~(values < -falling[k - 1]))  # the k largest, equal ones, and all NaN
+    return near[np.argsort(-values[near], kind="stable")[:k]]

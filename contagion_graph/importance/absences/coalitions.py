@@ -36,7 +36,7 @@ from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.sharing import SharingRule
-from contagion_graph.solvers.sparse import over_cells, with_data
+from contagion_graph.solvers.sparse import scaled_rows
 
 Measure = Literal["loss", "shortfall", "uncovered"]
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
@@ -139,9 +139,8 @@ class Case:
                 f"{type(sharing).__name__} does not declare by_account and proportional: its weights where accounts "
                 "hold less are not known (docs/adding-a-rule.md)"
             )
-        cells = over_cells(q, part)
-        scaled = [with_data(q, matrix.data * cells) for matrix in (q, graph.margin_units)]
-        smaller = replace(graph, quantity=scaled[0], margin_units=scaled[1], cash=graph.cash * part, records=None)
+        quantity, margin = scaled_rows(q, part), scaled_rows(graph.margin_units, part)
+        smaller = replace(graph, quantity=quantity, margin_units=margin, cash=graph.cash * part, records=None)
         return self._run(smaller, self.base * part)
 
     def _run(self, graph: ExposureGraph, base: FloatArray) -> CascadeResult:

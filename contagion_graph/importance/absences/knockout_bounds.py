@@ -24,9 +24,9 @@ and an account that never closes with at most cash_j + Q_j.p_end. Summed over al
 others lose without i, and so the most that i's absence saves them. Shortfalls without i are at least max(0, -V_j) over
 K.
 
-`largest` starts from the group of all traders, halves groups, the one with the largest bound first, and runs groups of
-one trader, until the k largest are known. Members of a group should be of similar size: its bound is about that of the
-largest.
+`largest_knockouts` starts from the group of all traders, halves groups, the one with the largest bound first, and runs
+groups of one trader, until the k largest are known. Members of a group should be of similar size: its bound is about
+that of the largest.
 """
 
 import heapq
@@ -36,6 +36,7 @@ import numpy as np
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.importance.absences.coalitions import Game, Numbers
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
+from contagion_graph.solvers.sparse import row_of_cells
 
 ROUNDING = 1e-11  # of gross value: the most by which rounding lowers a bound
 
@@ -65,7 +66,7 @@ class Bounds:
         self.cells, self.margin = graph.quantity[self.rows], graph.margin_units[self.rows]
         self.tradable = self.cells.copy()
         self.tradable.data *= graph.sellable[self.tradable.indices]
-        self.row_of = np.repeat(np.arange(self.rows.size), np.diff(self.cells.indptr))
+        self.row_of = row_of_cells(self.cells)
         self.cash = graph.cash[self.rows]
         self.unsold = (self.cells - self.tradable) @ self.end.price_shocked
         self.impact = self.model.impact.for_assets(graph.assets)
@@ -129,7 +130,7 @@ class Bounds:
         return value
 
 
-def largest(bounds: Bounds, k: int, known: dict[int, float], candidates: Numbers) -> dict[int, float]:
+def largest_knockouts(bounds: Bounds, k: int, known: dict[int, float], candidates: Numbers) -> dict[int, float]:
     """Return the knock-outs that are needed to know the k largest, those already known among them.
 
     Parameters

@@ -11,7 +11,7 @@ from contagion_graph._validate import check_number
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph
 from contagion_graph.importance.absences.coalitions import Game, Measure
-from contagion_graph.importance.absences.knockout_bounds import Bounds, largest, unbounded
+from contagion_graph.importance.absences.knockout_bounds import Bounds, largest_knockouts, unbounded
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.tables.vectors import rows_of
 
@@ -128,4 +128,4 @@ def _largest(game: Game, values: dict[int, float], runs: Any, k: int) -> dict[in
     if not runs.size:
         return known
     sold = game.graph._rows.per_trader(game.graph._rows.initial.gross)
-    return largest(Bounds(game), k, known, runs[np.argsort(-sold[runs], kind="stable")])
+    return largest_knockouts(Bounds(game), k, known, runs[np.argsort(-sold[runs], kind="stable")])
