@@ -51,14 +51,14 @@ def unit_and_floor() -> Iterator[str]:
                f"{least / unit:.1f} to {most / unit:.1f}", "numpy max, one thread")  # fmt: skip
 
 
-def look() -> Iterator[str]:
+def valuation() -> Iterator[str]:
     """Measure equity, gross value and maintenance of every account."""
     graph = Reference.graph()
-    yield from in_units("look at every account once", "1.5 u", lambda: graph._rows.valuation(graph.price))
+    yield from in_units("value every account once", "1.5 u", lambda: graph._rows.valuation(graph.price))
 
 
 def cascades() -> Iterator[str]:
-    """Measure whole cascades, small and large, beside plain scipy passes with equal results."""
+    """Measure whole cascades, small and large, beside plain loops of scipy products with equal results."""
     graph, model = Reference.graph(), cg.MarginCascade()
     yield from cascade_row("cascade, under 1 % closed", "2 u", model, graph, SMALL)
     market, shock = large(graph)
@@ -68,13 +68,13 @@ def cascades() -> Iterator[str]:
     np.testing.assert_allclose(mine.socialised, socialised, rtol=1e-9, atol=1e-9 * market._rows.initial.gross.max())
     plain = median(lambda: plain_cascade(market, shock), runs=3)[0]
     ours = median(lambda: model.run(market, shock))[0]
-    yield line("the same, a scipy pass a round / ours", f"{plain / ours:.1f} times", "8 times", "", "equal results")
+    yield line("the same, a scipy product a round / ours", f"{plain / ours:.1f} times", "8 times", "", "equal results")
     same = model.run(market, shock, revaluation="full").arrays
     assert all(
         np.array_equal(getattr(mine, name), getattr(same, name)) for name in ("closed", "socialised", "price_after")
     )
     everything = median(lambda: model.run(market, shock, revaluation="full"), runs=3)[0]
-    yield line("the same, looking at every row / ours", f"{everything / ours:.1f} times", "", "", "equal bits")
+    yield line("the same, full revaluation / incremental", f"{everything / ours:.1f} times", "", "", "equal bits")
     for rule, name in ((cg.TargetMargin(0.1), "TargetMargin"), (cg.CloseFactor(0.5), "CloseFactor")):
         yield from cascade_row(f"{name}, over 10 % breached", "10 u", cg.MarginCascade(liquidation=rule), market, shock)
 
@@ -91,7 +91,7 @@ def cascade_row(
 
 
 def equilibria() -> Iterator[str]:
-    """Measure both ends of a large cascade, longs valued after all sales and shorts after all purchases."""
+    """Measure the extremal fixed points of a large cascade, shorts valued after all purchases."""
     (market, shock), model = large(Reference.graph()), cg.MarginCascade()
     case = case_of(market, scenario(market, shock), model, "none")
     path, _, _ = median(lambda: model.run(market, shock), runs=3)
@@ -212,7 +212,7 @@ def cluster() -> Iterator[str]:
 
 ROWS = (
     unit_and_floor,
-    look,
+    valuation,
     cascades,
     equilibria,
     scenarios,

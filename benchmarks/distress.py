@@ -21,7 +21,7 @@ def plain_rounds(coupling: object, given: np.ndarray, rounds: int) -> np.ndarray
 
 
 def rounds_needed(coupling: object, given: np.ndarray, exact: np.ndarray) -> int:
-    """Return after how many rounds no stress is off by more than the tolerance: known only to who knows the answer."""
+    """Return after how many rounds no stress differs from the exact one by more than the tolerance."""
     level, rounds = given, 0
     while np.abs(np.minimum(level, 1.0) - exact).max() > TOL:
         level, rounds = given + coupling @ np.minimum(level, 1.0), rounds + 1

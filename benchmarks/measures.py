@@ -30,7 +30,7 @@ def marginal_rows(graph: cg.ExposureGraph, shock: dict[str, float], unit: float,
     }
     for part, (run, allowed) in work.items():
         yield f"marginal_exposure to all prices{part}", f"{median(run)[0] / unit:.1f} u", allowed, note
-        note = f"{rest.result.solution.steps} steps" if part == "" else "kinks not looked for"
+        note = f"{rest.result.solution.steps} steps" if part == "" else "without the search for kinks"
 
 
 def indirect_rows(graph: cg.ExposureGraph) -> Iterator[Row]:

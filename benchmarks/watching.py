@@ -44,7 +44,7 @@ def monitor_rows(graph: cg.ExposureGraph, unit: float) -> Iterator[Row]:
         seconds, breached = (np.array(column) for column in zip(*ticks, strict=True))
         quiet = seconds[breached == 0]
         note = f"{quiet.size:,} of {TICKS:,} ticks; slowest {1e3 * quiet.max():.1f} ms"
-        yield Row(f"a price {name} that breaches nobody", milliseconds(quiet), "0.2 ms, 5 ms", "", note)
+        yield Row(f"a price {name}, without a breach", milliseconds(quiet), "0.2 ms, 5 ms", "", note)
         mean = f"{seconds.mean() / unit:.4f} u"
         yield Row(
             f"... {TICKS:,} ticks, mean, revaluations included", mean, "0.05 u", "", f"{breached.sum():,} breaches"

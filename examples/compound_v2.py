@@ -15,8 +15,8 @@ Sources and assumptions:
   YFI, ZRX), 4930 of 10 January 2024 (BAT), 5163 of 12 April 2024 (UNI), 5516 of 1 August 2024 (USDC), 5850 of 7 October
   2024 (WBTC); of ETH, DAI and the old WBTC market as the data implies.
 - Debts: stored balance x price of the data, scaled by 0.5 to 2 to the recorded debt (interest). Debts in YFI have no
-  price in the data and are left out, as in the reference: one of the 1,375 accounts that the records show under water
-  at rest, with 0.00002 ETH of debt, is not under water here.
+  price in the data and are left out, as in the reference: one of the 1,375 accounts that the records show in breach
+  without a shock, with 0.00002 ETH of debt, is not in breach here.
 - Depth = c ADV sqrt(tau) / sigma, c = 0.4 (Cont & Schaanning 2017, Norges Bank Working Paper 2/2017). ADV: mean of
   volume x close, 9 April to 8 May 2023, Binance spot against USDT (SUSHI: turnover of Bybit's perpetual), as kept at
   github.com/Abhishek-TN/trading-backtest (aef84a2) and jumpotsa/Bybit_Cross_Momentum (2e938a3). sigma: the data's

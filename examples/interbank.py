@@ -4,9 +4,9 @@ Banks that owe each other: reconstruct, clear, pass on distress, ask who matters
 
 88 banks of the EU-wide stress test of 2011, EUR million. Published is what each has lent to institutions; all of it is
 taken to be lent to the others, and what each owes to be in proportion to its size. Two networks have these totals, one
-spread out and one with few links. Bonds of five countries lose half of their value. Clearing says who can pay when all
-is due; DebtRank what claims are worth while creditors mark them down, which takes all equity where loans to banks are
-three times equity. Who matters: one bank defaults, its creditors recover 60 %, and so on.
+of maximum entropy and one of minimum density. Bonds of five countries lose half of their value. Clearing says who can
+pay when all is due; DebtRank what claims are worth while creditors mark them down, which takes all equity where loans
+to banks are three times equity. Who matters: one bank defaults, its creditors recover 60 %, and so on.
 """
 
 from functools import partial
@@ -18,8 +18,8 @@ from real_data import data_folder
 import contagion_graph as cg
 
 DATA, COUNTRIES = "eba_2011", ["GR", "IE", "IT", "PT", "ES"]
-FEW_LINKS = partial(cg.reconstruct.minimum_density, rng=0)
-REBUILD = {"spread out": cg.reconstruct.maximum_entropy, "few links": FEW_LINKS}
+SPARSE = partial(cg.reconstruct.minimum_density, rng=0)
+REBUILD = {"maximum entropy": cg.reconstruct.maximum_entropy, "minimum density": SPARSE}
 
 
 def read_banks(folder: Path) -> pd.DataFrame:

@@ -4,7 +4,7 @@ A proof of solvency: a venue states what it owes, members check that they were c
 
 A generated lending protocol of 5,000 accounts publishes two statements, one before and one after a fall of prices. Some
 members check their proofs with `verify.py`, a file without any import of this library. Then the venue cheats in three
-ways: it states less, it drops a member, it rewrites the past; and the odds that nobody notices are counted.
+ways: it states less, it drops a member, it rewrites the past; and the probability that no member notices is computed.
 """
 
 import copy
@@ -59,7 +59,7 @@ def cheats(graph: cg.ExposureGraph, first: cg.SumTree, second: cg.SumTree) -> di
 
 
 def unnoticed(accounts: int, falsified: int, checkers: int) -> float:
-    """Return the chance that nobody of so many members drawn at random is among the falsified."""
+    """Return the probability that none of so many members drawn at random is among the falsified."""
     left = accounts - falsified - np.arange(checkers)
     return float(np.prod(left / (accounts - np.arange(checkers))))
 
@@ -77,8 +77,8 @@ def main() -> None:
         print(f"{how}: {outcome}")
     accounts = len(graph.account_index)
     odds = {checkers: unnoticed(accounts, FALSIFIED, checkers) for checkers in CHECKERS}
-    table = pd.Series(odds, name="chance").rename_axis("members who check").map("{:.2%}".format)
-    print(f"\nThe chance that {FALSIFIED} falsified accounts of {accounts:,} go unnoticed:\n{table.to_string()}")
+    table = pd.Series(odds, name="probability").rename_axis("members who check").map("{:.2%}".format)
+    print(f"\nThe probability that {FALSIFIED} falsified accounts of {accounts:,} go unnoticed:\n{table.to_string()}")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def outcomes(graph: cg.ExposureGraph) -> pd.DataFrame:
 
 
 def stop(graph: cg.ExposureGraph) -> cg.collateral.Stabilisation:
-    """Return the least cash after which nobody closes whom the shock alone does not bring into breach."""
+    """Return the least cash after which no account closes but those that the shock alone brings into breach."""
     return cg.collateral.stabilise(graph, MODEL, SHOCK, event="contagion")
 
 
@@ -63,8 +63,10 @@ def main() -> None:
     print(outcomes(graph).to_string(float_format="{:,.0f}".format))
     end = stop(graph)
     largest = end.plan.table.nlargest(5, "quantity")
-    print(f"\nTo stop the cascade of ETH {SHOCK['ETH']:+.0%} where the shock alone stops: {end.plan.total:,.0f}, to")
-    print(f"{len(end.plan.table)} accounts; {end.result.summary()['closed']:.0f} close all the same. The largest:")
+    print(
+        f"\nCash that leaves only the closings by the shock of ETH {SHOCK['ETH']:+.0%} itself: {end.plan.total:,.0f}, to"
+    )
+    print(f"{len(end.plan.table)} accounts; {end.result.summary()['closed']:.0f} close. The largest amounts:")
     print(largest[["trader", "quantity"]].to_string(index=False, float_format="{:,.0f}".format))
 
 

@@ -13,8 +13,8 @@ What is measured, in eba_2011.py's fall of five countries' bonds by half and in 
 What one learns. The measures answer different questions. Among the banks the last three see large portfolios, whatever
 the shock, and nearly agree. The bank whose sales cost most (ES059) stays solvent: its knock-out is 0. The largest
 account of Compound is first in three measures, for its BAT is six times the depth; but ETH 30 % lower does not
-liquidate it. And where losses feed on themselves nobody stands out: at the depth of eba_2011_fire_sale.py every bank
-falls, whoever is missing, so here it is ten times that; on Compound the default of nearly any account with ETH costs
+liquidate it. And where losses amplify themselves no bank stands out: at the depth of eba_2011_fire_sale.py every bank
+falls, whichever is removed, so here it is ten times that; on Compound the default of nearly any account with ETH costs
 17.5 % of all equity, less its own, so that DebtRank puts the largest 76th of the 100 compared. EUR million, ETH.
 """
 
@@ -60,7 +60,7 @@ def ranks(comparison: cg.importance.Comparison) -> pd.DataFrame:
 
 
 def draw(comparisons: dict[str, cg.importance.Comparison], path: str) -> None:
-    """Draw ranks by measure, a line a trader: whoever is first in a measure in colour, the first ten in grey."""
+    """Draw ranks by measure, a line a trader: the first of each measure in colour, the first ten in grey."""
     figure = Figure(figsize=(13.0, 6.0), layout="constrained")
     for axes, (title, comparison) in zip(figure.subplots(1, len(comparisons)), comparisons.items(), strict=True):
         cg.plot.importance(comparison, k=5, ax=axes).set_title(title)
