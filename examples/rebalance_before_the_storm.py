@@ -63,9 +63,7 @@ def main() -> None:
     print(outcomes(graph).to_string(float_format="{:,.0f}".format))
     end = stop(graph)
     largest = end.plan.table.nlargest(5, "quantity")
-    print(
-        f"\nCash that leaves only the closings by the shock of ETH {SHOCK['ETH']:+.0%} itself: {end.plan.total:,.0f}, to"
-    )
+    print(f"\nCash that leaves only the closings by ETH {SHOCK['ETH']:+.0%} itself: {end.plan.total:,.0f}, to")
     print(f"{len(end.plan.table)} accounts; {end.result.summary()['closed']:.0f} close. The largest amounts:")
     print(largest[["trader", "quantity"]].to_string(index=False, float_format="{:,.0f}".format))
 
