@@ -188,7 +188,7 @@ class Emptied:
 
 
 def test_a_sweep_that_has_lost_what_all_parts_share():
-    with pytest.raises(RuntimeError, match="with checkpoint= goes on where it was"):
+    with pytest.raises(RuntimeError, match="with checkpoint= continues where it stopped"):
         list(cg.distributed.DaskExecutor(Emptied()).map(pow, [2], range(9)))
 
 

@@ -392,7 +392,7 @@ def test_each_argument_of_with_is_checked(kind: str):
 
 
 def test_a_subset_names_what_it_does_not_know():
-    with pytest.raises(cg.TableError, match="traders: unknown label 'Anne'"):
+    with pytest.raises(cg.ParameterError, match="traders: unknown label 'Anne'"):
         GRAPH.subset(traders=["Anne"])
     with pytest.raises(cg.ParameterError, match="the subset is empty"):
         GRAPH.subset(assets=[])
