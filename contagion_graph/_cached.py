@@ -1,10 +1,12 @@
-"""Properties that are computed once, then kept, without a lock; and what holds of a changed copy of their object."""
+"""Properties that are computed once, then kept, without a lock; what holds of a changed copy; tables handed out."""
 
 import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["cached_property", "carry_over", "forget"]
+import pandas as pd
+
+__all__ = ["OwnTables", "cached_property", "carry_over", "forget"]
 
 if TYPE_CHECKING:
     from functools import cached_property
@@ -69,3 +71,34 @@ def carry_over(source: object, target: object, names: Iterable[str]) -> None:
 def forget(instance: object, name: str) -> None:
     """Have an object compute a cached property again, when it is asked for it next."""
     vars(instance).pop(name, None)
+
+
+class OwnTables:
+    """An object whose tables are the caller's own: what a caller does to one changes nothing here.
+
+    A table is handed out as a copy that shares its memory until one of the two is written to.
+
+    Examples
+    --------
+    >>> class Answer(OwnTables):
+    ...     def __init__(self):
+    ...         self.table = pd.Series([42])
+    >>> answer = Answer()
+    >>> mine = answer.table
+    >>> mine[0] = 0
+    >>> answer.table.tolist()
+    [42]
+    """
+
+    if not TYPE_CHECKING:  # type checkers know the attributes themselves
+
+        def __getattribute__(self, name: str) -> Any:
+            """Return an attribute, or a copy where it is a table or a dict of tables."""
+            value = object.__getattribute__(self, name)
+            return value if name.startswith("__") else _own(value)
+
+
+def _own(value: Any) -> Any:
+    if isinstance(value, pd.DataFrame | pd.Series):
+        return value.copy(deep=False)
+    return {key: _own(entry) for key, entry in value.items()} if type(value) is dict else value

@@ -7,12 +7,13 @@ from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
+from contagion_graph._cached import OwnTables
 from contagion_graph.solvers.solution import Solution
 
 SHOWN = 20
 
 
-class Result(ABC):
+class Result(OwnTables, ABC):
     """What a computation found: its main figures, its tables, the model that was run, and how the computation ended.
 
     A result names the class of its `model` (imported under `if TYPE_CHECKING` where that would point up), and has
@@ -54,7 +55,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Pair(ABC, Generic[R_co]):
+class Pair(OwnTables, ABC, Generic[R_co]):
     """The least and the greatest solution of a model: every other lies between them.
 
     Parameters

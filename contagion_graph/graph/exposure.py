@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from contagion_graph._cached import cached_property
+from contagion_graph._cached import OwnTables, cached_property
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph import elements
@@ -22,7 +22,7 @@ from contagion_graph.tables.vectors import row_of
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ExposureGraph(GraphExports):
+class ExposureGraph(OwnTables, GraphExports):
     """Who holds what, on which margin, in which pool: n accounts, m assets, v pools.
 
     Build it with `from_tables`, `from_arrays` or `from_networkx`. It never changes: its arrays are read-only, and

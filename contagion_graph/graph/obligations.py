@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._cached import OwnTables
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph import elements
@@ -21,7 +22,7 @@ from contagion_graph.tables.vectors import argument
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ObligationNetwork(NetworkExports):
+class ObligationNetwork(OwnTables, NetworkExports):
     """Who owes whom how much, and what each node has and owes outside: n nodes.
 
     Build it with `from_tables`, `from_arrays` or `from_networkx`, or take `graph.obligations` of an exposure graph. It
