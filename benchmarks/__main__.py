@@ -26,8 +26,8 @@ from benchmarks.scenarios import batch_rows, sweep_rows
 from benchmarks.timing import median
 from contagion_graph.graph.scenario import scenario
 from contagion_graph.margin.equilibria.equilibria import case_of
-from contagion_graph.margin.equilibria.fixed_points import settle
-from contagion_graph.margin.equilibria.static_map import Bound
+from contagion_graph.margin.equilibria.fixed_points import solve
+from contagion_graph.margin.equilibria.iterates import MonotoneIterate
 
 
 def in_units(name: str, budget: str, work: Callable[[], object], note: str = "") -> Iterator[str]:
@@ -95,7 +95,9 @@ def equilibria() -> Iterator[str]:
     (market, shock), model = large(Reference.graph()), cg.MarginCascade()
     case = case_of(market, scenario(market, shock), model, "none")
     path, _, _ = median(lambda: model.run(market, shock), runs=3)
-    least, greatest = (median(lambda end=end: settle(Bound(case, upper=end)), runs=3)[0] for end in (False, True))
+    least, greatest = (
+        median(lambda end=end: solve(MonotoneIterate(case, from_above=end)), runs=3)[0] for end in (False, True)
+    )
     yield line("least fixed point / the path of the same shock", f"{least / path:.1f} times", "3 times")
     yield line("greatest fixed point", f"{greatest / Reference.unit():.1f} u", "10 u")
 

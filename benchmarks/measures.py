@@ -10,7 +10,7 @@ from benchmarks.timing import median, peak_over
 from contagion_graph.exposure.inputs import traders_of
 from contagion_graph.exposure.marginal import derivative
 from contagion_graph.graph.scenario import scenario
-from contagion_graph.margin.equilibria.equilibria import from_rest
+from contagion_graph.margin.equilibria.equilibria import from_open
 
 Row = tuple[str, str, str, str]  # work, measured, budget, note
 MODEL = cg.MarginCascade(cg.TargetMargin(0.1))
@@ -20,12 +20,12 @@ TRADERS, ASSETS, LINKS = 90_000, 10_000, 1_000_000  # beside igraph
 
 def marginal_rows(graph: cg.ExposureGraph, shock: dict[str, float], unit: float, budget: str) -> Iterator[Row]:
     """Yield the cost of the derivative with respect to all prices, and of the equilibrium that it is taken at."""
-    rest = from_rest(graph, scenario(graph, shock), MODEL)
+    rest = from_open(graph, scenario(graph, shock), MODEL)
     state, every = rest.state, traders_of(graph, None)
     note = f"{state.rows.size:,} accounts close something, {np.count_nonzero(state.share < 1.0):,} of them in part"
     work: dict[str, tuple[Callable[[], object], str]] = {
         "": (lambda: cg.marginal_exposure(graph, MODEL, shock), budget),
-        ", of which the equilibrium": (lambda: from_rest(graph, scenario(graph, shock), MODEL), ""),
+        ", of which the equilibrium": (lambda: from_open(graph, scenario(graph, shock), MODEL), ""),
         ", of which the derivative": (lambda: derivative(rest.case, state, np.arange(len(graph.assets)), every), ""),
     }
     for part, (run, allowed) in work.items():

@@ -11,7 +11,7 @@ import pytest
 
 import contagion_graph as cg
 from contagion_graph.graph.scenario import scenario
-from contagion_graph.margin.equilibria.equilibria import from_rest
+from contagion_graph.margin.equilibria.equilibria import from_open
 from tests.markets import graph_of, model_of
 from tests.reference import dense_equilibria as oracle
 from tests.reference.dense_cascade import dense_cascade
@@ -308,7 +308,7 @@ def test_the_equilibrium_of_a_netted_venue_is_one(rule: object, seed: int):
     graph = graph.assign(depth=6.0 * graph.depth, insurance_fund=0.0)
     shock = dict.fromkeys(graph.assets, -0.15)
     try:
-        found = from_rest(graph, scenario(graph, shock), cg.MarginCascade(rule, penalty=0.01))
+        found = from_open(graph, scenario(graph, shock), cg.MarginCascade(rule, penalty=0.01))
     except cg.ConvergenceError:
         assert rule == cg.FullLiquidation()
         return

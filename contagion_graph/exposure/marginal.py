@@ -15,7 +15,7 @@ from contagion_graph.exposure.inputs import Positions, Traders, check_inputs, tr
 from contagion_graph.exposure.matrix import ExposureMatrix
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, scenario
-from contagion_graph.margin.equilibria.equilibria import from_rest
+from contagion_graph.margin.equilibria.equilibria import from_open
 from contagion_graph.margin.equilibria.jacobian import (
     State,
     jacobians,
@@ -157,7 +157,7 @@ def marginal_exposure(
     check_inputs(graph, model, on_failure)
     check_number("marginal_exposure", "tol", tol, low=0)
     columns, chosen = rows_of(assets, graph.assets, "assets"), traders_of(graph, traders)
-    rest = from_rest(graph, scenario(graph, shock), model, on_failure)
+    rest = from_open(graph, scenario(graph, shock), model, on_failure)
     case, state = rest.case, rest.state
     if state.rate.any() and declared(model.sharing, "fixed") is not True:
         raise ParameterError(

@@ -42,7 +42,7 @@ class MarginCascade(CascadeRules):
         `ExponentialImpact`, `LinearImpact`, `FloorExponentialImpact`, `SquareRootImpact`, `ConstantProductImpact`,
         `OrderBookImpact`, or one of your own. Its `volume` says at which price counts what is sold.
     sharing : SharingRule or None
-        Who bears what the fund cannot pay; None: nobody in the graph, it stays uncovered.
+        Who bears what the fund cannot pay; None: no account of the graph, it stays uncovered.
     penalty : float
         Share of the closed gross value that a liquidated account pays, in [0, 1].
     penalty_to_fund : float
@@ -163,9 +163,9 @@ class MarginCascade(CascadeRules):
         shock, losses, defaults
             As in `run`.
         two_sided : {"auto", "conservative", "bracket"}
-            What to do where an asset is held long and short. "auto": where no asset is, find both ends exactly; else as
+            What to do where an asset is held long and short. "auto": where no asset is, find both exactly; else as
             "bracket": nested bounds that contain every equilibrium, and every equilibrium itself where few accounts are
-            undecided. "conservative": longs are valued after all sales, shorts after all purchases; both ends are then
+            undecided. "conservative": longs are valued after all sales, shorts after all purchases; both are then
             fixed points of that map.
         on_failure : {"raise", "warn", "ignore"}
             What to do when the least or the greatest has not converged after `max_rounds` steps.
@@ -193,7 +193,7 @@ class MarginCascade(CascadeRules):
         ...     [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0, -500.0], traders=["A", "B"]
         ... )
         >>> cg.MarginCascade(sharing=None).equilibria(graph, {"0": -0.10})
-        <Equilibria: ends close 1 and 1 of 2 accounts; one equilibrium>
+        <Equilibria: least and greatest close 1 and 1 of 2 accounts; one equilibrium>
         """
         _check_choices(two_sided=(two_sided, TwoSided), on_failure=(on_failure, OnFailure))
         if isinstance(graph, Spread):

@@ -10,13 +10,14 @@ from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph.errors import ConvergenceError, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Scenario
-from contagion_graph.margin.equilibria.fixed_points import come_to_rest, find_ends
+from contagion_graph.margin.equilibria.fixed_points import converge, extremal_fixed_points, repeat
 from contagion_graph.margin.equilibria.isotone import is_isotone
+from contagion_graph.margin.equilibria.iterates import Iterate, MonotoneIterate, PlainIterate
 from contagion_graph.margin.equilibria.jacobian import State
 from contagion_graph.margin.equilibria.newton import search
 from contagion_graph.margin.equilibria.position_book import Relief, book_of
 from contagion_graph.margin.equilibria.result import Equilibria
-from contagion_graph.margin.equilibria.static_map import Bound, Case
+from contagion_graph.margin.equilibria.static_map import Case
 from contagion_graph.margin.prepare import prepared
 from contagion_graph.margin.result import CascadeArrays, CascadeResult
 from contagion_graph.rules.declarations import declared
@@ -30,7 +31,7 @@ NEAR = 1e-9  # T may move the shares of an equilibrium by no more
 
 
 def case_of(graph: ExposureGraph, scenario: Scenario, rules: "MarginCascade", relief: Relief | None) -> Case:
-    """Gather what both ends share, for a graph with the margins that the liquidation rule goes by."""
+    """Gather what both iterates share, for a graph with the margins that the liquidation rule goes by."""
     book = book_of(graph, relief)
     base = np.zeros(len(graph.account_index))
     if rules.sharing is not None:
@@ -47,20 +48,20 @@ def relief_of(graph: ExposureGraph, two_sided: TwoSided) -> Relief | None:
 
 
 def equilibria(graph: ExposureGraph, scenario: Scenario, rules: "MarginCascade", two_sided: TwoSided) -> Equilibria:
-    """Return both ends with their tables; `MarginCascade.equilibria` describes them."""
+    """Return the least and the greatest equilibrium with their tables; `MarginCascade.equilibria` describes them."""
     _check(rules)
     graph, _ = prepared(graph, rules)
     case = case_of(graph, scenario, rules, relief_of(graph, two_sided))
-    ends = find_ends(case)
+    found = extremal_fixed_points(case)
     tables = [
-        CascadeResult(graph, rules, arrays_of(bound, scenario), solution)
-        for bound, solution in zip((ends.lower, ends.upper), ends.solutions, strict=True)
+        CascadeResult(graph, rules, arrays_of(iterate, scenario), solution)
+        for iterate, solution in zip((found.lower, found.upper), found.solutions, strict=True)
     ]
-    points = None if ends.points is None else pd.DataFrame(ends.points.T, index=graph.account_index)
+    points = None if found.points is None else pd.DataFrame(found.points.T, index=graph.account_index)
     return Equilibria(least=tables[0], greatest=tables[1], one_sided=case.book.relief != "other", points=points)
 
 
-class FromRest(NamedTuple):
+class FromOpen(NamedTuple):
     """An equilibrium that the static map leads to from nothing closed.
 
     Parameters
@@ -68,7 +69,7 @@ class FromRest(NamedTuple):
     result : CascadeResult
         Its tables.
     case, state : Case, State
-        What the map is made of, and where it is at rest.
+        What the map is made of, and the state of the equilibrium.
     one_sided : bool
         Whether it is for certain the least; a netted book may have others, and none of them the least.
     """
@@ -79,21 +80,25 @@ class FromRest(NamedTuple):
     one_sided: bool
 
 
-def from_rest(
+def from_open(
     graph: ExposureGraph, scenario: Scenario, rules: "MarginCascade", on_failure: OnFailure = "raise"
-) -> FromRest:
-    """Return the equilibrium that the static map leads to from nothing closed, without the other end or a certificate.
+) -> FromOpen:
+    """Return the equilibrium that the static map leads to from nothing closed, without the greatest or a certificate.
 
     Raises
     ------
     ConvergenceError
-        It does not come to rest; in a netted book that can mean that there is no equilibrium.
+        It does not converge; in a netted book that can mean that there is no equilibrium.
     """
     _check(rules)
     graph, _ = prepared(graph, rules)
     one_sided = is_isotone(graph)
-    end = Bound(case_of(graph, scenario, rules, None), upper=False, turning=not one_sided)
-    solution, _ = come_to_rest(end)
+    case = case_of(graph, scenario, rules, None)
+    end: Iterate
+    if one_sided:
+        solution, _ = converge(end := MonotoneIterate(case, from_above=False))
+    else:
+        solution = repeat(end := PlainIterate(case))
     book = "" if one_sided else "; assets are held on both sides, and what some accounts close relieves others"
     where = f"no equilibrium was reached from nothing closed in {solution.steps:,} rounds{book}"
     conclude(
@@ -101,14 +106,14 @@ def from_rest(
     )
     rows = np.flatnonzero(end.share)
     state = State(end.sold, end.rate, rows, end.share[rows])
-    return FromRest(CascadeResult(graph, rules, arrays_of(end, scenario), solution), end.case, state, one_sided)
+    return FromOpen(CascadeResult(graph, rules, arrays_of(end, scenario), solution), end.case, state, one_sided)
 
 
 def nearest(graph: ExposureGraph, scenario: Scenario, rules: "MarginCascade", closed: FloatArray) -> CascadeResult:
     """Return the equilibrium next to some closed shares; `MarginCascade.equilibrium_near` describes it."""
     _check(rules)
     graph, _ = prepared(graph, rules)
-    start = Bound(case_of(graph, scenario, rules, None), upper=False, start=closed)
+    start = MonotoneIterate(case_of(graph, scenario, rules, None), from_above=False, start=closed)
     start.follow(start.sold)
     share = search(start)
     off = np.inf if share is None else float(np.abs(start.case.apply(share) - share).max(initial=0.0))
@@ -116,7 +121,7 @@ def nearest(graph: ExposureGraph, scenario: Scenario, rules: "MarginCascade", cl
     solution = Solution(status, steps=0, residual=off)
     if share is None or not solution.converged:
         raise ConvergenceError("Newton's method finds no equilibrium from there; start elsewhere", solution)
-    end = Bound(start.case, upper=False, start=share)
+    end = MonotoneIterate(start.case, from_above=False, start=share)
     end.follow(end.sold)
     return CascadeResult(graph, rules, arrays_of(end, scenario), solution)
 
@@ -139,25 +144,25 @@ def _check(rules: "MarginCascade") -> None:
         )
 
 
-def arrays_of(bound: Bound, scenario: Scenario) -> CascadeArrays:
+def arrays_of(iterate: Iterate, scenario: Scenario) -> CascadeArrays:
     """Return what a state of the static map comes to, in label order."""
-    case, share, m = bound.case, bound.share, scenario.price_shocked.size
+    case, share, m = iterate.case, iterate.share, scenario.price_shocked.size
     n, rows = share.size, np.flatnonzero(share > 0.0)
     proceeds, penalty, shortfall = np.zeros(n), np.zeros(n), np.zeros(n)
-    value, fetched, fee = case.value_closed(bound.prices, rows)
+    value, fetched, fee = case.value_closed(iterate.prices, rows)
     proceeds[rows], penalty[rows] = share[rows] * fetched, share[rows] * fee
     shortfall[rows] = share[rows] * np.maximum(-value, 0.0)
-    rate, socialised = np.where(np.isfinite(bound.rate), bound.rate, 0.0), np.zeros(n)
+    rate, socialised = np.where(np.isfinite(iterate.rate), iterate.rate, 0.0), np.zeros(n)
     due, paid = (case.book.column_sums(case.book.membership, each[rows], rows) for each in (shortfall, penalty))
     if rate.any():
         socialised = (1.0 - share) * case.base * rate[case.book.pool_of]
     borne = case.book.column_sums(case.book.membership, socialised) if rate.any() else np.zeros_like(rate)
     used = np.minimum(due, case.book.insurance_fund)
-    price, fetched_each = bound.prices.terminal, bound.sold * bound.prices.average
+    price, fetched_each = iterate.prices.terminal, iterate.sold * iterate.prices.average
     return CascadeArrays(
         price_shocked=scenario.price_shocked,
         price_after=price[:m],
-        sold=bound.sold.reshape(-1, m).sum(axis=0),
+        sold=iterate.sold.reshape(-1, m).sum(axis=0),
         value_sold=fetched_each.reshape(-1, m).sum(axis=0),
         losses=scenario.losses,
         proceeds=proceeds,

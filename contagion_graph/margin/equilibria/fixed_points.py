@@ -1,4 +1,4 @@
-"""Both ends of the fixed points of the static map, or the tightest bounds around all of them."""
+"""The least and the greatest fixed point of the static map, or the tightest bounds around all of them."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -6,100 +6,103 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from contagion_graph._typing import FloatArray
+from contagion_graph.margin.equilibria.iterates import Iterate, MonotoneIterate, PlainIterate
 from contagion_graph.margin.equilibria.newton import leap
-from contagion_graph.margin.equilibria.static_map import Bound, Case
+from contagion_graph.margin.equilibria.static_map import Case
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.monotone import enclose
 from contagion_graph.solvers.solution import Solution
 
 FEW = 12  # undecided accounts whose every combination may be tried
 PATIENCE = 50  # steps after which Newton's method takes over
-TURNS = 500  # steps in which a netted book comes to rest, or goes round in circles
+CYCLES = 500  # steps in which a netted book converges, or goes on in a cycle
 DOUBLINGS, ROUNDING = 20, 1e-14
 Move = tuple[np.ndarray[Any, Any], FloatArray]
 
 
-class Ends(NamedTuple):
-    """The two ends of the equilibria, how each was found, and all equilibria, shape (k, n), where they were listed."""
+class ExtremalFixedPoints(NamedTuple):
+    """The least and the greatest fixed point, how each was found, and all, shape (k, n), where they were listed."""
 
-    lower: Bound
-    upper: Bound
+    lower: MonotoneIterate
+    upper: MonotoneIterate
     solutions: tuple[Solution, Solution]
     points: FloatArray | None
 
 
-def find_ends(case: Case) -> Ends:
+def extremal_fixed_points(case: Case) -> ExtremalFixedPoints:
     """Find the least and the greatest fixed point, or the tightest bounds around all fixed points of a netted book."""
-    lower, upper = Bound(case, upper=False), Bound(case, upper=True)
+    lower, upper = MonotoneIterate(case, from_above=False), MonotoneIterate(case, from_above=True)
     if case.book.relief != "other":
-        return Ends(lower, upper, (settle(lower), settle(upper)), None)
-    solution = settle(lower, upper)
+        return ExtremalFixedPoints(lower, upper, (solve(lower), solve(upper)), None)
+    solution = solve(lower, upper)
     points = None
     if case.rules.closed_values and case.book.count([np.count_nonzero(lower.share < upper.share)]) <= FEW:
         points = all_fixed_points(lower, upper)
         if len(points):
             lower, upper = _hull(case, points)
-    return Ends(lower, upper, (solution, solution), points)
+    return ExtremalFixedPoints(lower, upper, (solution, solution), points)
 
 
-def settle(*bounds: Bound) -> Solution:
-    """Apply the static map to one end, or to both at once, until nothing moves.
+def solve(*iterates: MonotoneIterate) -> Solution:
+    """Apply the static map to one iterate, or to two at once, until nothing moves.
 
-    One end sees its own sales only. Two see each other's: (x, y) <- (t(x, y), t(y, x)).
+    One iterate sees its own sales only. Two see each other's: (x, y) <- (t(x, y), t(y, x)).
     """
-    solution, sound = come_to_rest(*bounds)
-    return solution if sound is None else _certified(solution, bounds[0], sound)
+    solution, sound = converge(*iterates)
+    return solution if sound is None else _certified(solution, iterates[0], sound)
 
 
-def come_to_rest(*bounds: Bound) -> tuple[Solution, FloatArray | None]:
-    """Do what `settle` does without a certificate; return also up to which shares the map itself has led.
+def converge(*iterates: MonotoneIterate) -> tuple[Solution, FloatArray | None]:
+    """Do what `solve` does without a certificate; return also up to which shares the map itself has led.
 
     None where a certificate has nothing to add, or cannot be given.
     """
-    rules = bounds[0].case.rules
-    if bounds[0].turning:
-        solution, sizes = _apply_map(bounds, min(TURNS, rules.max_rounds))
-        return _estimated(solution, sizes), None
+    rules = iterates[0].case.rules
     finite = rules.closed_values is not None  # iteration is then finite, and exact
-    if finite or len(bounds) == 2:
-        solution, sizes = _apply_map(bounds, rules.max_rounds)
+    if finite or len(iterates) == 2:
+        solution, sizes = _apply_map(iterates, rules.max_rounds)
         exact = finite and solution.converged
         return replace(solution, error_bound=0.0) if exact else _estimated(solution, sizes), None
-    end = bounds[0]
-    solution, sizes = _apply_map(bounds, min(PATIENCE, rules.max_rounds))
+    end = iterates[0]
+    solution, sizes = _apply_map(iterates, min(PATIENCE, rules.max_rounds))
     sound = end.share.copy()
     if not solution.converged and rules.max_rounds > PATIENCE:
         leapt = leap(end)
-        more, sizes = _apply_map(bounds, rules.max_rounds - PATIENCE)
+        more, sizes = _apply_map(iterates, rules.max_rounds - PATIENCE)
         solution = replace(more, steps=solution.steps + more.steps)
         sound = sound if leapt else end.share
     return _estimated(solution, sizes), sound
 
 
-def _apply_map(bounds: tuple[Bound, ...], max_steps: int) -> tuple[Solution, list[float]]:
+def repeat(iterate: PlainIterate) -> Solution:
+    """Apply the static map to a plain iterate until nothing moves, or for so long that it goes on in a cycle."""
+    return _estimated(*_apply_map((iterate,), min(CYCLES, iterate.case.rules.max_rounds)))
+
+
+def _apply_map(iterates: tuple[Iterate, ...], max_steps: int) -> tuple[Solution, list[float]]:
     """Apply the static map until nothing moves, or nothing that counts; return the sizes of the steps too."""
-    case, moves = bounds[0].case, list[Move]()
+    case, moves = iterates[0].case, list[Move]()
 
     def change(step: int) -> tuple[float, bool]:
-        moves[:] = _moves(bounds)
+        moves[:] = _moves(iterates)
         moving, whole = _counts(case, moves)
-        refreshed = [False] if moving else [bound.refresh() for bound in bounds]
+        refreshed = [False] if moving else [each.refresh() for each in iterates]
         if any(refreshed):
-            moves[:] = _moves(bounds)
+            moves[:] = _moves(iterates)
             moving, whole = _counts(case, moves)
         size = 0.0
-        for bound, (rows, share) in zip(bounds, moves, strict=True):
-            size += case.distance(share, bound.share[rows], rows)
-        still = not moving or not all(bound.possible for bound in bounds)
+        for each, (rows, share) in zip(iterates, moves, strict=True):
+            size += case.distance(share, each.share[rows], rows)
+        still = not moving or not all(each.possible for each in iterates)
         smooth = case.rules.closed_values is None
         return size, still or (smooth and not whole and size <= case.rules.tol)
 
     def advance(step: int) -> None:
-        for bound, (rows, share) in zip(bounds, moves, strict=True):
-            bound.move(rows, share)
+        for each, (rows, share) in zip(iterates, moves, strict=True):
+            each.move(rows, share)
 
     solution, sizes = iterate(change, advance, max_steps=max_steps)
-    (revaluations,) = case.book.count([sum(bound.revaluations for bound in bounds)])
+    (revaluations,) = case.book.count([sum(each.revaluations for each in iterates)])
     return replace(solution, revaluations=int(revaluations)), sizes
 
 
@@ -112,7 +115,7 @@ def _estimated(solution: Solution, sizes: list[float]) -> Solution:
     return replace(solution, contraction=ratio, error_estimate=estimate)
 
 
-def _certified(solution: Solution, end: Bound, sound: FloatArray) -> Solution:
+def _certified(solution: Solution, end: MonotoneIterate, sound: FloatArray) -> Solution:
     """Replace the estimate of an error by a bound, if one can be proven.
 
     A small step is not a small error. But any y with T(y) <= y that lies above an iterate x <= T(x) encloses the least
@@ -120,7 +123,7 @@ def _certified(solution: Solution, end: Bound, sound: FloatArray) -> Solution:
     the shares up to which the map itself has led.
     """
     case, x = end.case, end.share
-    nothing, sign = np.zeros_like(end.sold), -1.0 if end.upper else 1.0
+    nothing, sign = np.zeros_like(end.sold), -1.0 if end.from_above else 1.0
     step = np.maximum(sign * (case.apply(x, nothing) - x), np.where((x > 0.0) & (x < 1.0), ROUNDING, 0.0))
     ratio = solution.contraction or 0.0
     factor = 2.0 / (1.0 - ratio) if ratio < 1.0 else 2.0
@@ -135,13 +138,13 @@ def _certified(solution: Solution, end: Bound, sound: FloatArray) -> Solution:
     return replace(solution, error_bound=case.distance(y, sound), error_estimate=None)
 
 
-def _moves(bounds: tuple[Bound, ...]) -> list[Move]:
-    others = [bound.sold for bound in reversed(bounds)] if len(bounds) == 2 else [np.zeros_like(bounds[0].sold)]
-    return [bound.follow(other) for bound, other in zip(bounds, others, strict=True)]
+def _moves(iterates: tuple[Iterate, ...]) -> list[Move]:
+    others = [each.sold for each in reversed(iterates)] if len(iterates) == 2 else [np.zeros_like(iterates[0].sold)]
+    return [each.follow(other) for each, other in zip(iterates, others, strict=True)]
 
 
 def _counts(case: Case, moves: list[Move]) -> tuple[int, int]:
-    """Return how many accounts move, and how many of them to an end of [0, 1]."""
+    """Return how many accounts move, and how many of them to 0 or 1."""
     moving, whole = case.book.count(
         [
             sum(rows.size for rows, _ in moves),
@@ -151,11 +154,11 @@ def _counts(case: Case, moves: list[Move]) -> tuple[int, int]:
     return int(moving), int(whole)
 
 
-def all_fixed_points(lower: Bound, upper: Bound) -> FloatArray:
+def all_fixed_points(lower: MonotoneIterate, upper: MonotoneIterate) -> FloatArray:
     """Return every fixed point between two bounds, shape (k, n): try each value of an undecided account, then go on."""
     case, found = lower.case, []
 
-    def branch(low: Bound, high: Bound, fixed: FloatArray) -> None:
+    def branch(low: MonotoneIterate, high: MonotoneIterate, fixed: FloatArray) -> None:
         undecided = low.share < high.share
         if not case.book.count([np.count_nonzero(undecided)]).any():
             found.append(low.share)
@@ -164,9 +167,9 @@ def all_fixed_points(lower: Bound, upper: Bound) -> FloatArray:
         for value in case.rules.closed_values or ():
             given = fixed.copy()
             given[first] = value
-            lower = Bound(case, upper=False, start=low.share, fixed=given)
-            upper = Bound(case, upper=True, start=high.share, fixed=given)
-            settle(lower, upper)
+            lower = MonotoneIterate(case, from_above=False, start=low.share, fixed=given)
+            upper = MonotoneIterate(case, from_above=True, start=high.share, fixed=given)
+            solve(lower, upper)
             if lower.possible and upper.possible:
                 branch(lower, upper, given)
 
@@ -174,9 +177,9 @@ def all_fixed_points(lower: Bound, upper: Bound) -> FloatArray:
     return np.array(found).reshape(-1, len(case.book.account_index))
 
 
-def _hull(case: Case, points: FloatArray) -> tuple[Bound, Bound]:
+def _hull(case: Case, points: FloatArray) -> tuple[MonotoneIterate, MonotoneIterate]:
     """Return the bounds around some fixed points."""
-    lower = Bound(case, upper=False, start=points.min(axis=0))
-    upper = Bound(case, upper=True, start=points.max(axis=0))
+    lower = MonotoneIterate(case, from_above=False, start=points.min(axis=0))
+    upper = MonotoneIterate(case, from_above=True, start=points.max(axis=0))
     _moves((lower, upper))
     return lower, upper

@@ -3,14 +3,14 @@
 import numpy as np
 
 from contagion_graph._typing import FloatArray
+from contagion_graph.margin.equilibria.iterates import Iterate
 from contagion_graph.margin.equilibria.jacobian import jacobians, state_at
-from contagion_graph.margin.equilibria.static_map import Bound
 
 STEPS, CLOSE = 20, 1e-11
 
 
-def leap(end: Bound) -> bool:
-    """Move one end to the fixed point that Newton's method finds from it; say whether it has moved.
+def leap(end: Iterate) -> bool:
+    """Move an iterate to the fixed point that Newton's method finds from it; say whether it has moved.
 
     Fixed points of T are those of the small map z = (S, l) -> G(z); a step solves (I - J) dz = G(z) - z, J = dG/dz on
     the accounts that now close in part. What it finds is taken only if it is a fixed point of T on this side of where
@@ -21,7 +21,7 @@ def leap(end: Bound) -> bool:
     share = search(end)
     if share is None:
         return False
-    sign = -1.0 if end.upper else 1.0
+    sign = -1.0 if end.from_above else 1.0
     other_whole, back = (share == 1.0) != (end.share == 1.0), sign * (share - end.share) < 0.0
     off, rows = np.abs(end.case.apply(share) - share) > CLOSE, np.flatnonzero(share != end.share)
     wrong, moved = end.case.book.count([np.count_nonzero(other_whole | back | off), rows.size])
@@ -32,7 +32,7 @@ def leap(end: Bound) -> bool:
     return True
 
 
-def search(end: Bound) -> FloatArray | None:
+def search(end: Iterate) -> FloatArray | None:
     """Return the closed shares at the fixed point of the small map next to those of `end`; None if the search fails."""
     case, k = end.case, end.sold.size
     z = np.concatenate([end.sold, end.rate])

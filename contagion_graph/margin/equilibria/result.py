@@ -1,4 +1,4 @@
-"""Which equilibria exist: both ends, how far apart they are, and who is decided."""
+"""The equilibria of a cascade: the least and the greatest, how far apart they are, and the status of each account."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ OPEN, CLOSED, UNDECIDED = "certainly open", "certainly closed", "undecided"
 
 
 class Gap(NamedTuple):
-    """How far apart two ends are.
+    """How far apart the least and the greatest are.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ class Equilibria(Pair[CascadeResult]):
     Parameters
     ----------
     least, greatest : CascadeResult
-        The tables of both ends; `solution` says how certain each is.
+        The tables of both; `solution` says how certain each is.
     one_sided : bool
-        Whether both ends are equilibria for certain.
+        Whether both are equilibria for certain.
     points : DataFrame or None
         Closed shares of every equilibrium: one column an equilibrium, one row an account; None where not all are known.
 
@@ -86,21 +86,21 @@ class Equilibria(Pair[CascadeResult]):
 
     @property
     def undecided(self) -> float:
-        """Share of the accounts that close differently at the two ends."""
+        """Share of the accounts that close differently at the least and the greatest."""
         return float(self._apart.mean())
 
     @property
     def gap(self) -> Gap:
-        """How far apart the two ends are, by asset, by pool and in accounts."""
-        ends = {"least": self.least, "greatest": self.greatest}
-        assets = pd.DataFrame({f"price_{name}": end.assets["price_after"] for name, end in ends.items()})
-        pools = pd.DataFrame({f"uncovered_{name}": end.pools["uncovered"] for name, end in ends.items()})
+        """How far apart the two are, by asset, by pool and in accounts."""
+        both = {"least": self.least, "greatest": self.greatest}
+        assets = pd.DataFrame({f"price_{name}": end.assets["price_after"] for name, end in both.items()})
+        pools = pd.DataFrame({f"uncovered_{name}": end.pools["uncovered"] for name, end in both.items()})
         assets["difference"] = assets["price_greatest"] - assets["price_least"]
         pools["difference"] = pools["uncovered_greatest"] - pools["uncovered_least"]
         return Gap(assets, pools, int(self._apart.sum()))
 
     def __repr__(self) -> str:
         low, high = ((closed > 0.0).sum() for closed in self._closed)
-        kind = "ends" if self.one_sided else "bounds"
+        kind = "least and greatest" if self.one_sided else "bounds"
         apart = "one equilibrium" if self.unique else f"{self.undecided:.1%} of accounts undecided"
         return f"<Equilibria: {kind} close {low:,} and {high:,} of {len(self._apart):,} accounts; {apart}>"

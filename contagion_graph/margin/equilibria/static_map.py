@@ -1,9 +1,7 @@
-"""One end of the equilibria: closed shares that only rise from 0, or only fall from 1.
+"""The static map T of docs/equilibria.md: closed shares to closed shares.
 
-The static map T of docs/equilibria.md values every account on its whole book, at the prices and loss rates that the
-closed shares gamma imply. Where the shares only rise, prices only fall, and an account that was not in breach at its
-last look is looked at again when it can have come into breach; where they only fall, the mirror image holds. In a
-netted book they may turn: then whoever closes something is looked at again each time.
+T values every account on its whole book, at the prices and loss rates that the closed shares gamma imply, and returns
+the share that the liquidation rule asks of each. Its fixed points are the equilibria.
 """
 
 from typing import NamedTuple
@@ -11,18 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.equilibria.position_book import Book
 from contagion_graph.margin.prepare import CascadeRules
-from contagion_graph.margin.rounds.account_state import Market, Rows, union
+from contagion_graph.margin.rounds.account_state import Rows
+from contagion_graph.margin.rounds.closing import breached_accounts
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import BreachedAccounts
 from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.solution import Solution, Status
-from contagion_graph.tables.vectors import label_text
-
-LARGEST = np.finfo(np.float64).max
 
 
 class Prices(NamedTuple):
@@ -33,7 +27,7 @@ class Prices(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What both ends share: the book, the scenario in its columns, the rules, the impact and the weights."""
+    """What both iterates share: the book, the scenario in its columns, the rules, the impact and the weights."""
 
     book: Book
     scenario: Scenario
@@ -72,8 +66,8 @@ class Case(NamedTuple):
     def loss_rate(self, share: FloatArray, rows: Rows, value: FloatArray) -> FloatArray:
         """Return l_k = max(0, sum gamma_i max(0, -V_i) - fund_k) / sum b_i (1 - gamma_i) of every pool.
 
-        `value` is V of `rows`, all that can be below 0. 0 where there is nothing to share, infinite where nobody is
-        left to share it. Penalties that enter a fund do not pay here: an account that closes would relieve the others.
+        `value` is V of `rows`, all that can be below 0. 0 where there is nothing to share, infinite where no account
+        is left to share it. Penalties that enter a fund do not pay here: an account that closes would relieve others.
         """
         book = self.book
         lost = book.column_sums(book.membership, share[rows] * np.maximum(-value, 0.0), rows)
@@ -109,7 +103,7 @@ class Case(NamedTuple):
         return equity, maintenance
 
     def borne(self, rate: FloatArray) -> FloatArray | float:
-        """Return b.l of every account [currency]; whoever bears nothing bears nothing of an infinite rate either."""
+        """Return b.l of every account [currency]; 0 where b = 0, also at an infinite rate."""
         if not rate.any():
             return 0.0
         with np.errstate(invalid="ignore"):
@@ -138,143 +132,5 @@ class Case(NamedTuple):
 
     def breached(self, prices: Prices, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> BreachedAccounts:
         """Return what the liquidation rule sees of accounts in breach at E and M."""
-        book = self.book
-        value, gross, margin = book.valuation(np.where(book.sellable, prices.terminal, 0.0), rows)
-        kept = np.where(book.sellable, 0.0, prices.terminal)
-        kept_value, kept_gross, _ = book.valuation(kept, rows) if kept.any() else (0.0, 0.0, 0.0)
-        cash = equity - value - kept_value  # less what is socialised
-        return BreachedAccounts(
-            equity=equity,
-            maintenance=maintenance,
-            closable_maintenance=margin,
-            closable_gross=gross,
-            debt=(gross - value + kept_gross - kept_value) / 2.0 + np.maximum(-cash, 0.0),
-            penalty=self.rules.penalty,
-            closable_long=(gross + value) / 2.0,
-        )
-
-
-class Bound:
-    """Closed shares that rise from 0 (or fall from 1) under the static map, and what they imply.
-
-    Parameters
-    ----------
-    case : Case
-        What is bounded.
-    upper : bool
-        Fall from 1.
-    start : ndarray, shape (n,), optional
-        Closed shares to begin with, from which the map moves no share the other way.
-    fixed : ndarray, shape (n,), optional
-        Shares that are given and do not move; NaN where free.
-    turning : bool
-        The map is just applied, from 0, and a share may rise and fall: then this is no bound.
-    """
-
-    def __init__(
-        self,
-        case: Case,
-        *,
-        upper: bool,
-        start: FloatArray | None = None,
-        fixed: FloatArray | None = None,
-        turning: bool = False,
-    ) -> None:
-        self.case, self.upper, self.turning, self.possible, self.fixed = case, upper, turning, True, fixed
-        start = np.where(case.scenario.defaults, 1.0, float(upper)) if start is None else start
-        self.share = start.copy() if fixed is None else np.where(np.isnan(fixed), start, fixed)
-        self.sold, self.fresh = case.sold(self.share), True
-        self.moved = np.flatnonzero(self.share)  # whose share is above 0, or was
-        self.market: Market | None = None
-        self.in_debt = case.book.all_rows  # who can leave a shortfall; shrinks while prices rise
-        self.rate = np.zeros(len(case.book.pools))
-        self.revaluations = 0
-
-    def follow(self, sold_other: FloatArray) -> tuple[Rows, FloatArray]:
-        """Return the accounts that T moves, and their new closed shares, given what the other bound has sold."""
-        case = self.case
-        self.prices = case.prices(self.sold, sold_other)
-        rows, equity, maintenance = self._revalue_all() if self.upper and not self.revaluations else self._revalue()
-        self._check_finite(rows, equity, maintenance)
-        share, before = case.closed_share(self.prices, rows, equity, maintenance), self.share[rows]
-        if not self.turning:  # rounding must not turn the shares around
-            share = np.minimum(share, before) if self.upper else np.maximum(share, before)
-        if self.fixed is not None:  # the map moves a given share away, and will for good
-            given = ~np.isnan(self.fixed[rows])
-            self.possible &= not self.case.book.count([np.count_nonzero(given & (share != before))]).any()
-            share = np.where(given, before, share)
-        if self.market is not None and not self.turning:
-            self.market.leave_out(rows[share == (0.0 if self.upper else 1.0)])
-        moved = share != before
-        return rows[moved], share[moved]
-
-    def _revalue_all(self) -> tuple[Rows, FloatArray, FloatArray]:
-        """Return all accounts with E and M on their whole books: what may be the only look costs one pass."""
-        case = self.case
-        equity, maintenance, value = case.open_and_closed(self.prices)
-        self.in_debt = np.flatnonzero((value < 0.0) & (self.share > 0.0))
-        self.rate = case.loss_rate(self.share, self.in_debt, value[self.in_debt])
-        self.revaluations = equity.size
-        return case.book.all_rows, equity - case.borne(self.rate), maintenance
-
-    def _revalue(self) -> tuple[Rows, FloatArray, FloatArray]:
-        """Return the accounts whose shares can have changed, with E and M on their whole books."""
-        case, rows = self.case, self.in_debt if self.upper else self.moved
-        rows = rows[self.share[rows] > 0.0]
-        value = case.value_closed(self.prices, rows)[0]
-        if self.upper:
-            self.in_debt = rows[value < 0.0]
-        self.rate = case.loss_rate(self.share, rows, value)
-        rate = np.minimum(self.rate, LARGEST)
-        share = self.share[self.moved]
-        moving = self.moved[(share > 0.0) & (self.upper | self.turning | (share < 1.0))]
-        smooth = self.turning or not case.rules.closes_whole  # they move with every price
-        if self.market is None:
-            here = Scenario(self.prices.terminal, case.scenario.losses, case.scenario.defaults)
-            self.market = Market(case.book, here, case.base.copy(), mirrored=self.upper, loss_rate=rate)
-        else:
-            if smooth:
-                self.market.revalue_next(moving)
-                if self.turning:
-                    self._allow_for_relief(float((self.market.channels.loss_rate - rate).max(initial=0.0)))
-            self.market.set_loss_rates(rate)
-            self.market.move_prices(self.prices.terminal)
-        self.revaluations = self.market.revaluations
-        rows, equity = (moving, self.market.equity(moving)) if smooth and self.upper else self.market.candidates()
-        if self.turning:  # who has recovered is not due
-            rows = union(rows, moving, len(case.book.account_index))
-            equity = self.market.equity(rows)
-        equity, maintenance = self.market.sign * equity, self.market.sign * self.market.accounts.maintenance[rows]
-        return rows, equity, maintenance
-
-    def _allow_for_relief(self, fall: float) -> None:
-        """Keep triggers valid where loss rates fall by so much: T makes up for C, since T + C alone is compared."""
-        if fall < 1.0:
-            self.market.price_move += fall  # type: ignore[union-attr]
-        else:
-            self.market.revalue_next(self.case.book.all_rows)  # type: ignore[union-attr]
-
-    def _check_finite(self, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> None:
-        if equity.max(initial=-np.inf) < np.inf and np.isfinite(maintenance.max(initial=0.0)):
-            return  # no NaN either
-        wrong = np.flatnonzero(np.isnan(equity) | (equity == np.inf) | ~np.isfinite(maintenance))
-        if wrong.size:
-            label = label_text(self.case.book.account_index[rows[wrong[0]]])
-            solution = Solution(Status.NON_FINITE, 0, np.nan, self.revaluations)
-            raise ConvergenceError(
-                f"equity of account {label!r} is {equity[wrong[0]]}. {Status.NON_FINITE.value}", solution
-            )
-
-    def refresh(self) -> bool:
-        """Add up anew what is sold, so that no rounding of single moves is left; say whether that changes anything."""
-        if self.fresh:
-            return False
-        before, self.sold, self.fresh = self.sold, self.case.sold(self.share), True
-        return bool((before != self.sold).any())
-
-    def move(self, rows: Rows, share: FloatArray) -> None:
-        """Put new closed shares in force."""
-        self.sold, self.fresh = self.sold + self.case.sold(share - self.share[rows], rows), False
-        self.share[rows] = share
-        if not self.upper:
-            self.moved = union(self.moved, rows, self.share.size)
+        seen, _ = breached_accounts(self.book, prices.terminal, rows, (equity, maintenance), self.rules.penalty)
+        return seen

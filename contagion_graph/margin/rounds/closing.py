@@ -8,7 +8,7 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.margin.rounds.account_state import Rows
-from contagion_graph.rules.liquidation import ClosedSides
+from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides
 from contagion_graph.tables.vectors import label_text
 
 
@@ -42,3 +42,61 @@ class Closing(NamedTuple):
                 f"the liquidation rule closes {long[first]:g} of the longs and {short[first]:g} of the shorts of "
                 f"account {account!r}; both must be in [0, 1], and one of them above 0"
             )
+
+
+def breached_accounts(
+    graph: RowReductions,
+    price: FloatArray,
+    rows: Rows,
+    margins: tuple[FloatArray, FloatArray],
+    penalty: float,
+    *,
+    left: tuple[FloatArray, FloatArray] | None = None,
+    cash: FloatArray | None = None,
+) -> tuple[BreachedAccounts, FloatArray]:
+    """Return what the liquidation rule sees of accounts in breach, and the value of the shorts that they can close.
+
+    Parameters
+    ----------
+    graph : RowReductions
+        What the accounts hold.
+    price : ndarray, shape (m,)
+        Currency per unit.
+    rows : ndarray of int
+        The accounts.
+    margins : tuple of ndarray
+        E and M of each of them [currency].
+    penalty : float
+        Share of the closed gross value that the account pays.
+    left : tuple of ndarray, optional
+        Share of its longs, and of its shorts, that each has left; None: all.
+    cash : ndarray, optional
+        Cash of each, less its shared losses [currency]; None: E less the value of its positions.
+    """
+    equity, maintenance = margins
+    value, gross, _ = graph.valuation(np.where(graph.sellable, price, 0.0), rows)
+    long, short = split_sides(value, gross)
+    if left is not None:
+        long *= left[0]
+        short *= left[1]
+    kept_value = kept_short = kept_margin = np.zeros(rows.size)
+    if not graph.sellable.all():
+        kept_value, kept_gross, kept_margin = graph.valuation(np.where(graph.sellable, 0.0, price), rows)
+        kept_short = split_sides(kept_value, kept_gross)[1]
+    if cash is None:
+        cash = equity - value - kept_value
+    seen = BreachedAccounts(
+        equity=equity,
+        maintenance=maintenance,
+        closable_maintenance=maintenance - kept_margin,
+        closable_gross=long + short,
+        debt=short + kept_short + np.maximum(-cash, 0.0),
+        penalty=penalty,
+        closable_long=long,
+    )
+    return seen, short
+
+
+def split_sides(value: FloatArray, gross: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the value of longs and of shorts, given their difference and their sum."""
+    return (gross + value) / 2.0, (gross - value) / 2.0

@@ -20,11 +20,11 @@ from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.result import CascadeArrays
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
-from contagion_graph.margin.rounds.closing import Closing
+from contagion_graph.margin.rounds.closing import Closing, breached_accounts, split_sides
 from contagion_graph.margin.rounds.loss_waterfall import Shared, share_losses
 from contagion_graph.margin.rounds.trades import Trade
 from contagion_graph.rules.impact import ImpactRecord
-from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides
+from contagion_graph.rules.liquidation import ClosedSides
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, Status
@@ -132,32 +132,24 @@ class Path:
         """Return the shares theta of what they have left that accounts in breach close (step 3)."""
         if rows.size == 0:
             return Closing(rows, ClosedSides(equity, equity, equity), equity, equity, equity)
-        graph, price, state = self.graph, self.market.price, self.market.accounts
-        long, short = _sides(*graph.valuation(np.where(graph.sellable, price, 0.0), rows)[:2])
-        open_long, open_short = 1.0 - state.closed_long[rows], 1.0 - state.closed_short[rows]
-        long *= open_long
-        short *= open_short
-        maintenance, debt = state.maintenance[rows], short
-        kept = np.zeros(rows.size)
-        if not graph.sellable.all():
-            value, gross, kept = graph.valuation(np.where(graph.sellable, 0.0, price), rows)
-            debt = short + _sides(value, gross)[1]
-        accounts = BreachedAccounts(
-            equity=equity,
-            maintenance=maintenance,
-            closable_maintenance=maintenance - kept,
-            closable_gross=long + short,
-            debt=debt + np.maximum(state.worth[rows] - equity - state.money[rows], 0.0),
-            penalty=self.rules.penalty,
-            closable_long=long,
+        state = self.market.accounts
+        left = 1.0 - state.closed_long[rows], 1.0 - state.closed_short[rows]
+        accounts, short = breached_accounts(
+            self.graph,
+            self.market.price,
+            rows,
+            (equity, state.maintenance[rows]),
+            self.rules.penalty,
+            left=left,
+            cash=state.money[rows] - (state.worth[rows] - equity),
         )
         sides = self.rules.liquidation.closed_sides(accounts)
         whole = (equity <= 0.0) | self.scenario.defaults[rows]
         longs = np.where(whole, 1.0, sides.long)
         shorts = longs if sides.short is sides.long else np.where(whole, 1.0, sides.short)
         sides = ClosedSides(longs, shorts, sides.repaid)
-        held = sides.long * open_long, sides.short * open_short
-        return Closing(rows, sides, *held, sides.long * long + sides.short * short)
+        held = sides.long * left[0], sides.short * left[1]
+        return Closing(rows, sides, *held, sides.long * accounts.closable_long + sides.short * short)
 
     def trade(self, closing: Closing) -> tuple[FloatArray, FloatArray]:
         """Sell, move the prices, settle at the round's price, charge penalty and bonus (steps 4 to 6).
@@ -170,7 +162,7 @@ class Path:
         price, average = self._move(units)
         self.sold += units
         self.value_sold += units * average
-        long, short = _sides(*graph.valuation(np.where(graph.sellable, average, 0.0), rows)[:2])
+        long, short = split_sides(*graph.valuation(np.where(graph.sellable, average, 0.0), rows)[:2])
         proceeds, penalty = longs * long - shorts * short, rules.penalty * (longs * long + shorts * short)
         self.penalties = graph.chunk_sums(graph.membership, penalty, rows)
         penalty += rules.liquidation.bonus * sides.repaid
@@ -277,8 +269,3 @@ def run_path(path: Path) -> Solution:
     solution, _ = iterate(path.change, path.advance, max_steps=path.rules.max_rounds)
     (revaluations,) = path.graph.count([path.market.revaluations])
     return replace(solution, revaluations=int(revaluations))
-
-
-def _sides(value: FloatArray, gross: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the value of longs and of shorts, given their difference and their sum."""
-    return (gross + value) / 2.0, (gross - value) / 2.0

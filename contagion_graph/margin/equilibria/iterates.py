@@ -1,0 +1,195 @@
+"""Iterates of the static map, and the revaluation of the accounts whose closed shares can have changed.
+
+Where the shares only rise, prices only fall, and an account that was not in breach at its last valuation is valued
+again when it is a candidate for a breach (docs/screening.md); where they only fall, the mirror image holds. In a netted
+book shares may rise and fall: then every account that closes something is valued again each time.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from contagion_graph._typing import FloatArray
+from contagion_graph.errors import ConvergenceError
+from contagion_graph.graph.scenario import Scenario
+from contagion_graph.margin.equilibria.static_map import Case, Prices
+from contagion_graph.margin.rounds.account_state import Market, Rows, union
+from contagion_graph.solvers.solution import Solution, Status
+from contagion_graph.tables.vectors import label_text
+
+LARGEST = np.finfo(np.float64).max
+Valued = tuple[Rows, FloatArray, FloatArray]
+
+
+class Iterate(ABC):
+    """Closed shares under repeated application of the static map, and what they imply.
+
+    Parameters
+    ----------
+    case : Case
+        What the map is made of.
+    share : ndarray, shape (n,)
+        Closed shares to begin with; the iterate's own from now on.
+    """
+
+    from_above = False
+    prices: Prices
+
+    def __init__(self, case: Case, share: FloatArray) -> None:
+        self.case, self.share, self.possible = case, share, True
+        self.sold, self.fresh = case.sold(share), True
+        self.moved = np.flatnonzero(share)  # accounts whose share is above 0, or was
+        self.market: Market | None = None
+        self.rate = np.zeros(len(case.book.pools))
+        self.revaluations = 0
+
+    def follow(self, sold_other: FloatArray) -> tuple[Rows, FloatArray]:
+        """Return the accounts that T moves, and their new closed shares, given what the other iterate has sold."""
+        self.prices = self.case.prices(self.sold, sold_other)
+        rows, equity, maintenance = self._revalue()
+        self._check_finite(rows, equity, maintenance)
+        share = self._admitted(rows, self.case.closed_share(self.prices, rows, equity, maintenance))
+        moved = share != self.share[rows]
+        return rows[moved], share[moved]
+
+    @abstractmethod
+    def _revalue(self) -> Valued:
+        """Return the accounts whose shares can have changed, with E and M on their whole books."""
+
+    @abstractmethod
+    def _admitted(self, rows: Rows, share: FloatArray) -> FloatArray:
+        """Return the shares to which these accounts may move."""
+
+    def _put_in_force(self, again: Rows) -> Market:
+        """Put the present prices and loss rates in force, and revalue the candidates, and also these accounts."""
+        rate = np.minimum(self.rate, LARGEST)
+        if self.market is None:
+            case, here = self.case, self.case.scenario
+            here = Scenario(self.prices.terminal, here.losses, here.defaults)
+            self.market = Market(case.book, here, case.base.copy(), mirrored=self.from_above, loss_rate=rate)
+        else:
+            self.market.revalue_next(again)
+            self.market.set_loss_rates(rate)
+            self.market.move_prices(self.prices.terminal)
+        self.revaluations = self.market.revaluations
+        return self.market
+
+    def _check_finite(self, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> None:
+        if equity.max(initial=-np.inf) < np.inf and np.isfinite(maintenance.max(initial=0.0)):
+            return  # no NaN either
+        wrong = np.flatnonzero(np.isnan(equity) | (equity == np.inf) | ~np.isfinite(maintenance))
+        if wrong.size:
+            label = label_text(self.case.book.account_index[rows[wrong[0]]])
+            solution = Solution(Status.NON_FINITE, 0, np.nan, self.revaluations)
+            raise ConvergenceError(
+                f"equity of account {label!r} is {equity[wrong[0]]}. {Status.NON_FINITE.value}", solution
+            )
+
+    def refresh(self) -> bool:
+        """Add up anew what is sold, so that no rounding of single moves is left; say whether that changes anything."""
+        if self.fresh:
+            return False
+        before, self.sold, self.fresh = self.sold, self.case.sold(self.share), True
+        return bool((before != self.sold).any())
+
+    def move(self, rows: Rows, share: FloatArray) -> None:
+        """Put new closed shares in force."""
+        self.sold, self.fresh = self.sold + self.case.sold(share - self.share[rows], rows), False
+        self.share[rows] = share
+        if not self.from_above:
+            self.moved = union(self.moved, rows, self.share.size)
+
+
+class PlainIterate(Iterate):
+    """Closed shares from 0 on that may rise and fall: no bound of anything.
+
+    Parameters
+    ----------
+    case : Case
+        What the map is made of.
+    """
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case, np.where(case.scenario.defaults, 1.0, 0.0))
+
+    def _admitted(self, rows: Rows, share: FloatArray) -> FloatArray:
+        return share
+
+    def _revalue(self) -> Valued:
+        moving = self.moved[self.share[self.moved] > 0.0]
+        self.rate = self.case.loss_rate(self.share, moving, self.case.value_closed(self.prices, moving)[0])
+        if self.market is not None:
+            self._allow_for_relief(self.market)
+        market = self._put_in_force(moving)
+        rows = union(market.candidates()[0], moving, self.share.size)  # one that has recovered is no candidate
+        return rows, market.equity(rows), market.accounts.maintenance[rows]
+
+    def _allow_for_relief(self, market: Market) -> None:
+        """Keep triggers valid where loss rates fall: T makes up for C, since T + C alone is compared."""
+        fall = float((market.channels.loss_rate - np.minimum(self.rate, LARGEST)).max(initial=0.0))
+        if fall < 1.0:
+            market.price_move += fall
+        else:
+            market.revalue_next(self.case.book.all_rows)
+
+
+class MonotoneIterate(Iterate):
+    """Closed shares that only rise, to the least fixed point, or only fall, to the greatest.
+
+    Parameters
+    ----------
+    case : Case
+        What the map is made of.
+    from_above : bool
+        Fall from 1, instead of rising from 0.
+    start : ndarray, shape (n,), optional
+        Closed shares to begin with, from which the map moves no share the other way.
+    fixed : ndarray, shape (n,), optional
+        Shares that are given and do not move; NaN where free.
+    """
+
+    def __init__(
+        self, case: Case, *, from_above: bool, start: FloatArray | None = None, fixed: FloatArray | None = None
+    ) -> None:
+        self.from_above, self.fixed = from_above, fixed
+        start = np.where(case.scenario.defaults, 1.0, float(from_above)) if start is None else start
+        super().__init__(case, start.copy() if fixed is None else np.where(np.isnan(fixed), start, fixed))
+        self.in_debt = case.book.all_rows  # accounts that can leave a shortfall; fewer as prices rise
+
+    def _admitted(self, rows: Rows, share: FloatArray) -> FloatArray:
+        """Return shares that rounding does not move back; say that a given share cannot hold where the map moves it."""
+        before = self.share[rows]
+        share = np.minimum(share, before) if self.from_above else np.maximum(share, before)
+        if self.fixed is not None:
+            given = ~np.isnan(self.fixed[rows])
+            self.possible &= not self.case.book.count([np.count_nonzero(given & (share != before))]).any()
+            share = np.where(given, before, share)
+        if self.market is not None:
+            self.market.leave_out(rows[share == (0.0 if self.from_above else 1.0)])
+        return share
+
+    def _revalue(self) -> Valued:
+        if self.from_above and not self.revaluations:
+            return self._revalue_all()
+        case, rows = self.case, self.in_debt if self.from_above else self.moved
+        rows = rows[self.share[rows] > 0.0]
+        value = case.value_closed(self.prices, rows)[0]
+        if self.from_above:
+            self.in_debt = rows[value < 0.0]
+        self.rate = case.loss_rate(self.share, rows, value)
+        share = self.share[self.moved]
+        partly = self.moved[(share > 0.0) & (self.from_above | (share < 1.0))]
+        moving = partly[:0] if case.rules.closes_whole else partly  # partial shares move with every price
+        market = self._put_in_force(moving)
+        known = self.from_above and not case.rules.closes_whole
+        rows, equity = (moving, market.equity(moving)) if known else market.candidates()
+        return rows, market.sign * equity, market.sign * market.accounts.maintenance[rows]
+
+    def _revalue_all(self) -> Valued:
+        """Return all accounts with E and M on their whole books: what may be the only valuation costs one pass."""
+        case = self.case
+        equity, maintenance, value = case.open_and_closed(self.prices)
+        self.in_debt = np.flatnonzero((value < 0.0) & (self.share > 0.0))
+        self.rate = case.loss_rate(self.share, self.in_debt, value[self.in_debt])
+        self.revaluations = equity.size
+        return case.book.all_rows, equity - case.borne(self.rate), maintenance
