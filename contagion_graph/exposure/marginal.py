@@ -100,8 +100,8 @@ def marginal_exposure(
 
         E = (1 - gamma) (cash + Q.p - b l) + gamma max(0, V)
 
-    Where nobody is in breach it is the units held. Steps have no slope: under `FullLiquidation` and `CloseFactor` the
-    closed shares stay as they are, and it is the derivative within the step.
+    Where no account is in breach it is the units held. `FullLiquidation` and `CloseFactor` are step functions: closed
+    shares stay as they are, and it is the derivative within the step.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def marginal_exposure(
             "move with prices have no derivative here; take another rule or base, or look_through with a size"
         )
     terms = derivative(case, state, columns, chosen)
-    with np.errstate(invalid="ignore"):  # a loss rate is infinite where nobody is left to share
+    with np.errstate(invalid="ignore"):  # a loss rate is infinite where no account is left to share
         kinks = at_kink(case, state, tol)
     return MarginalExposure(
         traders=chosen.labels,
@@ -185,7 +185,7 @@ def marginal_exposure(
 
 
 def derivative(case: Case, state: State, columns: Positions, chosen: Traders) -> tuple[Term, ...]:
-    """Return d equity of some traders by the prices of some assets at a state at rest, as sums of products."""
+    """Return d equity of some traders by the prices of some assets at an equilibrium, as sums of products."""
     return _terms(case, state, _answer(case, state, columns), chosen)
 
 

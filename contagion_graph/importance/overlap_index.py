@@ -48,7 +48,7 @@ class Overlap:
         """Return sum_j Omega_ij over the others, j other than i [currency]."""
         total = self.held.T @ np.ones(self.held.shape[0])
         own = with_data(self.held, self.held.data * (self.held.data * self.per_value[self.held.indices]))
-        # the sums over a row run in the same order: where nobody else holds the same, the difference is exactly 0
+        # the sums over a row run in the same order: where no other trader holds the same, the difference is exactly 0
         return np.asarray(self.held @ (total * self.per_value) - own @ np.ones(self.held.shape[1]))
 
     def of_rows(self, kept: Any) -> "Overlap":

@@ -50,7 +50,7 @@ def hits(
     -------
     Series
         Dimensionless, by label. 0 without links, and in all components but those with the largest sigma (where several
-        share it: the limit of power iteration from the strengths). All 0 if nobody holds anything.
+        share it: the limit of power iteration from the strengths). All 0 if there are no positions.
 
     Raises
     ------
@@ -150,8 +150,7 @@ def katz(
     Returns
     -------
     Series
-        Dimensionless, above 0. Nodes without links have the smallest value; where nobody holds anything, all nodes are
-        equal.
+        Dimensionless, above 0. Nodes without links have the smallest value; without any position, all nodes are equal.
 
     Raises
     ------

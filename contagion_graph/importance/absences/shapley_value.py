@@ -26,7 +26,7 @@ def shapley_values(
     """Return the Shapley value of a game of n players: the mean contribution to v over all orders of entry.
 
     phi_i = sum over coalitions S without i of |S|! (n - |S| - 1)! / n! (v(S + i) - v(S)). The values add up to v(all) -
-    v(nobody), symmetric players have equal values, and a player that never adds anything has 0.
+    v(none), symmetric players have equal values, and a player that never adds anything has 0.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def shapley_values(
     -------
     DataFrame
         One row a player: shapley; standard_error, 0 where exact; low and high, the 95 % confidence interval by
-        Student's t. Sampled values add up to v(all) - v(nobody) too, but for rounding.
+        Student's t. Sampled values add up to v(all) - v(none) too, but for rounding.
 
     Raises
     ------
