@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 import contagion_graph as cg
 from contagion_graph.cli import progress as progress_module
-from contagion_graph.cli.main import main
+from contagion_graph.cli.main import COMMANDS, main
 from contagion_graph.cli.progress import progress
 from contagion_graph.io.summary_text import report
 
@@ -208,6 +208,23 @@ def test_the_installed_command_answers():
     shown = subprocess.check_output([sys.executable, "-m", "contagion_graph.cli", "--help"], text=True)
     for command in ("demo", "check", "run"):
         assert command in shown
+
+
+def test_help_imports_no_command():
+    code = "import sys; from contagion_graph.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: "
+    code += "print(sorted({'numpy', 'pandas', 'scipy', 'numba'} & set(sys.modules)))"
+    shown = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert shown.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_that_names_defaults(name: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--help"])
+    shown = capsys.readouterr().out
+    assert "default: None" not in shown
+    assert "default: False" not in shown
+    assert ("(default: " in shown) is (name not in {"check", "monitor", "verify"})
 
 
 def test_long_lists_of_rounds_are_shortened():

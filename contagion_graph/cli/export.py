@@ -25,33 +25,25 @@ WRITERS = {"gexf": write_gexf, "graphml": write_graphml, "csv": write_gephi_csv}
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
+    add = command.add_argument
     add_folder(command)
-    command.add_argument("--to", choices=list(WRITERS), default="gexf", help="format")
-    command.add_argument(
-        "--out", type=Path, metavar="PATH", help="file, or for csv a folder (default: graph.gexf, ...)"
-    )
-    command.add_argument(
-        "--nodes", choices=get_args(Nodes), help="kind of graph (default: bipartite; of obligations: traders)"
-    )
-    command.add_argument("--obligations", action="store_true", help="export what traders owe each other instead")
-    command.add_argument(
-        "--mode",
-        choices=get_args(Mode),
-        default="static",
-        help="of gexf: rounds on a timeline, or in a file each",
-    )
-    command.add_argument("--k", type=int, metavar="N", help="keep the N traders that close, lose or hold most")
-    command.add_argument("--min-weight", type=float, metavar="W", help="keep edges of at least this weight")
-    command.add_argument("--layout", choices=get_args(Layout), default="rings", help="places of the nodes")
-    command.add_argument(
+    add("--to", choices=list(WRITERS), default="gexf", help="format")
+    add("--out", type=Path, metavar="PATH", help="file, or for csv a folder (default: graph.gexf, ...)")
+    add("--nodes", choices=get_args(Nodes), help="kind of graph (default: bipartite; of obligations: traders)")
+    add("--obligations", action="store_true", help="export what traders owe each other instead")
+    add("--mode", choices=get_args(Mode), default="static", help="of gexf: rounds on a timeline, or in a file each")
+    add("--k", type=int, metavar="N", help="keep the N traders that close, lose or hold most")
+    add("--min-weight", type=float, metavar="W", help="keep edges of at least this weight")
+    add("--layout", choices=get_args(Layout), default="rings", help="places of the nodes")
+    add(
         "--shock",
         action="append",
         default=[],
         metavar="ASSET=CHANGE",
-        help="export the cascade of this price change: ETH=-30%% or ETH=-0.3",
+        help="export the cascade of it: ETH=-30%% or ETH=-0.3",
     )
     add_rules(command)
-    command.add_argument("--quiet", action="store_true", help="print nothing but errors, and show no progress")
+    add("--quiet", action="store_true", help="print nothing but errors, and show no progress")
 
 
 def call(options: argparse.Namespace) -> int:

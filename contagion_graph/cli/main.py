@@ -38,9 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="contagion-graph", description="Contagion in pooled collateral.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
-        command = commands.add_parser(
-            name, help=text, description=f"{text[0].upper()}{text[1:]}.", formatter_class=Help
-        )
+        about = f"{text[0].upper()}{text[1:]}."
+        command = commands.add_parser(name, help=text, description=about, formatter_class=Help)
         if name in words[:1]:
             module = import_module(f"contagion_graph.cli.{name}")
             module.add_arguments(command)

@@ -19,12 +19,11 @@ SHOWN = 3
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
+    add = command.add_argument
     add_folder(command)
-    command.add_argument(
-        "--prices", type=Path, required=True, metavar="CSV", help="columns asset, price and, where given, sequence"
-    )
-    command.add_argument("--strict", action="store_true", help="stop at the first event that is refused")
-    command.add_argument("--out", type=Path, metavar="DIR", help="write the tables of the last state there")
+    add("--prices", type=Path, required=True, metavar="CSV", help="columns asset, price and, where given, sequence")
+    add("--strict", action="store_true", help="stop at the first event that is refused")
+    add("--out", type=Path, metavar="DIR", help="write the tables of the last state there")
 
 
 def call(options: argparse.Namespace) -> int:

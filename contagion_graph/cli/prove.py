@@ -16,25 +16,13 @@ from contagion_graph.tables.files import replacing_set
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
+    add = command.add_argument
     add_folder(command)
-    command.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="write statement.json, the proofs and verify.py there"
-    )
-    command.add_argument(
-        "--trader",
-        action="append",
-        default=[],
-        metavar="TRADER",
-        help="write the proofs of this trader; may be repeated",
-    )
-    command.add_argument(
-        "--secret",
-        type=Path,
-        metavar="FILE",
-        help="the secret of the proofs, to be kept; made where the file does not exist",
-    )
-    command.add_argument("--previous", type=Path, metavar="JSON", help="the statement that this one follows")
-    command.add_argument("--decimals", type=int, default=8, metavar="N", help="of the amounts")
+    add("--out", type=Path, required=True, metavar="DIR", help="write statement.json, the proofs and verify.py there")
+    add("--trader", action="append", default=[], metavar="TRADER", help="write its proofs; may be repeated")
+    add("--secret", type=Path, metavar="FILE", help="to be kept: the secret; made where the file does not exist")
+    add("--previous", type=Path, metavar="JSON", help="the statement that this one follows")
+    add("--decimals", type=int, default=8, metavar="N", help="of the amounts")
 
 
 def call(options: argparse.Namespace) -> int:

@@ -20,22 +20,16 @@ SHARINGS = ("equity", "deposits", "profit", "open_interest", "share", "none")
 
 def add_rules(command: argparse.ArgumentParser) -> None:
     """Add the rules of a cascade to a command."""
-    command.add_argument("--impact", choices=list(IMPACTS), default="exponential", help="price impact of sales")
-    command.add_argument(
+    add = command.add_argument
+    add("--impact", choices=list(IMPACTS), default="exponential", help="price impact of sales")
+    add(
         "--liquidation",
         default="full",
         metavar="RULE",
         help="full, target[:BUFFER] or close-factor[:FACTOR[:FULL_BELOW]]",
     )
-    command.add_argument(
-        "--sharing",
-        choices=SHARINGS,
-        default="equity",
-        help="weights by which members share what the fund does not pay",
-    )
-    command.add_argument(
-        "--penalty", type=float, default=0.0, metavar="SHARE", help="share of the value that is closed"
-    )
+    add("--sharing", choices=SHARINGS, default="equity", help="how members share what the fund does not pay")
+    add("--penalty", type=float, default=0.0, metavar="SHARE", help="share of the value that is closed")
 
 
 def model_of(options: argparse.Namespace) -> MarginCascade:

@@ -12,13 +12,8 @@ from contagion_graph.io.read import read_tables
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_folder(command)
-    command.add_argument(
-        "--shock",
-        action="append",
-        default=[],
-        metavar="ASSET=CHANGE",
-        help="relative price change: ETH=-30%% or ETH=-0.3; may be repeated",
-    )
+    add = command.add_argument
+    add("--shock", action="append", default=[], metavar="ASSET=CHANGE", help="ETH=-30%% or ETH=-0.3; may be repeated")
     add_rules(command)
     add_output(command, "tables, graphs, figures and a report")
 

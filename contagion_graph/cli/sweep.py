@@ -35,23 +35,16 @@ DRAWS: dict[str, Callable[[pd.DataFrame, argparse.Namespace], pd.DataFrame]] = {
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
+    add = command.add_argument
     add_folder(command)
-    command.add_argument("--n-draws", type=int, default=10_000, metavar="N", help="scenarios to draw")
-    command.add_argument("--draw", choices=list(DRAWS), default="student_t", help="distribution of scenarios")
-    command.add_argument("--history", type=Path, required=True, metavar="FILE",
+    add("--n-draws", type=int, default=10_000, metavar="N", help="scenarios to draw")
+    add("--draw", choices=list(DRAWS), default="student_t", help="distribution of scenarios")
+    add("--history", type=Path, required=True, metavar="FILE",
                          help="prices, .csv or .parquet: a row a date, the date first, a column an asset")  # fmt: skip
-    command.add_argument(
-        "--horizon",
-        type=int,
-        default=1,
-        metavar="ROWS",
-        help="rows of the history that a scenario covers",
-    )
-    command.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws")
-    command.add_argument("--level", type=float, default=0.99, help="of value at risk and expected shortfall")
-    command.add_argument(
-        "--checkpoint", type=Path, metavar="DIR", help="keep the state there; the same command goes on from it"
-    )
+    add("--horizon", type=int, default=1, metavar="ROWS", help="rows of the history that a scenario covers")
+    add("--seed", type=int, default=0, metavar="S", help="of the draws")
+    add("--level", type=float, default=0.99, help="of value at risk and expected shortfall")
+    add("--checkpoint", type=Path, metavar="DIR", help="keep the state there; the same command goes on from it")
     add_rules(command)
     add_output(command, "the tables")
 

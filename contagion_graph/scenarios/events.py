@@ -37,20 +37,6 @@ class KnownEvent:
 
     follows_closures: ClassVar[bool] = False
 
-    def check(self, baseline: CascadeResult) -> None:
-        """Refuse a graph on which the event cannot happen.
-
-        Parameters
-        ----------
-        baseline : CascadeResult
-            The cascade without a shock.
-
-        Raises
-        ------
-        ParameterError
-            The event cannot happen.
-        """
-
 
 @dataclass(frozen=True)
 class FundEmpty(KnownEvent):

@@ -12,7 +12,7 @@ from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.prepare import prepared
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.scenarios.events import Event, KnownEvent
+from contagion_graph.scenarios.events import Event, FundEmpty, KnownEvent, TraderClosed
 from contagion_graph.solvers.solution import Solution, Status, check_on_failure
 
 FIGURES = ("breached", "closed", "loss", "shortfall", "fund_used", "uncovered")
@@ -34,7 +34,7 @@ class Trials:
             )
         self.model, self.graph, self.event, self.on_failure = model, graph, event, on_failure
         self.baseline, self.runs = model.run(graph, on_failure=on_failure), 1
-        if isinstance(event, KnownEvent):
+        if isinstance(event, FundEmpty | TraderClosed):
             event.check(self.baseline)
         if event(self.baseline, self.baseline):
             raise ParameterError(f"{owner}: event happens without a shock too; give one that a shock brings about")
