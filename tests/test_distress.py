@@ -77,10 +77,28 @@ def test_linear_debtrank_and_furfine_are_the_ends_of_the_exponential_family(seed
 def test_single_hit_debtrank_is_its_definition(seed: int):
     network = random_network(seed)
     losses = random_losses(seed, network)
+    coupling = coupling_of(network)
     result = cg.DebtRank("single_hit").run(network, losses=losses)
-    exact = slow_distress.single_hit(coupling_of(network), losses / network.book_equity)
+    exact = slow_distress.single_hit(np.minimum(coupling, 1.0), losses / network.book_equity)
     np.testing.assert_allclose(result.uncapped, exact, rtol=1e-12, atol=1e-14)
+    uncapped = cg.DebtRank("single_hit", capped=False).run(network, losses=losses)
+    exact = slow_distress.single_hit(coupling, losses / network.book_equity)
+    np.testing.assert_allclose(uncapped.uncapped, exact, rtol=1e-12, atol=1e-14)
     assert (result.loss <= cg.DebtRank().run(network, losses=losses).loss + 1e-8).all()
+
+
+def test_a_claim_above_the_equity_of_its_creditor():
+    """Battiston et al. (2012): W = min(1, 50 / 10), so a debtor that loses 10 % costs its creditor 10 %, not 50 %."""
+    network = cg.ObligationNetwork.from_arrays(
+        [[0, 50], [0, 0]], external_assets=[100, 0], external_liabilities=[0, 40], nodes=["d", "c"]
+    )
+    stress = [
+        cg.DebtRank("single_hit", capped=capped).run(network, equity_shock={"d": 0.1}).stress["c"]
+        for capped in (True, False)
+    ]
+    assert stress == pytest.approx([0.1, 0.5])
+    with pytest.raises(cg.ParameterError, match="capped is False, but only variant 'single_hit'"):
+        cg.DebtRank(capped=False)
 
 
 @pytest.mark.parametrize("seed", range(150))

@@ -30,7 +30,7 @@ class DebtRank(DistressModel):
     - "exponential": p(h) = h exp(alpha (h - 1)). alpha = 0 is linear; the larger alpha, the later distress is passed
       on; with alpha -> infinity only defaults are, as in `Furfine(recovery=0)`.
     - "single_hit": p(h) = h, but a node passes on only what it has lost when distress first reaches it, and nothing of
-      what comes later; so the result depends on the rounds, and cycles count once.
+      what comes later; so the result depends on the rounds, and cycles count once. Lambda_ij is at most 1 there.
 
     Where the spectral radius of Lambda (`distress.spectral_radius`) is 1 or more, even small losses grow until some
     node has nothing left to lose. The answer is then still unique, and found in finitely many steps.
@@ -41,6 +41,9 @@ class DebtRank(DistressModel):
         How stress is passed on.
     alpha : float, optional
         >= 0; for "exponential", and only there.
+    capped : bool
+        For "single_hit", and only there: whether an impact is W_ij = min(1, Lambda_ij), as in the paper, also where a
+        claim exceeds the creditor's equity. False: Lambda_ij itself.
     insolvent : {"inert", "defaulted"}
         What a node without positive equity does. "inert": it has nothing left to lose and takes no part, its stress is
         NaN; without losses, nothing happens. "defaulted": it passes on everything from the start, whatever is given.
@@ -51,7 +54,7 @@ class DebtRank(DistressModel):
     Raises
     ------
     ParameterError
-        A variant that is none, or alpha missing, negative, or without a use.
+        A variant that is none; alpha missing, negative, or without a use; capped=False without a use.
 
     References
     ----------
@@ -75,6 +78,7 @@ class DebtRank(DistressModel):
     variant: Variant = "linear"
     _: KW_ONLY
     alpha: float | None = None
+    capped: bool = True
     insolvent: Insolvent = "inert"
     tol: float = 1e-9
 
@@ -86,11 +90,15 @@ class DebtRank(DistressModel):
             check_number("DebtRank", "alpha", self.alpha, low=0)
         elif self.alpha is not None:
             raise ParameterError(f"DebtRank: alpha is {self.alpha!r}, but only variant 'exponential' uses it")
+        if not self.capped and self.variant != "single_hit":
+            raise ParameterError("DebtRank: capped is False, but only variant 'single_hit' caps impacts")
 
     def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Outcomes:
         """Follow many cases together, see `DistressModel._follow`."""
-        passing = Passing(float(self.alpha or 0.0), np.empty(0), once=self.variant == "single_hit")
-        return follow_levels(network, losses, passing, insolvent=self.insolvent, tol=self.tol)
+        once = self.variant == "single_hit"
+        passing = Passing(float(self.alpha or 0.0), np.empty(0), once=once)
+        capped = once and self.capped
+        return follow_levels(network, losses, passing, capped=capped, insolvent=self.insolvent, tol=self.tol)
 
 
 class Propagation(NamedTuple):

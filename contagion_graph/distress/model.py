@@ -133,6 +133,7 @@ def follow_levels(
     passing: Passing,
     *,
     recovery: FloatArray | None = None,
+    capped: bool = False,
     insolvent: Insolvent,
     tol: float,
 ) -> Outcomes:
@@ -146,6 +147,8 @@ def follow_levels(
         What a node passes on of its stress.
     recovery : ndarray, shape (n,), optional
         Share of what a node passes on that does not reach its creditors.
+    capped : bool
+        Whether a debtor costs a creditor at most the share of its equity that the debtor itself has lost.
     insolvent : {"inert", "defaulted"}
         What a node without positive equity does: nothing, or pass on everything from the start.
     tol : float
@@ -160,6 +163,8 @@ def follow_levels(
     if insolvent == "defaulted":
         given[:, ~solvent] = 1.0
     coupling = network.interbank_leverage
+    if capped:
+        coupling = with_data(coupling, np.minimum(coupling.data, 1.0))
     if recovery is not None and recovery.any():
         coupling = with_data(coupling, coupling.data * (1.0 - recovery)[coupling.indices])
     end = spread(coupling, passing, given, tol=tol)
