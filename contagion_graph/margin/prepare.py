@@ -13,7 +13,7 @@ from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
 from contagion_graph.rules.liquidation import FullLiquidation, LiquidationRule
 from contagion_graph.rules.sharing import ProRata, SharingRule
 
-KEPT = "with the margins of the last rule"  # where a graph keeps that graph, and so what it knows at rest
+KEPT = "with the margins of the last rule"  # where a graph keeps that graph, with its values before a shock
 NEEDED = {
     "liquidation": ("margin_units", "closed_sides", "bonus"),
     "impact": ("volume", "for_assets", "price_factor", "average_factor"),
@@ -78,7 +78,7 @@ def _check_rule(name: str, rule: Any) -> None:
 def prepared(graph: ExposureGraph, rules: CascadeRules) -> tuple[ExposureGraph, ImpactRecord]:
     """Return the graph with the margin that the liquidation rule goes by, and the impact in the order of its assets.
 
-    A graph keeps what the last frozen rule with margins of its own made of it: the next run finds it at rest.
+    A graph keeps the graph that the last frozen rule with margins of its own made of it, for the next run.
 
     Examples
     --------

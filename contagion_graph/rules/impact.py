@@ -193,8 +193,8 @@ class ExponentialImpact(ImpactRecord):
 class FloorExponentialImpact(ImpactRecord):
     """Exponential price impact down to a floor: f(x) = b + (1 - b) exp(-x / (1 - b)).
 
-    Whoever is outside the fire sale buys without limit at the share b of the shocked price, so no sale brings the price
-    to b. The formula also holds for net buying: the price then grows exponentially, at the rate 1 / (1 - b).
+    Buyers outside the fire sale buy without limit at the share b of the shocked price, so no sale brings the price to
+    b. The formula also holds for net buying: the price then grows exponentially, at the rate 1 / (1 - b).
 
     Parameters
     ----------
@@ -249,8 +249,8 @@ class FloorExponentialImpact(ImpactRecord):
 class ConstantProductImpact(ImpactRecord):
     """Price impact of an automated market maker with a constant product, no fee: f(x) = 1 / (1 + x / 2)^2.
 
-    A pool holds X units of the asset and Y of currency, p0 = Y / X. Whoever sells it d units is paid Y d / (X + d), and
-    leaves it at the price p0 (X / (X + d))^2. Put depth = X p0 / 2 = Y / 2, half the value of one side of the pool:
+    A pool holds X units of the asset and Y of currency, p0 = Y / X. A seller of d units is paid Y d / (X + d), and the
+    price is then p0 (X / (X + d))^2. Put depth = X p0 / 2 = Y / 2, half the value of one side of the pool:
     then x / 2 = d / X. Buying stops short of the whole reserve: from x = -2 down the price is infinite, and a cascade
     that comes to that raises `ConvergenceError`, which names the asset.
 

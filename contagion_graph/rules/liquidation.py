@@ -115,18 +115,7 @@ class LiquidationRule:
     distance_to_jump: Callable[[BreachedAccounts], FloatArray]
 
     def margin_units(self, graph: ExposureGraph) -> sparse.csr_array:
-        """Return the units that equity must cover, in the cells of `graph.quantity`: those of the graph.
-
-        Parameters
-        ----------
-        graph : ExposureGraph
-            The positions before the shock.
-
-        Returns
-        -------
-        csr_array, shape (n, m)
-            mu >= 0; an account is in breach where E < M = mu.p.
-        """
+        """Return the units mu >= 0 that equity must cover, in the cells of `graph.quantity`: those of the graph."""
         return graph.margin_units
 
     def closed_sides(self, accounts: BreachedAccounts) -> ClosedSides:
@@ -398,7 +387,7 @@ class RepayAndSeize(LiquidationRule):
 
 
 def _keeps(accounts: BreachedAccounts, full_below: float) -> BoolArray:
-    """Say whose health h = 1 + (E - M) / D is not below `full_below`; nobody's without debt."""
+    """Say which accounts have debt, and a health h = 1 + (E - M) / D not below `full_below`."""
     gap = accounts.equity - accounts.maintenance
     ratio = np.divide(gap, accounts.debt, out=np.full_like(gap, -np.inf), where=_owes(accounts))
     keeps: BoolArray = 1.0 + ratio >= full_below - TIE
@@ -406,7 +395,7 @@ def _keeps(accounts: BreachedAccounts, full_below: float) -> BoolArray:
 
 
 def _owes(accounts: BreachedAccounts) -> BoolArray:
-    """Say who has debt that is more than rounding."""
+    """Say which accounts have debt that is more than rounding."""
     size = np.abs(accounts.equity) + accounts.maintenance + accounts.closable_gross
     owes: BoolArray = accounts.debt > TIE * size
     return owes

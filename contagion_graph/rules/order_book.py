@@ -24,7 +24,7 @@ class OrderBookImpact(ImpactRecord):
     """Piecewise linear price impact through the levels of an order book.
 
     f goes in straight lines from level to level, through (0, 1), and stays at the factor of the last level beyond it,
-    on either side. So a book that is used up goes on buying at its last price: end it with a factor of 0 where nobody
+    on either side. So a book that is used up goes on buying at its last price: end it with a factor of 0 where no one
     would buy. Without levels of negative size buying moves no price.
 
     Column `depth` is the unit of the sizes, and need not be the slope at 0: with a depth of 1 sizes are currency, with

@@ -51,13 +51,13 @@ def spectral_radius(
         -0.30 = falls by 30 %; None or empty: no shock.
     closed : Series by account, or array_like of shape (n,), optional
         Closed shares gamma at which to take slopes, prices and breaches, those of an equilibrium for example: K is then
-        the derivative of the static map at fixed loss rates, and who is wholly closed answers no more. None: nobody has
-        closed anything yet.
+        the derivative of the static map at fixed loss rates, and accounts that are wholly closed answer no more. None:
+        no account has closed anything yet.
 
     Returns
     -------
     float
-        0 if nobody is in breach. Infinite if an account in breach with equity left cannot restore its margin by
+        0 if no account is in breach. Infinite if an account in breach with equity left cannot restore its margin by
         closing, since the penalty takes as much as the closing frees, or if the impact is infinitely steep, as
         `SquareRootImpact` is before anything is sold. An account without equity that no closing relieves is left out.
 

@@ -7,10 +7,10 @@ liquidation rule asks of every account at z,
     G(z) = (Q~^T gamma,  max(0, sum of shortfalls - fund) / sum b (1 - gamma))
 
 has a fixed point wherever T has one. Its derivative J is k + v numbers square. It is assembled from the accounts that
-are neither untouched nor wholly closed, and from those that leave a shortfall. It serves Newton's method for a fixed
-point, z <- z + (I - J)^-1 (G(z) - z); how far a small shock is amplified, dz/dp_bar = (I - J)^-1 dG/dp_bar; and the
-spectral radius of what goes on among the accounts in breach. A book with relief "other" has two states that bound each
-other, and no derivative here.
+close a part, and from those that leave a shortfall. It serves Newton's method for a fixed point, z <- z + (I - J)^-1
+(G(z) - z); the amplification of a small shock, dz/dp_bar = (I - J)^-1 dG/dp_bar; and the spectral radius of the
+amplification among the accounts in breach. A book with relief "other" has two states that bound each other, and no
+derivative here.
 
 References
 ----------
@@ -97,7 +97,7 @@ class State(NamedTuple):
 
 
 def state_at(case: Case, sold: FloatArray, rate: FloatArray) -> State:
-    """Return the state (S, l) with the closed shares that the liquidation rule asks for there, by one look at all."""
+    """Return the state (S, l) with the closed shares that the liquidation rule asks for there."""
     prices, every = case.prices(sold, np.zeros_like(sold)), case.book.all_rows
     share = case.closed_share(prices, every, *case.margins(prices, rate))
     rows = np.flatnonzero(share)
@@ -188,7 +188,7 @@ def jacobians(case: Case, state: State) -> Jacobians:
                 f"{type(case.impact).__name__} is infinitely steep where nothing is sold; start from a state in which "
                 "every asset that is held by an account in breach has been sold or bought"
             )
-        moves = Prices(*(np.where(steep, 0.0, move) for move in moves))  # never sold, or answered by nobody
+        moves = Prices(*(np.where(steep, 0.0, move) for move in moves))  # never sold, or no account answers
     terminal, average, by_rate = _answers(case, state)
     by_sold, by_price = (
         terminal * each.terminal + average * each.average for each in (moves, price_factors(case, state))
