@@ -14,6 +14,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.importance.incidence import Of, Sides, Weight, sides
 
 MOST_SEARCHED = 10_000  # nodes from each of which all shortest paths are searched without being asked to
+UNIT = 2.0**40  # of the lengths that igraph is given
 MOST_INVERTED = 5_000  # nodes on the smaller side, whose dense square matrix is inverted: 200 MB
 CELLS_AT_ONCE = 1 << 22
 
@@ -205,7 +206,11 @@ def closeness(
     component = np.array(network.connected_components().membership)
     reached = np.bincount(component)[component[asked]] - 1.0
     near = np.array(network.closeness(vertices=asked, weights=length, normalized=True))
-    near = np.where(reached > 0.0, near, 0.0) * reached / (rows + columns - 1.0)
+    near = (
+        np.where(reached > 0.0, near * (UNIT * side.matrix.data.max(initial=0.0)), 0.0)
+        * reached
+        / (rows + columns - 1.0)
+    )
     return side.series(near, near, sort=sort)
 
 
@@ -349,12 +354,16 @@ def _squares(shares: sparse.csr_array, inverse: FloatArray) -> FloatArray:
 
 
 def _network(side: Sides) -> tuple[Any, FloatArray]:
-    """Return traders, then assets, as an igraph graph, and the length of each link."""
+    """Return traders, then assets, as an igraph graph, and the length of each link in units of the shortest one.
+
+    A unit is `UNIT` long: igraph adds 1 to lengths of paths, and takes those for equal that then differ by 1e-10 of it.
+    """
     import igraph
 
     cells = side.matrix.tocoo()
     edges = np.column_stack([cells.row, cells.col + np.int64(side.matrix.shape[0])])
-    return igraph.Graph(n=sum(side.matrix.shape), edges=edges), 1.0 / cells.data
+    length = UNIT * (cells.data.max(initial=0.0) / cells.data)
+    return igraph.Graph(n=sum(side.matrix.shape), edges=edges), length
 
 
 def _halves(side: Sides, values: FloatArray) -> tuple[FloatArray, FloatArray]:
