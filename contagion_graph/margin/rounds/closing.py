@@ -1,6 +1,6 @@
 """What accounts close in a round."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from contagion_graph.graph.rows import RowReductions
 from contagion_graph.margin.rounds.account_state import Rows
 from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides
 from contagion_graph.tables.vectors import label_text
+
+Two = tuple[FloatArray, FloatArray]
 
 
 class Closing(NamedTuple):
@@ -45,20 +47,19 @@ class Closing(NamedTuple):
 
 
 def breached_accounts(
-    graph: RowReductions,
+    book: RowReductions,
     price: FloatArray,
     rows: Rows,
-    margins: tuple[FloatArray, FloatArray],
+    margins: Two,
     penalty: float,
-    *,
-    left: tuple[FloatArray, FloatArray] | None = None,
-    cash: FloatArray | None = None,
+    left: Two | None = None,
+    cash: Any = None,
 ) -> tuple[BreachedAccounts, FloatArray]:
     """Return what the liquidation rule sees of accounts in breach, and the value of the shorts that they can close.
 
     Parameters
     ----------
-    graph : RowReductions
+    book : RowReductions
         What the accounts hold.
     price : ndarray, shape (m,)
         Currency per unit.
@@ -74,14 +75,13 @@ def breached_accounts(
         Cash of each, less its shared losses [currency]; None: E less the value of its positions.
     """
     equity, maintenance = margins
-    value, gross, _ = graph.valuation(np.where(graph.sellable, price, 0.0), rows)
+    value, gross, _ = book.valuation(np.where(book.sellable, price, 0.0), rows)
     long, short = split_sides(value, gross)
     if left is not None:
-        long *= left[0]
-        short *= left[1]
+        long, short = long * left[0], short * left[1]
     kept_value = kept_short = kept_margin = np.zeros(rows.size)
-    if not graph.sellable.all():
-        kept_value, kept_gross, kept_margin = graph.valuation(np.where(graph.sellable, 0.0, price), rows)
+    if not book.sellable.all():
+        kept_value, kept_gross, kept_margin = book.valuation(np.where(book.sellable, 0.0, price), rows)
         kept_short = split_sides(kept_value, kept_gross)[1]
     if cash is None:
         cash = equity - value - kept_value

@@ -132,17 +132,10 @@ class Path:
         """Return the shares theta of what they have left that accounts in breach close (step 3)."""
         if rows.size == 0:
             return Closing(rows, ClosedSides(equity, equity, equity), equity, equity, equity)
-        state = self.market.accounts
+        state, price, penalty = self.market.accounts, self.market.price, self.rules.penalty
         left = 1.0 - state.closed_long[rows], 1.0 - state.closed_short[rows]
-        accounts, short = breached_accounts(
-            self.graph,
-            self.market.price,
-            rows,
-            (equity, state.maintenance[rows]),
-            self.rules.penalty,
-            left=left,
-            cash=state.money[rows] - (state.worth[rows] - equity),
-        )
+        margins, cash = (equity, state.maintenance[rows]), state.money[rows] - (state.worth[rows] - equity)
+        accounts, short = breached_accounts(self.graph, price, rows, margins, penalty, left, cash)
         sides = self.rules.liquidation.closed_sides(accounts)
         whole = (equity <= 0.0) | self.scenario.defaults[rows]
         longs = np.where(whole, 1.0, sides.long)
