@@ -13,7 +13,7 @@ importance, SCALES = cg.importance, [1e-12, 1e6, 1e12]
 
 
 def book(scale: float, seed: int = 3) -> cg.ExposureGraph:
-    """Draw 30 traders and 6 assets, longs and shorts, some in breach after a fall; `scale` units of currency for one."""
+    """Draw 30 traders and 6 assets, some in breach after a fall; `scale` units of currency for one."""
     rng = np.random.default_rng(seed)
     quantity = rng.lognormal(0.0, 1.5, (30, 6)) * (rng.random((30, 6)) < 0.4)
     quantity[:, 0] *= np.where(rng.random(30) < 0.3, -1.0, 1.0)
