@@ -80,9 +80,8 @@ class LiquidationRule:
     The margin that equity must cover is that of the graph, and the same share of longs and shorts is closed:
     `closed_share(accounts)` returns the share in (0, 1] of what it has left that each of the accounts closes now.
 
-    A rule declares what analyses beyond `MarginCascade.run` may rely on. None = not known: they then do without, or
-    refuse the rule. A subclass that replaces `closed_share`, `closed_sides` or `margin_units` declares again
-    (docs/adding-a-rule.md).
+    A rule declares what analyses beyond `MarginCascade.run` may rely on; None = not known (docs/adding-a-rule.md). A
+    subclass that replaces `closed_share`, `closed_sides` or `margin_units` declares again.
 
     Attributes
     ----------
