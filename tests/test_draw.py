@@ -192,8 +192,11 @@ def test_failures_come_with_their_probabilities_and_together():
         (lambda: draw.gaussian(COVARIANCE.replace(-0.01, np.nan), 5), "covariance of 'ETH' and 'GOLD' is nan"),
         (lambda: draw.gaussian(COVARIANCE + np.triu(np.ones((3, 3)), 1), 5), "covariance is not symmetric"),
         (lambda: draw.student_t(COVARIANCE, 5, df=2.0), "df is 2.0; it must be a number above 2"),
-        (lambda: draw.factor(LOADINGS, FACTORS, {"BTC": 1.0}, 5), "specific a variance of at least 0 for every"),
-        (lambda: draw.factor(LOADINGS[["metal", "market"]], FACTORS, SPECIFIC, 5), "must be the factors"),
+        (lambda: draw.factor(LOADINGS, FACTORS, {"BTC": 1.0}, 5), "specific: has nothing in 2 rows"),
+        (
+            lambda: draw.factor(LOADINGS[["metal"]], FACTORS, SPECIFIC, 5),
+            "a label is missing in 1 row .row 0: 'market'",
+        ),
         (lambda: draw.conditional(COVARIANCE, {}), "given is empty"),
         (
             lambda: draw.conditional(COVARIANCE, {"EHT": -1.0}),

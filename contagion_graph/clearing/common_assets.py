@@ -103,7 +103,7 @@ class CommonAssetClearing:
             accounts' cash; below 0 it is a debt outside. Margins play no part.
         shock : mapping or Series asset -> relative price change
             As in `MarginCascade.run`.
-        losses : mapping of trader or account triple to currency, optional
+        losses : mapping or Series of trader or account triple to currency, optional
             Taken from cash.
         on_failure : {"raise", "warn", "ignore"}
             What to do where `max_iter` is reached before the error of prices is proven to be small.

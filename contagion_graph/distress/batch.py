@@ -223,9 +223,13 @@ def stress_blocks(
 
 def _named(cases: Any) -> dict[Any, Any]:
     """Return shocks by name, or by number."""
+    if isinstance(cases, pd.DataFrame | pd.Series) and cases.index.has_duplicates:
+        raise ParameterError(
+            f"many_shocks: case {cases.index[cases.index.duplicated()][0]!r} stands twice; name it once"
+        )
     if isinstance(cases, pd.DataFrame):
         return dict(cases.iterrows())
-    return dict(cases.items() if isinstance(cases, Mapping) else enumerate(cases))
+    return dict(cases.items() if isinstance(cases, Mapping | pd.Series) else enumerate(cases))
 
 
 def _in_blocks(cases: Any, network: ObligationNetwork) -> Iterator[Any]:

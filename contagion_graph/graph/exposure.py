@@ -173,18 +173,21 @@ class ExposureGraph(OwnTables, GraphExports):
 
         Parameters
         ----------
-        quantity : sparse or dense matrix, shape (n, m)
-            Signed units. Every cell counts as one fully paid position.
-        price, depth, margin_long, margin_short, sellable : number or array_like, shape (m,), or mapping by asset
-            As in table assets; depth None = no impact anywhere.
-        cash, share : number or array_like, shape (n,)
-            As in table accounts; cash None = 0. Fold -quantity * entry_price of derivatives into cash.
-        pool : array_like of labels or integers, shape (n,), optional
+        quantity : sparse or dense matrix or DataFrame, shape (n, m)
+            Signed units. Every cell counts as one fully paid position. The rows and columns of a DataFrame are matched
+            with `traders` and `assets` by label, or give these; a frame that is only numbered from 0 has no labels.
+        price, depth, margin_long, margin_short, sellable : number, array_like, or mapping or Series by asset
+            As in table assets; depth None = no impact anywhere. Where an asset is not named, the margin is 0 and
+            it is sellable; price and depth name all.
+        cash, share : number, array_like, or mapping or Series by account
+            As in table accounts; cash None, and accounts that are not named, = 0. Fold -quantity * entry_price of
+            derivatives into cash.
+        pool : array_like of labels or integers, shape (n,), or mapping or Series by trader, optional
             The pool of each row; None puts all rows into one pool.
         insurance_fund : number, mapping or Series by pool, optional
             A number holds for each pool.
         traders, assets : array_like of labels, optional
-            None numbers them "0", "1", ...
+            None takes those of a DataFrame, or numbers them "0", "1", ...
 
         Returns
         -------

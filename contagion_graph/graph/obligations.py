@@ -123,15 +123,16 @@ class ObligationNetwork(OwnTables, NetworkExports):
 
         Parameters
         ----------
-        obligations : sparse or dense matrix, shape (n, n)
-            Debtor x creditor, currency due, >= 0.
+        obligations : sparse or dense matrix or DataFrame, shape (n, n)
+            Debtor x creditor, currency due, >= 0. Rows and columns of every DataFrame are matched with the nodes by
+            label.
         external_assets, external_liabilities : number or array_like, shape (n,), or mapping or Series by node
             Currency, >= 0. What would be a negative asset is a liability.
         nodes : array_like of labels, optional
-            None numbers them "0", "1", ...
-        junior : sequence of matrices, shape (n, n) each
+            None takes the rows of a DataFrame, or numbers them "0", "1", ...
+        junior : sequence of matrices or DataFrames, shape (n, n) each
             Further ranks, each paid after the one before it; `obligations` are paid first.
-        equity_holdings : sparse or dense matrix, shape (n, n), optional
+        equity_holdings : sparse or dense matrix or DataFrame, shape (n, n), optional
             Issuer x holder, share of the issuer's equity; the diagonal is 0, rows add up to at most 1.
 
         Returns
@@ -278,8 +279,6 @@ class ObligationNetwork(OwnTables, NetworkExports):
         >>> network.per_node("losses", {"B": 0.5}).tolist()
         [0.0, 0.5]
         """
-        if isinstance(value, pd.Series) and value.index.equals(self.nodes):
-            value = value.to_numpy()
         return argument(where, value, self.nodes, Number("currency", low=0))
 
     def to_scipy(self) -> sparse.csr_array:

@@ -11,7 +11,9 @@ import pandas as pd
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.tables.vectors import account_rows_of, label_text, text_index
+from contagion_graph.tables.labels import is_label, label_text, note_repeated, text_index
+from contagion_graph.tables.schema import Number
+from contagion_graph.tables.vectors import account_rows_of, argument
 
 Shock = Mapping[Any, float] | pd.Series
 AccountKey = str | int | tuple[Any, ...]
@@ -79,7 +81,7 @@ def check_graph(graph: Any) -> None:
 
 
 def closed_shares(graph: ExposureGraph, closed: Any) -> FloatArray:
-    """Return closed shares of the accounts in label order, from a Series by account or an array, shape (n,).
+    """Return closed shares of the accounts in label order, by account or as an array, shape (n,).
 
     Examples
     --------
@@ -92,7 +94,10 @@ def closed_shares(graph: ExposureGraph, closed: Any) -> FloatArray:
     contagion_graph.errors.ParameterError: closed must be 2 numbers from 0 to 1, one an account
     """
     n = len(graph.account_index)
-    share = np.array(closed.reindex(graph.account_index) if isinstance(closed, pd.Series) else closed, dtype=np.float64)
+    if isinstance(closed, Mapping | pd.Series):
+        kind = Number("closed share", low=0.0, high=1.0)
+        return argument("closed", closed, graph.account_index, kind, base=np.nan)
+    share = np.array(closed, dtype=np.float64)
     if share.shape != (n,) or not ((share >= 0.0) & (share <= 1.0)).all():
         raise ParameterError(f"closed must be {n} numbers from 0 to 1, one an account")
     return share
@@ -128,8 +133,12 @@ def _relative_changes(graph: ExposureGraph, shock: Shock, faults: Faults) -> Flo
         raise ParameterError(
             f"shock is a {type(shock).__name__}; give a mapping or Series asset -> relative price change"
         )
-    columns = graph.assets.get_indexer(text_index(shock.keys()))
+    labels = text_index(shock.keys(), "shock", faults)
+    columns = graph.assets.get_indexer(labels)
+    note_repeated("shock", labels, faults, "Name each asset once.")
     for column, (asset, change) in zip(columns, shock.items(), strict=True):
+        if not is_label(asset):
+            continue
         if column < 0:
             hint = nearest(str(asset), graph.assets)
             faults.add("shock", f"unknown asset {str(asset)!r}{hint}", "Use a label of graph.assets.")
@@ -144,8 +153,14 @@ def _relative_changes(graph: ExposureGraph, shock: Shock, faults: Faults) -> Flo
 def _given_losses(graph: ExposureGraph, losses: Mapping[AccountKey, float], faults: Faults) -> FloatArray:
     """Spread each trader's loss over its accounts in proportion to positive equity at p0, else on its first."""
     total = np.zeros(len(graph.account_index))
-    for (key, loss), found in zip(losses.items(), _rows("losses", graph, losses, faults), strict=True):
+    if not isinstance(losses, Mapping | pd.Series):
+        raise ParameterError(f"losses is a {type(losses).__name__}; give a mapping or Series account -> currency")
+    given = np.zeros(total.size, dtype=bool)
+    for (key, loss), found in zip(losses.items(), _rows("losses", graph, losses.keys(), faults), strict=True):
         rows = np.array(found, dtype=np.int64)
+        if given[rows].any():
+            faults.add("losses", f"account {label_text(key)!r} is named twice", "Name each account once.")
+        given[rows] = True
         if not _is_finite(loss) or loss < 0:
             faults.add(
                 "losses", f"{label_text(key)!r} loses {loss!r}", "Give a finite loss of at least 0, in currency."

@@ -83,7 +83,7 @@ class MarginCascade(CascadeRules):
             The positions before the shock.
         shock : mapping or Series asset -> relative price change
             -0.30 = falls by 30 %; None or empty: no shock.
-        losses : mapping of trader or (trader, pool, subaccount) to currency, optional
+        losses : mapping or Series of trader or (trader, pool, subaccount) to currency, optional
             Taken from cash before the first round; a trader's loss falls on its accounts in proportion to positive
             equity.
         defaults : iterable of traders or (trader, pool, subaccount), optional
@@ -219,7 +219,7 @@ class MarginCascade(CascadeRules):
             The positions before the shock.
         shock : mapping or Series asset -> relative price change
             As in `run`.
-        closed : Series by account, or array_like of shape (n,)
+        closed : mapping or Series by account, or array_like of shape (n,)
             Closed shares of the accounts to start from, in [0, 1].
 
         Returns

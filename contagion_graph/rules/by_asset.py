@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from contagion_graph.errors import ParameterError, nearest
+from contagion_graph.tables.labels import text_index
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,14 @@ def read_by_asset(owner: str, name: str, value: Any, read: Callable[[str, Any], 
         return value
     if not isinstance(value, Mapping | pd.Series):
         return read(name, value)
-    pairs = [(str(label), read(f"{name} of asset {str(label)!r}", each)) for label, each in value.items()]
+    labels = text_index(value.keys(), f"{owner}: {name}")
+    pairs = [
+        (label, read(f"{name} of asset {label!r}", value_of))
+        for label, (_, value_of) in zip(labels, value.items(), strict=True)
+    ]
     items = dict(pairs)
     if len(items) < len(pairs):
-        labels = [label for label, _ in pairs]
-        twice = next(label for label in labels if labels.count(label) > 1)
-        raise ParameterError(f"{owner}: {name} names asset {twice!r} twice")
+        raise ParameterError(f"{owner}: {name} names asset {labels[labels.duplicated()][0]!r} twice")
     return ByAsset(tuple(sorted(items.items())))
 
 

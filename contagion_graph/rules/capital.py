@@ -11,6 +11,7 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError, nearest
 from contagion_graph.rules.by_asset import align_by_asset, read_by_asset, values_by_asset
+from contagion_graph.tables.labels import text_index
 
 
 @dataclass(frozen=True)
@@ -117,4 +118,4 @@ def _read_order(order: Any) -> tuple[tuple[str, ...], ...]:
         raise ParameterError(
             f"CapitalRatio: order is {order!r}; give a list of lists of assets, those that are sold first in front"
         )
-    return tuple(tuple(str(asset) for asset in place) for place in places)
+    return tuple(tuple(text_index(place, "CapitalRatio: order")) for place in places)

@@ -8,7 +8,7 @@ import pandas as pd
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.tables.vectors import label_text, text_index
+from contagion_graph.tables.labels import label_text, text_index
 
 REMEDY = "Give finite relative changes of at least -1: -0.3 = falls by 30 %."
 
@@ -37,7 +37,11 @@ def changes_of(scenarios: pd.DataFrame, graph: ExposureGraph) -> pd.DataFrame:
     """
     if not isinstance(scenarios, pd.DataFrame) or scenarios.empty:
         raise ParameterError("scenarios must be a frame with a row a scenario and a column an asset, not empty")
-    faults, assets, values = Faults(ParameterError), text_index(scenarios.columns), scenarios.to_numpy(dtype=np.float64)
+    faults, assets, values = (
+        Faults(ParameterError),
+        text_index(scenarios.columns, "scenarios"),
+        scenarios.to_numpy(dtype=np.float64),
+    )
     columns = graph.assets.get_indexer(assets)
     for label in assets[columns < 0]:
         faults.add("scenarios", f"unknown asset {label!r}{nearest(label, graph.assets)}", "Use labels of graph.assets.")

@@ -6,6 +6,7 @@ networks lie between. In the first, losses are small and reach many nodes, in th
 (Mistrulli 2011; Anand, Craig & von Peter 2015), so both together bound what the totals allow better than either.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -18,8 +19,9 @@ from contagion_graph.errors import SHOWN, ConvergenceError, Faults, ParameterErr
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
+from contagion_graph.tables.labels import labels_of_frame, note_repeated, places_of, text_index
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import text_index, vector
+from contagion_graph.tables.vectors import vector
 
 BALANCED = 1e-9  # by how much, as a share, the totals of rows and columns may differ
 NOTHING = 1e-12  # of the sum of all totals: what is left of a total when it counts as used up
@@ -44,10 +46,11 @@ def maximum_entropy(
 
     Parameters
     ----------
-    row_sums, column_sums : array_like or Series, shape (n,) and (m,)
-        Totals, >= 0, with equal sums [currency, or any unit]. Series give the labels.
-    forbidden : "diagonal", None, or bool array_like of shape (n, m)
-        Where there can be no link: on the diagonal (no node lends to itself); nowhere; or where the array is True.
+    row_sums, column_sums : array_like, or mapping or Series by label, shape (n,) and (m,)
+        Totals, >= 0, with equal sums [currency, or any unit]. A mapping or Series gives the labels.
+    forbidden : "diagonal", None, or bool array_like or DataFrame of shape (n, m)
+        Where there can be no link: on the diagonal (no node lends to itself; columns that have labels are put in the
+        order of the rows); nowhere; or where the array is True.
     tol : float
         By how much a row or column sum may be off, as a share of the sum of all.
     max_iter : int
@@ -217,19 +220,27 @@ def _margins(
     faults, kind = Faults(ParameterError), Number("total", low=0)
     indexes, totals = [], []
     for name, sums in (("row_sums", row_sums), ("column_sums", column_sums)):
-        labels = text_index(sums.index if isinstance(sums, pd.Series) else pd.RangeIndex(np.size(sums)))
-        numbers = vector(name, np.asarray(sums), labels, kind, faults)
+        series = pd.Series(sums) if isinstance(sums, Mapping) else sums
+        labels = text_index(
+            series.index if isinstance(sums, Mapping | pd.Series) else pd.RangeIndex(np.size(sums)), name, faults
+        )
+        note_repeated(name, labels, faults, "Give every label one total.")
+        numbers = vector(name, np.asarray(series), labels, kind, faults)
         if not numbers.size:
             faults.add(name, "is empty", "Give at least one total.")
         indexes.append(labels)
         totals.append(numbers)
+    if isinstance(forbidden, str) and all(isinstance(sums, Mapping | pd.Series) for sums in (row_sums, column_sums)):
+        places = places_of("column_sums", indexes[1], indexes[0], faults)  # the diagonal is that of equal labels
+        if places is not None:
+            totals[1], indexes[1] = totals[1][places], indexes[0]
     faults.raise_if_any()
     rows, columns = totals
     if abs(rows.sum() - columns.sum()) > BALANCED * rows.sum():
         faults.add(
             "column_sums", f"add up to {columns.sum():g}, row_sums to {rows.sum():g}", "Both must add up to the same."
         )
-    allowed = _allowed(forbidden, (rows.size, columns.size), faults)
+    allowed = _allowed(forbidden, (indexes[0], indexes[1]), faults)
     faults.raise_if_any()
     for name, sums, links, labels in (
         ("row_sums", rows, allowed @ columns, indexes[0]),
@@ -253,7 +264,8 @@ def _keep_for(rows: FloatArray, columns: FloatArray, allowed: BoolArray) -> None
         allowed[i, own] = True
 
 
-def _allowed(forbidden: Forbidden, shape: tuple[int, int], faults: Faults) -> BoolArray:
+def _allowed(forbidden: Forbidden, indexes: "tuple[pd.Index[str], pd.Index[str]]", faults: Faults) -> BoolArray:
+    shape = len(indexes[0]), len(indexes[1])
     if forbidden is None:
         return np.ones(shape, dtype=bool)
     if isinstance(forbidden, str):
@@ -266,4 +278,9 @@ def _allowed(forbidden: Forbidden, shape: tuple[int, int], faults: Faults) -> Bo
     if mask.shape != shape or mask.dtype != bool:
         faults.add("forbidden", f"has shape {mask.shape} and type {mask.dtype}", f"Give bools of shape {shape}.")
         return np.ones(shape, dtype=bool)
+    given = labels_of_frame("forbidden", forbidden, faults)
+    for axis, places in enumerate(
+        places_of("forbidden", labels, index, faults) for labels, index in zip(given, indexes, strict=True)
+    ):
+        mask = mask if places is None else mask.take(places, axis=axis)
     return ~mask

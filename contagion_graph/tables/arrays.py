@@ -12,8 +12,9 @@ from contagion_graph._typing import BoolArray
 from contagion_graph.errors import SHOWN, Faults
 from contagion_graph.solvers.sparse import with_data
 from contagion_graph.tables.assemble import account_index
+from contagion_graph.tables.labels import labels_of_frame, note_repeated, places_of, text_index, values_in_order
 from contagion_graph.tables.schema import CROSS_MARGIN, POOL, SCHEMAS, Number
-from contagion_graph.tables.vectors import text_index, vector
+from contagion_graph.tables.vectors import vector
 
 NO_CELLS = "Give a sparse or dense matrix of numbers, accounts x assets, with at least one of each."
 UNITS = Number("units")
@@ -46,7 +47,7 @@ VECTORS = {
 }
 CHANGEABLE = ("price", "depth", "sellable", "insurance_fund", "cash", "share")
 
-DEFAULTS = {"sellable": True}  # what a mapping does not name; elsewhere 0
+DEFAULTS = {"sellable": True, "price": np.nan, "depth": np.nan}  # what a mapping does not name: 0, or NaN: a fault
 
 
 def arrays_from_vectors(
@@ -56,15 +57,18 @@ def arrays_from_vectors(
     faults = Faults()
     cells = cells_of("quantity", quantity, faults, NO_CELLS)
     n, m = cells.shape
-    trader_index = labels_of("traders", traders, n, faults)
-    asset_index = labels_of("assets", assets, m, faults)
-    pool_codes, pools = _pools(pool, n, faults)
-    check_unique("assets", asset_index, asset_index, faults)
+    rows, columns = labels_of_frame("quantity", quantity, faults)
+    trader_index = labels_of("traders", rows if traders is None else traders, n, faults)
+    asset_index = labels_of("assets", columns if assets is None else assets, m, faults)
+    note_repeated("assets", asset_index, faults, TWICE)
+    cells = in_order("quantity", cells, (rows, columns), (trader_index, asset_index), faults)
+    pool_codes, pools = _pools(pool, trader_index, faults)
     trader_codes, distinct = pd.factorize(trader_index)
     account_codes = [trader_codes, pool_codes, np.zeros(n, dtype=np.int8)]
     levels = [pd.Index(distinct, dtype="str"), pools, pd.Index([CROSS_MARGIN], dtype="str")]
     accounts = account_index(levels, account_codes)
-    check_unique("traders", accounts, trader_index, faults)
+    if accounts.has_duplicates:
+        _note_twice(accounts, trader_index, faults)
     check_cells("quantity", cells, UNITS, faults, rows=("trader", trader_index), columns=("asset", asset_index))
     indexes = {"assets": asset_index, "accounts": accounts, "pools": pools}
     numbers = {
@@ -98,28 +102,48 @@ def cells_of(where: str, matrix: Any, faults: Faults, remedy: str) -> sparse.csr
     return cells
 
 
+def in_order(
+    where: str,
+    cells: sparse.csr_array,
+    given: "tuple[pd.Index[str] | None, pd.Index[str] | None]",
+    indexes: "tuple[pd.Index[str], pd.Index[str]]",
+    faults: Faults,
+) -> sparse.csr_array:
+    """Return the cells of a frame with its rows and columns in the order of two indexes; note labels that differ."""
+    rows, columns = (
+        places_of(f"{where} ({name})", labels, index, faults)
+        for name, labels, index in zip(("rows", "columns"), given, indexes, strict=True)
+    )
+    cells = cells if rows is None else cells[rows]
+    if columns is not None:
+        cells = cells[:, columns]
+        cells.sort_indices()
+    return cells
+
+
 def labels_of(where: str, labels: Any, size: int, faults: Faults) -> "pd.Index[str]":
     """Return labels as an index of text, "0", "1", ... where there are none."""
-    index = text_index(pd.RangeIndex(size) if labels is None else labels)
+    index = text_index(pd.RangeIndex(size) if labels is None else labels, where, faults)
     if len(index) != size:
         faults.add(where, f"has {len(index)} labels, expected {size}", "Give one label a row or column of the matrix.")
         return text_index(pd.RangeIndex(size))
+    blank = np.flatnonzero(index == "")
+    if blank.size:
+        faults.add_rows(where, "blank", "Give every row a label.", rows=blank.tolist(), examples=["''"] * SHOWN)
     return index
 
 
-def _pools(pool: Any, size: int, faults: Faults) -> "tuple[np.ndarray[Any, Any], pd.Index[str]]":
+def _pools(pool: Any, traders: "pd.Index[str]", faults: Faults) -> "tuple[np.ndarray[Any, Any], pd.Index[str]]":
     if pool is None:
-        return np.zeros(size, dtype=np.int8), pd.Index([POOL], dtype="str")
-    codes, pools = pd.factorize(labels_of("pool", pool, size, faults))
+        return np.zeros(len(traders), dtype=np.int8), pd.Index([POOL], dtype="str")
+    given = labels_of("pool", values_in_order("pool", pool, traders, faults), len(traders), faults)
+    codes, pools = pd.factorize(given)
     return codes, pd.Index(pools, dtype="str")
 
 
-def check_unique(where: str, index: Any, labels: "pd.Index[str]", faults: Faults) -> None:
-    """Note the labels that repeat."""
-    rows = np.flatnonzero(index.duplicated())
-    if rows.size:
-        shown = [repr(labels[row]) for row in rows[:SHOWN]]
-        faults.add_rows(where, "repeated", TWICE, rows=rows.tolist(), examples=shown)
+def _note_twice(accounts: pd.MultiIndex, traders: "pd.Index[str]", faults: Faults) -> None:
+    rows = np.flatnonzero(accounts.duplicated())
+    faults.add_rows("traders", "repeated", TWICE, rows=rows.tolist(), examples=[repr(traders[k]) for k in rows[:SHOWN]])
 
 
 def check_cells(

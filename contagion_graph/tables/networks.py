@@ -10,9 +10,10 @@ from scipy import sparse
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import SHOWN, Faults
 from contagion_graph.solvers.sparse import row_of_cells
-from contagion_graph.tables.arrays import cells_of, check_cells, check_unique, labels_of
+from contagion_graph.tables.arrays import TWICE, cells_of, check_cells, in_order, labels_of
 from contagion_graph.tables.assemble import check_known
 from contagion_graph.tables.checks import read_table
+from contagion_graph.tables.labels import labels_of_frame, note_repeated
 from contagion_graph.tables.schema import SCHEMAS, Labels, Number, Table
 from contagion_graph.tables.vectors import vector
 
@@ -89,22 +90,27 @@ def network_from_arrays(
 ) -> dict[str, Any]:
     """Return the fields of a network from matrices, the most senior rank first, and vectors; raise all faults."""
     faults = Faults()
-    ranks = [_square("obligations", matrices[0], None, faults)]
-    n = ranks[0].shape[0]
-    ranks += [_square(f"junior[{k}]", matrix, n, faults) for k, matrix in enumerate(matrices[1:])]
-    holdings = None if equity_holdings is None else _square("equity_holdings", equity_holdings, n, faults)
-    index = labels_of("nodes", nodes, n, faults)
-    check_unique("nodes", index, index, faults)
-    for k, matrix in enumerate(ranks):
-        where = f"junior[{k - 1}]" if k else "obligations"
-        check_cells(where, matrix, CURRENCY, faults, rows=("debtor", index), columns=("creditor", index))
+    named = {"obligations" if k == 0 else f"junior[{k - 1}]": matrix for k, matrix in enumerate(matrices)}
+    named |= {} if equity_holdings is None else {"equity_holdings": equity_holdings}
+    squares: dict[str, sparse.csr_array] = {}
+    for name, matrix in named.items():
+        squares[name] = _square(name, matrix, squares["obligations"].shape[0] if squares else None, faults)
+    n = squares["obligations"].shape[0]
+    given = {name: labels_of_frame(name, matrix, faults) for name, matrix in named.items()}
+    index = labels_of("nodes", given["obligations"][0] if nodes is None else nodes, n, faults)
+    note_repeated("nodes", index, faults, TWICE)
+    for name, matrix in squares.items():
+        squares[name] = in_order(name, matrix, given[name], (index, index), faults)
+    holdings = squares.pop("equity_holdings", None)
+    for name, matrix in squares.items():
+        check_cells(name, matrix, CURRENCY, faults, rows=("debtor", index), columns=("creditor", index))
     if holdings is not None:
         check_cells("equity_holdings", holdings, SHARE, faults, rows=("issuer", index), columns=("holder", index))
         _check_holdings(holdings, index, faults)
     numbers = {name: vector(name, value, index, CURRENCY, faults) for name, value in vectors.items()}
     faults.raise_if_any()
     return {
-        "ranks": tuple(_without_diagonal(matrix) for matrix in ranks),
+        "ranks": tuple(_without_diagonal(matrix) for matrix in squares.values()),
         **numbers,
         "nodes": index,
         "equity_holdings": holdings,

@@ -6,29 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph._typing import FloatArray
-from contagion_graph.errors import SHOWN, Faults, ParameterError, nearest
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.errors import SHOWN, Faults, ParameterError
+from contagion_graph.tables.labels import is_label, label_text, note_unknown, text_index
 from contagion_graph.tables.schema import Number
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
-
-
-def text_index(labels: Any) -> "pd.Index[str]":
-    """Return labels as an index of text; integers are written as their digits.
-
-    Examples
-    --------
-    >>> text_index([1, "A"]).tolist()
-    ['1', 'A']
-    """
-    if isinstance(labels, pd.RangeIndex):
-        return pd.Index(labels.to_numpy().astype(np.str_), dtype="str")
-    return pd.Index([str(label) for label in labels], dtype="str")
-
-
-def label_text(label: object) -> str:
-    """Return how a label is shown: the triple of an account as trader / pool / subaccount."""
-    return " / ".join(map(str, label)) if isinstance(label, tuple) else str(label)
 
 
 def vector(
@@ -49,7 +32,7 @@ def vector(
     faults : Faults
         Where what is wrong is noted.
     base : array or number, optional
-        What a mapping does not name keeps this value.
+        What a mapping or Series does not name keeps this value; 0 where there is none. NaN: it must name all labels.
 
     Returns
     -------
@@ -57,10 +40,13 @@ def vector(
         Where a fault was noted, its content means nothing.
     """
     size = len(index)
-    if isinstance(value, pd.Series):
-        value = value.to_dict()
-    if isinstance(value, Mapping):
-        return _checked(where, _from_mapping(where, value, index, base, faults), index, kind, faults)
+    if isinstance(value, pd.Series) and value.index.equals(index) and value.index.is_unique:
+        value = value.to_numpy()
+    if isinstance(value, Mapping | pd.Series):
+        return _checked(where, *_from_labels(where, value, index, base, faults), index, kind, faults)
+    if isinstance(value, pd.DataFrame):
+        faults.add(where, "is a frame", "Give one number, a Series or mapping by label, or one number a label.")
+        return np.zeros(size)
     try:
         numbers = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
@@ -71,7 +57,7 @@ def vector(
     if numbers.shape != (size,):
         faults.add(where, f"has shape {numbers.shape}, expected ({size},)", "Give one number a label, in order.")
         return np.zeros(size)
-    return _checked(where, numbers, index, kind, faults)
+    return _checked(where, numbers, np.ones(size, dtype=bool), index, kind, faults)
 
 
 def argument(where: str, value: Any, index: Any, kind: Number, *, base: FloatArray | float | None = None) -> FloatArray:
@@ -88,17 +74,50 @@ def argument(where: str, value: Any, index: Any, kind: Number, *, base: FloatArr
     return numbers
 
 
-def _from_mapping(
-    where: str, value: Mapping[Any, Any], index: Any, base: FloatArray | float | None, faults: Faults
-) -> FloatArray:
+def _from_labels(
+    where: str, value: "Mapping[Any, Any] | pd.Series[Any]", index: Any, base: FloatArray | float | None, faults: Faults
+) -> tuple[FloatArray, BoolArray]:
+    """Return numbers in the order of an index, and which of them are there."""
     numbers = np.full(len(index), 0.0 if base is None else base, dtype=np.float64)
-    for key, number in value.items():
-        row = row_of(where, key, index, faults)
-        try:
-            numbers[row] = float(number)
-        except (TypeError, ValueError):
-            faults.add(where, f"{label_text(key)!r}: {number!r} is not a number", "Give a number.")
-    return numbers
+    named = np.zeros(len(index), dtype=bool)
+    keys, given = list(value.keys()), [_number(where, key, number, faults) for key, number in value.items()]
+    known = len(faults.found)
+    if not isinstance(index, pd.MultiIndex):
+        text_index(keys, where, faults)  # notes what is no label
+    for key, number in zip(keys, given, strict=True) if len(faults.found) == known else ():
+        rows = row_of(where, key, index, faults)
+        if rows and named[rows[0]]:
+            faults.add(where, f"{label_text(key)!r} is named twice", "Name each label once.")
+        numbers[rows], named[rows] = number, True
+    lacking = np.flatnonzero(np.isnan(np.broadcast_to(0.0 if base is None else base, numbers.shape)) & ~named)
+    if lacking.size and len(faults.found) == known:
+        shown = [repr(label_text(index[row])) for row in lacking[:SHOWN]]
+        faults.add_rows(where, "has nothing", "Give a number for every label.", rows=lacking.tolist(), examples=shown)
+    return numbers, named | ~np.isnan(numbers)
+
+
+def _number(where: str, key: object, number: Any, faults: Faults) -> float:
+    try:
+        return number_of(number)
+    except (TypeError, ValueError):
+        faults.add(where, f"{label_text(key)!r}: {number!r} is not a number", "Give a number.")
+        return 0.0
+
+
+def number_of(value: Any) -> float:
+    """Return a number, or the number that a text is: as `float`, without its underscores.
+
+    Examples
+    --------
+    >>> number_of("1e3")
+    1000.0
+    >>> number_of("5_0")
+    Traceback (most recent call last):
+    ValueError: '5_0' is no number
+    """
+    if isinstance(value, str) and "_" in value:
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
 
 
 def rows_of(labels: Any, index: "pd.Index[str]", where: str) -> Rows:
@@ -135,7 +154,7 @@ def rows_of(labels: Any, index: "pd.Index[str]", where: str) -> Rows:
         return np.arange(len(index))
     if isinstance(labels, str | bytes) or not hasattr(labels, "__iter__"):
         raise ParameterError(f"{where} is {labels!r:.60}; give a list of labels")
-    wanted, faults = text_index(labels), Faults(ParameterError)
+    wanted, faults = text_index(labels, where), Faults(ParameterError)
     if not len(wanted):
         raise ParameterError(f"{where} is empty; name at least one label of the graph, or leave it out for all")
     if not wanted.is_unique:
@@ -198,26 +217,20 @@ def row_of(where: str, key: object, index: Any, faults: Faults) -> list[int]:
     return []
 
 
-def note_unknown(where: str, key: object, index: Any, faults: Faults) -> None:
-    """Note that a label is unknown, and the known one that is nearest to it."""
-    label, accounts = label_text(key), isinstance(index, pd.MultiIndex)
-    hint = nearest(label, index.levels[0] if accounts else index)
-    remedy = "Name a trader or a (trader, pool, subaccount)." if accounts else "Use a label of the graph."
-    faults.add(where, f"unknown label {label!r}{hint}", remedy)
-
-
 def account_rows_of(key: object, accounts: pd.MultiIndex) -> list[int]:
     """Return the rows of a trader's accounts, or of the one account that a triple names; empty where unknown."""
     if isinstance(key, tuple):
-        if len(key) != accounts.nlevels:
+        if len(key) != accounts.nlevels or not all(map(is_label, key)):
             return []
         return _row_of(tuple(str(part) for part in key), accounts)
-    codes = _row_of(str(key), accounts.levels[0])
+    codes = _row_of(str(key), accounts.levels[0]) if is_label(key) else []
     return np.flatnonzero(accounts.codes[0] == codes[0]).tolist() if codes else []
 
 
 def _rows_of(key: object, index: Any) -> list[int]:
-    return account_rows_of(key, index) if isinstance(index, pd.MultiIndex) else _row_of(str(key), index)
+    if isinstance(index, pd.MultiIndex):
+        return account_rows_of(key, index)
+    return _row_of(str(key), index) if is_label(key) else []
 
 
 def _row_of(key: Any, index: Any) -> list[int]:
@@ -227,8 +240,8 @@ def _row_of(key: Any, index: Any) -> list[int]:
         return []
 
 
-def _checked(where: str, numbers: FloatArray, index: Any, kind: Number, faults: Faults) -> FloatArray:
-    for problem, wrong in (("NaN", np.isnan(numbers)), ("out of range", kind.fault_of(numbers))):
+def _checked(where: str, numbers: FloatArray, there: BoolArray, index: Any, kind: Number, faults: Faults) -> FloatArray:
+    for problem, wrong in (("NaN", np.isnan(numbers) & there), ("out of range", kind.fault_of(numbers))):
         rows = np.flatnonzero(wrong)
         if rows.size:
             shown = [f"{numbers[row]}, {label_text(index[row])!r}" for row in rows[:SHOWN]]

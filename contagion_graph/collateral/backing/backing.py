@@ -19,8 +19,9 @@ from contagion_graph.exposure.matrix import ExposureMatrix
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph
 from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
+from contagion_graph.tables.labels import text_index
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import text_index, vector
+from contagion_graph.tables.vectors import vector
 
 CHANGE = Number("relative change: -0.3 = falls by 30 %", low=-1)
 UNITS = Number("units of each asset in the pool")

@@ -13,8 +13,9 @@ from contagion_graph.collateral.backing.backing import Backing, weights_of
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
+from contagion_graph.tables.labels import text_index
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import text_index, vector
+from contagion_graph.tables.vectors import vector
 
 VOLATILITY = Number("volatility, per square root of a day", low=0)
 DELAY = Number("days", low=0)

@@ -6,8 +6,8 @@ import pandas as pd
 from contagion_graph.errors import ContagionError, EventError, nearest
 from contagion_graph.graph.scenario import AccountKey
 from contagion_graph.tables.assemble import account_index
+from contagion_graph.tables.labels import label_text
 from contagion_graph.tables.schema import CROSS_MARGIN
-from contagion_graph.tables.vectors import label_text
 
 Triple = tuple[str, str, str]
 

@@ -208,6 +208,8 @@ def _direction(graph: ExposureGraph, direction: Mapping[str, float]) -> FloatArr
     faults, change = Faults(ParameterError), np.zeros(len(graph.assets))
     for asset, part in direction.items():
         for column in row_of("direction", asset, graph.assets, faults):
+            if change[column]:
+                faults.add("direction", f"asset {str(asset)!r} is named twice", "Name each asset once.")
             check_number("direction", repr(str(asset)), part, low=-np.inf)
             change[column] = part
     faults.raise_if_any()

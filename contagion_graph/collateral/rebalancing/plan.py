@@ -16,8 +16,9 @@ from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.solvers.programme import Optimum, Programme, Squares
 from contagion_graph.solvers.solution import EXACT, Solution
+from contagion_graph.tables.labels import label_text
 from contagion_graph.tables.schema import ACCOUNT_LEVELS, CASH
-from contagion_graph.tables.vectors import account_rows, label_text
+from contagion_graph.tables.vectors import account_rows
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 COLUMNS = (*ACCOUNT_LEVELS, "asset", "action", "quantity", "cost")

@@ -16,8 +16,8 @@ from contagion_graph.solvers.programme import Programme
 from contagion_graph.solvers.solution import Solution
 from contagion_graph.tables.assemble import check_known
 from contagion_graph.tables.checks import read_table
+from contagion_graph.tables.labels import label_text
 from contagion_graph.tables.schema import CASH, Table
-from contagion_graph.tables.vectors import label_text
 
 
 class Ways(NamedTuple):

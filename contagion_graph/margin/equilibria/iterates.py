@@ -15,7 +15,7 @@ from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.equilibria.static_map import Case, Prices
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
 from contagion_graph.solvers.solution import Solution, Status
-from contagion_graph.tables.vectors import label_text
+from contagion_graph.tables.labels import label_text
 
 LARGEST = np.finfo(np.float64).max
 Valued = tuple[Rows, FloatArray, FloatArray]

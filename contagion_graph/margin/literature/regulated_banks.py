@@ -23,8 +23,9 @@ from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
 from contagion_graph.solvers.sparse import row_of_cells, with_data
+from contagion_graph.tables.labels import label_text
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import argument, label_text
+from contagion_graph.tables.vectors import argument
 
 REPAYABLE = Number("share of debt", low=0.0, high=1.0)
 NEGLIGIBLE = 1e-12  # share of what could be sold at the start: sales worth less are not carried out

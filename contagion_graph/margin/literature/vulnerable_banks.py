@@ -16,8 +16,9 @@ from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import EXACT, Solution
 from contagion_graph.solvers.sparse import with_data
+from contagion_graph.tables.labels import label_text
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import argument, label_text
+from contagion_graph.tables.vectors import argument
 
 DEBT_TO_EQUITY = Number("debt over equity", low=0.0, infinite=True)
 

@@ -9,7 +9,7 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.margin.rounds.account_state import Rows
 from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides
-from contagion_graph.tables.vectors import label_text
+from contagion_graph.tables.labels import label_text
 
 Two = tuple[FloatArray, FloatArray]
 

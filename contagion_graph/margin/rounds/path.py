@@ -28,7 +28,7 @@ from contagion_graph.rules.liquidation import ClosedSides
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, Status
-from contagion_graph.tables.vectors import label_text
+from contagion_graph.tables.labels import label_text
 
 
 class Path:

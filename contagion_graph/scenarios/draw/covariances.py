@@ -9,6 +9,7 @@ import pandas as pd
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import CovarianceWarning, ParameterError
+from contagion_graph.tables.labels import text_index
 
 SAME = 1e-9  # eigenvalues that differ by less of the largest are equal
 ROUNDING = 1e-10  # a negative eigenvalue of this share of the largest one is rounding
@@ -148,7 +149,7 @@ def _basis(space: FloatArray) -> FloatArray:
 def _checked(covariance: Any) -> tuple[FloatArray, "pd.Index[str]"]:
     if not isinstance(covariance, pd.DataFrame) or covariance.empty:
         raise ParameterError("covariance must be a frame, asset x asset, not empty; see scenarios.draw.covariance")
-    rows, columns = covariance.index.map(str), covariance.columns.map(str)
+    rows, columns = text_index(covariance.index, "covariance"), text_index(covariance.columns, "covariance")
     if not rows.equals(columns) or columns.has_duplicates:
         raise ParameterError("covariance: rows and columns must name the same assets in the same order, each once")
     values = covariance.to_numpy(dtype=np.float64)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph.errors import ParameterError
+from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.scenarios.frame import scenario_frame
+from contagion_graph.tables.labels import note_repeated, text_index
 
 
 def single_asset(assets: Iterable[Any], sizes: Iterable[float]) -> pd.DataFrame:
@@ -32,7 +33,7 @@ def single_asset(assets: Iterable[Any], sizes: Iterable[float]) -> pd.DataFrame:
     >>> single_asset(["BTC", "ETH"], [-0.1, -0.2]).to_numpy().tolist()
     [[-0.1, 0.0], [-0.2, 0.0], [0.0, -0.1], [0.0, -0.2]]
     """
-    labels, steps = [str(asset) for asset in assets], np.array(list(sizes), dtype=np.float64)
+    labels, steps = text_index(assets, "single_asset: assets"), np.array(list(sizes), dtype=np.float64)
     changes = np.kron(np.eye(len(labels)), steps[:, None])
     return scenario_frame(np.asarray(changes + 0.0, dtype=np.float64), labels)  # no -0.0
 
@@ -56,7 +57,7 @@ def grid(changes: Mapping[Any, Iterable[float]]) -> pd.DataFrame:
     [[0.0, -0.2], [0.0, -0.3], [-0.1, -0.2], [-0.1, -0.3]]
     """
     rows = list(product(*changes.values()))
-    return scenario_frame(np.array(rows, dtype=np.float64), [str(asset) for asset in changes])
+    return scenario_frame(np.array(rows, dtype=np.float64), text_index(changes.keys(), "grid: changes"))
 
 
 def together(*frames: pd.DataFrame) -> pd.DataFrame:
@@ -86,6 +87,15 @@ def together(*frames: pd.DataFrame) -> pd.DataFrame:
     if not frames or len({len(frame) for frame in frames}) > 1:
         sizes = ", ".join(str(len(frame)) for frame in frames)
         raise ParameterError(f"together: frames of {sizes or 'no'} scenarios; give some, with as many each")
-    assets = list(dict.fromkeys(str(asset) for frame in frames for asset in frame.columns))
-    factors = [1.0 + frame.rename(columns=str).reindex(columns=assets, fill_value=0.0).to_numpy() for frame in frames]
+    named = [frame.set_axis(_once(frame.columns), axis=1) for frame in frames]
+    assets = list(dict.fromkeys(asset for frame in named for asset in frame.columns))
+    factors = [1.0 + frame.reindex(columns=assets, fill_value=0.0).to_numpy() for frame in named]
     return scenario_frame(reduce(np.multiply, factors) - 1.0, assets)
+
+
+def _once(columns: Any) -> "pd.Index[str]":
+    faults = Faults(ParameterError)
+    labels = text_index(columns, "together: frames", faults)
+    note_repeated("together: frames", labels, faults, "Give each asset one column.")
+    faults.raise_if_any()
+    return labels

@@ -9,8 +9,9 @@ from scipy import special
 
 from contagion_graph._typing import Seed
 from contagion_graph._validate import check_number, generator_of
-from contagion_graph.errors import ParameterError
+from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.scenarios.frame import REMEDY, scenario_frame
+from contagion_graph.tables.labels import note_repeated, text_index
 
 
 def joint_failure(
@@ -63,7 +64,7 @@ def joint_failure(
     """
     check_number("joint_failure", "n_draws", n_draws, low=1, whole=True)
     check_number("joint_failure", "correlation", correlation, low=0, high=1)
-    if set(failures) != set(probability):
+    if set(failures.keys()) != set(probability.keys()):
         raise ParameterError("joint_failure: failures and probability must name the same failures")
     for name, chance in probability.items():
         check_number("joint_failure", f"probability of {name!r}", chance, low=0, high=1)
@@ -79,6 +80,10 @@ def joint_failure(
 
 def _effects(failures: Mapping[Any, Mapping[Any, float]]) -> pd.DataFrame:
     """Return the relative price change of each asset in each failure."""
+    for name, changes in failures.items():
+        faults, where = Faults(ParameterError), f"joint_failure: failures of {name!r}"
+        note_repeated(where, text_index(changes.keys(), where, faults), faults, "Name each asset once.")
+        faults.raise_if_any()
     effects = pd.DataFrame.from_dict(dict(failures), orient="index", dtype=np.float64).fillna(0.0).rename(columns=str)
     if effects.empty or not np.isfinite(effects.to_numpy()).all() or (effects < -1.0).to_numpy().any():
         raise ParameterError(f"joint_failure: failures need changes of assets, at least -1. {REMEDY}")

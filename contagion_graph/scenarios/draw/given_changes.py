@@ -12,7 +12,7 @@ from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.scenarios.draw.covariances import root_of
 from contagion_graph.scenarios.draw.points import Points, check_points, normal
 from contagion_graph.scenarios.frame import REMEDY, scenario_frame
-from contagion_graph.tables.vectors import text_index
+from contagion_graph.tables.labels import note_repeated, text_index
 
 
 def conditional(
@@ -32,7 +32,7 @@ def conditional(
     ----------
     covariance : DataFrame, asset x asset
         Of log-returns.
-    given : mapping asset -> relative price change
+    given : mapping or Series asset -> relative price change
         Above -1.
     n_draws : int, optional
         None: one scenario, the others at their conditional mean. A number: so many scenarios, the others drawn.
@@ -80,13 +80,11 @@ def conditional(
 
 
 def _given(given: Mapping[Any, float], assets: "pd.Index[str]") -> tuple[Any, FloatArray]:
-    if not given:
+    if not len(given):
         raise ParameterError("conditional: given is empty; name an asset and its change, or take gaussian")
-    faults, labels, changes = (
-        Faults(ParameterError),
-        text_index(given),
-        np.array(list(given.values()), dtype=np.float64),
-    )
+    faults, changes = Faults(ParameterError), np.array([change for _, change in given.items()], dtype=np.float64)
+    labels = text_index(given.keys(), "given", faults)
+    note_repeated("given", labels, faults, "Name each asset once.")
     columns = assets.get_indexer(labels)
     for label, column, change in zip(labels, columns, changes, strict=True):
         if column < 0:

@@ -9,10 +9,15 @@ from scipy import special
 
 from contagion_graph._typing import FloatArray, Seed
 from contagion_graph._validate import check_number, generator_of
-from contagion_graph.errors import ParameterError
+from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.scenarios.draw.covariances import root_of
 from contagion_graph.scenarios.draw.points import Points, check_points, normal, uniform
 from contagion_graph.scenarios.frame import scenario_frame
+from contagion_graph.tables.labels import note_repeated, places_of, text_index
+from contagion_graph.tables.schema import Number
+from contagion_graph.tables.vectors import argument
+
+VARIANCE = Number("variance", low=0.0)
 
 
 def gaussian(
@@ -175,12 +180,24 @@ def factor(
     """
     check_points("factor", n_draws, points)
     root, factors = root_of(factor_covariance)
-    own = pd.Series(specific, dtype=np.float64).rename(str).reindex(loadings.index.map(str))
-    if list(loadings.columns.map(str)) != list(factors):
-        raise ParameterError("factor: the columns of loadings must be the factors of factor_covariance, in its order")
-    if not (own >= 0.0).all() or not np.isfinite(loadings.to_numpy(dtype=np.float64)).all():
-        raise ParameterError("factor: loadings must be numbers, and specific a variance of at least 0 for every asset")
+    values, assets = _loadings(loadings, factors)
+    own = argument("specific", specific, assets, VARIANCE, base=np.nan)
     draws = normal(n_draws, len(factors) + len(own), points, generator_of("factor", rng))
-    common = draws[:, : len(factors)] @ (loadings.to_numpy(dtype=np.float64) @ root).T
-    returns = common + draws[:, len(factors) :] * np.sqrt(own.to_numpy())
-    return scenario_frame(np.expm1(returns), own.index)
+    common = draws[:, : len(factors)] @ (values @ root).T
+    returns = common + draws[:, len(factors) :] * np.sqrt(own)
+    return scenario_frame(np.expm1(returns), assets)
+
+
+def _loadings(loadings: Any, factors: "pd.Index[str]") -> tuple[FloatArray, "pd.Index[str]"]:
+    """Return loadings, asset x factor, with the factors in this order, and the assets."""
+    if not isinstance(loadings, pd.DataFrame) or loadings.empty:
+        raise ParameterError("factor: loadings must be a frame, asset x factor, not empty")
+    faults = Faults(ParameterError)
+    assets, columns = text_index(loadings.index, "loadings", faults), text_index(loadings.columns, "loadings", faults)
+    note_repeated("loadings", assets, faults, "Give each asset one row.")
+    places = places_of("loadings (columns)", columns, factors, faults)
+    faults.raise_if_any()
+    values = loadings.to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ParameterError("factor: loadings must be numbers")
+    return values if places is None else values[:, places], assets
