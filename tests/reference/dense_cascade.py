@@ -25,6 +25,8 @@ def dense_cascade(market: Market, rules: Rules, shock: Floats, losses: Floats, d
         for i in np.flatnonzero(breached):
             theta[0, i], theta[1, i], repaid[i] = close_sides(rules, books, out, int(i), equity[i], maintenance[i])
         theta[:, given] = 1
+        for i in np.flatnonzero(given):
+            repaid[i] = repaid_whole(rules, books, out, int(i))
         closed_value = float((np.abs(units_closed(books, out, theta)) @ out.price_after).sum())
         if not (theta == 1).all(axis=0).any() and closed_value <= rules.tol * gross:
             out.converged = True
@@ -152,8 +154,7 @@ def close_sides(
 ) -> tuple[float, float, float]:
     """Apply the liquidation rule: the shares of its longs and shorts that account i closes, and the debt repaid."""
     if rules.liquidation[0] == "repay":
-        long, short, repaid = repay(rules, books, out, i, equity, maintenance)
-        return (long, short, repaid) if equity > 0 else (1.0, 1.0, repaid)
+        return repay(rules, books, out, i, equity, maintenance)
     share = close_share(rules, books, out, i, equity, maintenance)
     return share, share, 0.0
 
@@ -170,9 +171,17 @@ def repay(
     wanted = share * debt
     jumps = abs(health - full_below + TIE), abs(equity) / (1 + abs(equity) + maintenance)
     out.closest_jump = min(out.closest_jump, *jumps, abs((1 + bonus) * wanted - collateral) / (1 + collateral))
-    if np.isfinite(health) and (1 + bonus) * wanted < collateral:
+    if equity > 0 and np.isfinite(health) and (1 + bonus) * wanted < collateral:
         return (1 + bonus) * wanted / collateral, share, wanted
-    return 1.0, 1.0, min(wanted, collateral / (1 + bonus))
+    return 1.0, 1.0, repaid_whole(rules, books, out, i)
+
+
+def repaid_whole(rules: Rules, books: Books, out: Outcome, i: int) -> float:
+    """Return the debt that is repaid where account i closes whole: until the debt or the collateral is gone."""
+    if rules.liquidation[0] != "repay":
+        return 0.0
+    collateral = (1 - out.closed_long[i]) * float(np.maximum(0, books.sell[i]) @ out.price_after)
+    return min(debt_of(books, out, i), collateral / (1 + rules.liquidation[2]))
 
 
 def close_share(rules: Rules, books: Books, out: Outcome, i: int, equity: float, maintenance: float) -> float:
@@ -227,13 +236,16 @@ def trade(market: Market, rules: Rules, books: Books, out: Outcome, theta: Float
     if rules.alpha is not None:
         w = (1 - rules.alpha) * p + rules.alpha * out.price_after
     out.value_sold += sold * w
-    # 6. proceeds less penalty, gamma, the fund's share of the penalty; the bonus goes to the liquidators
-    penalty = rules.penalty * (np.abs(units) @ w)
-    bonus = rules.liquidation[2] if rules.liquidation[0] == "repay" else 0.0
+    # 6. proceeds less bonus, which goes to the liquidators, and gamma
     out.proceeds += units @ w
-    out.penalty += penalty + bonus * repaid
+    out.penalty += (rules.liquidation[2] if rules.liquidation[0] == "repay" else 0.0) * repaid
     out.closed_long = np.where(theta[0] == 1, 1.0, out.closed_long + theta[0] * (1 - out.closed_long))
     out.closed_short = np.where(theta[1] == 1, 1.0, out.closed_short + theta[1] * (1 - out.closed_short))
+    # ... less the penalty, at most the equity that is left at p'; the fund's share of it
+    penalty = rules.penalty * (np.abs(units) @ w)
+    if rules.penalty_cap == "equity":
+        penalty = np.minimum(penalty, np.maximum(0, worth(books, out) - out.socialised))
+    out.penalty += penalty
     received = rules.penalty_to_fund * np.bincount(market.pool, penalty, len(market.insurance_fund))
     out.fund_received += received
     out.fund_after += received

@@ -160,10 +160,22 @@ def margin(s: Setting, prices: Prices, units: Floats) -> Floats:
 
 
 def value_closed(s: Setting, prices: Prices) -> Floats:
-    """Return V = cash + Q~.w - penalty |Q~|.w + (Q - Q~).p of every account, as if it closed all that it can."""
+    """Return V = cash + Q~.w + (Q - Q~).p - penalty of every account, as if it closed all that it can."""
+    return value_unpunished(s, prices) - penalty_closed(s, prices)
+
+
+def value_unpunished(s: Setting, prices: Prices) -> Floats:
+    """Return cash + Q~.w + (Q - Q~).p of every account."""
     proceeds = worth(s.books.sell, prices.w_long, prices.w_short)
+    return s.books.cash + proceeds + worth(s.books.keep, prices.p_long, prices.p_short)
+
+
+def penalty_closed(s: Setting, prices: Prices) -> Floats:
+    """Return what every account pays for closing all that it can: penalty |Q~|.w, at most what it is then worth."""
     penalty = s.rules.penalty * gross(s.books.sell, prices.w_long, prices.w_short)
-    return s.books.cash + proceeds - penalty + worth(s.books.keep, prices.p_long, prices.p_short)
+    if s.rules.penalty_cap == "equity":
+        penalty = np.minimum(penalty, np.maximum(0, value_unpunished(s, prices)))
+    return penalty
 
 
 def loss_rate(s: Setting, x: Floats, prices: Prices) -> Floats:
@@ -222,7 +234,7 @@ def tables(case: Case, gamma: Floats, two_sided: TwoSided = None) -> Tables:
     shortfall = gamma * np.maximum(0, -value)
     unsold = left * worth(books.sell, prices.p_long, prices.p_short) + worth(books.keep, prices.p_long, prices.p_short)
     proceeds = gamma * worth(books.sell, prices.w_long, prices.w_short)
-    penalty = s.rules.penalty * gamma * gross(books.sell, prices.w_long, prices.w_short)
+    penalty = gamma * penalty_closed(s, prices)
     before = books.cash + s.losses + whole @ s.price_before
     after = left * (books.cash + worth(whole, prices.p_long, prices.p_short)) - socialised
     after = after + gamma * np.maximum(0, value)

@@ -58,6 +58,7 @@ class Rules:
     sharing: Sharing = "equity"
     penalty: float = 0.0
     penalty_to_fund: float = 0.0
+    penalty_cap: Literal["equity"] | None = "equity"
     volume: Literal["initial", "current"] = "initial"
     alpha: float | None = None
     tol: float = 1e-12
