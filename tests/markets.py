@@ -106,6 +106,7 @@ def model_of(rules: Rules) -> cg.MarginCascade:
         sharing=None if rules.sharing is None else cg.ProRata(rules.sharing),
         penalty=rules.penalty,
         penalty_to_fund=rules.penalty_to_fund,
+        penalty_cap=rules.penalty_cap,
         trade_price_weight=rules.alpha,
         tol=rules.tol,
         max_rounds=rules.max_rounds,

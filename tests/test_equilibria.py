@@ -207,7 +207,7 @@ def test_reference_case_of_four_equilibria():
         insurance_fund=given["fund"],
         share=given["soc_base"],
     )
-    model = cg.MarginCascade(penalty=given["fee"], sharing=cg.ProRata("share"))
+    model = cg.MarginCascade(penalty=given["fee"], penalty_cap=None, sharing=cg.ProRata("share"))
     both = model.equilibria(graph, {"0": -given["shock"][0]})
     assert both.one_sided
     assert [share.tolist() for share in closed(both)] == [expected["least"], expected["greatest"]]

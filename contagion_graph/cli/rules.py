@@ -30,6 +30,7 @@ def add_rules(command: argparse.ArgumentParser) -> None:
     )
     add("--sharing", choices=SHARINGS, default="equity", help="how members share what the fund does not pay")
     add("--penalty", type=float, default=0.0, metavar="SHARE", help="share of the value that is closed")
+    add("--penalty-cap", choices=("equity", "none"), default="equity", help="what a penalty takes at most: equity left")
 
 
 def model_of(options: argparse.Namespace) -> MarginCascade:
@@ -39,6 +40,7 @@ def model_of(options: argparse.Namespace) -> MarginCascade:
         impact=IMPACTS[options.impact](),
         sharing=None if options.sharing == "none" else ProRata(options.sharing),
         penalty=options.penalty,
+        penalty_cap=None if options.penalty_cap == "none" else "equity",
     )
 
 

@@ -47,6 +47,9 @@ class MarginCascade(CascadeRules):
         Share of the closed gross value that a liquidated account pays, in [0, 1].
     penalty_to_fund : float
         Share of the penalty that enters the pool's fund, in [0, 1]; the rest leaves the system.
+    penalty_cap : {"equity", None}
+        "equity": a penalty takes at most the equity that is left after the trade, and creates no shortfall. None: it is
+        charged whole, and what the account cannot pay is a shortfall.
     trade_price_weight : float or None
         None: what is closed in a round trades at the average of the impact curve. A number a in [0, 1]: at p + a (p' -
         p), p the price before the round and p' after it; 0.5 = half way, 1 = at the price after the round.

@@ -1,7 +1,7 @@
 """The rules of a cascade, checked when they are put together, and fitted to a graph."""
 
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from contagion_graph._cached import carry_over
 from contagion_graph._validate import check_number
@@ -13,6 +13,7 @@ from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
 from contagion_graph.rules.liquidation import FullLiquidation, LiquidationRule
 from contagion_graph.rules.sharing import ProRata, SharingRule
 
+PenaltyCap = Literal["equity"] | None
 KEPT = "with the margins of the last rule"  # where a graph keeps that graph, with its values before a shock
 NEEDED = {
     "liquidation": ("margin_units", "closed_sides", "bonus"),
@@ -36,6 +37,7 @@ class CascadeRules:
     sharing: SharingRule | None = ProRata("equity")  # noqa: RUF009 - frozen
     penalty: float = 0.0
     penalty_to_fund: float = 0.0
+    penalty_cap: PenaltyCap = "equity"
     trade_price_weight: float | None = None
     tol: float = 1e-12
     max_rounds: int = 10_000
@@ -45,6 +47,8 @@ class CascadeRules:
             _check_rule(name, getattr(self, name))
         check_number("MarginCascade", "penalty", self.penalty, low=0, high=1)
         check_number("MarginCascade", "penalty_to_fund", self.penalty_to_fund, low=0, high=1)
+        if self.penalty_cap not in ("equity", None):
+            raise ParameterError(f"MarginCascade: penalty_cap is {self.penalty_cap!r}; it must be 'equity' or None")
         if self.trade_price_weight is not None:
             check_number("MarginCascade", "trade_price_weight", self.trade_price_weight, low=0, high=1)
         check_number("MarginCascade", "tol", self.tol, low=0, high=1)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph._validate import check_number
+from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.sparse import with_data
@@ -52,7 +52,8 @@ class ClosedSides(NamedTuple):
         Share of what is left and can be traded that is closed, of the long positions and of the short ones; both in
         [0, 1], and one of them above 0. An account of which both are 1 closes whole.
     repaid : ndarray
-        Debt whose repayment earns the liquidators the rule's `bonus` [currency].
+        Debt whose repayment earns the liquidators the rule's `bonus` [currency]. Of an account that closes whole
+        because E <= 0, or as a given default, it is min(D, C / (1 + bonus)), whatever the rule says.
     """
 
     long: FloatArray
@@ -331,9 +332,10 @@ class RepayAndSeize(LiquidationRule):
     Of the debt D the share f = `close_factor` is repaid, or all where the health h = 1 + (E - M) / D is lower than
     `full_below`. That buys back f of the shorts, and takes collateral worth (1 + bonus) f D out of the long positions
     that can be sold, worth C: theta_short = f, theta_long = (1 + bonus) f D / C. Where C does not suffice, or there is
-    no debt, the account closes whole, and at most C / (1 + bonus) counts as repaid: at unchanged prices the rest of D
-    stays as bad debt. The liquidators' fee is bonus times what they repay. Prices are those before the sale. When a
-    health counts as `full_below`, and a debt as none, `CloseFactor` says.
+    no debt, or where E <= 0, the account closes whole: liquidators go on until the debt or the collateral is gone, so
+    min(D, C / (1 + bonus)) counts as repaid, and at unchanged prices the rest of D stays as bad debt. The liquidators'
+    fee is bonus times what they repay. Prices are those before the sale. When a health counts as `full_below`, and a
+    debt as none, `CloseFactor` says.
 
     Parameters
     ----------
@@ -379,10 +381,21 @@ class RepayAndSeize(LiquidationRule):
         factor = np.where(_keeps(accounts, self.full_below), self.close_factor, 1.0)
         wanted = factor * accounts.debt
         seized = (1.0 + self.bonus) * wanted
-        enough = (seized < collateral) & _owes(accounts)
+        enough = has_equity(accounts) & (seized < collateral) & _owes(accounts)
         long = np.divide(seized, collateral, out=np.ones_like(seized), where=enough)
-        repaid = np.minimum(wanted, collateral / (1.0 + self.bonus))
+        repaid = np.where(enough, wanted, repaid_whole(accounts, self.bonus))
         return ClosedSides(long, np.where(enough, factor, 1.0), repaid)
+
+
+def has_equity(accounts: BreachedAccounts) -> BoolArray:
+    """Say who has equity that is more than the rounding of its debt; who has none closes whole."""
+    has: BoolArray = accounts.equity > ROUNDING * accounts.debt
+    return has
+
+
+def repaid_whole(accounts: BreachedAccounts, bonus: float) -> FloatArray:
+    """Return min(D, C / (1 + bonus)), the debt that is repaid where accounts close whole [currency]."""
+    return np.minimum(accounts.debt, accounts.closable_long / (1.0 + bonus))
 
 
 def _keeps(accounts: BreachedAccounts, full_below: float) -> BoolArray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .dense_state import TIE, Books, Flags, Floats, Impact, Market, Outcome, Rules, Sharing
+from .dense_state import NOTHING, TIE, Books, Flags, Floats, Impact, Market, Outcome, Rules, Sharing
 
 
 def dense_cascade(market: Market, rules: Rules, shock: Floats, losses: Floats, defaults: Flags) -> Outcome:
@@ -171,7 +171,7 @@ def repay(
     wanted = share * debt
     jumps = abs(health - full_below + TIE), abs(equity) / (1 + abs(equity) + maintenance)
     out.closest_jump = min(out.closest_jump, *jumps, abs((1 + bonus) * wanted - collateral) / (1 + collateral))
-    if equity > 0 and np.isfinite(health) and (1 + bonus) * wanted < collateral:
+    if equity > NOTHING * debt and np.isfinite(health) and (1 + bonus) * wanted < collateral:
         return (1 + bonus) * wanted / collateral, share, wanted
     return 1.0, 1.0, repaid_whole(rules, books, out, i)
 
@@ -187,8 +187,10 @@ def repaid_whole(rules: Rules, books: Books, out: Outcome, i: int) -> float:
 def close_share(rules: Rules, books: Books, out: Outcome, i: int, equity: float, maintenance: float) -> float:
     """Apply a rule that closes longs and shorts alike: the share theta of what account i, in breach, has left."""
     left, p = 1 - out.closed_long[i], out.price_after
+    if equity <= NOTHING * debt_of(books, out, i):
+        return 1.0
     match rules.liquidation:
-        case ("target", buffer) if equity > 0:
+        case ("target", buffer):
             margin_left, gross_left = left * (books.margin_sell[i] @ p), left * (np.abs(books.sell[i]) @ p)
             freed = (1 + buffer) * margin_left - rules.penalty * gross_left
             return float(np.clip(((1 + buffer) * maintenance - equity) / freed, 0, 1)) if freed > 0 else 1.0
@@ -197,8 +199,8 @@ def close_share(rules: Rules, books: Books, out: Outcome, i: int, equity: float,
             out.closest_jump = min(out.closest_jump, abs(health - full_below + TIE))
             if health >= full_below - TIE:
                 out.closest_jump = min(out.closest_jump, abs(equity) / (1 + abs(equity) + maintenance))
-            return factor if equity > 0 and health >= full_below - TIE else 1.0
-        case ("leverage", _, target) if equity > 0:
+            return factor if health >= full_below - TIE else 1.0
+        case ("leverage", _, target):
             assets_left = left * (np.maximum(0, books.sell[i]) @ p)
             assets = assets_left + np.maximum(0, books.keep[i]) @ p
             return float(min(1.0, (assets - target * equity) / assets_left)) if assets_left > 0 else 1.0

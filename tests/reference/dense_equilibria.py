@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .dense_cascade import Books, Flags, Floats, Rules, make_books, mean_price_factor, price_factor
-from .dense_state import TIE
+from .dense_state import NOTHING, TIE
 from .random_markets import Case
 
 TwoSided = Literal["conservative"] | None
@@ -200,8 +200,10 @@ def borne(s: Setting, rate: Floats) -> Floats:
 
 
 def close_share(s: Setting, prices: Prices, equity: Floats, maintenance: Floats, burden: Floats) -> Floats:
-    """Apply the liquidation rule to every account as if it were in breach; 1 where E <= 0."""
+    """Apply the liquidation rule to every account as if it were in breach; 1 where E <= 0, but for rounding."""
     share = np.ones_like(equity)
+    shorts = prices.p_short @ np.maximum(-(s.books.sell + s.books.keep), 0).T
+    debt = shorts + np.maximum(0, -(s.books.cash - burden))
     with np.errstate(all="ignore"):  # 1 is kept wherever the quotient has no meaning
         match s.rules.liquidation:
             case ("target", buffer):
@@ -210,12 +212,10 @@ def close_share(s: Setting, prices: Prices, equity: Floats, maintenance: Floats,
                 theta = np.clip(((1 + buffer) * maintenance - equity) / closable, 0, 1)
                 share = np.where(closable > 0, theta, 1.0)
             case ("close_factor", factor, full_below):
-                shorts = prices.p_short @ np.maximum(-(s.books.sell + s.books.keep), 0).T
-                debt = shorts + np.maximum(0, -(s.books.cash - burden))
                 size = np.abs(equity) + maintenance + gross(s.books.sell, prices.p_long, prices.p_short)
                 health = np.where(debt > TIE * size, 1 + (equity - maintenance) / debt, -np.inf)
                 share = np.where(health >= full_below - TIE, factor, 1.0)
-    return np.where(equity <= 0, 1.0, share)
+    return np.where(equity <= NOTHING * debt, 1.0, share)
 
 
 def tables(case: Case, gamma: Floats, two_sided: TwoSided = None) -> Tables:

@@ -11,6 +11,7 @@ Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Position = tuple[int, int, float, float | None, float]
 TIE = 1e-9  # of health, and of debt as a share of the account: rounding decides nothing closer to a threshold
+NOTHING = 1e-12  # equity that is no larger a share of the debt is none
 Sharing = Literal["equity", "deposits", "profit", "open_interest", "share"] | None
 Liquidation = (
     tuple[Literal["full"]]

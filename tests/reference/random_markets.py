@@ -36,7 +36,9 @@ def random_case(seed: int) -> Case:
     if rng.random() < 0.25:
         defaults = rng.random(n) < 0.15
     rules, shock = random_rules(rng), random_shock(rng, m)
-    return Case(market, rarer_rules(rng, rules, m), shock, losses, defaults)
+    rules = rarer_rules(rng, rules, m)
+    capped = np.random.default_rng([seed, 1]).random() < 0.6  # of its own: what else is drawn stays what it was
+    return Case(market, replace(rules, penalty_cap="equity" if capped else None), shock, losses, defaults)
 
 
 def random_market(rng: np.random.Generator, n: int, m: int, v: int) -> Market:

@@ -1,5 +1,8 @@
 """Small random markets with strong feedback, on one side or netted: several equilibria are frequent, ties are rare."""
 
+from copy import deepcopy
+from dataclasses import replace
+
 import numpy as np
 
 from .dense_state import Flags, Floats, Liquidation, Market, Position, Rules, Sharing
@@ -38,9 +41,11 @@ def small_market(rng: np.random.Generator, *, one_sided: bool, n_max: int = 10) 
     losses = np.where(rng.random(n) < 0.25, held.sum(axis=1) * rng.uniform(0.01, 0.1, n), 0.0)
     defaults: Flags = rng.random(n) < 0.15
     some_losses, some_defaults = rng.random(2) < 0.15
+    rules = draw_rules(rng)
+    capped = deepcopy(rng).random() < 0.6  # a copy: what else is drawn stays what it was
     return Case(
         market,
-        draw_rules(rng),
+        replace(rules, penalty_cap="equity" if capped else None),
         draw_shock(rng, side if one_sided else rng.choice([-1.0, 1.0], m)),
         losses * some_losses,
         defaults & bool(some_defaults),

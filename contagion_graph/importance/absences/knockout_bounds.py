@@ -20,6 +20,7 @@ at most
 
     V_j = cash_j + Q~_j.w_(r(j)) - penalty |Q~_j|.w_(r(j)) [j in K] + (Q - Q~)_j.p_shocked,    or max(0, V_j),
 
+the penalty at most what is left without it (`penalty_cap`),
 and an account that never closes with at most cash_j + Q_j.p_end. Summed over all but i, this is the least that the
 others lose without i, and so the most that i's absence saves them. Shortfalls without i are at least max(0, -V_j) over
 K.
@@ -36,6 +37,7 @@ import numpy as np
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.importance.absences.coalitions import Game, Numbers
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
+from contagion_graph.margin.equilibria.static_map import less_penalty
 from contagion_graph.solvers.sparse import row_of_cells
 
 ROUNDING = 1e-11  # of gross value: the most by which rounding lowers a bound
@@ -123,11 +125,12 @@ class Bounds:
             factor = self.impact.price_factor(start)
             factor = factor + self.model.trade_price_weight * (self.impact.price_factor(end) - factor)
         price = (self.end.price_shocked * factor)[self.step - 1]
-        penalty = np.where(closes, self.model.penalty, 0.0)[self.row_of]
         held, at = self.tradable.data, price[self.row_of, self.tradable.indices]
-        fetched = np.bincount(self.row_of, weights=(held - penalty * np.abs(held)) * at, minlength=self.rows.size)
+        rows, size = self.row_of, self.rows.size
+        fetched, gross = (np.bincount(rows, weights=units * at, minlength=size) for units in (held, np.abs(held)))
         value: FloatArray = self.cash + fetched + self.unsold
-        return value
+        penalty: FloatArray = np.asarray(np.where(closes, self.model.penalty, 0.0) * gross, dtype=np.float64)
+        return value - penalty if self.model.penalty_cap is None else less_penalty(value, penalty)
 
 
 def largest_knockouts(bounds: Bounds, k: int, known: dict[int, float], candidates: Numbers) -> dict[int, float]:

@@ -246,10 +246,10 @@ def _rate_parts(case: Case, state: State, shortfall: FloatArray) -> tuple[FloatA
 
 
 def _value_cells(case: Case, rows: Rows) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Return dV/dw and dV/dp of accounts that close whole, V = cash + Q~.w - penalty |Q~|.w + (Q - Q~).p."""
-    held = case.book.quantity[rows]
+    """Return dV/dw and dV/dp of accounts that close whole with V < 0; they pay no penalty where equity caps it."""
+    held, penalty = case.book.quantity[rows], case.rules.penalty if case.rules.penalty_cap is None else 0.0
     sellable = case.book.sellable[held.indices]
-    fetched = np.where(sellable, held.data - case.rules.penalty * np.abs(held.data), 0.0)
+    fetched = np.where(sellable, held.data - penalty * np.abs(held.data), 0.0)
     return with_data(held, fetched), with_data(held, np.where(sellable, 0.0, held.data))
 
 

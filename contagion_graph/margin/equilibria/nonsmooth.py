@@ -24,8 +24,8 @@ def at_kink(case: Case, state: State, tol: float = 1e-9) -> Kinks:
     """Say which accounts, channels and columns are so near to a kink or a jump that the slope means little there.
 
     An account: E = M; in breach E = 0, the rule's closed share just 0 or 1, or at a jump of it; V = 0 where something
-    is closed. A channel: its fund is just used up. A column that is sold: its price impact has a kink. Near is within
-    the share `tol` of |cash| + |Q|.p, of 1, of the fund, and of the size sold.
+    is closed, before the penalty or after it. A channel: its fund is just used up. A column that is sold: its price
+    impact has a kink. Near is within the share `tol` of |cash| + |Q|.p, of 1, of the fund, and of the size sold.
     """
     book, prices = case.book, case.prices(state.sold, np.zeros_like(state.sold))
     equity, scale, maintenance = case.marks(prices, state.rate)
@@ -38,7 +38,11 @@ def at_kink(case: Case, state: State, tol: float = 1e-9) -> Kinks:
     near[rows] |= _at_edge(case, case.breached(prices, rows, equity[rows], maintenance[rows]), scale[rows], tol)
     near[case.scenario.defaults] = False  # whose share is 1 whatever their margin
     value = case.value_closed(prices, state.rows)[0]
-    near[state.rows] |= np.abs(value) <= scale[state.rows]
+    money, kept, _, charge = case.closing(prices, state.rows)
+    away = np.abs(money + kept - charge)
+    if case.rules.penalty_cap == "equity":
+        away = np.minimum(away, np.abs(money + kept))
+    near[state.rows] |= away <= scale[state.rows]
     lost = book.column_sums(book.membership, state.share * np.maximum(-value, 0.0), state.rows)
     fund = book.insurance_fund
     channels = (np.abs(lost - fund) <= tol * (lost + fund)) & (lost > 0.0)

@@ -15,7 +15,7 @@ from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.rounds.account_state import Rows
 from contagion_graph.margin.rounds.closing import breached_accounts
 from contagion_graph.rules.impact import ImpactRecord
-from contagion_graph.rules.liquidation import BreachedAccounts
+from contagion_graph.rules.liquidation import BreachedAccounts, has_equity
 from contagion_graph.solvers.arrays import ratio
 
 
@@ -56,12 +56,20 @@ class Case(NamedTuple):
         return apart / self.book.gross_total if apart > 0.0 else 0.0
 
     def value_closed(self, prices: Prices, rows: Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return V = cash + Q~.w - penalty |Q~|.w + (Q-Q~).p, Q~.w and the penalty, of accounts that close whole."""
+        """Return V, Q~.w and the penalty of accounts that close whole, V = cash + Q~.w + (Q-Q~).p - penalty."""
+        money, kept, proceeds, charge = self.closing(prices, rows)
+        if self.rules.penalty_cap is None:
+            return money - charge + kept, proceeds, charge
+        value = money + kept
+        return less_penalty(value, charge), proceeds, np.minimum(charge, np.maximum(value, 0.0))
+
+    def closing(self, prices: Prices, rows: Rows) -> tuple[FloatArray, FloatArray | float, FloatArray, FloatArray]:
+        """Return cash + Q~.w, (Q-Q~).p, Q~.w and penalty |Q~|.w of accounts that close whole [currency]."""
         book, sellable = self.book, self.book.sellable
         proceeds, gross, _ = book.valuation(np.where(sellable, prices.average, 0.0), rows)
         kept = 0.0 if sellable.all() else book.valuation(np.where(sellable, 0.0, prices.terminal), rows)[0]
-        penalty = self.rules.penalty * gross
-        return book.cash[rows] - self.scenario.losses[rows] + proceeds - penalty + kept, proceeds, penalty
+        money = book.cash[rows] - self.scenario.losses[rows] + proceeds
+        return money, kept, proceeds, self.rules.penalty * gross
 
     def loss_rate(self, share: FloatArray, rows: Rows, value: FloatArray) -> FloatArray:
         """Return l_k = max(0, sum gamma_i max(0, -V_i) - fund_k) / sum b_i (1 - gamma_i) of every pool.
@@ -85,7 +93,7 @@ class Case(NamedTuple):
         if not self.rules.closes_whole:
             partial = breach & (equity > 0.0)
             accounts = self.breached(prices, rows[partial], equity[partial], maintenance[partial])
-            share[partial] = self.rules.liquidation.closed_sides(accounts).long
+            share[partial] = np.where(has_equity(accounts), self.rules.liquidation.closed_sides(accounts).long, 1.0)
         share[self.scenario.defaults[rows]] = 1.0
         return share
 
@@ -119,9 +127,8 @@ class Case(NamedTuple):
         rows, borders = book.chunked(None)
         value, margin, fetched, penalty = row_sums.mark_rows(book.cells, prices.terminal, closed, fee, rows, borders)
         fetched += money
-        fetched -= penalty
         value += money
-        return value, margin, fetched
+        return value, margin, fetched - penalty if self.rules.penalty_cap is None else less_penalty(fetched, penalty)
 
     def marks(self, prices: Prices, rate: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return E = cash + Q.p - b.l, |Q|.p and M = mu.p of every account on its whole book [currency]."""
@@ -134,3 +141,8 @@ class Case(NamedTuple):
         """Return what the liquidation rule sees of accounts in breach at E and M."""
         seen, _ = breached_accounts(self.book, prices.terminal, rows, (equity, maintenance), self.rules.penalty)
         return seen
+
+
+def less_penalty(value: FloatArray, penalty: FloatArray) -> FloatArray:
+    """Return V - min(penalty, max(0, V)): a penalty takes at most what is left."""
+    return np.maximum(value - penalty, np.minimum(value, 0.0))

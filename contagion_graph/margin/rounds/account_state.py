@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from contagion_graph import state
-from contagion_graph._typing import FloatArray
+from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.chunks import BLOCK, STRIP
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario import Scenario
@@ -138,6 +138,17 @@ class Market:
         """Have these rows revalued next time, whatever their triggers."""
         self.accounts.trigger[rows] = -np.inf
         self.accounts.strip_trigger[rows // STRIP] = -np.inf
+
+    def refund(self, rows: Rows, amount: FloatArray, *, emptied: BoolArray, whole: BoolArray) -> None:
+        """Give money back to accounts valued at the present prices; the equity of `emptied` is then exactly 0.
+
+        Those that are not `whole`, wholly closed, are valued again at the next prices.
+        """
+        state = self.accounts
+        state.money[rows] += amount
+        state.worth[rows] += amount
+        state.worth[rows[emptied]] = self.socialised(rows[emptied])
+        self.revalue_next(rows[~whole])
 
     def socialised(self, rows: Rows) -> FloatArray:
         """Return what was socialised to accounts so far [currency]."""

@@ -24,7 +24,7 @@ from contagion_graph.margin.rounds.closing import Closing, breached_accounts, sp
 from contagion_graph.margin.rounds.loss_waterfall import Shared, share_losses
 from contagion_graph.margin.rounds.trades import Trade
 from contagion_graph.rules.impact import ImpactRecord
-from contagion_graph.rules.liquidation import ClosedSides
+from contagion_graph.rules.liquidation import ClosedSides, has_equity, repaid_whole
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.solution import Solution, Status
@@ -137,10 +137,11 @@ class Path:
         margins, cash = (equity, state.maintenance[rows]), state.money[rows] - (state.worth[rows] - equity)
         accounts, short = breached_accounts(self.graph, price, rows, margins, penalty, left, cash)
         sides = self.rules.liquidation.closed_sides(accounts)
-        whole = (equity <= 0.0) | self.scenario.defaults[rows]
+        whole = ~has_equity(accounts) | self.scenario.defaults[rows]
         longs = np.where(whole, 1.0, sides.long)
         shorts = longs if sides.short is sides.long else np.where(whole, 1.0, sides.short)
-        sides = ClosedSides(longs, shorts, sides.repaid)
+        repaid = np.where(whole, repaid_whole(accounts, self.rules.liquidation.bonus), sides.repaid)
+        sides = ClosedSides(longs, shorts, repaid)
         held = sides.long * left[0], sides.short * left[1]
         return Closing(rows, sides, *held, sides.long * accounts.closable_long + sides.short * short)
 
@@ -157,17 +158,30 @@ class Path:
         self.value_sold += units * average
         long, short = split_sides(*graph.valuation(np.where(graph.sellable, average, 0.0), rows)[:2])
         proceeds, penalty = longs * long - shorts * short, rules.penalty * (longs * long + shorts * short)
-        self.penalties = graph.chunk_sums(graph.membership, penalty, rows)
-        penalty += rules.liquidation.bonus * sides.repaid
+        charged = penalty + rules.liquidation.bonus * sides.repaid
         self.proceeds[rows] += proceeds
-        self.penalty[rows] += penalty
-        state.money[rows] += proceeds - penalty
+        state.money[rows] += proceeds - charged
         state.closed_long[rows] = np.where(sides.long == 1.0, 1.0, state.closed_long[rows] + longs)
         state.closed_short[rows] = np.where(sides.short == 1.0, 1.0, state.closed_short[rows] + shorts)
         market.exempt(rows[self.closed_whole(rows)])
         market.revalue_next(rows)
         market.move_prices(price)
-        return average, penalty
+        if rules.penalty_cap == "equity":
+            refund = self._refund(rows, penalty)
+            penalty -= refund
+            charged -= refund
+        self.penalty[rows] += charged
+        self.penalties = graph.chunk_sums(graph.membership, penalty, rows)
+        return average, charged
+
+    def _refund(self, rows: Rows, penalty: FloatArray) -> FloatArray:
+        """Give accounts back what their penalty takes beyond the equity that is left, and return it."""
+        equity = self.market.equity(rows)
+        refund = np.minimum(penalty, np.maximum(-equity, 0.0))
+        short = refund > 0.0
+        rows, back = rows[short], refund[short]
+        self.market.refund(rows, back, emptied=back < penalty[short], whole=self.closed_whole(rows))
+        return refund
 
     def _units(self, closing: Closing) -> FloatArray:
         """Return the net units that accounts close, within each chunk."""
