@@ -85,10 +85,12 @@ _HOME = {
     "MissingExtraError": "errors",
     "EventError": "errors",
     "InfeasibleError": "errors",
+    "BackingWarning": "errors",
     "ContagionWarning": "errors",
     "ConvergenceWarning": "errors",
     "CovarianceWarning": "errors",
     "UnusedColumnWarning": "errors",
+    "UnusedFileWarning": "errors",
 }
 __all__ = list(_HOME)
 

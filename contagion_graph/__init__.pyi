@@ -16,6 +16,7 @@ from contagion_graph.distress.network_valuation import NetworkValuation
 from contagion_graph.distress.result import DistressResult
 from contagion_graph.distress.threshold import ThresholdCascade
 from contagion_graph.errors import (
+    BackingWarning,
     ContagionError,
     ContagionWarning,
     ConvergenceError,
@@ -27,6 +28,7 @@ from contagion_graph.errors import (
     ParameterError,
     TableError,
     UnusedColumnWarning,
+    UnusedFileWarning,
 )
 from contagion_graph.exposure.curve import exposure_curve
 from contagion_graph.exposure.direct import direct_exposure
@@ -68,6 +70,7 @@ from contagion_graph.synthetic import reconstruct
 from contagion_graph.synthetic import venues as generate
 
 __all__ = [
+    "BackingWarning",
     "CascadeResult",
     "ClearingEquilibria",
     "ClearingResult",
@@ -112,6 +115,7 @@ __all__ = [
     "TargetMargin",
     "ThresholdCascade",
     "UnusedColumnWarning",
+    "UnusedFileWarning",
     "Written",
     "backbone",
     "blame",

@@ -90,8 +90,16 @@ class UnusedColumnWarning(ContagionWarning):
     """A table has a column that nothing reads."""
 
 
+class UnusedFileWarning(ContagionWarning):
+    """A folder of tables has a file that nothing reads."""
+
+
 class ConvergenceWarning(ContagionWarning):
     """A computation stopped before it converged, and the caller asked for a warning instead of an error."""
+
+
+class BackingWarning(ContagionWarning):
+    """A shock moves an asset and what it is made of: its own change counts on top of what is passed down to it."""
 
 
 class CovarianceWarning(ContagionWarning):

@@ -12,6 +12,7 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.inputs import check_inputs, traders_of
 from contagion_graph.exposure.losses import Losses
 from contagion_graph.exposure.matrix import ExposureMatrix
+from contagion_graph.graph.backing import passed_down_note
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
@@ -56,12 +57,13 @@ def indirect_exposure(
 ) -> IndirectExposure:
     """Return the loss of each trader through the cascade, for each asset that moves alone.
 
-    For asset j alone moved by `size`, with loss, standalone and indirect as in every result,
+    For asset j alone moved by `size`, with loss and standalone as in every result,
 
         indirect_ij = (loss - standalone)_i after the shock  -  (loss - standalone)_i without one
 
     summed over the accounts of a trader. It is the exposure beyond the trader's own holding: to prices that others move
-    by selling, to losses that a pool shares, and to the cost of its own liquidation.
+    by selling, to losses that a pool shares, to the cost of its own liquidation, and, where the graph has a backing, to
+    assets that are made of j, which do not count as held in `standalone` here.
 
     Parameters
     ----------
@@ -122,7 +124,7 @@ def indirect_exposure(
     losses = Losses(baseline, chosen, "indirect")
     terms, cells = losses.terms(losses.by_asset(model, columns, float(size), on_failure))
     held = terms[0][0] if assets is None else terms[0][0][:, columns]
-    name = f"indirect loss when the asset moves by {size:+.4g} [currency]"
+    name = f"indirect loss when the asset moves by {size:+.4g} [currency]{passed_down_note(graph)}"
     labels = graph.assets[columns]
     return IndirectExposure(
         *(chosen.labels, labels, terms, cells, held, name),

@@ -9,6 +9,7 @@ from scipy import sparse
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph._validate import check_model
 from contagion_graph.errors import ParameterError
+from contagion_graph.graph.backing import is_backed
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
@@ -23,7 +24,7 @@ def check_inputs(graph: Any, model: Any, on_failure: str) -> None:
     check_on_failure(on_failure)
     check_graph(graph)
     check_model(model, MarginCascade, "cg.MarginCascade()")
-    if model.sharing is None and np.isinf(graph.depth[graph.sellable]).all():
+    if model.sharing is None and np.isinf(graph.depth[graph.sellable]).all() and not is_backed(graph):
         raise ParameterError(
             "nothing indirect can happen: no asset that can be sold has a depth, so no sale moves a price, and the "
             "model has sharing=None; give assets a depth (graph.assign(depth=...)), or the model a sharing"

@@ -15,6 +15,7 @@ from contagion_graph.exposure.inputs import check_inputs, traders_of
 from contagion_graph.exposure.losses import Losses
 from contagion_graph.exposure.marginal import marginal_exposure
 from contagion_graph.exposure.matrix import ExposureMatrix
+from contagion_graph.graph.backing import passed_down_note
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock
 from contagion_graph.margin.model import MarginCascade
@@ -139,7 +140,7 @@ def look_through(
     return LookThrough(
         direct=ExposureMatrix(*labels, (), effective.held, effective.held, "units held"),
         indirect=ExposureMatrix(*labels, indirect, effective.cells, effective.held, "units held through others"),
-        effective=replace(effective, name="units held in effect"),
+        effective=replace(effective, name=f"units held in effect{passed_down_note(graph)}"),
         model=model,
         solution=effective.solution,
     )

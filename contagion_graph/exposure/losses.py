@@ -20,6 +20,7 @@ from scipy import sparse
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.exposure.inputs import Positions, Traders
+from contagion_graph.graph.backing import is_backed, weights_of
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeArrays, CascadeResult
@@ -103,6 +104,8 @@ class Losses:
         Slack then moves by (q_ij - mu_ij) p0_j size, and stays above 0 by as much as rounding can be.
         """
         graph, quiet = self.graph, np.full(len(self.graph.assets), self.unmoved)
+        if is_backed(graph):  # what moves is then more than one asset
+            quiet &= weights_of(graph).sum(axis=0) == 0.0
         slack = (
             graph._rows.equity
             - graph._rows.initial.maintenance
@@ -142,7 +145,7 @@ class Losses:
 
     def _run(self, result: CascadeResult) -> Run:
         graph, end = self.graph, result.arrays
-        moves = (end.price_shocked if self.measure == "indirect" else graph.price) - end.price_after
+        moves = (_given(end) if self.measure == "indirect" else graph.price) - end.price_after
         rate, uneven = np.zeros(len(graph.pools)), graph._rows.all_rows[:0]
         if end.socialised.any():
             rate, uneven = self._loss_rates(end)
@@ -150,11 +153,21 @@ class Losses:
         rows = rows[self.traders.accounts[rows]]
         values = np.zeros(rows.size)
         if rows.size:
-            values = accounts_of(result, rows).accounts[self.measure].to_numpy() - graph.quantity[rows] @ moves
+            values = self._measured(result, rows) - graph.quantity[rows] @ moves
             if rate.any():
                 values -= self.base[rows] * rate[graph._rows.pool_of[rows]]
         column = (values, rows, np.array([0, rows.size]))
         return Run(moves, rate, sparse.csc_array(column, shape=(len(graph.account_index), 1)))
+
+    def _measured(self, result: CascadeResult, rows: Positions) -> FloatArray:
+        """Return the measure of some accounts; what was passed down to what they hold counts as indirect."""
+        end, some = result.arrays, accounts_of(result, rows).accounts
+        measured: FloatArray = some[self.measure].to_numpy()
+        if self.measure == "loss" or end.price_given is None:
+            return measured
+        direct = self.graph.quantity[rows] @ (self.graph.price - end.price_given) + end.losses[rows]
+        measured = some["loss"] - np.minimum(direct, np.maximum(some["equity_before"], 0.0))
+        return np.asarray(measured)
 
     def _loss_rates(self, end: CascadeArrays) -> tuple[FloatArray, Positions]:
         """Return the loss rate of each pool, and the accounts that have not borne b times it."""
@@ -176,6 +189,10 @@ def accounts_of(result: CascadeResult, rows: Positions) -> CascadeResult:
     columns = {name: getattr(end, name) for name in BY_ACCOUNT}
     columns = {name: column if column is None else column[rows] for name, column in columns.items()}
     return replace(result, graph=replace(graph, **part), arrays=replace(end, **columns))
+
+
+def _given(end: CascadeArrays) -> FloatArray:
+    return end.price_shocked if end.price_given is None else end.price_given
 
 
 def changed_state(end: CascadeArrays, before: CascadeArrays) -> BoolArray:

@@ -13,6 +13,7 @@ from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.inputs import Positions, Traders, check_inputs, traders_of
 from contagion_graph.exposure.matrix import ExposureMatrix
+from contagion_graph.graph.backing import refuse_backing
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, scenario
 from contagion_graph.margin.equilibria.equilibria import from_open
@@ -128,7 +129,7 @@ def marginal_exposure(
     ParameterError
         A rule without a derivative, as `RepayAndSeize`; weights that move with prices (`ProRata("profit")`) where
         losses are shared; a state whose answer to prices has no bound; a market in which nothing indirect can happen;
-        an unknown label or shock.
+        a graph with a backing; an unknown label or shock.
     ConvergenceError
         No equilibrium was reached, as can happen in netted books, and `on_failure` is "raise".
 
@@ -156,6 +157,8 @@ def marginal_exposure(
     """
     check_inputs(graph, model, on_failure)
     check_number("marginal_exposure", "tol", tol, low=0)
+    why = "a derivative by one price does not pass down to what is made of it; look_through with a size does"
+    refuse_backing("marginal_exposure", graph, why)
     columns, chosen = rows_of(assets, graph.assets, "assets"), traders_of(graph, traders)
     rest = from_open(graph, scenario(graph, shock), model, on_failure)
     case, state = rest.case, rest.state

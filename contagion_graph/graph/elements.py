@@ -97,7 +97,7 @@ def tables_of_networkx(network: Any) -> dict[str, Any]:
     return {
         "positions": _columns(positions),
         "assets": _columns(assets),
-        "pools": network.graph.get("pools"),
+        **{name: network.graph.get(name) for name in ("pools", "backing", "obligations")},
         "accounts": network.graph.get("accounts", _columns(traders)),
     }
 

@@ -131,7 +131,7 @@ class GraphExports:
         >>> list(graph.to_networkx().edges(data=True))
         [('trader:A', 'asset:A', {'quantity': 2.0, 'value': 20.0, 'weight': 20.0})]
         """
-        kept = ("pools", "accounts") if nodes == "positions" else ()
+        kept = ("pools", "accounts", "backing", "obligations") if nodes == "positions" else ()
         tables = {name: table for name, table in self.to_frames().items() if name in kept}
         return elements.to_networkx(*self.elements(nodes), tables=tables)
 

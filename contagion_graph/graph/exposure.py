@@ -20,6 +20,8 @@ from contagion_graph.tables.networks import ranks_of_frame
 from contagion_graph.tables.records import PositionRecords
 from contagion_graph.tables.vectors import row_of
 
+SAME = object()
+
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ExposureGraph(OwnTables, GraphExports):
@@ -225,8 +227,8 @@ class ExposureGraph(OwnTables, GraphExports):
         network : networkx.Graph
             Every node says its side: ``side="trader"`` or ``side="asset"`` (with `price`), and `label` where it
             differs from the node. Positions are either nodes with ``side="position"`` and edges to one trader and one
-            asset, or edges between a trader and an asset with a `quantity`. ``network.graph`` may hold tables "pools"
-            and "accounts".
+            asset, or edges between a trader and an asset with a `quantity`. ``network.graph`` may hold tables "pools",
+            "accounts", "backing" and "obligations".
 
         Returns
         -------
@@ -311,11 +313,14 @@ class ExposureGraph(OwnTables, GraphExports):
 
     # --- changed copies -----------------------------------------------------------------------------------------------
 
-    def assign(self, **vectors: Any) -> "ExposureGraph":
-        """Return a copy with other vectors.
+    def assign(self, *, backing: object = SAME, **vectors: Any) -> "ExposureGraph":
+        """Return a copy with other vectors, or another table of what assets are made of.
 
         Parameters
         ----------
+        backing : table or None
+            Table backing in the place of the present one; None: none, so that shocks are taken as they are given. Left
+            out: the present one.
         **vectors : number, array_like, or mapping or Series by label
             Any of `price`, `depth`, `sellable`, `insurance_fund`, `cash`, `share`. Labels that a mapping does not name
             keep their value. `cash` is that of the graph: it includes -quantity * entry_price of derivatives.
@@ -333,7 +338,8 @@ class ExposureGraph(OwnTables, GraphExports):
         """
         unknown = sorted(set(vectors) - set(arrays.CHANGEABLE))
         if unknown:
-            raise ParameterError(f"assign cannot change {unknown}; it changes {sorted(arrays.CHANGEABLE)}")
+            known = sorted((*arrays.CHANGEABLE, "backing"))
+            raise ParameterError(f"assign cannot change {unknown}; it changes {known}")
         faults = Faults()
         indexes = {"assets": self.assets, "pools": self.pools, "accounts": self.account_index}
         changed: dict[str, Any] = {
@@ -341,6 +347,8 @@ class ExposureGraph(OwnTables, GraphExports):
             for name, value in vectors.items()
         }
         faults.raise_if_any()
+        if backing is not SAME:
+            changed["backing"] = None if backing is None else assemble.kept_table("backing", backing, self.assets)
         if "cash" in changed and self.records is not None:
             own_cash = changed["cash"] + self.records.entry_value()
             changed["records"] = replace(self.records, own_cash=own_cash)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.errors import Faults, ParameterError, nearest
+from contagion_graph.graph.backing import is_backed, shocked_prices
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.tables.labels import is_label, label_text, note_repeated, text_index
 from contagion_graph.tables.schema import Number
@@ -27,16 +28,19 @@ class Scenario:
     Parameters
     ----------
     price_shocked : ndarray, shape (m,)
-        p0 (1 + shock) [currency per unit].
+        p0 (1 + shock), passed down to all that is made of an asset where the graph has a backing [currency per unit].
     losses : ndarray, shape (n,)
         Given losses [currency].
     defaults : ndarray of bool, shape (n,)
         Accounts that close in the first round whatever their margin.
+    price_given : ndarray, shape (m,), or None
+        p0 (1 + shock) where `price_shocked` is more than that; None: the graph has no backing.
     """
 
     price_shocked: FloatArray
     losses: FloatArray
     defaults: BoolArray
+    price_given: FloatArray | None = None
 
     @property
     def hit(self) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -63,7 +67,7 @@ def scenario(
     contagion_graph.errors.ParameterError: shock: unknown asset 'EHT' (did you mean 'ETH'?). Use a label of ...
     """
     faults = Faults(ParameterError)
-    price_shocked = graph.price * (1.0 + _relative_changes(graph, {} if shock is None else shock, faults))
+    change = _relative_changes(graph, {} if shock is None else shock, faults)
     loss = _given_losses(graph, {} if losses is None else losses, faults)
     defaulted = np.zeros(len(graph.account_index), dtype=bool)
     if isinstance(defaults, str):
@@ -71,7 +75,16 @@ def scenario(
     for rows in _rows("defaults", graph, () if defaults is None else defaults, faults):
         defaulted[rows] = True
     faults.raise_if_any()
-    return Scenario(price_shocked, loss, defaulted)
+    given = graph.price * (1.0 + change) if is_backed(graph) else None
+    return Scenario(shocked_prices(graph, change), loss, defaulted, given)
+
+
+def relative_changes(graph: ExposureGraph, shock: Shock) -> FloatArray:
+    """Return the relative change of each asset that a shock gives it, before anything is passed down, shape (m,)."""
+    faults = Faults(ParameterError)
+    change = _relative_changes(graph, shock, faults)
+    faults.raise_if_any()
+    return change
 
 
 def check_graph(graph: Any) -> None:

@@ -64,10 +64,11 @@ def sentences(result: CascadeResult) -> list[str]:
     """
     s, losses = result.summary(), result.traders["loss"]
     rounds = f"{s['rounds']:.0f} round{'' if s['rounds'] == 1 else 's'}"
+    down = f" Prices that the shock moved through table backing: {s['passed_down']:,.0f}." if "passed_down" in s else ""
     return [
         f"{s['breached']:,.0f} of {s['accounts']:,.0f} accounts breached, {s['closed']:,.0f} of them closed whole, "
         f"in {rounds}.",
-        f"The largest fall of a price, shock included: {s['largest_fall']:.1%}.",
+        f"The largest fall of a price, shock included: {s['largest_fall']:.1%}.{down}",
         f"Of a shortfall of {money(s['shortfall'])} the insurance funds paid {money(s['fund_used'])}, other members "
         f"{money(s['socialised'])}, uncovered {money(s['uncovered'])}.",
         f"The traders that lose, lose {money(losses.clip(lower=0).sum())}; those that gain, gain "

@@ -47,6 +47,8 @@ class CascadeArrays:
         Price at which short positions are valued in the end; None: `price_after`.
     trades : tuple of Trade, optional
         What each round closed and who bore it; None: an equilibrium, which has no rounds.
+    price_given : ndarray, shape (m,), optional
+        Price after the changes that were given, before they were passed down; None: the graph has no backing.
     """
 
     price_shocked: FloatArray
@@ -68,6 +70,7 @@ class CascadeArrays:
     closed_short: FloatArray | None = None
     price_short: FloatArray | None = None
     trades: "tuple[Trade, ...] | None" = None
+    price_given: FloatArray | None = None
 
     @property
     def closed_whole(self) -> BoolArray:
@@ -207,7 +210,8 @@ class CascadeResult(Result):
 
         price_before, price_shocked, price_after [currency per unit], units_sold (net; below 0 = bought), value_sold,
         open_interest_before, open_interest_after [currency; longs and shorts both count]; price_after_short where
-        shorts are valued at another price than longs.
+        shorts are valued at another price than longs; where the graph has a backing, price_given: the price after the
+        changes that were given, before they were passed down to what is made of an asset.
         """
         graph, end = self.graph, self.arrays
         gross = graph.quantity.copy()
@@ -228,6 +232,8 @@ class CascadeResult(Result):
         }
         if end.price_short is not None:
             columns["price_after_short"] = end.price_short
+        if end.price_given is not None:
+            columns["price_given"] = end.price_given
         return pd.DataFrame(columns, index=graph.assets.rename("asset"))
 
     @cached_property
@@ -323,7 +329,8 @@ class CascadeResult(Result):
             impact, penalty, socialised, shortfall, standalone, indirect (currency, over all accounts); fund_used,
             fund_received, uncovered (currency, over all pools); largest_fall (relative fall of a price from before the
             shock to the end); bystanders (traders that are not directly exposed to the shock and lose) and
-            bystander_loss (currency).
+            bystander_loss (currency); passed_down (assets to whose price the shock was passed down), where the graph
+            has a backing.
         """
         graph, end = self.graph, self.arrays
         totals = {name: graph.total(self.accounts[name].to_numpy()) for name in SUMMED[2:]}
@@ -344,14 +351,17 @@ class CascadeResult(Result):
             "bystanders": bystanders,
             "bystander_loss": graph.total(self.accounts["loss"].to_numpy() * hit[graph._rows.trader_of]),
         }
+        if end.price_given is not None:
+            figures["passed_down"] = int(np.count_nonzero(end.price_shocked != end.price_given))
         return pd.Series(figures, name="cascade", dtype=np.float64)
 
     def __repr__(self) -> str:
         s = self.summary()
         plural = "" if s["rounds"] == 1 else "s"
+        passed = f"; prices that table backing moved: {s['passed_down']:.0f}" if "passed_down" in s else ""
         return (
             f"<CascadeResult: {s['breached']:,.0f} of {s['accounts']:,.0f} accounts breached, {s['closed']:,.0f} "
             f"closed whole in {s['rounds']:.0f} round{plural}; loss {s['loss']:,.6g}, of which {s['indirect']:,.6g} "
             f"indirect; shortfall {s['shortfall']:,.6g}, of which the fund paid {s['fund_used']:,.6g}, members "
-            f"{s['socialised']:,.6g}, uncovered {s['uncovered']:,.6g}. {self.solution.status.value}>"
+            f"{s['socialised']:,.6g}, uncovered {s['uncovered']:,.6g}{passed}. {self.solution.status.value}>"
         )

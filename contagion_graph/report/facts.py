@@ -35,7 +35,10 @@ def facts_of(result: CascadeResult, further: Mapping[str, object]) -> dict[str, 
 def _shock(result: CascadeResult) -> dict[str, str]:
     change = result.arrays.price_shocked / result.graph.price - 1.0
     moved = np.flatnonzero(np.abs(change) > 1e-12)
-    shock = {str(result.graph.assets[j]): f"{100.0 * change[j]:+.6g} %" for j in moved[:SHOWN]}
+    given = result.arrays.price_given
+    passed = np.zeros(change.size, dtype=bool) if given is None else given != result.arrays.price_shocked
+    how = np.where(passed, "%, passed down through table backing", "%")
+    shock = {str(result.graph.assets[j]): f"{100.0 * change[j]:+.6g} {how[j]}" for j in moved[:SHOWN]}
     if moved.size > SHOWN:
         shock[f"and {moved.size - SHOWN:,} more"] = "see the table of assets"
     losses = result.arrays.losses

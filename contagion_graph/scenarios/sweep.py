@@ -7,6 +7,7 @@ import pandas as pd
 
 from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_choice, check_model, check_number
+from contagion_graph.graph.backing import shocked_prices
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
@@ -103,7 +104,7 @@ def sweep(
     check_on_failure(on_failure)
     check_number("sweep", "level", level, low=0.5, high=1, below=True)
     changes = changes_of(scenarios, graph)
-    price = graph.price * (1.0 + changes.to_numpy())
+    price = shocked_prices(graph, changes.to_numpy())
     setting = Setting(graph, model, kept_losses(len(price), level) if keep == "traders" else None)
     store = None
     if checkpoint is not None:

@@ -12,6 +12,7 @@ from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph._validate import check_choice, check_number
 from contagion_graph.errors import ParameterError
+from contagion_graph.graph.backing import passed_down_note, shocked_prices
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.scenarios.estimates import mean_interval, share_interval, tail_count, tail_estimates
@@ -37,7 +38,7 @@ class SweepResult(Result):
     model : MarginCascade
         The model that was run.
     changes : DataFrame, scenario x asset
-        The scenarios: relative price changes.
+        The scenarios: relative price changes, as given: before they are passed down where the graph has a backing.
     level : float
         Of value at risk and expected shortfall.
     part : Part
@@ -303,8 +304,7 @@ class SweepResult(Result):
         return np.asarray(self.part.figures[name], dtype=np.float64)
 
     def _price(self, numbers: Any) -> FloatArray:
-        price: FloatArray = self.graph.price * (1.0 + self.changes.to_numpy()[numbers])
-        return price
+        return shocked_prices(self.graph, self.changes.to_numpy()[numbers])
 
     def _tally(self) -> Tally:
         if self.part.tally is None:
@@ -329,7 +329,8 @@ class SweepResult(Result):
         return (
             f"<SweepResult: {len(self.changes):,} scenarios of {traders:,} trader{'' if traders == 1 else 's'}; "
             f"expected loss {s['expected_loss']:,.6g}, at {100 * self.level:g} % VaR {s['value_at_risk']:,.6g}, ES "
-            f"{s['expected_shortfall']:,.6g}; {s['with_liquidations']:,.0f} scenarios with liquidations>"
+            f"{s['expected_shortfall']:,.6g}; {s['with_liquidations']:,.0f} scenarios with liquidations"
+            f"{passed_down_note(self.graph)}>"
         )
 
 

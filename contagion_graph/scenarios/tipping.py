@@ -12,7 +12,7 @@ from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import scenario
+from contagion_graph.graph.scenario import relative_changes
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.scenarios.events import Event
@@ -172,7 +172,7 @@ def tipping_point(
     check_number("tipping_point", "n_points", n_points, low=1, whole=True)
     check_number("tipping_point", "tol", tol, low=1e-12, high=1)
     trials = Trials("tipping_point", graph, model, event, on_failure)
-    change = scenario(graph, direction).price_shocked / graph.price - 1.0
+    change = relative_changes(graph, direction)
     if not change.any():
         raise ParameterError("tipping_point: direction changes no price; give a shock, such as {'ETH': -0.5}")
     certain = trials.certain(change)

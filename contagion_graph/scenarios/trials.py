@@ -6,6 +6,7 @@ import pandas as pd
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph._validate import check_model
 from contagion_graph.errors import ParameterError
+from contagion_graph.graph.backing import reached_by
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
@@ -54,7 +55,8 @@ class Trials:
     def certain(self, direction: FloatArray) -> bool:
         """Say whether a larger move in a direction can only bring the event on."""
         falls, rises = self.gains
-        return self.monotone and not (falls[direction < 0.0].any() or rises[direction > 0.0].any())
+        down, up = reached_by(self.graph, direction < 0.0), reached_by(self.graph, direction > 0.0)
+        return self.monotone and not (falls[down].any() or rises[up].any())
 
     def solution(self, *, found: bool, width: float, certain: bool) -> Solution:
         """Return the report of a search: its steps are cascades, its residual is the width of the last interval."""

@@ -36,6 +36,18 @@ def read_tables(sources: Mapping[str, object], *, empty: bool = False) -> dict[s
     return tables
 
 
+def kept_table(name: str, source: object, assets: "pd.Index[str]") -> pd.DataFrame:
+    """Read and check table backing of a graph that is there."""
+    faults = Faults()
+    table = read_table(name, source, faults)
+    if table is not None:
+        for column in ("asset", "underlying"):
+            check_known(table, column, assets, "Use labels of graph.assets.", faults)
+    faults.raise_if_any()
+    assert table is not None, "a table that is none is a fault"
+    return _frame(table)
+
+
 def check_references(tables: Mapping[str, Table], faults: Faults) -> None:
     """Check what one table says of another: known assets, pools and traders; the same kinds of account."""
     for name, column, target in (

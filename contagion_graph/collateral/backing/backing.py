@@ -7,25 +7,25 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.sparse import csgraph, linalg
+from scipy.sparse import linalg
 
 from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray, OnFailure
-from contagion_graph._validate import check_number
+from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.collateral.backing.failures import FailureCost, failure_rounds
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.exposure.inputs import traders_of
 from contagion_graph.exposure.matrix import ExposureMatrix
+from contagion_graph.graph.backing import solver, system_of, weights_of
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph
 from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
-from contagion_graph.tables.labels import text_index
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
 
 CHANGE = Number("relative change: -0.3 = falls by 30 %", low=-1)
 UNITS = Number("units of each asset in the pool")
-ROUNDING = 1e-9
+LISTED = 1e-9  # a listed price may be rounded by this share
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -165,7 +165,7 @@ class Backing:
             raise ParameterError(f"with_share: supply must be above 0, and a pool cannot hold its own {token!r}")
         value = float(in_pool @ self.price) / supply
         listed = float(self.price[row][0])
-        if abs(value - listed) > ROUNDING * max(abs(value), listed):
+        if abs(value - listed) > LISTED * max(abs(value), listed):
             raise ParameterError(
                 f"with_share: the pool's net asset value a share is {value:.6g}, and asset {token!r} has price "
                 f"{listed:.6g}; give the graph that price, or all holdings and the supply"
@@ -178,7 +178,7 @@ class Backing:
     @cached_property
     def price(self) -> FloatArray:
         """The initial values, shape (m,) [currency per unit]."""
-        return self._solver(np.zeros(len(self.assets)))(self.own)
+        return solver(self.assets, self.units, np.zeros(len(self.assets)), least=0.0)(self.own)
 
     def pass_down(
         self,
@@ -224,12 +224,14 @@ class Backing:
         faults = Faults(ParameterError)
         change = vector("shock", {} if shock is None else shock, self.assets, CHANGE, faults, base=0.0)
         faults.raise_if_any()
-        solve = self._solver(change)
         threshold, cost = (0.0, 0.0) if failure is None else (failure.threshold, failure.cost)
-        least = threshold * self.price
-        value, failed_in, solution = failure_rounds(solve, self.own, least, cost * self.price, max_rounds)
+        made_of = (abs(self.units) @ self.price + np.abs(self.own)) / self.price
+        least = threshold - 1.0 - ROUNDING * made_of  # a tie is no failure
+        passed, failed_in, solution = failure_rounds(
+            self._changes_after(change), self.own, least, cost * self.price, max_rounds
+        )
         conclude(solution, on_failure, "pass_down", "Raise max_rounds.")
-        columns = {"price_before": self.price, "price_after": value, "change": value / self.price - 1.0}
+        columns = {"price_before": self.price, "price_after": self.price * (1.0 + passed), "change": passed}
         table = pd.DataFrame({**columns, "failure_round": failed_in}, index=self.assets.rename("asset"))
         return BackedPrices(table, model=self, solution=solution)
 
@@ -254,48 +256,17 @@ class Backing:
             raise ParameterError("effective_holdings: the graph has other assets than the backing")
         every = traders_of(graph, None)
         held = every.add(graph.quantity)
-        paths = linalg.spsolve(self._system(np.zeros(len(self.assets))), sparse.eye_array(len(self.assets)).tocsc())
+        m = len(self.assets)
+        paths = linalg.spsolve(system_of(self.units, np.zeros(m)), sparse.eye_array(m).tocsc())
         right = paths.toarray() if sparse.issparse(paths) else np.reshape(paths, self.units.shape)
         empty = sparse.csr_array(held.shape)
         return ExposureMatrix(every.labels, graph.assets, ((held, right),), empty, held, "effective holdings [units]")
 
-    def _system(self, change: FloatArray) -> sparse.csc_array:
-        return sparse.csc_array(sparse.eye_array(len(self.assets)) - sparse.diags_array(1.0 + change) @ self.units)
-
-    def _solver(self, change: FloatArray) -> Callable[[FloatArray], FloatArray]:
-        """Return the map from own worth to values, v = (I - (1 + s) D)^-1 (1 + s) r."""
-        try:
-            factors = linalg.splu(self._system(change))
-        except RuntimeError as error:
-            raise ParameterError(self._no_solution()) from error
-
-        def solve(own: FloatArray) -> FloatArray:
-            value: FloatArray = factors.solve((1.0 + change) * own)
-            if not np.isfinite(value).all() or (
-                (self.units.data >= 0.0).all() and (value < -ROUNDING * self.own).any()
-            ):
-                raise ParameterError(self._no_solution())
-            return value
-
-        return solve
-
-    def _no_solution(self) -> str:
-        cycle = " -> ".join(self.assets[self._cycle()])
-        return (
-            f"backing: the cycle {cycle} has no worth of its own, so that its values are not defined; lower a weight "
-            "in it below 1"
-        )
-
-    def _cycle(self) -> list[int]:
-        """Return the assets of one cycle, the first again at the end."""
-        _, part = csgraph.connected_components(self.units, connection="strong")
-        cells = self.units.tocoo()
-        within = part[cells.coords[0]] == part[cells.coords[1]]
-        follow = dict(zip(cells.coords[0][within].tolist(), cells.coords[1][within].tolist(), strict=True))
-        walk = [next(iter(follow))]
-        while walk[-1] not in walk[:-1]:
-            walk.append(follow[walk[-1]])
-        return walk[walk.index(walk[-1]) :]
+    def _changes_after(self, change: FloatArray) -> Callable[[FloatArray], FloatArray]:
+        """Return the map from own worth to relative changes: exactly 0 for what neither shock nor failure reaches."""
+        weights = sparse.csr_array(sparse.diags_array(1.0 / self.price) @ self.units @ sparse.diags_array(self.price))
+        solve = solver(self.assets, weights, change, least=-1.0)
+        return lambda own: solve(change - (1.0 + change) * (self.own - own) / self.price)
 
     def __repr__(self) -> str:
         derived = np.count_nonzero(np.diff(self.units.indptr))
@@ -324,7 +295,7 @@ class BackedPrices(Result):
 
     @property
     def shock(self) -> "pd.Series[float]":
-        """The relative change of each asset, to be given to `MarginCascade.run`."""
+        """The relative change of each asset, for the graph without its table: `graph.assign(backing=None)`."""
         return self.table["change"].rename("shock")
 
     def summary(self) -> "pd.Series[float]":
@@ -354,27 +325,3 @@ class BackedPrices(Result):
             f"<BackedPrices: {s['changed']:.0f} of {s['assets']:.0f} assets changed, {s['failed']:.0f} failed; largest "
             f"fall {s['largest_fall']:.4g}. {self.solution.status.value}>"
         )
-
-
-def weights_of(graph: ExposureGraph, *, after_haircut: bool = False) -> sparse.csr_array:
-    """Return the weights of table backing, shape (m, m): the share of the row's value that is the column's.
-
-    After haircut: weight (1 - haircut).
-
-    Raises
-    ------
-    TableError
-        The weights of an asset sum to more than 1.
-    """
-    m, table, faults = len(graph.assets), graph.backing, Faults()
-    if table is None:
-        return sparse.csr_array((m, m))
-    ends = tuple(graph.assets.get_indexer(text_index(table[name])) for name in ("asset", "underlying"))
-    weight = table["weight"].to_numpy(np.float64)
-    share = np.bincount(ends[0], weights=weight, minlength=m)
-    for k in np.flatnonzero(share > 1.0 + ROUNDING).tolist():
-        remedy = "Weights are shares of the asset's value; together they are at most 1."
-        faults.add("backing.weight", f"the weights of asset {graph.assets[k]!r} sum to {share[k]:g}", remedy)
-    faults.raise_if_any()
-    kept = weight * (1.0 - table["haircut"].to_numpy(np.float64)) if after_haircut else weight
-    return sparse.coo_array((kept, ends), (m, m)).tocsr()

@@ -9,8 +9,9 @@ from scipy.sparse import linalg
 
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
-from contagion_graph.collateral.backing.backing import Backing, weights_of
+from contagion_graph.collateral.backing.backing import Backing
 from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.graph.backing import weights_of
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.tables.labels import text_index

@@ -14,6 +14,7 @@ from scipy import sparse
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_model, check_number
 from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.graph.backing import is_backed, paths_of, refuse_backing
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
@@ -48,6 +49,7 @@ def runway(graph: ExposureGraph) -> pd.DataFrame:
     """Return how far the price of each asset alone can move until the first account breaches.
 
     x_j = min_i s_i / (|d_ij| p_j),  s = E - M >= 0, d = q - mu, over the accounts with d_ij > 0 (fall) or < 0 (rise).
+    Where the graph has a backing, what is made of the asset moves with it: D (I - W)^-1 instead of D = (d_ij p_j).
 
     Parameters
     ----------
@@ -75,6 +77,8 @@ def runway(graph: ExposureGraph) -> pd.DataFrame:
     """
     check_graph(graph)
     delta = _sensitivity(graph)
+    if is_backed(graph):
+        delta = (delta @ paths_of(graph)).tocsr()
     rows = row_of_cells(delta)
     slack = graph.slack.to_numpy()[rows]
     columns: dict[str, object] = {}
@@ -135,7 +139,7 @@ def runway_along(graph: ExposureGraph, direction: Mapping[str, float]) -> Runway
     Runway(move=0.4444444444444444, account=('A', 'pool', ''))
     """
     check_graph(graph)
-    change = _direction(graph, direction)
+    change = _passed_down(graph, _direction(graph, direction))
     slack, hurt = graph.slack.to_numpy(), -(_sensitivity(graph) @ change)
     move = np.where(slack >= 0.0, ratio(slack, hurt, np.inf), np.inf)
     first = int(move.argmin())
@@ -216,6 +220,15 @@ def _direction(graph: ExposureGraph, direction: Mapping[str, float]) -> FloatArr
     if not change.any():
         raise ParameterError("direction moves no price; give at least one change other than 0")
     return change
+
+
+def _passed_down(graph: ExposureGraph, change: FloatArray) -> FloatArray:
+    if not is_backed(graph):
+        return change
+    passed: FloatArray = paths_of(graph) @ change
+    if ((change != 0.0) & (passed != change)).any():
+        refuse_backing("runway", graph, "where an asset and what it is made of both move, it is not in proportion")
+    return passed
 
 
 def _furthest(change: FloatArray) -> float:

@@ -177,4 +177,5 @@ def arrays_of(iterate: Iterate, scenario: Scenario) -> CascadeArrays:
         uncovered=np.maximum(due - used - borne, 0.0),
         rounds=[],
         price_short=None if case.book.relief is None else price[m:],
+        price_given=scenario.price_given,
     )

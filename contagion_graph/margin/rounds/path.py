@@ -261,6 +261,7 @@ class Path:
             uncovered=self.uncovered,
             rounds=self.rounds,
             trades=tuple(self.trades),
+            price_given=self.scenario.price_given,
         )
 
 
