@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import contagion_graph as cg
+from contagion_graph.cli.main import main
 from contagion_graph.collateral.proof import verify as verifier
 from contagion_graph.collateral.proof.merkle_sum_tree import SumLevels
 from contagion_graph.collateral.proof.verify import LIMIT, root_of, verify, verify_next
@@ -297,3 +299,65 @@ def test_bad_graphs_and_accounts_are_refused_by_name(tree: cg.SumTree):
         tree.proof("Ann", asset="B|T,C")
     with pytest.raises(cg.ParameterError, match="no balance of 'ETH' in this statement"):
         cg.SumTree.from_graph(small(), assets=[]).proof("Ann", asset="ETH")
+
+
+@pytest.mark.parametrize("decimals", [400, 300_000_000, -1, True, 8.0, "8", None])
+def test_decimals_outside_of_the_format_are_refused(tree: cg.SumTree, decimals: Any):
+    """With 400 decimals every amount would be shown as 0; with 300 million nobody would wait for 10^decimals."""
+    statement = {**tree.statement, "decimals": decimals}
+    with pytest.raises(ValueError, match=r"decimals .*, not 0 to 30"):
+        verify(statement, tree.proof("Ann"), root=root_of(statement))
+
+
+def test_a_path_longer_than_any_tree_is_refused(tree: cg.SumTree):
+    proof = tree.proof("Ann")
+    proof["path"] = proof["path"] * 100
+    with pytest.raises(ValueError, match=r"the path has .* steps; it has at most 64"):
+        verify(tree.statement, proof, root=tree.root)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("[" * 60_000, "nested too deeply"), ('"' + "x" * 70_000 + '"', "more than 65536 characters"), ("[", "Expecting")],
+)
+def test_files_beyond_the_limits_are_refused(tmp_path: Path, text: str, problem: str):
+    (tmp_path / "proof.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=problem):
+        verifier.read(tmp_path / "proof.json", verifier.PROOF)
+
+
+HOSTILE = "A\x1b[2J\x1b]0;owned\x07\rB\nholds: statement 7\u202e"
+
+
+def test_a_label_cannot_write_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """What a terminal would obey is written as escapes by every command that prints labels."""
+    positions = pd.DataFrame({"trader": [HOSTILE] * 2, "asset": ["ETH", HOSTILE], "quantity": [1.0, 1.0]})
+    assets = {"asset": ["ETH", HOSTILE], "price": [100.0, 50.0], "margin_long": 0.1, "depth": 1e3}
+    graph = cg.ExposureGraph.from_tables(
+        positions, pd.DataFrame(assets), accounts=pd.DataFrame({"trader": [HOSTILE], "cash": [-130.0]})
+    )
+    folder, out, ticks = tmp_path / "tables", tmp_path / "out", tmp_path / "ticks.csv"
+    cg.write_tables(graph, folder)
+    pd.DataFrame({"asset": ["ETH", HOSTILE, "ETH"], "price": [80.0, 49.0, -1.0]}).to_csv(ticks, index=False)
+    assert main(["prove", str(folder), "--out", str(out), "--trader", HOSTILE]) == 0
+    statement = json.loads((out / "statement.json").read_text(encoding="utf-8"))
+    proofs = [str(path) for path in sorted(out.glob("proof_*.json"))]
+    assert main(["verify", str(out / "statement.json"), *proofs, "--root", root_of(statement)]) == 0
+    assert main(["monitor", str(folder), "--prices", str(ticks)]) == 0
+    assert main(["run", str(folder), "--shock", "ETH=-50%"]) == 0
+    assert main(["run", str(folder), "--shock", f"{HOSTILE}x=-50%"]) == 2
+    for text in capsys.readouterr():
+        assert HOSTILE[:4].encode("unicode_escape").decode() in text
+        assert not set(text) & set("\x1b\x07\r\u202e")
+        assert "holds: statement 7" not in [line.strip() for line in text.splitlines()]
+
+
+def test_a_statement_with_wild_decimals_does_not_hold(
+    tree: cg.SumTree, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    statement = {**tree.statement, "decimals": 300_000_000}
+    (tmp_path / "statement.json").write_text(json.dumps(statement), encoding="utf-8")
+    (tmp_path / "proof.json").write_text(json.dumps(tree.proof("Ann")), encoding="utf-8")
+    files = [str(tmp_path / name) for name in ("statement.json", "proof.json")]
+    assert main(["verify", *files, "--root", root_of(statement)]) == 1
+    assert "does not hold: the statement has decimals 300000000, not 0 to 30" in capsys.readouterr().out

@@ -2,6 +2,37 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
+from unicodedata import category
+
+OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control characters, and what turns the order of letters or ends a line
+
+
+def printable(text: object, *, keep: str = "") -> str:
+    r"""Return a text with the characters that a terminal would obey written as escapes, those to keep left out.
+
+    Examples
+    --------
+    >>> print(printable("A" + chr(27) + "[2J"))
+    A\x1b[2J
+    """
+    return "".join(
+        c.encode("unicode_escape").decode() if category(c) in OBEYED and c not in keep else c for c in str(text)
+    )
+
+
+class Terminal:
+    """A stream on which labels cannot do anything: what is printed goes through `printable`, line by line."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        return int(self._stream.write(printable(text, keep="\n")))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):

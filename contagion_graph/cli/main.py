@@ -2,9 +2,10 @@
 
 import argparse
 import sys
+from contextlib import redirect_stdout
 from importlib import import_module
 
-from contagion_graph.cli.arguments import Help
+from contagion_graph.cli.arguments import Help, Terminal, printable
 from contagion_graph.errors import ContagionError
 
 COMMANDS = {
@@ -46,10 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
             command.set_defaults(call=module.call)
     options = parser.parse_args(words)
     try:
-        return int(options.call(options))
+        with redirect_stdout(Terminal(sys.stdout)):
+            return int(options.call(options))
     except KeyboardInterrupt:
         print("contagion-graph: interrupted", file=sys.stderr)
         return 130
     except (ContagionError, OSError, MemoryError) as error:
-        print(f"contagion-graph: {error or type(error).__name__}", file=sys.stderr)
+        text = str(error) or type(error).__name__
+        print(f"contagion-graph: {printable(text, keep=chr(10))}", file=sys.stderr)
         return 2

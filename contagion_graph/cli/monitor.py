@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from contagion_graph.cli.arguments import add_folder
+from contagion_graph.cli.arguments import add_folder, printable
 from contagion_graph.collateral.monitoring.monitor import SolvencyMonitor
 from contagion_graph.collateral.monitoring.verdict import Verdict
 from contagion_graph.errors import EventError
@@ -51,7 +51,7 @@ def _follow(monitor: SolvencyMonitor, ticks: Iterable[Tick], *, strict: bool) ->
             if strict:
                 raise
             refused += 1
-            print(f"refused: {error}", file=sys.stderr)
+            print(f"refused: {printable(error)}", file=sys.stderr)
             continue
         if verdict.breached or verdict.recovered:
             print(_line(verdict, tick))
@@ -64,11 +64,12 @@ def _header() -> str:
 
 def _line(verdict: Verdict, tick: Tick) -> str:
     asset, price = next(iter(tick.prices.items()))
-    moved = f"{asset} {price:,.6g}" + (f" +{len(tick.prices) - 1}" if len(tick.prices) > 1 else "")
+    moved = f"{printable(asset)} {price:,.6g}" + (f" +{len(tick.prices) - 1}" if len(tick.prices) > 1 else "")
     who = [*(f"-{label[0]}" for label in verdict.breached), *(f"+{label[0]}" for label in verdict.recovered)]
+    first = " ".join(map(printable, who[:SHOWN]))
     more = f" and {len(who) - SHOWN:,} more" if len(who) > SHOWN else ""
     counts = f"{len(verdict.breached):>9,}{len(verdict.recovered):>10,}"
-    return f"{verdict.sequence:>8}  {moved:<22}{counts}{_least(verdict):>10}  {' '.join(who[:SHOWN])}{more}"
+    return f"{verdict.sequence:>8}  {moved:<22}{counts}{_least(verdict):>10}  {first}{more}"
 
 
 def _least(verdict: Verdict) -> str:
@@ -81,7 +82,7 @@ def _print_runway(monitor: SolvencyMonitor) -> None:
     if len(falls):
         print("\nThe shortest falls of one price until the next breach:")
     for asset, fall, trader in falls.itertuples():
-        print(f"  {asset} {-fall:.3%} ({trader})")
+        print(f"  {printable(asset)} {-fall:.3%} ({printable(trader)})")
 
 
 def _figure(value: float) -> str:

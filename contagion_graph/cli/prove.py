@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from contagion_graph.cli.arguments import add_folder
+from contagion_graph.cli.arguments import add_folder, printable
 from contagion_graph.collateral.proof import verify
 from contagion_graph.collateral.proof.statement import SumTree
 from contagion_graph.errors import ParameterError
@@ -37,7 +37,8 @@ def call(options: argparse.Namespace) -> int:
         for number, (account, asset) in enumerate(_wanted(tree, options.trader), 1):
             name = f"proof_{number}.json"
             _write(beside / name, tree.proof(account, asset=asset))
-            said.append(f"{name}: {' / '.join(filter(None, account))}, {asset or 'all that it is owed and owes'}")
+            owner, what = " / ".join(filter(None, account)), asset or "all that it is owed and owes"
+            said.append(f"{name}: {printable(owner)}, {printable(what)}")
     print("\n".join(said))
     return 0
 
@@ -62,10 +63,10 @@ def _secret(path: Path | None) -> bytes | None:
     return path.read_bytes()
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file; refuse what is none."""
+def read_json(path: Path, limit: int = verify.STATEMENT) -> Any:
+    """Read a JSON file of at most so many characters; refuse what is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return verify.read(path, limit)
     except ValueError as error:
         raise ParameterError(f"{path} is no JSON file: {error}") from error
 

@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from contagion_graph.cli.arguments import printable
 from contagion_graph.cli.prove import read_json
-from contagion_graph.collateral.proof.verify import root_of, verify, verify_next
+from contagion_graph.collateral.proof.verify import PROOF, root_of, verify, verify_next
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -24,11 +25,12 @@ def call(options: argparse.Namespace) -> int:
         if options.previous is not None:
             verify_next(read_json(options.previous), statement)
         for path in options.proof:
-            proof = read_json(path)
+            proof = read_json(path, PROOF)
             amounts = [amount / 10 ** statement["decimals"] for amount in verify(statement, proof, root=options.root)]
             what = ("owed", "owing") if proof["tree"] == "accounts" else ("long", "short")
             shown = ", ".join(f"{name} {amount:,.8g}" for name, amount in zip(what, amounts, strict=True))
-            print(f"counted: {' / '.join(filter(None, proof['account']))}, {proof['tree']}: {shown}")
+            account = " / ".join(map(printable, filter(None, proof["account"])))
+            print(f"counted: {account}, {printable(proof['tree'])}: {shown}")
     except (KeyError, TypeError, ValueError) as error:
         print(f"does not hold: {error}")
         return 1

@@ -9,6 +9,20 @@ import sys
 from typing import Any
 
 LIMIT = 2**127  # no sum may reach it, so that it is the same number in every language
+DECIMALS, STEPS = 30, 64  # at most; a path of 64 steps leads to one of 2^64 leaves
+STATEMENT, PROOF = 2**26, 2**16  # characters of a file, at most
+
+
+def read(path: Any, limit: int) -> Any:
+    """Return what a JSON file of at most so many characters holds."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read(limit + 1)
+    if len(text) > limit:
+        raise ValueError(f"it has more than {limit} characters")
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def canonical(value: Any) -> bytes:
@@ -50,9 +64,13 @@ def verify(statement: Any, proof: Any, *, root: str) -> list[int]:
     ValueError
         The statement has another root, the proof is malformed, or it does not lead to the root.
     """
-    if root_of(statement) != root:
-        raise ValueError("the statement does not have this root")
     try:
+        if root_of(statement) != root:
+            raise ValueError("the statement does not have this root")
+        if type(statement["decimals"]) is not int or not 0 <= statement["decimals"] <= DECIMALS:
+            raise ValueError(f"the statement has decimals {statement['decimals']!r:.40}, not 0 to {DECIMALS}")
+        if len(proof["path"]) > STEPS:
+            raise ValueError(f"the path has {len(proof['path'])} steps; it has at most {STEPS}")
         tree, sums = statement["trees"][proof["tree"]], proof["amounts"]
         owner = canonical([proof["tree"], proof["salt"], *proof["account"]])
         node = piece(hashlib.sha256(b"\0" + piece(owner, sums)).digest(), sums)
@@ -65,7 +83,7 @@ def verify(statement: Any, proof: Any, *, root: str) -> list[int]:
             node = piece(hashlib.sha256(b"\1" + both).digest(), sums)
         if node != piece(bytes.fromhex(tree["root"]), tree["sums"]):
             raise ValueError("the path does not lead to the root and the sums of the statement")
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"the proof is malformed: {error!r}") from error
     return list(proof["amounts"])
 
@@ -88,5 +106,4 @@ def verify_next(previous: Any, statement: Any) -> None:
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8") as one, open(sys.argv[2], encoding="utf-8") as two:
-        print("counted:", verify(json.load(one), json.load(two), root=sys.argv[3]))  # noqa: T201
+    print("counted:", verify(read(sys.argv[1], STATEMENT), read(sys.argv[2], PROOF), root=sys.argv[3]))  # noqa: T201
