@@ -68,7 +68,7 @@ def test_a_sweep_counts_every_trader(n: int, count: int):
     """Mean losses and closures of traders are those of single runs, on both sides of the switch."""
     graph, model = market(n), cg.MarginCascade(impact=cg.LinearImpact())
     shocks = draw.single_asset(graph.assets[:2], [-0.3, 0.2])
-    swept = cg.sweep(model, graph, shocks, progress=False)
+    swept = cg.sweep(graph, model, shocks)
     runs = [model.run(graph, shocks.loc[name]) for name in shocks.index]
     expected = np.mean([run.traders["loss"].to_numpy() for run in runs], axis=0)
     closed = np.mean([(run.traders["closed"] == 1.0).to_numpy() for run in runs], axis=0)

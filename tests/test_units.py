@@ -1,6 +1,7 @@
 """Units of currency and of assets: every measure and every solver says the same of a book in another unit."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def reverse(graph: cg.ExposureGraph) -> "pd.Series[float]":
     """Return the most likely shock that closes a fifth of the gross value."""
     covariance = pd.DataFrame(0.01 * np.eye(6), index=graph.assets, columns=graph.assets)
     event = cg.scenarios.ShareClosed(0.2)
-    return cg.reverse_stress(graph, MODEL, covariance, event=event, n_points=4, n_directions=2, rng=0).shock
+    return cg.reverse_stress(graph, MODEL, covariance, event=event, n_points=2, n_directions=1, rng=0).shock
 
 
 OF_GRAPHS: dict[str, tuple[int, Callable[[cg.ExposureGraph], Any]]] = {
@@ -132,11 +133,17 @@ def assert_same(found: Any, expected: Any, factor: float) -> None:
     np.testing.assert_allclose(one, other * factor, rtol=1e-6, atol=1e-7 * size, equal_nan=True)
 
 
+@cache
+def in_units(name: str) -> Any:
+    """Return what a measure says of the book itself."""
+    return OF_GRAPHS[name][1](book(1.0))
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", OF_GRAPHS)
 def test_a_graph_in_another_currency(name: str, scale: float):
     kind, measure = OF_GRAPHS[name]
-    assert_same(measure(book(scale)), measure(book(1.0)), scale if kind == MONEY else 1.0)
+    assert_same(measure(book(scale)), in_units(name), scale if kind == MONEY else 1.0)
 
 
 @pytest.mark.parametrize("scale", SCALES)
