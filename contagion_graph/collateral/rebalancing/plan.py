@@ -1,7 +1,7 @@
 """A plan: what accounts add, close or move, as a table, and the graph after it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,12 +9,13 @@ import pandas as pd
 
 from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray
-from contagion_graph._validate import check_number
+from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.errors import InfeasibleError, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
-from contagion_graph.solvers.programme import Optimum, Programme, Squares
+from contagion_graph.solvers.arrays import ratio
+from contagion_graph.solvers.programme import MISS, Optimum, Programme, Squares
 from contagion_graph.solvers.solution import EXACT, Solution
 from contagion_graph.tables.labels import label_text
 from contagion_graph.tables.schema import ACCOUNT_LEVELS, CASH
@@ -22,7 +23,6 @@ from contagion_graph.tables.vectors import account_rows
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 COLUMNS = (*ACCOUNT_LEVELS, "asset", "action", "quantity", "cost")
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,7 +53,7 @@ class Plan(Result):
     >>> plan.table[["trader", "asset", "action", "quantity"]]
       trader asset action  quantity
     0    Ann   ETH  close       5.0
-    >>> plan.apply(graph).slack.tolist()
+    >>> plan.apply(graph).slack.round(6).tolist()
     [0.0]
     """
 
@@ -146,7 +146,7 @@ def _closed(graph: ExposureGraph, positions: pd.DataFrame, cash: FloatArray, cel
     held = positions["quantity"].to_numpy(np.float64)
     cell = pd.MultiIndex.from_arrays([rows, columns])
     net = pd.Series(held, index=cell).groupby(level=[0, 1]).sum().abs().reindex(closed.index, fill_value=0.0)
-    over = np.flatnonzero(closed.to_numpy() > net.to_numpy() * (1.0 + ROUNDING))
+    over = np.flatnonzero(closed.to_numpy() > net.to_numpy() * (1.0 + MISS))
     if over.size:
         row, column = closed.index[over[0]]
         raise ParameterError(
@@ -171,10 +171,11 @@ def _deposits(rows: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
 
 
 class AtRisk(NamedTuple):
-    """The accounts that miss a target, and what they lack of it."""
+    """The accounts that miss a target, what they lack of it, and that rounded in their favour [currency]."""
 
     rows: Rows
     lack: FloatArray
+    need: FloatArray
 
     def label(self, graph: ExposureGraph, k: int) -> str:
         """Return how the k-th of them is shown."""
@@ -198,7 +199,12 @@ def at_risk(owner: str, graph: ExposureGraph, target: float, accounts: Any = Non
     if accounts is not None:
         rows = np.unique(account_rows(accounts, graph.account_index, f"{owner}: accounts"))
     rows = rows[lack[rows] > 0.0]
-    return AtRisk(rows, lack[rows])
+    return AtRisk(rows, lack[rows], lack[rows] + favour(graph)[rows])
+
+
+def favour(graph: ExposureGraph) -> FloatArray:
+    """Return by how much plans round in the favour of each account: a share of |cash| + gross value [currency]."""
+    return ROUNDING * (np.abs(graph.cash) + graph._rows.initial.gross)
 
 
 Names = Callable[[], tuple[Sequence[str], Sequence[str]]]
@@ -209,13 +215,29 @@ def least(
 ) -> Optimum:
     """Return the optimum of a programme; where no x reaches all needs, raise: which account lacks what, what binds.
 
-    `names` returns the names of the programme's limits and of its upper bounds; `squares` is what a quadratic programme
-    adds to the cost.
+    The needs are those of `risky`, rounded in the accounts' favour where that is feasible and nothing is bound to
+    lots: a tie would take a lot more. `names` returns the names of the programme's limits and of its upper bounds;
+    `squares` is what a quadratic programme adds to the cost.
     """
-    found = programme.solve(owner, squares)
+    found = None if programme.whole.any() else replace(programme, need=risky.need).solve(owner, squares)
+    if found is None:
+        found = programme.solve(owner, squares)
     if found is None:
         raise _infeasible(owner, graph, risky, programme, *names())
-    return found
+    return found._replace(x=_made_up(programme, found.x, risky.need))
+
+
+def _made_up(programme: Programme, x: FloatArray, need: FloatArray) -> FloatArray:
+    """Return x with what a solver's tolerance has missed of a need made up by what is divisible, in proportion.
+
+    Each x helps one account.
+    """
+    helps = programme.gain.maximum(0.0)
+    inside = (x < programme.upper) & ~programme.whole
+    part, short = helps @ (x * inside), np.maximum(need - programme.gain @ x, 0.0)
+    short = np.where(short <= MISS * need, short, 0.0)  # more is no miss of a solver: the needs themselves were solved
+    more = (helps > 0.0).T @ ratio(short, part, 0.0)
+    return np.where(inside, np.minimum(x * (1.0 + more), programme.upper), x)
 
 
 def _infeasible(
@@ -223,7 +245,7 @@ def _infeasible(
 ) -> InfeasibleError:
     missing, best = programme.shortfall(owner)
     binding = programme.binding(int(np.argmax(missing)), best, limits, uppers)
-    short = np.flatnonzero(missing > ROUNDING * risky.lack)
+    short = np.flatnonzero(missing > MISS * risky.lack)
     worst = short[np.argmax(missing[short])]
     limits = "; ".join(binding) or "nothing that may be used helps it"
     message = (

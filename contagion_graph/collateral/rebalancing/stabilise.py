@@ -9,7 +9,7 @@ import pandas as pd
 
 from contagion_graph._result import Result
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure
-from contagion_graph._validate import check_model, check_number
+from contagion_graph._validate import ROUNDING, check_model, check_number
 from contagion_graph.collateral.rebalancing.plan import Plan, Rows, plan_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
@@ -29,7 +29,6 @@ REMEDY = (
     "raise, keep fewer accounts open, or raise max_iter."
 )
 FEW = 6  # further accounts of which every combination is tried
-GUARD = 1e-12  # of an account's size: more than its equity is rounded by
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -207,7 +206,7 @@ class _Needs:
 
     def of(self, keep: BoolArray) -> tuple[FloatArray, Rows, Solution]:
         """Return the cash that keeps these accounts open, the accounts that close, and how the search ended."""
-        cash, size = np.where(keep, self.direct, 0.0), GUARD * (self.gross + np.abs(self.graph.cash))
+        cash, size = np.where(keep, self.direct, 0.0), ROUNDING * (self.gross + np.abs(self.graph.cash))
         cash[cash > 0.0] += size[cash > 0.0]
         result = self.run(cash)
 
