@@ -115,7 +115,18 @@ class LiquidationRule:
     distance_to_jump: Callable[[BreachedAccounts], FloatArray]
 
     def margin_units(self, graph: ExposureGraph) -> sparse.csr_array:
-        """Return the units mu >= 0 that equity must cover, in the cells of `graph.quantity`: those of the graph."""
+        """Return the units mu >= 0 that equity must cover, in the cells of `graph.quantity`: those of the graph.
+
+        Parameters
+        ----------
+        graph : ExposureGraph
+            The positions.
+
+        Returns
+        -------
+        csr_array, shape (n, m)
+            Units.
+        """
         return graph.margin_units
 
     def closed_sides(self, accounts: BreachedAccounts) -> ClosedSides:
