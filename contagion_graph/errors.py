@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from contagion_graph.solvers.solution import Solution
 
-SHOWN = 3
+SHOWN = 3  # rows of a fault
+LISTED = 4  # faults of one place with one remedy: three, and one that counts the rest
 
 
 class ContagionError(Exception):
@@ -144,8 +145,18 @@ class Fault:
 
 
 def _listed(faults: Sequence[Fault]) -> str:
+    """Return faults as text; of those of one place with one remedy the first few, and how many more there are."""
     count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''} (rows count from 0):"
-    return "\n".join([count, *(f"  {k}. {fault}" for k, fault in enumerate(faults, 1))])
+    groups: dict[tuple[str, str], list[tuple[int, Fault]]] = {}
+    for number, fault in enumerate(faults, 1):
+        groups.setdefault((fault.where, fault.remedy), []).append((number, fault))
+    shown = sorted((one for group in groups.values() for one in group[:LISTED]), key=lambda one: one[0])
+    more = [
+        f"  ... {len(group) - LISTED:,} more faults of {where}. {remedy}"
+        for (where, remedy), group in groups.items()
+        if len(group) > LISTED
+    ]
+    return "\n".join([count, *(f"  {number}. {fault}" for number, fault in shown), *more])
 
 
 @dataclass

@@ -77,7 +77,7 @@ def graph(seed: int) -> cg.ExposureGraph:
         }
     )
     if seed % 3 == 0:
-        positions["kind"] = rng.choice(['"perp" <1>', "long", "bell \x07"], size)
+        positions["kind"] = rng.choice(['"perp" <1>', "swap", "bell \x07"], size)
     if seed % 4 == 0:
         positions["position"] = [f"{label} {k}" for k, label in enumerate(rng.choice(LABELS, size))]
     held = pd.DataFrame({"trader": traders, "cash": rng.uniform(0, 50, n)})

@@ -35,6 +35,20 @@ class Terminal:
         return getattr(self._stream, name)
 
 
+def number(text: str) -> float:
+    """Read a number, without the underscores that Python allows; argparse names the option of one that is none."""
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
+def whole(text: str) -> int:
+    """Read a whole number, likewise."""
+    if "_" in text:
+        raise ValueError(text)
+    return int(text)
+
+
 class Help(argparse.ArgumentDefaultsHelpFormatter):
     """Names the default of an option, where it has one."""
 

@@ -4,7 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
-from contagion_graph.cli.arguments import add_output
+from contagion_graph.cli.arguments import add_output, whole
 from contagion_graph.cli.output import STEPS, say, write
 from contagion_graph.cli.progress import progress
 from contagion_graph.io.write import write_tables
@@ -17,8 +17,8 @@ MODEL = MarginCascade(penalty=0.01, penalty_to_fund=0.5)
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    command.add_argument("--accounts", type=int, default=20_000, metavar="N", help="accounts of the venue")
-    command.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the venue")
+    command.add_argument("--accounts", type=whole, default=20_000, metavar="N", help="accounts of the venue")
+    command.add_argument("--seed", type=whole, default=0, metavar="S", help="seed of the venue")
     add_output(command, "tables, graphs, figures and a report")
 
 

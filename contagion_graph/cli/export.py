@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from contagion_graph.cli.arguments import add_folder
+from contagion_graph.cli.arguments import add_folder, number, whole
 from contagion_graph.cli.progress import progress
 from contagion_graph.cli.rules import add_rules, model_of, shock_of
 from contagion_graph.errors import ParameterError
@@ -32,8 +32,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--nodes", choices=get_args(Nodes), help="kind of graph (default: bipartite; of obligations: traders)")
     add("--obligations", action="store_true", help="export what traders owe each other instead")
     add("--mode", choices=get_args(Mode), default="static", help="of gexf: rounds on a timeline, or in a file each")
-    add("--k", type=int, metavar="N", help="keep the N traders that close, lose or hold most")
-    add("--min-weight", type=float, metavar="W", help="keep edges of at least this weight")
+    add("--k", type=whole, metavar="N", help="keep the N traders that close, lose or hold most")
+    add("--min-weight", type=number, metavar="W", help="keep edges of at least this weight")
     add("--layout", choices=get_args(Layout), default="rings", help="places of the nodes")
     add(
         "--shock",

@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from contagion_graph.cli.arguments import add_folder, printable
+from contagion_graph.cli.arguments import add_folder, printable, whole
 from contagion_graph.collateral.proof import verify
 from contagion_graph.collateral.proof.statement import SumTree
 from contagion_graph.errors import ParameterError
@@ -22,7 +22,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--trader", action="append", default=[], metavar="TRADER", help="write its proofs; may be repeated")
     add("--secret", type=Path, metavar="FILE", help="to be kept: the secret; made where the file does not exist")
     add("--previous", type=Path, metavar="JSON", help="the statement that this one follows")
-    add("--decimals", type=int, default=8, metavar="N", help="of the amounts")
+    add("--decimals", type=whole, default=8, metavar="N", help="of the amounts")
 
 
 def call(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterable
 
+from contagion_graph.cli.arguments import number
 from contagion_graph.errors import ContagionError, ParameterError
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord, LinearImpact
@@ -29,7 +30,7 @@ def add_rules(command: argparse.ArgumentParser) -> None:
         help="full, target[:BUFFER] or close-factor[:FACTOR[:FULL_BELOW]]",
     )
     add("--sharing", choices=SHARINGS, default="equity", help="how members share what the fund does not pay")
-    add("--penalty", type=float, default=0.0, metavar="SHARE", help="share of the value that is closed")
+    add("--penalty", type=number, default=0.0, metavar="SHARE", help="share of the value that is closed")
     add("--penalty-cap", choices=("equity", "none"), default="equity", help="what a penalty takes at most: equity left")
 
 
@@ -67,18 +68,18 @@ def shock_of(texts: Iterable[str]) -> dict[str, float]:
 def _change(text: str) -> tuple[str, float]:
     asset, equals, change = text.rpartition("=")
     try:
-        number = float(change.rstrip("%")) / (100.0 if change.endswith("%") else 1.0)
+        relative = number(change.rstrip("%")) / (100.0 if change.endswith("%") else 1.0)
     except ValueError:
         equals = ""
     if not equals or not asset:
         raise ParameterError(f"--shock {text!r} is not ASSET=CHANGE; write ETH=-30% or ETH=-0.3")
-    return asset, number
+    return asset, relative
 
 
 def _liquidation(text: str) -> LiquidationRule:
     name, *numbers = text.split(":")
     try:
-        return LIQUIDATIONS[name](*map(float, numbers))
+        return LIQUIDATIONS[name](*map(number, numbers))
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, ContagionError):
             raise

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from contagion_graph.cli.arguments import add_folder, add_output
+from contagion_graph.cli.arguments import add_folder, add_output, number, whole
 from contagion_graph.cli.rules import add_rules, model_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
@@ -15,8 +15,10 @@ from contagion_graph.io.read import read_tables
 from contagion_graph.io.summary_text import money
 from contagion_graph.io.write import write_tables
 from contagion_graph.scenarios import draw
+from contagion_graph.scenarios.draw.history import holds_dates
 from contagion_graph.scenarios.sweep import sweep
 from contagion_graph.scenarios.sweep_result import SweepResult
+from contagion_graph.tables.convert import check_csv
 
 LISTED = 5
 ROUNDING = 1e-12  # of the gross value: less is no loss
@@ -37,13 +39,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add = command.add_argument
     add_folder(command)
-    add("--n-draws", type=int, default=10_000, metavar="N", help="scenarios to draw")
+    add("--n-draws", type=whole, default=10_000, metavar="N", help="scenarios to draw")
     add("--draw", choices=list(DRAWS), default="student_t", help="distribution of scenarios")
     add("--history", type=Path, required=True, metavar="FILE",
                          help="prices, .csv or .parquet: a row a date, the date first, a column an asset")  # fmt: skip
-    add("--horizon", type=int, default=1, metavar="ROWS", help="rows of the history that a scenario covers")
-    add("--seed", type=int, default=0, metavar="S", help="of the draws")
-    add("--level", type=float, default=0.99, help="of value at risk and expected shortfall")
+    add("--horizon", type=whole, default=1, metavar="ROWS", help="rows of the history that a scenario covers")
+    add("--seed", type=whole, default=0, metavar="S", help="of the draws")
+    add("--level", type=number, default=0.99, help="of value at risk and expected shortfall")
     add("--checkpoint", type=Path, metavar="DIR", help="keep the state there; the same command goes on from it")
     add_rules(command)
     add_output(command, "the tables")
@@ -69,8 +71,7 @@ def _history(path: Path, graph: ExposureGraph) -> tuple[pd.DataFrame, list[str]]
     """Return the prices of the graph's assets, and the lines to print on assets without prices and the reverse."""
     if path.suffix not in (".csv", ".parquet"):
         raise ParameterError(f"--history {str(path)!r} is neither .csv nor .parquet")
-    prices = pd.read_csv(path, index_col=0) if path.suffix == ".csv" else pd.read_parquet(path)
-    prices = prices.rename(columns=str)
+    prices = _dated(_read(path), path, graph).rename(columns=str)
     known = prices.columns.intersection(graph.assets)
     if known.empty:
         raise ParameterError(
@@ -84,6 +85,28 @@ def _history(path: Path, graph: ExposureGraph) -> tuple[pd.DataFrame, list[str]]
         if len(labels):
             said.append(f"Assets {what}: {_some(labels)}.")
     return prices[known], said
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        check_csv(path)
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"--history {str(path)!r} cannot be read: {error}") from error
+
+
+def _dated(prices: pd.DataFrame, path: Path, graph: ExposureGraph) -> pd.DataFrame:
+    """Return the prices with their dates, the first column or an index that is there, as index."""
+    if not isinstance(prices.index, pd.RangeIndex):
+        return prices
+    first = str(prices.columns[0])
+    later = [str(name) for name in prices.columns[1:] if holds_dates(name, prices[name])]
+    if first in graph.assets or later:
+        found = f"column {later[0]!r} has dates" if later else f"{first!r} is an asset"
+        raise ParameterError(f"--history {str(path)!r} begins with column {first!r}, {found}; put the date first")
+    return prices.set_index(prices.columns[0])
 
 
 def _some(labels: "pd.Index[str]") -> str:

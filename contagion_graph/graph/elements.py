@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph.errors import Faults
+from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.graph.network import GIVEN, given_name
 from contagion_graph.tables.schema import SCHEMAS
 
 NAMES_OF_A_NODE = ("side", "label")
@@ -51,9 +52,17 @@ def to_igraph(nodes: pd.DataFrame, edges: pd.DataFrame, *, directed: bool = Fals
     return igraph.Graph(n=len(nodes), edges=ends, directed=directed, vertex_attrs=vertices, edge_attrs=weights)
 
 
+def _check_networkx(network: Any) -> None:
+    """Refuse what is no networkx graph, most often one of igraph."""
+    if not hasattr(network, "nodes") or not hasattr(network, "is_directed"):
+        turned = "; give network.to_networkx()" if hasattr(network, "to_networkx") else "; give a networkx graph"
+        raise ParameterError(f"network is a {type(network).__name__} of {type(network).__module__}{turned}")
+
+
 def network_tables_of_networkx(network: Any) -> dict[str, Any]:
     """Return the tables of a network of obligations, given as a directed networkx graph."""
     faults = Faults()
+    _check_networkx(network)
     if not network.is_directed():
         faults.add(
             "network", "it is not directed", "Give a DiGraph or MultiDiGraph; an edge goes from debtor to creditor."
@@ -81,6 +90,7 @@ def network_tables_of_networkx(network: Any) -> dict[str, Any]:
 def tables_of_networkx(network: Any) -> dict[str, Any]:
     """Return the tables of an exposure graph, given as a networkx graph with named sides."""
     faults = Faults()
+    _check_networkx(network)
     sides: dict[str, dict[Any, dict[str, Any]]] = {side: {} for side in SIDES}
     for node, data in network.nodes(data=True):
         if data.get("side") not in sides:
@@ -137,7 +147,8 @@ def _label(node: Any, data: Mapping[str, Any]) -> str:
 
 
 def _attributes(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in data.items() if name not in NAMES_OF_A_NODE}
+    own = {name: value for name, value in data.items() if name not in NAMES_OF_A_NODE}
+    return {name.removeprefix(GIVEN) if given_name(name) != name else name: value for name, value in own.items()}
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

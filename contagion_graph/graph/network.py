@@ -13,6 +13,9 @@ import pandas as pd
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.graph.holdings import Array, Positions, holdings_of, no_positions, positions_of
 
+GIVEN = "given_"
+NODE_NAMES = ("id", "side", "label", "name", "type")  # of nodes, in networkx and igraph
+
 if TYPE_CHECKING:
     from contagion_graph.graph.exposure import ExposureGraph
     from contagion_graph.graph.obligations import ObligationNetwork
@@ -175,9 +178,23 @@ def given_network(graph: "ExposureGraph", *, positions_are_nodes: bool) -> Netwo
     return incidence_network(graph, sides, positions)
 
 
+def given_name(column: str) -> str:
+    """Return the name of an attribute: given_id for id, where nodes have a name of their own so called.
+
+    Examples
+    --------
+    >>> given_name("id"), given_name("given_id"), given_name("rating")
+    ('given_id', 'given_given_id', 'rating')
+    """
+    bare = column
+    while bare.startswith(GIVEN):
+        bare = bare[len(GIVEN) :]
+    return GIVEN + column if bare in NODE_NAMES else column
+
+
 def _given(name: str, table: pd.DataFrame) -> Side:
     labels = pd.Index(table[name])
-    attributes = {str(column): table[column].array for column in table.columns.drop(name)}
+    attributes = {given_name(str(column)): table[column].array for column in table.columns.drop(name)}
     return Side(name, name + ":" + labels, labels, attributes, np.arange(len(table)))
 
 

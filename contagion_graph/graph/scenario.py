@@ -12,7 +12,7 @@ from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.graph.backing import is_backed, shocked_prices
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.tables.labels import is_label, label_text, note_repeated, text_index
+from contagion_graph.tables.labels import HINTED, is_label, label_text, note_repeated, text_index
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import account_rows_of, argument
 
@@ -153,7 +153,7 @@ def _relative_changes(graph: ExposureGraph, shock: Shock, faults: Faults) -> Flo
         if not is_label(asset):
             continue
         if column < 0:
-            hint = nearest(str(asset), graph.assets)
+            hint = nearest(str(asset), graph.assets) if len(faults.found) < HINTED else ""
             faults.add("shock", f"unknown asset {str(asset)!r}{hint}", "Use a label of graph.assets.")
         elif not _is_finite(change) or change < -1:
             remedy = "Give a finite relative change of at least -1: -0.3 = falls by 30 %."
@@ -195,7 +195,7 @@ def _rows(where: str, graph: ExposureGraph, keys: Iterable[AccountKey], faults: 
     rows = [account_rows_of(key, graph.account_index) for key in keys]
     for key, known in zip(keys, graph._rows.count([len(each) for each in rows]) if keys else (), strict=True):
         if not known:
-            hint = graph._rows.hint(label_text(key))
+            hint = graph._rows.hint(label_text(key)) if len(faults.found) < HINTED else ""
             faults.add(
                 where, f"unknown account {label_text(key)!r}{hint}", "Name a trader or a (trader, pool, subaccount)."
             )

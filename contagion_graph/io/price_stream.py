@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contagion_graph.errors import EventError
+from contagion_graph.tables.vectors import number_of
 
 
 class Tick(NamedTuple):
@@ -48,9 +49,14 @@ def read_ticks(path: str | Path) -> Iterator[Tick]:
     ...     [tick.prices for tick in read_ticks(path)]
     [{'ETH': 99.5}, {'ETH': 99.0, 'BTC': 20.0}]
     """
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.DictReader(file)
+        header = "".join(rows.fieldnames or ())
+        if "\0" in header or not _is_utf8(header):
+            raise EventError(f"{path} is not in UTF-8; save it in UTF-8")
         missing = [name for name in ("asset", "price") if name not in (rows.fieldnames or ())]
+        if missing and "," not in header and len(rows.fieldnames or ()) == 1 and any(mark in header for mark in ";\t|"):
+            raise EventError(f"{path} has another separator than commas in {header!r:.80}; write commas")
         if missing:
             raise EventError(f"{path}: column {missing[0]!r} is missing; it needs asset, price and may have sequence")
         numbered = "sequence" in (rows.fieldnames or ())
@@ -64,12 +70,16 @@ def read_ticks(path: str | Path) -> Iterator[Tick]:
             yield Tick(number if numbered else None, prices)
 
 
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)  # what stands for bytes that are none
+
+
 def _row(row: dict[str, str | None], line: int) -> tuple[int, str, float]:
     asset = (row.get("asset") or "").strip()
     try:
-        sequence, price = int(row.get("sequence") or 0), float(row.get("price") or "")
+        sequence, price = int((row.get("sequence") or "0").replace("_", "x")), number_of(row.get("price") or "")
     except ValueError:
         asset = ""
-    if not asset:
+    if not asset or not _is_utf8(asset):
         raise EventError(f"line {line}: {list(row.values())} is no price of an asset; write asset, price (, sequence)")
     return sequence, asset, price

@@ -9,12 +9,12 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray, IntArray
-from contagion_graph.errors import Faults, nearest
+from contagion_graph.errors import SHOWN, Faults, nearest
 from contagion_graph.solvers.sparse import with_data
 from contagion_graph.tables.checks import note_rows, read_table
 from contagion_graph.tables.codes import blocks, by_appearance, take, union
 from contagion_graph.tables.records import PositionRecords
-from contagion_graph.tables.schema import ACCOUNT_LEVELS, SCHEMAS, Table
+from contagion_graph.tables.schema import ACCOUNT_LEVELS, SCHEMAS, UNREAD, Table
 
 FLAGGED = 4  # possible accounts a row
 KEPT = {"backing": "backing", "obligation_table": "obligations"}  # fields of a graph that are tables
@@ -72,13 +72,13 @@ def check_references(tables: Mapping[str, Table], faults: Faults) -> None:
 def check_known(table: Table, column: str, known: "pd.Index[str]", remedy: str, faults: Faults) -> None:
     """Note the labels of a column that another table does not have."""
     labels = table.labels[column]
-    unknown = np.flatnonzero(known.get_indexer(labels.values) < 0)
-    for code in unknown[:5]:
+    unknown = np.flatnonzero((known.get_indexer(labels.values) < 0) & (labels.values != UNREAD))
+    for code in unknown[:SHOWN]:
         label = str(labels.values[code])
         rows = np.flatnonzero(labels.codes == code)
         note_rows(table, column, rows, faults, f"unknown label {label!r}{nearest(label, known)}", remedy)
-    if unknown.size > 5:
-        faults.add(f"{table.name}.{column}", f"{unknown.size - 5} more unknown labels", remedy)
+    if unknown.size > SHOWN:
+        faults.add(f"{table.name}.{column}", f"{unknown.size - SHOWN} more unknown labels", remedy)
 
 
 def _check_pool_column(tables: Mapping[str, Table], faults: Faults) -> None:

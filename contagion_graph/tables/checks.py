@@ -15,7 +15,20 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import SHOWN, Faults, UnusedColumnWarning, nearest
 from contagion_graph.tables.codes import encode, is_text, label_index, plain_type, take
 from contagion_graph.tables.convert import Columns, columns_of
-from contagion_graph.tables.schema import BLANKS, REQUIRED, SCHEMAS, TRUTH, Flag, Label, Labels, Number, Table
+from contagion_graph.tables.schema import (
+    BLANKS,
+    REQUIRED,
+    SCHEMAS,
+    SIGNS,
+    TRUTH,
+    UNREAD,
+    Flag,
+    Label,
+    Labels,
+    Number,
+    Table,
+)
+from contagion_graph.tables.vectors import number_of
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -66,12 +79,29 @@ def check_table(name: str, columns: Columns, faults: Faults, *, empty: bool = Fa
         if _is_required(schema.columns[column]):
             blank = np.flatnonzero(labels.codes < 0)
             note_rows(table, column, blank, faults, "blank", "Give every row a label.")
-    _check_unique(table, schema.unique, faults)
+    if all(labels.values.tolist() != [UNREAD] for labels in table.labels.values()):
+        _check_unique(table, schema.unique, faults)
+    if "kind" in table.labels:
+        _check_signs(table, faults)
     if schema.attributes:
         # whole numbers stay whole beside a blank
         frame = pa.table(columns).to_pandas(integer_object_nulls=True) if columns else pd.DataFrame(index=range(size))
         table.attributes = frame
     return table
+
+
+def _check_signs(table: Table, faults: Faults) -> None:
+    """Note the positions whose kind says the other side than the sign of their quantity."""
+    kinds, quantity = table.labels["kind"], table.numbers["quantity"]
+    sign = np.array([SIGNS.get(str(kind).strip().lower(), 0) for kind in kinds.values] + [0])
+    wrong = np.flatnonzero(sign[kinds.codes] * quantity < 0.0)
+    remedy = (
+        "What is owed or sold short has a quantity below 0, what is held one above 0: write the sign, as in "
+        "quantity = -quantity where kind is debt or short, or leave the column kind out."
+    )
+    if wrong.size:
+        shown = [f"{kinds.at(row)!r}, quantity {quantity[row]:g}, {table.row_label(row)}" for row in wrong[:SHOWN]]
+        faults.add_rows(f"{table.name}.kind", "contradicts the sign", remedy, rows=wrong.tolist(), examples=shown)
 
 
 def _is_required(kind: Label | Number | Flag) -> bool:
@@ -101,7 +131,7 @@ def _labels(
     plain = plain_type(values.type)
     if not (is_text(plain) or pa.types.is_integer(plain) or pa.types.is_null(plain)):
         faults.add(f"{table.name}.{column}", f"has type {values.type}", "Labels are text or integers.")
-        return Labels(np.full(table.size, -1, np.int32), pd.Index([], dtype="str"))
+        return Labels(np.zeros(table.size, np.int32), pd.Index([UNREAD], dtype="str"))
     codes, distinct = encode(values)
     labels = Labels(codes, label_index(distinct))
     return _fill_blank(labels, kind.default) if fill and isinstance(kind.default, str) else labels
@@ -159,7 +189,7 @@ def _as_numbers(values: pa.ChunkedArray) -> tuple[FloatArray | None, Rows]:
 
 def _parse(text: str) -> float | None:
     try:
-        return np.nan if text.strip().lower() in BLANKS else float(text)
+        return np.nan if text.strip().lower() in BLANKS else number_of(text)
     except ValueError:
         return None
 

@@ -5,11 +5,12 @@ formula is written to CSV behind an apostrophe, and the apostrophe is taken off 
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -21,6 +22,8 @@ from contagion_graph.tables.files import replacing
 
 Columns = dict[str, pa.ChunkedArray]
 CSV_BLOCK = 1 << 23  # bytes; larger than pyarrow's own, so that the labels of few blocks have to be matched
+HEAD = 1 << 16  # bytes of a file in which its header is
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 FORMULA = r"('*[=+\-@\t\r\n])"
 UNREADABLE = (OSError, TypeError, ValueError, pa.ArrowException)
 PIECE = 1 << 20  # rows of a table that are handed on together
@@ -140,11 +143,15 @@ def _arrow_table(table: object, text_columns: Collection[str], number_columns: C
         return pa.table({str(name): _array(values) for name, values in table.items()})
     if not hasattr(table, "__arrow_c_stream__"):
         raise TypeError(f"a {type(table).__name__} is not a table")
+    frame: Any = table
+    if isinstance(table, pd.Series):
+        raise TypeError("a Series is one column; name it and give Series.reset_index(), or a mapping of columns")
     try:
-        return pa.table(table)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.table(frame)
+    except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):
+        if not hasattr(table, "columns"):
+            raise
         # a pandas column of mixed types: as text, so that each value can be judged on its own
-        frame: Any = table
         return pa.table({str(name): _array(frame[name]) for name in frame.columns})
 
 
@@ -153,7 +160,7 @@ def _array(values: Any) -> pa.Array:
         raise TypeError(f"a column must hold a sequence of values, not {values!r}")
     try:
         return pa.array(values, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):  # mixed types, or integers beyond 64 bits
         return pa.array([None if _is_missing(value) else str(value) for value in values])
 
 
@@ -166,12 +173,28 @@ def _read_file(path: Path, text_columns: Collection[str], number_columns: Collec
         return pa.concat_tables(_parquet_groups(path, text_columns))
     if path.suffix != ".csv":
         raise ValueError(f"{path.name}: the ending says neither .csv nor .parquet")
+    check_csv(path, {*text_columns, *number_columns})
     labels = dict.fromkeys(text_columns, pa.dictionary(pa.int32(), pa.string()))
     try:
         table = pyarrow.csv.read_csv(path, **_csv_options({**labels, **_csv_numbers(path, labels, number_columns)}))
     except pa.ArrowInvalid:  # a number that is none: let all rows decide the types, and say what is wrong
         table = pyarrow.csv.read_csv(path, **_csv_options(labels))
     return _map_text(table, rf"^'{FORMULA}", r"\1")
+
+
+def check_csv(path: Path, columns: Set[str] = frozenset()) -> None:
+    """Refuse what is no CSV in UTF-8 with commas: a file without a header, in UTF-16, with another separator."""
+    with path.open("rb") as file:
+        start = file.read(HEAD)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start[:100]:
+        raise ValueError(f"{path.name} is in UTF-16; save it in UTF-8")
+    header = start.splitlines()[0].decode("utf-8-sig", "replace") if start.strip() else ""
+    if not header.strip():
+        raise ValueError(f"{path.name} is empty; it needs a line with the names of the columns")
+    for separator, name in SEPARATORS.items():
+        parts = [part.strip().strip('"') for part in header.split(separator)]
+        if "," not in header and len(parts) > 1 and (not columns or not columns.isdisjoint(parts)):
+            raise ValueError(f"{path.name} has {name} between its columns; write commas")
 
 
 def _csv_numbers(path: Path, labels: Mapping[str, Any], number_columns: Collection[str]) -> dict[str, pa.DataType]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from contagion_graph.errors import SHOWN, Faults, ParameterError, nearest
 
+HINTED = 20
 REMEDY = "Labels are text or integers; name these rows, or leave them out."
 
 
@@ -90,7 +91,8 @@ def note_repeated(where: str, index: Any, faults: Faults, remedy: str) -> None:
 def note_unknown(where: str, key: object, index: Any, faults: Faults) -> None:
     """Note that a label is unknown, and the known one that is nearest to it."""
     label, accounts = label_text(key), isinstance(index, pd.MultiIndex)
-    hint = nearest(label, index.levels[0] if accounts else index)
+    # looking for the nearest takes long, and no more than the first few are shown
+    hint = nearest(label, index.levels[0] if accounts else index) if len(faults.found) < HINTED else ""
     remedy = "Name a trader or a (trader, pool, subaccount)." if accounts else "Use a label of the graph."
     faults.add(where, f"unknown label {label!r}{hint}", remedy)
 

@@ -15,6 +15,8 @@ CASH = ""
 ACCOUNT_LEVELS = ("trader", "pool", "subaccount")
 REQUIRED = object()
 BLANKS = ("", "na", "n/a", "nan", "null", "none")
+SIGNS = {"deposit": 1, "long": 1, "debt": -1, "short": -1, "borrow": -1}
+UNREAD = "(not read)"  # stands for the labels of a column whose type cannot be labels; a fault says so
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 

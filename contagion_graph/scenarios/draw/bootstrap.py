@@ -6,7 +6,7 @@ import pandas as pd
 from contagion_graph._typing import Seed
 from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
-from contagion_graph.scenarios.draw.covariances import log_returns
+from contagion_graph.scenarios.draw.history import log_returns
 from contagion_graph.scenarios.frame import scenario_frame
 
 
@@ -21,7 +21,7 @@ def historical(
     Parameters
     ----------
     prices : DataFrame
-        One row a date, in order, one column an asset.
+        One row a date, the oldest first, one column an asset. The index is the date, or only a number.
     n_draws : int
         Scenarios.
     horizon : int
@@ -39,7 +39,8 @@ def historical(
     Raises
     ------
     ParameterError
-        Prices that are no prices; a block longer than the history.
+        Prices that are no prices; dates that repeat or do not ascend, or that are a column; a block longer than the
+        history.
 
     References
     ----------

@@ -9,32 +9,11 @@ import pandas as pd
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import CovarianceWarning, ParameterError
+from contagion_graph.scenarios.draw.history import log_returns
 from contagion_graph.tables.labels import text_index
 
 SAME = 1e-9  # eigenvalues that differ by less of the largest are equal
 ROUNDING = 1e-10  # a negative eigenvalue of this share of the largest one is rounding
-
-
-def log_returns(prices: pd.DataFrame) -> pd.DataFrame:
-    """Return the log-returns of a table of prices: one row a date, in order, one column an asset.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> log_returns(pd.DataFrame({"ETH": [100.0, 110.0, 99.0]})).round(4)["ETH"].tolist()
-    [0.0953, -0.1054]
-    """
-    if not isinstance(prices, pd.DataFrame) or len(prices) < 3:
-        raise ParameterError("prices must be a frame with a row a date and a column an asset, of at least 3 rows")
-    values = prices.to_numpy(dtype=np.float64)
-    wrong = np.argwhere(~(np.isfinite(values) & (values > 0.0)))
-    if len(wrong):
-        row, column = wrong[0]
-        raise ParameterError(
-            f"prices: {values[row, column]:g} at {prices.index[row]!r} for asset {str(prices.columns[column])!r}, and "
-            f"{len(wrong) - 1} more like it; give positive numbers: drop the dates that lack one, or the assets"
-        )
-    return pd.DataFrame(np.diff(np.log(values), axis=0), index=prices.index[1:], columns=prices.columns.map(str))
 
 
 def covariance(prices: pd.DataFrame, *, shrink: bool = True, horizon: int = 1) -> pd.DataFrame:
@@ -47,7 +26,7 @@ def covariance(prices: pd.DataFrame, *, shrink: bool = True, horizon: int = 1) -
     Parameters
     ----------
     prices : DataFrame
-        One row a date, in order, one column an asset.
+        One row a date, the oldest first, one column an asset. The index is the date, or only a number.
     shrink : bool
         Whether to shrink the sample covariance.
     horizon : int
@@ -61,7 +40,7 @@ def covariance(prices: pd.DataFrame, *, shrink: bool = True, horizon: int = 1) -
     Raises
     ------
     ParameterError
-        Prices that are no prices, or of fewer than 3 dates.
+        Prices that are no prices, or of fewer than 3 dates; dates that repeat or do not ascend, or that are a column.
 
     References
     ----------
