@@ -55,8 +55,7 @@ class Books:
     def prices(self, share: FloatArray) -> FloatArray:
         """Return the prices after these sales."""
         units = self.sellable * (self.quantity.T @ share)
-        after: FloatArray = self.price_shocked * self.impact.price_factor(units * self.sensitivity)
-        return after
+        return self.price_shocked * self.impact.price_factor(units * self.sensitivity)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -169,10 +169,7 @@ class CommonAssetClearing:
         where = f"CommonAssetClearing: after {solution.steps:,} steps the error of prices is not proven to be below"
         conclude(solution, on_failure, f"{where} {self.tol:g}", "Raise max_iter or tol.")
         system, cleared, share = state(price)
-        assets, round_of, exact = cleared
-        clearing = ClearingResult(
-            model=self, network=books.network, system=system, assets=assets, round_of=round_of, solution=exact
-        )
+        clearing = ClearingResult(model=self, network=books.network, system=system, **cleared._asdict())
         return CommonAssetResult(
             model=self, graph=graph, books=books, clearing=clearing, sold_share=share, price=price, solution=solution
         )

@@ -27,14 +27,14 @@ class Clearing(NamedTuple):
     ----------
     assets : ndarray, shape (n,)
         Assets of every node when all have paid [currency].
-    default_round : ndarray of int, shape (n,)
+    round_of : ndarray of int, shape (n,)
         The round in which a node was found in default, 0: never; of the least clearing vector 1 for all in default.
     solution : Solution
         How it was found.
     """
 
     assets: FloatArray
-    default_round: IntArray
+    round_of: IntArray
     solution: Solution
 
 
@@ -74,13 +74,11 @@ class Partial:
 
     def received(self, part: FloatArray) -> FloatArray:
         """Return what every node receives of these parts, shape (n,)."""
-        total: FloatArray = self.passed_on.T @ part
-        return total
+        return np.asarray(self.passed_on.T @ part)
 
     def left(self, inflow: FloatArray) -> FloatArray:
         """Return what is left for each unknown part when these nodes receive so much."""
-        left: FloatArray = self.own + self.kept * inflow[self.rows]
-        return left
+        return np.asarray(self.own + self.kept * inflow[self.rows])
 
     def equations(self, some: BoolArray) -> NonnegativeSystem:
         """Return the linear system of some of the unknowns: part = A part + what is left without them."""
@@ -97,8 +95,7 @@ class Partial:
             return None
         spread = np.zeros(part.size)
         spread[some] = of_part
-        rounding: FloatArray = self.received(spread + 4.0 * EPS * np.abs(part)) + self.system.noise
-        return rounding
+        return self.received(spread + 4.0 * EPS * np.abs(part)) + self.system.noise
 
 
 class State(NamedTuple):

@@ -127,22 +127,13 @@ class ClearingModel:
         """
         system = self._system(network, losses, on_failure)
         high, low = (self._end(system, on_failure, from_above=above) for above in (True, False))
-        later = np.where(high.default_round > 0, high.default_round, high.default_round.max(initial=0) + 1).astype(
-            np.int32
-        )
-        low = low._replace(default_round=np.where(low.default_round > 0, later, 0).astype(np.int32))
+        later = np.where(high.round_of > 0, high.round_of, high.round_of.max(initial=0) + 1)
+        low = low._replace(round_of=np.where(low.round_of > 0, later, 0).astype(np.int32))
         least, greatest = (self._result(network, system, end) for end in (low, high))
         return ClearingEquilibria(least=least, greatest=greatest)
 
     def _result(self, network: ObligationNetwork, system: System, end: Clearing) -> ClearingResult:
-        return ClearingResult(
-            model=self,
-            network=network,
-            system=system,
-            assets=end.assets,
-            round_of=end.default_round,
-            solution=end.solution,
-        )
+        return ClearingResult(model=self, network=network, system=system, **end._asdict())
 
     def _system(self, network: ObligationNetwork, losses: Losses, on_failure: OnFailure) -> System:
         check_network(network)

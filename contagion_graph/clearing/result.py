@@ -136,10 +136,7 @@ class ClearingResult(Result):
             Debtor x creditor [currency].
         """
         ranks = self.flows_by_rank()
-        total = ranks[0]
-        for paid in ranks[1:]:
-            total = total + paid
-        return total
+        return sum(ranks[1:], start=ranks[0])
 
     def flows_by_rank(self) -> tuple[sparse.csr_array, ...]:
         """Return what each node pays to each other, by rank of seniority.
@@ -149,10 +146,8 @@ class ClearingResult(Result):
         tuple of csr_array, shape (n, n)
             One matrix a rank, debtor x creditor [currency].
         """
-        flows = []
-        for rank, share in zip(self.network.ranks, self.tier_shares[-len(self.network.ranks) :], strict=True):
-            flows.append(scaled_rows(rank, share))
-        return tuple(flows)
+        ranks, shares = self.network.ranks, self.tier_shares[-len(self.network.ranks) :]
+        return tuple(scaled_rows(rank, share) for rank, share in zip(ranks, shares, strict=True))
 
     def summary(self) -> "pd.Series[float]":
         """Return nodes, defaults, fundamental (round 1), rounds, and due, paid, shortfall, default_costs [currency]."""

@@ -58,8 +58,7 @@ class System:
     @property
     def total(self) -> FloatArray:
         """All that a node owes, shape (n,)."""
-        total: FloatArray = self.lower[-1]
-        return total
+        return np.asarray(self.lower[-1])
 
     @cached_property
     def scale(self) -> FloatArray:
@@ -70,8 +69,7 @@ class System:
 
     def solvent(self, assets: FloatArray) -> BoolArray:
         """Say which nodes can pay all that is due."""
-        enough: BoolArray = assets >= self.enough
-        return enough
+        return np.asarray(assets >= self.enough)
 
     @cached_property
     def enough(self) -> FloatArray:
@@ -94,8 +92,7 @@ class System:
         for upper in self.lower[1:-1]:
             piece += left >= upper[rows] - tie
         reach = left - self.lower[piece, rows] > tie
-        place: Pieces = np.where(assets >= self.enough[rows], 2 * len(self.tiers), 2 * piece + reach)
-        return place
+        return np.where(assets >= self.enough[rows], 2 * len(self.tiers), 2 * piece + reach)
 
     def shares(self, assets: FloatArray) -> FloatArray:
         """Return which share of each tier is paid, shape (T, n); 1 where nothing is due."""

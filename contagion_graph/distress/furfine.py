@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from contagion_graph._typing import FloatArray
-from contagion_graph.distress.model import DistressModel, check_scalar, recovery_of
+from contagion_graph.distress.model import DistressModel, check_scalar
 from contagion_graph.distress.result import Outcomes
-from contagion_graph.distress.threshold import follow_failures
+from contagion_graph.distress.threshold import ThresholdCascade
 from contagion_graph.graph.obligations import ObligationNetwork
 
 
@@ -50,4 +48,4 @@ class Furfine(DistressModel):
 
     def _follow(self, network: ObligationNetwork, losses: FloatArray) -> Outcomes:
         """Follow many cases together, see `DistressModel._follow`."""
-        return follow_failures(network, losses, recovery_of(network, self.recovery), np.ones(len(network.nodes)))
+        return ThresholdCascade(self.recovery)._follow(network, losses)

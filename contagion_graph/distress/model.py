@@ -122,11 +122,6 @@ def given_losses(network: Any, name: str, equity_shock: Any, losses: Any) -> Flo
     return amounts
 
 
-def recovery_of(network: ObligationNetwork, recovery: Any) -> FloatArray:
-    """Return the share of what a defaulted node owes that its creditors recover, shape (n,)."""
-    return argument("recovery", recovery, network.nodes, SHARE)
-
-
 def follow_levels(
     network: ObligationNetwork,
     losses: FloatArray,

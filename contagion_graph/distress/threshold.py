@@ -4,7 +4,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.distress.model import DistressModel, check_scalar, follow_levels, recovery_of
+from contagion_graph.distress.model import SHARE, DistressModel, check_scalar, follow_levels
 from contagion_graph.distress.result import Outcomes
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.state import Passing
@@ -54,12 +54,6 @@ class ThresholdCascade(DistressModel):
         """Follow many cases together, see `DistressModel._follow`."""
         kind = Number("share", low=0.0, high=1.0, above=True)
         threshold = argument("threshold", self.threshold, network.nodes, kind, base=1.0)
-        return follow_failures(network, losses, recovery_of(network, self.recovery), threshold)
-
-
-def follow_failures(
-    network: ObligationNetwork, losses: FloatArray, recovery: FloatArray, threshold: FloatArray
-) -> Outcomes:
-    """Follow many cases in which nodes fail at a threshold of lost equity, shape (n,)."""
-    passing = Passing(0.0, threshold, once=False)
-    return follow_levels(network, losses, passing, recovery=recovery, insolvent="defaulted", tol=0.0)
+        recovery = argument("recovery", self.recovery, network.nodes, SHARE)
+        passing = Passing(0.0, threshold, once=False)
+        return follow_levels(network, losses, passing, recovery=recovery, insolvent="defaulted", tol=0.0)

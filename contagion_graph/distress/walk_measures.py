@@ -81,7 +81,8 @@ def impact_susceptibility(network: ObligationNetwork, *, binary: bool = True) ->
     """
     walks = _walks(network, binary)
     others = walks.weight @ (walks.ending - walks.closed)
-    return _series(network, "impact_susceptibility", ratio(others, walks.direct_in, 0.0))
+    share = ratio(others, walks.direct_in, 0.0)
+    return pd.Series(share, network.nodes.rename("node"), name="impact_susceptibility")
 
 
 def impact_fluidity(network: ObligationNetwork, *, binary: bool = True) -> float:
@@ -271,7 +272,3 @@ def _through(walks: _Walks) -> tuple[FloatArray, FloatArray]:
         rounds[k] = k * walks.closed[k] - (rounds[1:k] * walks.closed[k - 1 : 0 : -1]).sum(axis=0)
         through[k] = (first[:k] * onward[k:0:-1]).sum(axis=0)
     return through, rounds
-
-
-def _series(network: ObligationNetwork, name: str, values: FloatArray) -> "pd.Series[float]":
-    return pd.Series(values, network.nodes.rename("node"), name=name)
