@@ -1,6 +1,7 @@
 """A graph whose parts are on the workers of a Dask cluster."""
 
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from contagion_graph._cached import cached_property
 from contagion_graph.distributed.dataset import read_layout
 from contagion_graph.distributed.result import DistributedResult, equilibria
 from contagion_graph.distributed.run import Run, fetched
-from contagion_graph.distributed.worker_part import Part, load
+from contagion_graph.distributed.worker_part import load
 from contagion_graph.errors import MissingExtraError, ParameterError
 from contagion_graph.graph.collectives import Spread
 
@@ -45,7 +46,7 @@ class DistributedGraph(Spread):
     @cached_property
     def account_index(self) -> pd.MultiIndex:
         """The label (trader, pool, subaccount) of every row, fetched from the workers when first asked for."""
-        found = fetched(self.client, self._parts, _account_index)
+        found = fetched(self.client, self._parts, attrgetter("account_index"))
         index: pd.MultiIndex = found[0].append(found[1:])
         return index
 
@@ -57,10 +58,6 @@ class DistributedGraph(Spread):
 
     def __repr__(self) -> str:
         return f"<DistributedGraph: {self.size:,} accounts in {len(self._parts)} parts of {str(self.folder)!r}>"
-
-
-def _account_index(part: Part) -> pd.MultiIndex:
-    return part.account_index
 
 
 def open_dataset(folder: str | Path, client: Any = None) -> DistributedGraph:

@@ -1,6 +1,7 @@
 """The result of a model on a graph in parts: few numbers here, one row an account where the parts are."""
 
 from dataclasses import fields, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class DistributedResult(CascadeResult):
     """
 
     def __init__(self, graph: Any, model: Any, run: Run, which: int) -> None:
-        head: Head = fetched(run.client, run.outcomes[:1], _head, which)[0]
+        head: Head = fetched(run.client, run.outcomes[:1], attrgetter("heads"))[0][which]
         known = {"graph": graph, "model": model, "solution": head.solution, "_run": run, "_which": which}
         frames = {"assets": head.assets, "pools": head.pools, "rounds": head.rounds, "_summary": head.summary}
         vars(self).update(known | frames)
@@ -43,7 +44,7 @@ class DistributedResult(CascadeResult):
     @cached_property
     def accounts(self) -> pd.DataFrame:
         """One row an account, as in `CascadeResult`."""
-        accounts: pd.DataFrame = pd.concat(self._fetched(_accounts))
+        accounts: pd.DataFrame = pd.concat(self._fetched(attrgetter("accounts")))
         return accounts
 
     @cached_property
@@ -94,7 +95,7 @@ def _by_account(parts: list[CascadeArrays], name: str) -> bool:
 def equilibria(graph: Any, model: Any, run: Run) -> Equilibria:
     """Return both ends of the equilibria on a graph in parts."""
     least, greatest = (DistributedResult(graph, model, run, which) for which in range(2))
-    found = fetched(run.client, run.outcomes, _points)
+    found = fetched(run.client, run.outcomes, attrgetter("one_sided", "points"))
     one_sided, points = found[0]
     every = None if points is None else pd.concat([each for _, each in found])
     return Equilibria(least=least, greatest=greatest, one_sided=one_sided, points=every)
@@ -103,20 +104,8 @@ def equilibria(graph: Any, model: Any, run: Run) -> Equilibria:
 # --- what workers do ------------------------------------------------------------------------------------------------
 
 
-def _head(outcome: Outcome, which: int) -> Head:
-    return outcome.heads[which]
-
-
-def _points(outcome: Outcome) -> tuple[bool, pd.DataFrame | None]:
-    return outcome.one_sided, outcome.points
-
-
 def _of_result(outcome: Outcome, which: int, what: Any, *arguments: Any) -> Any:
     return what(outcome.results[which], *arguments)
-
-
-def _accounts(result: CascadeResult) -> pd.DataFrame:
-    return result.accounts
 
 
 def _traders(result: CascadeResult) -> tuple[pd.DataFrame, Any, Any]:

@@ -54,8 +54,7 @@ class Traders(NamedTuple):
 
     def add_vector(self, amount: FloatArray) -> FloatArray:
         """Return one number a trader from one number an account."""
-        total: FloatArray = amount if self.sums is None else self.sums @ amount
-        return total
+        return amount if self.sums is None else np.asarray(self.sums @ amount)
 
 
 def traders_of(graph: ExposureGraph, traders: Any) -> Traders:

@@ -198,8 +198,7 @@ def _given(end: CascadeArrays) -> FloatArray:
 def changed_state(end: CascadeArrays, before: CascadeArrays) -> BoolArray:
     """Return which accounts are in another state, open, closed in part or closed whole, than in another run."""
     states = [(each.breach_round > 0).astype(np.int8) + each.closed_whole for each in (end, before)]
-    changed: BoolArray = states[0] != states[1]
-    return changed
+    return np.asarray(states[0] != states[1])
 
 
 def standalone(graph: ExposureGraph, asset: int, size: float) -> FloatArray:
@@ -208,5 +207,4 @@ def standalone(graph: ExposureGraph, asset: int, size: float) -> FloatArray:
     direct_i = -Q_ij p0_j size
     """
     direct = graph.quantity[:, [asset]].toarray()[:, 0] * (-size * graph.price[asset])
-    least: FloatArray = np.minimum(direct, np.maximum(graph._rows.equity, 0.0))
-    return least
+    return np.asarray(np.minimum(direct, np.maximum(graph._rows.equity, 0.0)))

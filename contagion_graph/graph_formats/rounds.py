@@ -161,8 +161,12 @@ def _gone(rounds: Rounds, graph: ExposureGraph, positions: Positions, group: Arr
         positions.quantity < 0.0, *(c[positions.account] for c in (rounds.short_closed, rounds.long_closed))
     )
     sold = np.where(graph.sellable[positions.asset], side, 0)
-    drawn = group >= 0
-    latest, earliest = np.zeros(size, dtype=np.int64), np.full(size, rounds.last + 1)
-    np.maximum.at(latest, group[drawn], sold[drawn])
-    np.minimum.at(earliest, group[drawn], sold[drawn])
+    return when_all(group[group >= 0], sold[group >= 0], size, rounds.last)
+
+
+def when_all(group: Array, step: Array, size: int, last: int) -> Array:
+    """Return the round in which the last member of each group was closed, by those of the members; 0 = never."""
+    latest, earliest = np.zeros(size, dtype=np.int64), np.full(size, last + 1)
+    np.maximum.at(latest, group, step)
+    np.minimum.at(earliest, group, step)
     return np.where(earliest > 0, latest, 0)

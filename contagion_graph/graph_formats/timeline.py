@@ -10,11 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.holdings import Array
 from contagion_graph.graph.network import Network
 from contagion_graph.graph_formats.from_any import Source
-from contagion_graph.graph_formats.rounds import Moves, Rounds, moves_of, rounds_of
+from contagion_graph.graph_formats.rounds import Moves, Rounds, moves_of, rounds_of, when_all
 
 OPEN, CLOSING, REDUCED, CLOSED = range(4)
 STATUS = ("open", "closing", "reduced", "closed")
@@ -152,7 +151,8 @@ def timeline_of(network: Network, source: Source, mode: str) -> Timeline:
     gone = np.where(moves.gone > 0, moves.gone + 1, rounds.last + 2)
     node_end = np.full(network.starts[-1], rounds.last + 2)
     if "trader" in starts:
-        closed = _closed_traders(rounds, graph)[network.sides[0].rows]
+        closed = when_all(graph._rows.trader_of, rounds.closed, len(graph.traders), rounds.last)
+        closed = closed[network.sides[0].rows]
         node_end[: closed.size] = np.where(closed > 0, closed + 1, rounds.last + 2)
     if "position" in starts:
         node_end[starts["position"] :] = gone
@@ -184,15 +184,6 @@ def _with_flows(network: Network, moves: Moves, traded: Array, group: Array) -> 
         attributes={"position_kind": kind, **amounts},
         kind=kind,
     )
-
-
-def _closed_traders(rounds: Rounds, graph: ExposureGraph) -> Array:
-    """Return the round in which the last account of each trader was closed whole; 0 = never."""
-    size = len(graph.traders)
-    latest, earliest = np.zeros(size, dtype=np.int64), np.full(size, rounds.last + 1)
-    np.maximum.at(latest, graph._rows.trader_of, rounds.closed)
-    np.minimum.at(earliest, graph._rows.trader_of, rounds.closed)
-    return np.where(earliest > 0, latest, 0)
 
 
 def _whole(end: Array) -> Spans:

@@ -18,14 +18,14 @@ import pandas as pd
 
 from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph.distress.debtrank import propagate
-from contagion_graph.errors import Faults, ParameterError
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.importance.overlap_index import overlap_of
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import check_on_failure, conclude
 from contagion_graph.tables.schema import Number
-from contagion_graph.tables.vectors import rows_of, vector
+from contagion_graph.tables.vectors import argument, rows_of
 
 SHARE = Number("share", low=0.0, high=1.0)
 TOGETHER = 64  # defaults that are followed in one pass
@@ -35,18 +35,11 @@ class _Spread:
     """Equity of the traders of a graph, and the propagation of losses among them."""
 
     def __init__(self, graph: ExposureGraph, slope: Any, name: str) -> None:
-        self.graph, self.name, self.overlap = graph, name, overlap_of(graph, name)
-        self.slope = self.share("slope", slope, 1.0)
+        self.name, self.overlap = name, overlap_of(graph, name)
+        self.slope = argument("slope", slope, graph.traders, SHARE, base=1.0)
         self.equity = graph._rows.per_trader(graph._rows.equity)
         self.solvent = self.equity > 0.0
         self.per_equity = ratio(1.0, self.equity, 0.0)
-
-    def share(self, where: str, value: Any, otherwise: float) -> FloatArray:
-        """Return a share for every trader: `otherwise` for those that a mapping does not name."""
-        faults = Faults(ParameterError)
-        shares = vector(where, value, self.graph.traders, SHARE, faults, base=otherwise)
-        faults.raise_if_any()
-        return shares
 
     def losses(self, initial: FloatArray, tol: float, max_iter: int, on_failure: OnFailure) -> FloatArray:
         """Return the losses at convergence from initial ones, (n,) or (n, b)."""
@@ -126,7 +119,8 @@ def debtrank(
     spread = _Spread(graph, slope, "debtrank")
     lost = graph._rows.per_trader(-(graph.quantity @ (scenario(graph, shock).price_shocked - graph.price)))
     start = np.maximum(lost, 0.0) * spread.per_equity
-    start += spread.share("equity_shock", {} if equity_shock is None else equity_shock, 0.0) * spread.solvent
+    if equity_shock is not None:
+        start += argument("equity_shock", equity_shock, graph.traders, SHARE) * spread.solvent
     level = spread.losses(np.minimum(start, 1.0), tol, max_iter, on_failure)
     level[~spread.solvent] = np.nan
     return pd.Series(level, graph.traders.rename("trader"), name="debtrank")

@@ -322,8 +322,7 @@ def _absorption(matrix: sparse.csr_array, component: Any) -> FloatArray:
         g = 1.0 / own + _squares(shares, inverse)
     n, volume, weighted_sum = (np.bincount(mine, v)[mine] for v in (np.ones(count), d, weighted))
     times = weighted_sum - volume * ones - n * weighted + n * volume * g
-    scores: FloatArray = np.divide(n - 1.0, times, out=np.zeros(count), where=n > 1.0)
-    return scores
+    return np.asarray(np.divide(n - 1.0, times, out=np.zeros(count), where=n > 1.0))
 
 
 def _links(matrix: sparse.csr_array, strengths: FloatArray) -> FloatArray:

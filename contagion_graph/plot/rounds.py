@@ -126,8 +126,7 @@ def prices(result: CascadeResult, *, k: int = 6, ax: "Axes | None" = None) -> "A
 def price_changes(result: CascadeResult) -> FloatArray:
     """Return p / p0 - 1 of each asset after the shock and after each round, shape (rounds + 1, m)."""
     after = [result.arrays.price_shocked, *(trade.after for trade in result.arrays.trades or ())]
-    change: FloatArray = np.array(after) / result.graph.price - 1.0
-    return change
+    return np.asarray(np.array(after) / result.graph.price - 1.0)
 
 
 def closed(result: CascadeResult, *, ax: "Axes | None" = None) -> "Axes":

@@ -189,8 +189,7 @@ class Programme:
         reach = _largest(self.gain, 0)
         counts, least = (self.cost > 0.0) & (reach > 0.0), np.full(part.max(initial=0) + 1, np.inf)
         np.minimum.at(least, part[rows.shape[0] :][counts], self.cost[counts] / reach[counts])
-        weight: FloatArray = (1.0 / np.where(np.isfinite(least), least, 1.0))[part]
-        return weight
+        return np.asarray((1.0 / np.where(np.isfinite(least), least, 1.0))[part])
 
     def _highs(self, owner: str, cost: FloatArray) -> Any:
         """Return the solver's answer, None where it finds none; where it stops, it is asked in another way."""

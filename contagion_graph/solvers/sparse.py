@@ -27,8 +27,7 @@ def row_of_cells(matrix: sparse.csr_array) -> IntArray:
     >>> row_of_cells(sparse.csr_array([[1.0, 2.0], [0.0, 3.0]])).tolist()
     [0, 0, 1]
     """
-    rows: IntArray = over_cells(matrix, np.arange(matrix.shape[0]))
-    return rows
+    return np.asarray(over_cells(matrix, np.arange(matrix.shape[0])))
 
 
 def with_data(matrix: sparse.csr_array, data: Any) -> sparse.csr_array:

@@ -307,8 +307,7 @@ def _owed(book: _Book, stable: BoolArray, largest: Ints, draw: np.random.Generat
     """Draw which positions are debts; in each account the least likely one is none."""
     margin = draw.random(len(book.asset)) - np.where(stable, OWED_STABLE, OWED_OTHER)[book.asset]
     least_likely = np.maximum.reduceat(margin, np.searchsorted(book.account, np.arange(book.n_accounts)))
-    owed: BoolArray = (margin < 0.0) & (margin < least_likely[book.account]) & (book.account != largest)
-    return owed
+    return np.asarray((margin < 0.0) & (margin < least_likely[book.account]) & (book.account != largest))
 
 
 def _graph(

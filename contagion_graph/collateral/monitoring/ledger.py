@@ -4,7 +4,7 @@ Cells are kept row by row, each row in column order, in one arena. A row that ou
 the end is reached, all rows are packed anew. So memory follows what is held now, not how often it changed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ from contagion_graph.state import PoolSums, Watch
 
 SPARE = 1.25  # places in an arena, over what is held when it is packed
 CELLS = ("column", "quantity", "margin_units", "low", "high")
+BY_ACCOUNT = dict.fromkeys(("start", "length", "room", "cash", "status"), 0)  # arrays, and the axis that grows
+BY_TILE = {"block_low": 0, "block_high": 0, "tile_low": 1, "tile_high": 1}
+BY_ASSET = {"price": 0, "block_low": 1, "block_high": 1, "tile_low": 0, "tile_high": 0}
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -128,16 +131,8 @@ class Ledger:
         column = self.m
         if column == self.watch.price.size:
             size = column + 8
-            self.watch = self.watch._replace(
-                price=_grown(self.watch.price, 0, size),
-                block_low=_grown(self.watch.block_low, 1, size),
-                block_high=_grown(self.watch.block_high, 1, size, fill=np.inf),
-                tile_low=_grown(self.watch.tile_low, 0, size),
-                tile_high=_grown(self.watch.tile_high, 0, size, fill=np.inf),
-            )
-            self.sums = self.sums._replace(
-                held=_grown(self.sums.held, 1, size), held_under=_grown(self.sums.held_under, 1, size)
-            )
+            self.watch = _grown(self.watch, BY_ASSET, size)
+            self.sums = _grown(self.sums, {"held": 1, "held_under": 1}, size)
         self.m += 1
         self.watch.price[column] = price
         return column
@@ -160,8 +155,7 @@ class Ledger:
 
     def in_breach(self) -> BoolArray:
         """Return which accounts are in breach."""
-        breach: BoolArray = self.watch.status[: self.n] != self._watch.SOUND
-        return breach
+        return np.asarray(self.watch.status[: self.n] != self._watch.SOUND)
 
     def pools(self) -> tuple[FloatArray, FloatArray]:
         """Return the sum of equities, and of positive equities, of each pool [currency]."""
@@ -204,21 +198,17 @@ class Ledger:
 
     def _grow_accounts(self) -> None:
         size = self.n + self.n // 4 + self._watch.WATCH_BLOCK
-        tiles = self._watch.tiles_of(size)
-        names = ("start", "length", "room", "cash", "status")
-        self.watch = self.watch._replace(
-            **{name: _grown(getattr(self.watch, name), 0, size) for name in names},
-            block_low=_grown(self.watch.block_low, 0, tiles),
-            block_high=_grown(self.watch.block_high, 0, tiles, fill=np.inf),
-            tile_low=_grown(self.watch.tile_low, 1, tiles),
-            tile_high=_grown(self.watch.tile_high, 1, tiles, fill=np.inf),
-        )
-        self.sums = self.sums._replace(pool=_grown(self.sums.pool, 0, size))
+        self.watch = _grown(_grown(self.watch, BY_ACCOUNT, size), BY_TILE, self._watch.tiles_of(size))
+        self.sums = _grown(self.sums, {"pool": 0}, size)
         self._changed, self._before = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int8)
 
 
-def _grown(array: Any, axis: int, size: int, fill: float = 0.0) -> Any:
-    """Return an array that is longer along an axis, the new places filled."""
-    shape = list(array.shape)
-    shape[axis] = size - shape[axis]
-    return np.concatenate([array, np.full(shape, fill, dtype=array.dtype)], axis=axis)
+def _grown(arrays: Any, axes: Mapping[str, int], size: int) -> Any:
+    """Return a record whose named arrays are longer, each along its axis; no trigger lies in the new places."""
+    longer = {}
+    for name, axis in axes.items():
+        array = getattr(arrays, name)
+        shape = [*array.shape[:axis], size - array.shape[axis], *array.shape[axis + 1 :]]
+        fill = np.inf if name.endswith("_high") else 0.0
+        longer[name] = np.concatenate([array, np.full(shape, fill, dtype=array.dtype)], axis=axis)
+    return arrays._replace(**longer)

@@ -28,8 +28,7 @@ def graph_of(
     if traded:
         records = _records(pointers, column, units, margin_units, cash)
     elif records is not None:
-        more = ledger.n - len(first.account_index)
-        records = replace(records, own_cash=np.concatenate([records.own_cash, np.zeros(more)]))
+        records = replace(records, own_cash=_longer(records.own_cash, ledger.n))
         records = replace(records, own_cash=cash + records.entry_value())
     accounts, labels = directory.index(), assets.index()
     return replace(

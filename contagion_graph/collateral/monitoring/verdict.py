@@ -43,10 +43,7 @@ class Verdict:
     def solvency(self) -> "pd.Series[float]":
         """Assets over liabilities of each pool; NaN without liabilities."""
         index = pd.Index(self._directory.pools, dtype="str", name="pool")
-        return pd.Series(self._ratio(), index=index, name="solvency")
-
-    def _ratio(self) -> FloatArray:
-        return ratio(self.assets, self.liabilities, np.nan)
+        return pd.Series(ratio(self.assets, self.liabilities, np.nan), index=index, name="solvency")
 
     def __repr__(self) -> str:
         counts = self._crossed.breached.size, self._crossed.recovered.size

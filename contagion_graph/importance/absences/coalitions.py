@@ -113,11 +113,8 @@ class Case:
         if self.matters.all() or not self.matters.any() or isotone_obstacles(graph, self.model):
             return graph, self.base, graph._rows.trader_of.astype(np.int64)
         rows = self.matters[graph._rows.trader_of]
-        return (
-            graph.subset(traders=graph.traders[self.matters]),
-            self.base[rows],
-            graph._rows.trader_of[rows].astype(np.int64),
-        )
+        part = graph.subset(traders=graph.traders[self.matters])
+        return part, self.base[rows], graph._rows.trader_of[rows].astype(np.int64)
 
     def without(self, absent: BoolArray) -> CascadeResult:
         """Run the scenario without some traders; the rows of their accounts in the result have no meaning."""
@@ -179,9 +176,7 @@ class Game:
         self.graph, self.measure = graph, measure
         self.shocked, self.quiet = (Case(graph, model, each, on_failure) for each in (shock, None))
         self.cases = [(1.0, self.shocked)]
-        if (
-            self.quiet.full.arrays.breach_round.any()
-        ):  # otherwise no account is in breach without a shock, whatever the coalition
+        if self.quiet.full.arrays.breach_round.any():  # else no coalition has an account in breach without a shock
             self.cases.append((-1.0, self.quiet))
         self.held = graph._rows.column_sums(graph.quantity, np.ones(len(graph.account_index)))
 
@@ -194,7 +189,7 @@ class Game:
 
     def without(self, absent: Numbers) -> float:
         """Return the measure where these traders are absent."""
-        gone, held = self._gone(absent), self._held_without(absent)
+        gone, held = self._left_by(absent)
         if gone.all():
             return 0.0
         return sum(sign * self.measured(case.without(gone), held) for sign, case in self.cases)
@@ -202,22 +197,22 @@ class Game:
     @property
     def matters(self) -> BoolArray:
         """The traders whose absence can change anything for others, shape (traders,)."""
-        matters: BoolArray = np.any([case.matters for _, case in self.cases], axis=0)
-        return matters
+        return np.asarray(np.any([case.matters for _, case in self.cases], axis=0))
 
     def knockout(self, trader: int) -> float:
         """Return the reduction of the measure without a trader; of losses, only those of the others count."""
-        absent, change = np.array([trader]), 0.0
-        gone, held = self._gone(absent), self._held_without(absent)
+        change, (gone, held) = 0.0, self._left_by(np.array([trader]))
         for (sign, case), with_all in zip(self.cases, self.with_all, strict=True):
             if case.matters[trader]:
                 change += sign * (with_all[trader] - self.measured(case.without(gone), held))
         return change
 
-    def _gone(self, absent: Numbers) -> BoolArray:
+    def _left_by(self, absent: Numbers) -> tuple[BoolArray, FloatArray]:
+        """Return who is absent, shape (traders,), and the units that the others hold, shape (assets,)."""
         gone = np.zeros(len(self.graph.traders), dtype=bool)
         gone[absent] = True
-        return gone
+        rows = np.sort(np.concatenate([self.rows_of[trader] for trader in absent])) if absent.size else absent
+        return gone, self.held - self.graph._rows.column_sums(self.graph.quantity, np.ones(rows.size), rows)
 
     @cached_property
     def with_all(self) -> list[FloatArray]:
@@ -234,10 +229,6 @@ class Game:
             return 0.0
         held = self.graph._rows.column_sums(self.graph.quantity, part)
         return sum(sign * self.measured(case.scaled(part), held) for sign, case in self.cases)
-
-    def _held_without(self, absent: Numbers) -> FloatArray:
-        rows = np.sort(np.concatenate([self.rows_of[trader] for trader in absent])) if absent.size else absent
-        return self.held - self.graph._rows.column_sums(self.graph.quantity, np.ones(rows.size), rows)
 
     def measured(self, result: CascadeResult, held: FloatArray) -> float:
         """Return the measure of a run; the loss is that of the traders that hold these units in total.

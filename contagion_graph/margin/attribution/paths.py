@@ -47,8 +47,7 @@ class _Events:
         """Return the sums over the rounds before one."""
         self.slots, self.amounts = [np.concatenate(self.slots)], [np.concatenate(self.amounts)]
         end = self.ends[number - 1]
-        sums: FloatArray = np.bincount(self.slots[0][:end], self.amounts[0][:end], self.size).astype(np.float64)
-        return sums
+        return np.bincount(self.slots[0][:end], self.amounts[0][:end], self.size).astype(np.float64)
 
 
 class _History:

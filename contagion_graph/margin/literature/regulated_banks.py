@@ -208,7 +208,7 @@ class _Rounds:
         self.left = sparse.csr_array(graph.quantity * ~is_cash)
         self.cash = np.maximum(graph.cash, 0.0) + graph.quantity @ (is_cash * self.shocked)
         self.debt = np.maximum(-graph.cash, 0.0)
-        self.loan = self.debt * _shares(graph, repayable)
+        self.loan = self.debt * argument("repayable", repayable, graph.account_index, REPAYABLE, base=1.0)
         self.repaid, self.proceeds, self.default_round = np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.int32)
         self.can_sell = float((self.left @ (self.sellable * graph.price)).sum())
         self.records: list[dict[str, float]] = []
@@ -300,10 +300,6 @@ class _Rounds:
             units_sold=pd.DataFrame(units, index=numbers[: len(units)], columns=graph.assets),
             solution=solution,
         )
-
-
-def _shares(graph: ExposureGraph, repayable: Any) -> FloatArray:
-    return argument("repayable", repayable, graph.account_index, REPAYABLE, base=1.0)
 
 
 def _check(graph: ExposureGraph, impact: ImpactRecord, cash: str | None) -> None:
