@@ -38,9 +38,12 @@ def matplotlib(part: str) -> Any:
         raise MissingExtraError(message) from error
 
 
-def axes(ax: "Axes | None", size: tuple[float, float] = (7.0, 4.0)) -> Any:
-    """Return the given axes, or those of a new figure of a size in inches."""
-    return matplotlib("pyplot").subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+def axes(ax: "Axes | None", size: tuple[float, float] = (7.0, 4.0), *, framed: bool = False) -> Any:
+    """Return the given axes, or those of a new figure of a size in inches, without a frame above and on the right."""
+    ax = matplotlib("pyplot").subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+    if not framed:
+        ax.spines[["top", "right"]].set_visible(False)
+    return ax
 
 
 def figure_of(ax: Any) -> Any:
@@ -112,16 +115,16 @@ def whole_on(axis: Any) -> None:
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def plain(ax: "Axes") -> None:
-    """Take away the frame above and on the right."""
-    ax.spines[["top", "right"]].set_visible(False)
-
-
 def beside_legend(ax: "Axes", handles: list[Any], labels: list[str], title: str | None = None) -> None:
     """Put a legend to the right of the axes, where it hides nothing."""
     if handles:
         ax.legend(handles, labels, title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8,
                   alignment="left")  # fmt: skip
+
+
+def segments(ax: "Axes", lines: list[Any], *, autolim: bool = True, **look: Any) -> Any:
+    """Draw many lines, each an array of points (x, y), and return them as one thing."""
+    return ax.add_collection(matplotlib("collections").LineCollection(lines, **look), autolim=autolim)
 
 
 def note(ax: "Axes", words: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from contagion_graph._validate import ROUNDING, check_choice
 from contagion_graph.io.summary_text import CHANNELS
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.plot.canvas import GAIN, LOSS, TOTAL, amount, amounts_on, axes, check_result, plain
+from contagion_graph.plot.canvas import GAIN, LOSS, TOTAL, amount, amounts_on, axes, check_result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,5 +65,4 @@ def waterfall(result: CascadeResult, *, traders: Whose = "all", ax: "Axes | None
     ax.invert_yaxis()
     ax.axvline(0.0, color="black", linewidth=0.8)
     amounts_on(ax.xaxis)
-    plain(ax)
     return ax

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from contagion_graph.collateral.pools.compare import PoolingComparison
 from contagion_graph.errors import ParameterError
-from contagion_graph.plot.canvas import amounts_on, axes, plain, style, text
+from contagion_graph.plot.canvas import amounts_on, axes, style, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +48,6 @@ def frontier(comparison: Any, *, column: str = "socialised", ax: "Axes | None" =
     if column not in comparison.table or column in ("capital", "accounts"):
         raise ParameterError(f"column is {column!r}; it must be one of {', '.join(comparison.table.columns[2:])}")
     ax = axes(ax)
-    plain(ax)
     for number, (design, row) in enumerate(comparison.table.iterrows()):
         look = {**style(number), "linestyle": "none"}
         ax.plot([row["capital"]], [row[column]], markersize=9, label=text(design), **look)

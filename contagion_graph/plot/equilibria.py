@@ -8,7 +8,7 @@ import numpy as np
 from contagion_graph._validate import check_choice
 from contagion_graph.errors import ParameterError
 from contagion_graph.margin.equilibria.result import Equilibria
-from contagion_graph.plot.canvas import LOSS, QUIET, amounts_on, axes, beside_legend, percent_on, plain, whole_on
+from contagion_graph.plot.canvas import LOSS, QUIET, amounts_on, axes, beside_legend, percent_on, whole_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +70,6 @@ def tipping(equilibria: Mapping[float, Equilibria], *, column: str = "closed", a
     ax.set(xlabel="shock: change of price", ylabel=_words(column))
     percent_on(ax.xaxis)
     {True: whole_on, False: percent_on if column == "largest_fall" else amounts_on}[column in COUNTS](ax.yaxis)
-    plain(ax)
     return ax
 
 

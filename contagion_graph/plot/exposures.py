@@ -17,7 +17,7 @@ from contagion_graph.plot.canvas import (
     beside_legend,
     matplotlib,
     percent_on,
-    plain,
+    segments,
     style,
     text,
 )
@@ -65,7 +65,7 @@ def exposure(matrix: Any, *, k: int = 20, k_assets: int = 20, ax: "Axes | None" 
     for name, value in (("k", k), ("k_assets", k_assets)):
         check_number("exposure", name, value, low=1, whole=True)
     values, held, traders, assets, title = _cells(matrix, k, k_assets)
-    ax = axes(ax, (2.5 + 0.4 * len(assets), 1.8 + 0.28 * len(traders)))
+    ax = axes(ax, (2.5 + 0.4 * len(assets), 1.8 + 0.28 * len(traders)), framed=True)
     size = np.abs(values)
     scale = matplotlib("colors").PowerNorm(0.5, 0.0, size.max(initial=0.0) or 1.0)  # small ones are seen as well
     image = ax.imshow(size, cmap="Blues", norm=scale, aspect="auto")
@@ -151,15 +151,12 @@ def exposure_curve(table: pd.DataFrame, *, column: str = "loss", k: int = 5, ax:
     labels = [text(losses.columns[j]) for j in named]
     kinks = sizes[table["closed", "kink"].to_numpy(bool)]
     if kinks.size:
-        marks = matplotlib("collections").LineCollection(
-            [[(size, 0.0), (size, 0.04)] for size in kinks], colors=TOTAL, transform=ax.get_xaxis_transform()
-        )
-        ax.add_collection(marks, autolim=False)
+        ends, place = [[(size, 0.0), (size, 0.04)] for size in kinks], ax.get_xaxis_transform()
+        marks = segments(ax, ends, colors=TOTAL, transform=place, autolim=False)
         lines, labels = [*lines, marks], [*labels, "kink: accounts close"]
     beside_legend(ax, lines, labels)
     ax.set(xlabel="change of price", ylabel=f"{'loss' if column == 'loss' else 'indirect loss'} [currency]")
     ax.axhline(0.0, color="black", linewidth=0.6, zorder=0)
     percent_on(ax.xaxis)
     amounts_on(ax.yaxis)
-    plain(ax)
     return ax

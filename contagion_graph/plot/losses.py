@@ -7,7 +7,7 @@ import numpy as np
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import ROUNDING
 from contagion_graph.errors import ParameterError
-from contagion_graph.plot.canvas import LOSS, TOTAL, amount, amounts_on, axes, beside_legend, matplotlib, note, plain
+from contagion_graph.plot.canvas import LOSS, TOTAL, amount, amounts_on, axes, beside_legend, matplotlib, note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,6 @@ def loss_distribution(losses: Any, *, ax: "Axes | None" = None) -> "Axes":
         raise ParameterError("losses are empty, or not all finite numbers; give one loss for each trader or scenario")
     lost = np.sort(values[values > ROUNDING * np.abs(values).max()])[::-1]
     ax = axes(ax)
-    plain(ax)
     if not lost.size:
         note(ax, f"none of {values.size:,} has a loss")
         return ax

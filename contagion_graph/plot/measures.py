@@ -7,7 +7,7 @@ import numpy as np
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.importance.comparison import Comparison
-from contagion_graph.plot.canvas import QUIET, axes, beside_legend, matplotlib, plain, style, text
+from contagion_graph.plot.canvas import QUIET, axes, beside_legend, segments, style, text
 from contagion_graph.solvers.arrays import largest
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def importance(comparison: Comparison, *, k: int = 7, ax: "Axes | None" = None) 
     grey = np.setdiff1d(largest(-rank[:, 0], GREY), best)
     ax, across = axes(ax), np.arange(rank.shape[1])
     if grey.size:
-        lines = [np.column_stack([across, rank[row]]) for row in grey]
-        ax.add_collection(matplotlib("collections").LineCollection(lines, colors=QUIET, linewidths=0.8, zorder=1))
+        segments(ax, [np.column_stack([across, rank[row]]) for row in grey], colors=QUIET, linewidths=0.8, zorder=1)
     named = [ax.plot(across, rank[row], markersize=6, **style(number))[0] for number, row in enumerate(best)]
     beside_legend(ax, named, [text(places.index[row]) for row in best])
     worst = float(rank[np.concatenate([best, grey])].max(initial=1))
@@ -65,7 +64,6 @@ def importance(comparison: Comparison, *, k: int = 7, ax: "Axes | None" = None) 
     ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
     ax.set_xticks(across, [_lines(name.removesuffix(SUFFIX)) for name in places.columns], fontsize=8)
-    plain(ax)
     return ax
 
 

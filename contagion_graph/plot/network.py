@@ -19,6 +19,7 @@ from contagion_graph.plot.canvas import (
     beside_legend,
     check_result,
     matplotlib,
+    segments,
     text,
 )
 from contagion_graph.solvers.arrays import largest, ratio
@@ -106,12 +107,9 @@ def _edges(ax: "Axes", held: sparse.csr_array, rows: FloatArray, columns: FloatA
     sides = {}
     for name, side, dashes in (("long", cells.data >= 0.0, "solid"), ("short", cells.data < 0.0, (0, (2, 1)))):
         if side.any():
-            lines = matplotlib("collections").LineCollection(
-                list(ends[side]), linewidths=width[side], colors=QUIET if name == "long" else TOTAL, linestyles=dashes
-            )
-            lines.set_alpha(0.6)
-            ax.add_collection(lines)
-            sides[name] = matplotlib("lines").Line2D([], [], color=QUIET if name == "long" else TOTAL, linestyle=dashes)
+            colour = QUIET if name == "long" else TOTAL
+            segments(ax, list(ends[side]), linewidths=width[side], colors=colour, linestyles=dashes, alpha=0.6)
+            sides[name] = matplotlib("lines").Line2D([], [], color=colour, linestyle=dashes)
     return sides
 
 

@@ -21,7 +21,7 @@ from contagion_graph.plot.canvas import (
     matplotlib,
     note,
     percent_on,
-    plain,
+    segments,
     style,
     text,
     whole_on,
@@ -108,10 +108,8 @@ def prices(result: CascadeResult, *, k: int = 6, ax: "Axes | None" = None) -> "A
     rounds, named = np.arange(len(changes)), largest(np.abs(changes[-1]), k)
     others = np.delete(changes, named, axis=1)
     if others.size:
-        grey = matplotlib("collections").LineCollection(
-            [np.column_stack([rounds, each]) for each in others.T], colors=QUIET, linewidths=0.6, zorder=1
-        )
-        ax.add_collection(grey)
+        paths = [np.column_stack([rounds, each]) for each in others.T]
+        grey = segments(ax, paths, colors=QUIET, linewidths=0.6, zorder=1)
     lines = [ax.plot(rounds, changes[:, j], **_marked(place, len(rounds)))[0] for place, j in enumerate(named)]
     labels = [text(result.graph.assets[j]) for j in named]
     beside_legend(ax, [*lines, *([grey] if others.size else [])], [*labels, *(["other assets"] if others.size else [])])
@@ -224,4 +222,3 @@ def _marked(number: int, points: int) -> dict[str, Any]:
 def _round_axis(ax: "Axes", count: int) -> None:
     ax.set_xlim(-0.5, max(count, 1) + 0.5)
     whole_on(ax.xaxis)
-    plain(ax)
