@@ -1,7 +1,6 @@
 """Network valuation: equity that is worth what claims are worth, which depends on the debtors' equity."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -79,32 +78,16 @@ class NetworkValuation(DistressModel):
         """Follow many cases together, see `DistressModel._follow`."""
         book = network.book_equity
         settled = [_settle(self, network, given) for given in losses]
-        equity, value, default_round = (
-            np.stack([getattr(end, name) for end in settled]) for name in ("equity", "value", "default_round")
-        )
-        rounds, bound = (np.array([getattr(end, name) for end in settled], float) for name in ("rounds", "bound"))
+        equity, value, default_round, rounds, bound = (np.array(each) for each in zip(*settled, strict=True))
         loss = book - equity
-        return Outcomes(
-            loss,
-            np.clip(ratio(loss, book, 1.0), 0.0, 1.0),
-            1.0 - value,
-            default_round,
-            rounds,
-            bound,
-            bound <= self.tol,
-        )
+        stress = np.clip(ratio(loss, book, 1.0), 0.0, 1.0)
+        return Outcomes(loss, stress, 1.0 - value, default_round, rounds, bound, bound <= self.tol)
 
 
-class _Settled(NamedTuple):
-    equity: FloatArray
-    value: FloatArray
-    default_round: IntArray
-    rounds: int
-    bound: float
-
-
-def _settle(model: NetworkValuation, network: ObligationNetwork, given: FloatArray) -> _Settled:
-    """Go down from claims at face value to the greatest solution.
+def _settle(
+    model: NetworkValuation, network: ObligationNetwork, given: FloatArray
+) -> tuple[FloatArray, FloatArray, IntArray, float, float]:
+    """Go down from claims at face value to the greatest solution: equity, value, default rounds, rounds, bound.
 
     If every equity falls in a round by at most theta times what it fell by some rounds before, all that is still to
     come is about theta / (1 - theta) times what came since. One more valuation proves that twice that is enough: below
@@ -142,7 +125,7 @@ def _settle(model: NetworkValuation, network: ObligationNetwork, given: FloatArr
         default_round[(default_round == 0) & (equity <= 0.0)] = step + 1
 
     solution, _ = iterate(change, advance, max_steps=model.max_rounds)
-    return _Settled(after, value, default_round, solution.steps, bound)
+    return after, value, default_round, float(solution.steps), bound
 
 
 class _Map:

@@ -200,9 +200,8 @@ def communicability(
     >>> cg.distress.communicability(network, ["A"]).to_numpy().tolist()
     [[1.0, 1.0]]
     """
-    check_network(network)
-    chosen = rows_of(nodes, network.nodes, "communicability: nodes")
     impact, n = _impact(network, binary), len(network.nodes)
+    chosen = rows_of(nodes, network.nodes, "communicability: nodes")
     if chosen.size * n > MOST:
         raise ParameterError(
             f"communicability: {chosen.size:,} rows of {n:,} are too many to write out; name some nodes"

@@ -106,11 +106,8 @@ class Losses:
         graph, quiet = self.graph, np.full(len(self.graph.assets), self.unmoved)
         if is_backed(graph):  # what moves is then more than one asset
             quiet &= weights_of(graph).sum(axis=0) == 0.0
-        slack = (
-            graph._rows.equity
-            - graph._rows.initial.maintenance
-            - ROUNDING * (np.abs(graph.cash) + graph._rows.initial.gross)
-        )
+        noise = ROUNDING * (np.abs(graph.cash) + graph._rows.initial.gross)
+        slack = graph._rows.equity - graph._rows.initial.maintenance - noise
         if not self.unmoved or (slack < 0.0).any():
             return np.zeros_like(quiet)
         indptr, indices = graph.quantity.indptr, graph.quantity.indices

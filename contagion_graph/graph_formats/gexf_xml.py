@@ -97,20 +97,15 @@ def moving(timeline: Timeline) -> Moving:
 
 
 def _values_over_time(named: Mapping[str, Spans], size: int) -> tuple[Types, Pieces]:
-    found = {
-        name: column(
-            name, pd.Categorical.from_codes(spans.value, pd.Index(STATUS)) if name == "status" else spans.value
-        )
-        for name, spans in named.items()
-    }
-    texts = [
-        _between(
-            pc.binary_join_element_wise(f'<attvalue for="{name}" value="', own.text(slice(None)), '" ', ""), named[name]
-        )
-        for name, own in found.items()
-    ]
-    element = np.concatenate([np.zeros(0, dtype=np.int64), *(spans.element for spans in named.values())])
-    return declared([found.values()]), pieces(element, size, pa.concat_arrays([pa.array([], pa.string()), *texts]))
+    found, texts, elements = [], [pa.array([], pa.string())], [np.zeros(0, dtype=np.int64)]
+    for name, spans in named.items():
+        values = pd.Categorical.from_codes(spans.value, pd.Index(STATUS)) if name == "status" else spans.value
+        found.append(column(name, values))
+        value = found[-1].text(slice(None))
+        before = pc.binary_join_element_wise(f'<attvalue for="{name}" value="', value, '" ', "")
+        texts.append(_between(before, spans))
+        elements.append(spans.element)
+    return declared([found]), pieces(np.concatenate(elements), size, pa.concat_arrays(texts))
 
 
 def _between(before: Any, spans: Spans) -> Any:

@@ -20,7 +20,7 @@ from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph.distress.debtrank import propagate
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import Shock, check_graph, scenario
+from contagion_graph.graph.scenario import Shock, scenario
 from contagion_graph.importance.overlap_index import overlap_of
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import check_on_failure, conclude
@@ -112,7 +112,6 @@ def debtrank(
     >>> cg.importance.debtrank(graph, {"X": -0.05}).round(4).to_dict()
     {'A': 0.4167, 'B': 0.25, 'C': 0.0833}
     """
-    check_graph(graph)
     check_on_failure(on_failure)
     if shock is None and equity_shock is None:
         raise ParameterError("debtrank: give a shock, or an equity_shock by trader")
@@ -174,9 +173,8 @@ def debtrank_impact(
     {'A': 0.1029, 'B': 0.1667, 'C': 0.1029}
     """
     check_on_failure(on_failure)
-    check_graph(graph)
-    chosen = rows_of(traders, graph.traders, "debtrank_impact: traders")
     spread = _Spread(graph, slope, "debtrank_impact")
+    chosen = rows_of(traders, graph.traders, "debtrank_impact: traders")
     impact, total = np.full(chosen.size, np.nan), float(spread.equity[spread.solvent].sum())
     places = np.flatnonzero(spread.solvent[chosen])
     for place in np.split(places, np.arange(TOGETHER, places.size, TOGETHER)):

@@ -275,10 +275,8 @@ def concentration(
     check_choice("concentration: of", of, ("traders", "assets", "pools"))
     if of == "pools":
         gross = graph.gross_value.groupby(level=["pool", "trader"], sort=False, observed=True).sum().reset_index()
-        rows, columns = (
-            index.get_indexer(pd.Index(gross[name]))
-            for name, index in (("pool", graph.pools), ("trader", graph.traders))
-        )
+        rows = graph.pools.get_indexer(pd.Index(gross["pool"]))
+        columns = graph.traders.get_indexer(pd.Index(gross["trader"]))
         shape = len(graph.pools), len(graph.traders)
         matrix = sparse.csr_array((gross["gross_value"].to_numpy(), (rows, columns)), shape=shape)
         matrix.eliminate_zeros()

@@ -123,10 +123,8 @@ class Plan(Result):
 
     def _places(self, graph: ExposureGraph) -> tuple[Rows, Rows]:
         labels = pd.MultiIndex.from_frame(self.table[list(ACCOUNT_LEVELS)].astype("str"))
-        account, asset = (
-            graph.account_index.get_indexer(labels),
-            graph.assets.get_indexer(pd.Index(self.table["asset"])),
-        )
+        account = graph.account_index.get_indexer(labels)
+        asset = graph.assets.get_indexer(pd.Index(self.table["asset"]))
         wrong = np.flatnonzero((account < 0) | ((asset < 0) & (self.table["asset"] != CASH)))
         if wrong.size:
             row = self.table.iloc[wrong[0]]
@@ -194,7 +192,7 @@ def at_risk(owner: str, graph: ExposureGraph, target: float, accounts: Any = Non
     """
     check_graph(graph)
     check_number(owner, "target", target, low=0)
-    lack = (1.0 + target) * graph._rows.initial.maintenance - (graph._rows.equity)
+    lack = (1.0 + target) * graph._rows.initial.maintenance - graph._rows.equity
     rows = np.arange(lack.size)
     if accounts is not None:
         rows = np.unique(account_rows(accounts, graph.account_index, f"{owner}: accounts"))

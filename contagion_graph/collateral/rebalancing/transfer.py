@@ -7,7 +7,6 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray
-from contagion_graph._validate import check_number
 from contagion_graph.collateral.rebalancing.plan import AtRisk, Plan, Rows, at_risk, favour, least, plan_of
 from contagion_graph.collateral.rebalancing.top_up_deleverage import DUST, Accounts
 from contagion_graph.errors import Faults, ParameterError
@@ -146,7 +145,6 @@ def _routes(graph: ExposureGraph, source: object) -> Table:
 
 
 def _spare(graph: ExposureGraph, target: float) -> FloatArray:
-    check_number("transfer", "target", target, low=0)
     cash = graph.cash if graph.records is None else graph.records.own_cash
     above = graph._rows.equity - (1.0 + target) * graph._rows.initial.maintenance - favour(graph)
     return np.maximum(np.minimum(cash, above), 0.0)

@@ -108,9 +108,8 @@ def knockout(
         values = _largest(game, values, runs, int(k))
         method = "groups that cannot hold one of the largest were ruled out by bounds"
     result = pd.Series(values, dtype=np.float64).reindex([number for number in chosen.tolist() if number in values])
-    result = result.where(
-        result.abs() > ROUNDING * graph._rows.initial.gross.sum(), 0.0
-    )  # noise must not make a ranking
+    noise = ROUNDING * graph._rows.initial.gross.sum()  # must not make a ranking
+    result = result.where(result.abs() > noise, 0.0)
     series = pd.Series(result.to_numpy(), graph.traders[result.index].rename("trader"), name="knockout")
     if k is not None:
         series = series.sort_values(ascending=False, kind="stable").head(int(k))
