@@ -155,10 +155,9 @@ def _by_pieces(system: System, *, from_above: bool) -> Clearing:
 
 def _doubtful(system: System, state: State) -> tuple[Pieces, FloatArray]:
     """Return the nodes that may be unable to pay everything, and their assets: at least, about, and at most, (3, r)."""
-    error = 0.0 if state.error is None else state.error
+    error = np.zeros_like(state.assets) if state.error is None else state.error
     rows = np.flatnonzero(~system.solvent(state.assets - error))
-    about = state.assets[rows]
-    error = np.zeros(rows.size) if state.error is None else state.error[rows]
+    about, error = state.assets[rows], error[rows]
     return rows, np.array([about - error, about, about + error])
 
 

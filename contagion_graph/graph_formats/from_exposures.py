@@ -12,13 +12,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.holdings import Positions, mean_share, positions_of
 from contagion_graph.graph.network import Network, bipartite_network, incidence_network
 from contagion_graph.graph_formats.core import core_traders
-from contagion_graph.graph_formats.node_tables import (
-    asset_side,
-    closed_shares,
-    open_interest,
-    position_side,
-    trader_side,
-)
+from contagion_graph.graph_formats.node_tables import asset_side, closed_shares, position_side, trader_side
 from contagion_graph.importance.portfolio_overlap import overlap
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.solvers.arrays import largest
@@ -66,8 +60,7 @@ def _projection(graph: ExposureGraph, result: CascadeResult | None, nodes: str, 
         matrix = overlap(graph, of="assets").matrix
         cells = sparse.triu(matrix[chosen][:, chosen], k=1).tocoo()
     number = np.flatnonzero(chosen)
-    sign = np.sign(cells.data).astype(np.int64)
-    attributes = {"overlap": cells.data, "sign": sign}
+    attributes = {"overlap": cells.data, "sign": np.sign(cells.data).astype(np.int64)}
     ends, positions = (number[cells.row], number[cells.col]), positions_of(graph)
     nowhere = np.full(positions.row.size, -1)
     return Network((side,), *ends, np.abs(cells.data), attributes, None, positions, nowhere)
@@ -77,7 +70,8 @@ def standing(source: ExposureGraph | CascadeResult, side: str) -> tuple[str, Flo
     """Return what nodes of a side are ranked by, and how much of it each has: a loss, or the gross value held."""
     graph = source if isinstance(source, ExposureGraph) else source.graph
     if side == "asset":
-        return "open interest", open_interest(graph)
+        held = graph._rows.column_sums(abs(graph.quantity), np.ones(len(graph.account_index)))
+        return "open interest", held * graph.price
     if isinstance(source, CascadeResult):
         return "losses", np.maximum(source.traders["loss"].to_numpy(), 0.0)
     return "gross value", graph._rows.per_trader(graph._rows.initial.gross)

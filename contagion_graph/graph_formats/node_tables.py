@@ -43,16 +43,12 @@ def trader_side(graph: ExposureGraph, result: CascadeResult | None) -> Side:
     return _side("trader", graph.traders, table, known, "" if result is None else BREACH)
 
 
-def open_interest(graph: ExposureGraph) -> FloatArray:
-    """Return the gross value held of each asset, shape (m,) [currency]."""
-    return graph._rows.column_sums(abs(graph.quantity), np.ones(len(graph.account_index))) * graph.price
-
-
 def asset_side(graph: ExposureGraph, result: CascadeResult | None) -> Side:
     """Return the assets: what was given, how much of them is held, and where a cascade took their prices."""
     table = graph_frame(vars(graph), "assets")
     if result is None:
-        known = {"open_interest": open_interest(graph)}
+        held = graph._rows.column_sums(abs(graph.quantity), np.ones(len(graph.account_index)))
+        known = {"open_interest": held * graph.price}
     else:
         known = {str(name): values.to_numpy() for name, values in result.assets.items()}
         known["price_change"] = known["price_after"] / known["price_before"] - 1.0
