@@ -21,7 +21,24 @@ VOLATILITY = Number("standard deviation of the log value over the horizon", low=
 
 
 @dataclass(frozen=True)
-class MertonValue:
+class _RiskyAssets:
+    """What the valuations share: a debtor whose external assets move until a horizon."""
+
+    volatility: Any
+    _: KW_ONLY
+    recovery: Any = 0.0
+
+    def __post_init__(self) -> None:
+        check_scalar(type(self).__name__, "recovery", self.recovery)
+
+    def _risk(self, debtors: Debtors) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return external assets of at least 0, their volatility, and the recovery."""
+        sigma = debtors.per_node("volatility", self.volatility, VOLATILITY)
+        return np.maximum(debtors.external_assets, 0.0), sigma, debtors.per_node("recovery", self.recovery)
+
+
+@dataclass(frozen=True)
+class MertonValue(_RiskyAssets):
     """What a debtor is expected to pay at a horizon, when its external assets A follow a geometric Brownian motion.
 
     V(E) = P(A_T >= K) + R E[min(1, max(0, (A_T - K + p) / p)); A_T < K], A_T = A exp(sigma Z - sigma^2 / 2), K = A - E
@@ -43,18 +60,17 @@ class MertonValue:
     Barucca et al. (2020), Mathematical Finance 30(4), section 4; Merton (1974), J. Finance 29(2).
     """
 
-    volatility: Any
     _: KW_ONLY
     recovery: Any = 1.0
     seniority: Seniority = "external_first"
 
     def __post_init__(self) -> None:
-        check_scalar("MertonValue", "recovery", self.recovery)
+        super().__post_init__()
         check_choice("MertonValue: seniority", self.seniority, get_args(Seniority))
 
     def value(self, equity: FloatArray, debtors: Debtors) -> FloatArray:
         """Return V, see `Valuation.value`."""
-        assets, sigma, recovery = _risk(self, debtors)
+        assets, sigma, recovery = self._risk(debtors)
         gone, owed = debtors.external_assets - equity, alike(debtors, self.seniority)
         below, worth_below = _tail(assets, gone, sigma)
         nothing, worth_nothing = _tail(assets, gone - owed, sigma)
@@ -64,7 +80,7 @@ class MertonValue:
 
 
 @dataclass(frozen=True)
-class BlackCoxValue:
+class BlackCoxValue(_RiskyAssets):
     """A debtor defaults as soon as its equity is gone, at any time up to a horizon; a fixed share is then recovered.
 
     V(E) = R + (1 - R) P(min over t <= T of A_t > K), A_t and K as in `MertonValue`; R for E <= 0.
@@ -81,16 +97,9 @@ class BlackCoxValue:
     Barucca et al. (2020), Mathematical Finance 30(4), section 4; Black & Cox (1976), J. Finance 31(2).
     """
 
-    volatility: Any
-    _: KW_ONLY
-    recovery: Any = 0.0
-
-    def __post_init__(self) -> None:
-        check_scalar("BlackCoxValue", "recovery", self.recovery)
-
     def value(self, equity: FloatArray, debtors: Debtors) -> FloatArray:
         """Return V, see `Valuation.value`."""
-        assets, sigma, recovery = _risk(self, debtors)
+        assets, sigma, recovery = self._risk(debtors)
         distance = _log_ratio(assets, debtors.external_assets - equity)
         reflected = np.exp(np.minimum(distance, LARGE) + log_ndtr(-distance / sigma - sigma / 2.0))
         survives = np.where(equity > 0.0, np.clip(ndtr(distance / sigma - sigma / 2.0) - reflected, 0.0, 1.0), 0.0)
@@ -98,7 +107,7 @@ class BlackCoxValue:
 
 
 @dataclass(frozen=True)
-class RecoveryMertonValue:
+class RecoveryMertonValue(_RiskyAssets):
     """A debtor defaults if its equity is gone at a horizon; a fixed share is then recovered.
 
     V(E) = P(A_T >= K) + R P(A_T < K), A_T and K as in `MertonValue`.
@@ -115,16 +124,9 @@ class RecoveryMertonValue:
     Barucca et al. (2020), Mathematical Finance 30(4), section 4.
     """
 
-    volatility: Any
-    _: KW_ONLY
-    recovery: Any = 0.0
-
-    def __post_init__(self) -> None:
-        check_scalar("RecoveryMertonValue", "recovery", self.recovery)
-
     def value(self, equity: FloatArray, debtors: Debtors) -> FloatArray:
         """Return V, see `Valuation.value`."""
-        assets, sigma, recovery = _risk(self, debtors)
+        assets, sigma, recovery = self._risk(debtors)
         below, _ = _tail(assets, debtors.external_assets - equity, sigma)
         return 1.0 - (1.0 - recovery) * below
 
@@ -162,12 +164,6 @@ def asset_volatility(network: ObligationNetwork, equity_volatility: Any) -> "pd.
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = volatility * network.book_equity / network.external_assets
     return pd.Series(ratio, network.nodes.rename("node"), name="volatility")
-
-
-def _risk(valuation: Any, debtors: Debtors) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return A, sigma and R of every debtor."""
-    sigma = debtors.per_node("volatility", valuation.volatility, VOLATILITY)
-    return np.maximum(debtors.external_assets, 0.0), sigma, debtors.per_node("recovery", valuation.recovery)
 
 
 def _log_ratio(assets: FloatArray, bound: FloatArray) -> FloatArray:

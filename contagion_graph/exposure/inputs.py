@@ -7,13 +7,10 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph._validate import check_model
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.backing import is_backed
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import check_graph
-from contagion_graph.margin.model import MarginCascade
-from contagion_graph.solvers.solution import check_on_failure
+from contagion_graph.margin.model import check_run
 from contagion_graph.tables.vectors import rows_of
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
@@ -21,9 +18,7 @@ Positions = np.ndarray[Any, np.dtype[np.int64]]
 
 def check_inputs(graph: Any, model: Any, on_failure: str) -> None:
     """Refuse what is no graph or no model, and markets in which no account can affect another."""
-    check_on_failure(on_failure)
-    check_graph(graph)
-    check_model(model, MarginCascade, "cg.MarginCascade()")
+    check_run(graph, model, on_failure)
     if model.sharing is None and np.isinf(graph.depth[graph.sellable]).all() and not is_backed(graph):
         raise ParameterError(
             "nothing indirect can happen: no asset that can be sold has a depth, so no sale moves a price, and the "

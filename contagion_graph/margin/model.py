@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from contagion_graph._typing import OnFailure
-from contagion_graph._validate import check_choice
+from contagion_graph._validate import check_choice, check_model
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.collectives import Spread
 from contagion_graph.graph.exposure import ExposureGraph
@@ -19,7 +19,7 @@ from contagion_graph.margin.prepare import CascadeRules, prepared
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.margin.rounds.account_state import Market
 from contagion_graph.margin.rounds.path import Path, run_path, weights
-from contagion_graph.solvers.solution import Solution, conclude
+from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
 
 RevaluationMode = Literal["incremental", "full"]
 
@@ -249,6 +249,13 @@ class MarginCascade(CascadeRules):
         shares = closed_shares(graph, closed)
         with np.errstate(over="ignore", invalid="ignore"):
             return nearest(graph, scenario(graph, shock), self, shares)
+
+
+def check_run(graph: object, model: object, on_failure: str = "raise") -> None:
+    """Refuse what is no graph, no model of a cascade, or no way to treat a failure; before the runs, not after them."""
+    check_graph(graph)
+    check_model(model, MarginCascade, "cg.MarginCascade()")
+    check_on_failure(on_failure)
 
 
 def _check_choices(**choices: tuple[str, Any]) -> None:

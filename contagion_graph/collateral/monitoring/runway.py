@@ -12,12 +12,12 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray
-from contagion_graph._validate import check_model, check_number
+from contagion_graph._validate import check_number
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.backing import is_backed, paths_of, refuse_backing
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
-from contagion_graph.margin.model import MarginCascade
+from contagion_graph.margin.model import MarginCascade, check_run
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.ray_search import ray_search
 from contagion_graph.solvers.sparse import row_of_cells, with_data
@@ -187,8 +187,7 @@ def fund_runway(
     >>> round(fund_runway(graph, cg.MarginCascade(), {"X": -1.0}), 2)
     0.5
     """
-    check_graph(graph)
-    check_model(model, MarginCascade, "MarginCascade()")
+    check_run(graph, model)
     check_number("fund_runway", "tol", tol, low=0, above=True, high=1)
     change = _direction(graph, direction)
     last = min(_furthest(change), 1.0 / np.abs(change).max())

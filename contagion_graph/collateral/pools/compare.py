@@ -9,14 +9,13 @@ import pandas as pd
 
 from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray, OnFailure
-from contagion_graph._validate import check_choice, check_model, check_number
+from contagion_graph._validate import check_choice, check_number
 from contagion_graph.collateral.pools.pooling import Design, pooling
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import check_graph
-from contagion_graph.margin.model import MarginCascade
+from contagion_graph.margin.model import MarginCascade, check_run
 from contagion_graph.scenarios.estimates import expected_shortfall
-from contagion_graph.solvers.solution import Solution, check_on_failure, furthest
+from contagion_graph.solvers.solution import Solution, furthest
 
 Risk = Literal["es", "var"]
 LARGEST = 50_000_000  # accounts x scenarios whose needs are held at once: 400 MB
@@ -135,9 +134,7 @@ def compare_pooling(
     unified       0.0
     Name: capital, dtype: float64
     """
-    check_graph(graph)
-    check_model(model, MarginCascade, "MarginCascade()")
-    check_on_failure(on_failure)
+    check_run(graph, model, on_failure)
     check_choice("compare_pooling: risk", risk, get_args(Risk))
     check_number("compare_pooling", "level", level, low=0, high=1, above=True, below=True)
     if not isinstance(scenarios, pd.DataFrame) or scenarios.empty:

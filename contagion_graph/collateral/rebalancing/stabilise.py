@@ -9,18 +9,18 @@ import pandas as pd
 
 from contagion_graph._result import Result
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure
-from contagion_graph._validate import ROUNDING, check_model, check_number
+from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.collateral.rebalancing.plan import Plan, Rows, plan_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import AccountKey, Shock, check_graph, scenario
+from contagion_graph.graph.scenario import AccountKey, Shock, scenario
 from contagion_graph.margin.attribution.replay import replay
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
-from contagion_graph.margin.model import MarginCascade
+from contagion_graph.margin.model import MarginCascade, check_run
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.declarations import declared
 from contagion_graph.solvers.iterate import iterate
-from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
+from contagion_graph.solvers.solution import Solution, conclude
 from contagion_graph.tables.schema import CASH
 from contagion_graph.tables.vectors import account_rows
 
@@ -150,14 +150,12 @@ def stabilise(
     >>> end.result.accounts["closed"].tolist()
     [1.0, 0.0]
     """
-    check_graph(graph)
-    check_model(model, MarginCascade, "MarginCascade()")
+    check_run(graph, model, on_failure)
     if declared(model.liquidation, "margins") != "graph":
         raise ParameterError(
             "stabilise: the cash that keeps an account open is known for rules that declare margins = 'graph', not "
             f"{type(model.liquidation).__name__}"
         )
-    check_on_failure(on_failure)
     check_number("stabilise", "max_iter", max_iter, low=1, whole=True)
     needs = _Needs(graph, model, shock, max_iter)
     keep = _kept(needs, event)
