@@ -20,7 +20,7 @@ from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph.distress.debtrank import propagate
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import Shock, scenario
+from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.importance.overlap_index import overlap_of
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import check_on_failure, conclude
@@ -112,6 +112,7 @@ def debtrank(
     >>> cg.importance.debtrank(graph, {"X": -0.05}).round(4).to_dict()
     {'A': 0.4167, 'B': 0.25, 'C': 0.0833}
     """
+    check_graph(graph)
     check_on_failure(on_failure)
     if shock is None and equity_shock is None:
         raise ParameterError("debtrank: give a shock, or an equity_shock by trader")
