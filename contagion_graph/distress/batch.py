@@ -118,6 +118,7 @@ def uniform_shocks(
     >>> cg.distress.uniform_shocks(network, cg.DebtRank(), [0.1, 0.2])["stress"].round(4).to_dict()
     {0.1: 0.1462, 0.2: 0.2923}
     """
+    check_cases(network, model, on_failure)
     index = pd.Index(list(sizes), name="size", dtype=np.float64)
     table = many_shocks(network, model, equity_shocks=index.tolist(), weights=weights, on_failure=on_failure)
     table.index = index
