@@ -12,9 +12,8 @@ from contagion_graph.distress.model import DistressModel, Insolvent, follow_leve
 from contagion_graph.distress.result import Outcomes
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork
-from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.ratio_bound import ratio_bound
-from contagion_graph.solvers.solution import Solution
+from contagion_graph.solvers.solution import Solution, iterate
 from contagion_graph.state import Passing
 
 Variant = Literal["linear", "single_hit", "exponential"]

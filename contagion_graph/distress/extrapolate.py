@@ -11,8 +11,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import breadth_first_order
 
 from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.solvers.arrays import scaled_rows
 from contagion_graph.solvers.linear import NonnegativeSystem
-from contagion_graph.solvers.sparse import scaled_rows
 
 SYSTEMS = 60
 SWEEPS = 50  # rounds from above before the next system is solved, which costs as much as a hundred

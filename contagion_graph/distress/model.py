@@ -11,9 +11,8 @@ from contagion_graph.distress.propagate import spread
 from contagion_graph.distress.result import DistressResult, Outcomes
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
-from contagion_graph.solvers.arrays import ratio
+from contagion_graph.solvers.arrays import ratio, with_data
 from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
-from contagion_graph.solvers.sparse import with_data
 from contagion_graph.state import Passing
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import argument

@@ -5,7 +5,7 @@ from contagion_graph.exposure.inputs import traders_of
 from contagion_graph.exposure.matrix import ExposureMatrix
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
-from contagion_graph.solvers.sparse import with_data
+from contagion_graph.solvers.arrays import with_data
 
 
 def direct_exposure(graph: ExposureGraph, *, net: bool = True) -> ExposureMatrix:

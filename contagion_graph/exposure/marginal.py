@@ -31,7 +31,7 @@ from contagion_graph.margin.equilibria.static_map import Case
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.declarations import declared
-from contagion_graph.solvers.sparse import over_cells
+from contagion_graph.solvers.arrays import over_cells
 from contagion_graph.tables.vectors import rows_of
 
 Term = tuple[sparse.csr_array, FloatArray]

@@ -14,8 +14,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph import elements
 from contagion_graph.graph.exports import NetworkExports
-from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.sparse import over_cells
+from contagion_graph.solvers.arrays import over_cells, ratio
 from contagion_graph.tables import networks
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import argument

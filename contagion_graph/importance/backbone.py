@@ -10,7 +10,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.importance.incidence import exposures
-from contagion_graph.solvers.sparse import row_of_cells
+from contagion_graph.solvers.arrays import row_of_cells
 
 
 def backbone(graph: ExposureGraph, *, significance: float = 0.05) -> ExposureGraph:

@@ -11,7 +11,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
-from contagion_graph.solvers.sparse import with_data
+from contagion_graph.solvers.arrays import with_data
 
 Of = Literal["traders", "assets"]
 Weight = Literal["value", "quantity", "unit"]

@@ -21,7 +21,7 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.importance.krylov import Stop, leading_vector
-from contagion_graph.solvers.sparse import scaled_rows, with_data
+from contagion_graph.solvers.arrays import scaled_rows, with_data
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.importance.incidence import Of, exposures
+from contagion_graph.solvers.arrays import over_cells, with_data
 from contagion_graph.solvers.solution import EXACT, Solution
-from contagion_graph.solvers.sparse import over_cells, with_data
 from contagion_graph.tables.vectors import rows_of
 
 Measure = Literal["cosine", "jaccard", "liquidity"]

@@ -10,8 +10,7 @@ from scipy import sparse
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.sparse import with_data
+from contagion_graph.solvers.arrays import ratio, with_data
 
 TIE = 1e-9  # rounding decides nothing closer to a threshold: of health, and of debt as a share of the account
 

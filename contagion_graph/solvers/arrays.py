@@ -1,10 +1,11 @@
-"""Arithmetic of arrays that has one right answer where numpy's is undefined or depends on the machine."""
+"""Arithmetic of arrays that has one right answer where numpy's has none, and sparse matrices cell by cell."""
 
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
-from contagion_graph._typing import FloatArray
+from contagion_graph._typing import FloatArray, IntArray
 
 
 def ratio(above: Any, below: Any, otherwise: Any) -> FloatArray:
@@ -59,3 +60,47 @@ def largest(values: Any, k: int | None = None) -> Any:
     falling.partition(k - 1)
     near = np.flatnonzero(~(values < -falling[k - 1]))  # the k largest, equal ones, and all NaN
     return near[np.argsort(-values[near], kind="stable")[:k]]
+
+
+def over_cells(matrix: sparse.csr_array, of_rows: Any) -> Any:
+    """Return values of rows, or factors, repeated for each cell that is stored, shape (nnz,).
+
+    Examples
+    --------
+    >>> over_cells(sparse.csr_array([[1.0, 2.0], [0.0, 3.0]]), np.array([10.0, 20.0])).tolist()
+    [10.0, 10.0, 20.0]
+    """
+    return np.repeat(of_rows, np.diff(matrix.indptr))
+
+
+def row_of_cells(matrix: sparse.csr_array) -> IntArray:
+    """Return the row of each cell that is stored, shape (nnz,); `matrix.indices` has the columns.
+
+    Examples
+    --------
+    >>> row_of_cells(sparse.csr_array([[1.0, 2.0], [0.0, 3.0]])).tolist()
+    [0, 0, 1]
+    """
+    return np.asarray(over_cells(matrix, np.arange(matrix.shape[0])))
+
+
+def with_data(matrix: sparse.csr_array, data: Any) -> sparse.csr_array:
+    """Return a matrix with the same cells and other data, shape (nnz,); it shares the arrays of the cells.
+
+    Examples
+    --------
+    >>> with_data(sparse.csr_array([[1.0, 2.0], [0.0, 3.0]]), np.ones(3)).toarray().tolist()
+    [[1.0, 1.0], [0.0, 1.0]]
+    """
+    return sparse.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def scaled_rows(matrix: sparse.csr_array, factors: Any) -> sparse.csr_array:
+    """Return a matrix with its rows multiplied by factors, shape (n,).
+
+    Examples
+    --------
+    >>> scaled_rows(sparse.csr_array([[1.0, 2.0], [0.0, 3.0]]), np.array([10.0, 20.0])).toarray().tolist()
+    [[10.0, 20.0], [0.0, 60.0]]
+    """
+    return with_data(matrix, matrix.data * over_cells(matrix, factors))

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.solvers.iterate import iterate
-from contagion_graph.solvers.solution import Solution
+from contagion_graph.solvers.solution import Solution, iterate
 
 DOUBLINGS, PATIENCE = 8, 1.1
 ROUNDING = 1e-15  # of the scale: what a step may hide

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from contagion_graph._typing import BoolArray
 from contagion_graph.errors import SHOWN, Faults
-from contagion_graph.solvers.sparse import with_data
+from contagion_graph.solvers.arrays import with_data
 from contagion_graph.tables.assemble import account_index
 from contagion_graph.tables.labels import labels_of_frame, note_repeated, places_of, text_index, values_in_order
 from contagion_graph.tables.schema import CROSS_MARGIN, POOL, SCHEMAS, Number

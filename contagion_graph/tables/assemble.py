@@ -10,7 +10,7 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph.errors import SHOWN, Faults, nearest
-from contagion_graph.solvers.sparse import with_data
+from contagion_graph.solvers.arrays import with_data
 from contagion_graph.tables.checks import note_rows, read_table
 from contagion_graph.tables.codes import blocks, by_appearance, take, union
 from contagion_graph.tables.records import PositionRecords

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contagion_graph.solvers.sparse import row_of_cells
+from contagion_graph.solvers.arrays import row_of_cells
 from contagion_graph.tables.schema import Labels
 
 KINDS = np.array(["deposit", "debt", "long", "short"], dtype=object)

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import SHOWN, Faults
-from contagion_graph.solvers.sparse import row_of_cells
+from contagion_graph.solvers.arrays import row_of_cells
 from contagion_graph.tables.arrays import TWICE, cells_of, check_cells, in_order, labels_of
 from contagion_graph.tables.assemble import check_known
 from contagion_graph.tables.checks import read_table

@@ -7,8 +7,7 @@ import numpy as np
 
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph._validate import check_number
-from contagion_graph.solvers.iterate import iterate
-from contagion_graph.solvers.solution import Solution
+from contagion_graph.solvers.solution import Solution, iterate
 
 
 @dataclass(frozen=True)

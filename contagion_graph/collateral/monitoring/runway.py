@@ -18,9 +18,8 @@ from contagion_graph.graph.backing import is_backed, paths_of, refuse_backing
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade, check_run
-from contagion_graph.solvers.arrays import ratio
+from contagion_graph.solvers.arrays import ratio, row_of_cells, with_data
 from contagion_graph.solvers.ray_search import ray_search
-from contagion_graph.solvers.sparse import row_of_cells, with_data
 from contagion_graph.tables.vectors import row_of
 
 N_POINTS = 16  # moves that are tried before bisection

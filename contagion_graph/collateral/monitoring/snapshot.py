@@ -12,8 +12,7 @@ from contagion_graph.collateral.monitoring.account_index import Directory
 from contagion_graph.collateral.monitoring.asset_terms import Listing
 from contagion_graph.collateral.monitoring.ledger import Ledger
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.sparse import with_data
+from contagion_graph.solvers.arrays import ratio, with_data
 from contagion_graph.tables.records import PositionRecords
 
 

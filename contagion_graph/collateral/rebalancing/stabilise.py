@@ -19,8 +19,7 @@ from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.model import MarginCascade, check_run
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.declarations import declared
-from contagion_graph.solvers.iterate import iterate
-from contagion_graph.solvers.solution import Solution, conclude
+from contagion_graph.solvers.solution import Solution, conclude, iterate
 from contagion_graph.tables.schema import CASH
 from contagion_graph.tables.vectors import account_rows
 

@@ -36,7 +36,7 @@ from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.sharing import SharingRule
-from contagion_graph.solvers.sparse import scaled_rows
+from contagion_graph.solvers.arrays import scaled_rows
 
 Measure = Literal["loss", "shortfall", "uncovered"]
 Numbers = np.ndarray[Any, np.dtype[np.int64]]

@@ -38,7 +38,7 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.importance.absences.coalitions import Game, Numbers
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.equilibria.static_map import less_penalty
-from contagion_graph.solvers.sparse import row_of_cells
+from contagion_graph.solvers.arrays import row_of_cells
 
 ROUNDING = 1e-11  # of gross value: the most by which rounding lowers a bound
 

@@ -14,8 +14,7 @@ from contagion_graph.graph.scenario import AccountKey
 from contagion_graph.margin.attribution.replay import Round, check_rounds, replay, rows_of
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.margin.rounds.trades import Rows
-from contagion_graph.solvers.arrays import largest, ratio
-from contagion_graph.solvers.sparse import over_cells
+from contagion_graph.solvers.arrays import largest, over_cells, ratio
 
 NO_SOURCE = -1  # the source of what needs no further cause
 

@@ -9,9 +9,8 @@ from contagion_graph._typing import FloatArray
 from contagion_graph.margin.equilibria.iterates import Iterate, MonotoneIterate, PlainIterate
 from contagion_graph.margin.equilibria.newton import leap
 from contagion_graph.margin.equilibria.static_map import Case
-from contagion_graph.solvers.iterate import iterate
 from contagion_graph.solvers.monotone import enclose
-from contagion_graph.solvers.solution import Solution
+from contagion_graph.solvers.solution import Solution, iterate
 
 FEW = 12  # undecided accounts whose every combination may be tried
 PATIENCE = 50  # steps after which Newton's method takes over

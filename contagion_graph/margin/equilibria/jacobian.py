@@ -30,8 +30,7 @@ from contagion_graph.margin.rounds.account_state import Rows
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import LiquidationRule, Quotient
-from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.sparse import over_cells, with_data
+from contagion_graph.solvers.arrays import over_cells, ratio, with_data
 
 STEP = Quotient(0.0, 0.0, 0.0)
 

@@ -19,7 +19,7 @@ from contagion_graph.rules.capital import CapitalRatio
 from contagion_graph.rules.impact import ExponentialImpact, FloorExponentialImpact, LinearImpact
 from contagion_graph.rules.liquidation import FullLiquidation, LeverageTarget
 from contagion_graph.rules.square_root import SquareRootImpact
-from contagion_graph.solvers.sparse import with_data
+from contagion_graph.solvers.arrays import with_data
 
 __all__ = [
     "CapitalRatio",

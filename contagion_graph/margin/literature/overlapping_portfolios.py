@@ -7,7 +7,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
-from contagion_graph.solvers.sparse import row_of_cells, with_data
+from contagion_graph.solvers.arrays import row_of_cells, with_data
 from contagion_graph.solvers.spectrum import spectral_radius
 
 BLOCK_CELLS = 2**22  # of a block of rows x assets, or x accounts: 32 MB

@@ -19,10 +19,8 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.rules.capital import CapitalRatio
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
-from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.iterate import iterate
-from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
-from contagion_graph.solvers.sparse import row_of_cells, with_data
+from contagion_graph.solvers.arrays import ratio, row_of_cells, with_data
+from contagion_graph.solvers.solution import Solution, check_on_failure, conclude, iterate
 from contagion_graph.tables.labels import label_text
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import argument

@@ -13,9 +13,8 @@ from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
-from contagion_graph.solvers.arrays import ratio
+from contagion_graph.solvers.arrays import ratio, with_data
 from contagion_graph.solvers.solution import EXACT, Solution
-from contagion_graph.solvers.sparse import with_data
 from contagion_graph.tables.labels import label_text
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import argument

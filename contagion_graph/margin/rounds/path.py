@@ -26,8 +26,7 @@ from contagion_graph.margin.rounds.trades import Trade
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import ClosedSides, has_equity, repaid_whole
 from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.iterate import iterate
-from contagion_graph.solvers.solution import Solution, Status
+from contagion_graph.solvers.solution import Solution, Status, iterate
 from contagion_graph.tables.labels import label_text
 
 
