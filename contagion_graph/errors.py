@@ -212,8 +212,8 @@ def nearest(label: str, known: Iterable[str]) -> str:
     return "" if close is None else f" (did you mean {close!r}?)"
 
 
-def closest(label: str, known: Iterable[str]) -> str | None:
-    """Return the known label closest to a mistyped one, if one is close."""
+def closest(label: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known label closest to a mistyped one, if one is close: 1 = equal but for upper and lower case."""
     by_lower = {name.lower(): name for name in known}
-    close = get_close_matches(label.lower(), by_lower, n=1, cutoff=0.6)
+    close = get_close_matches(label.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[close[0]] if close else None

@@ -1,13 +1,18 @@
 """A stream of prices from a CSV file, event by event."""
 
 import csv
-from collections.abc import Iterator
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from contagion_graph.errors import EventError
+from contagion_graph.errors import EventError, UnusedColumnWarning, nearest
 from contagion_graph.tables.vectors import number_of
+
+TIMES = ("timestamp", "time", "date", "datetime")
 
 
 class Tick(NamedTuple):
@@ -26,7 +31,7 @@ class Tick(NamedTuple):
 
 
 def read_ticks(path: str | Path) -> Iterator[Tick]:
-    r"""Read a CSV with columns asset, price and, if wanted, sequence.
+    r"""Read a CSV with columns asset, price and, if wanted, sequence, and a time.
 
     Rows of one number, one after the other, are one event. The file is read as events are asked for: it can be a pipe.
 
@@ -38,7 +43,13 @@ def read_ticks(path: str | Path) -> Iterator[Tick]:
     Raises
     ------
     EventError
-        A missing column; a row that is no price, or names an asset twice in one event; the line is named.
+        A missing column; a row that is no price, names an asset twice in one event, or is earlier than the row before
+        by a column timestamp, time, date or datetime (numbers or ISO 8601); the line is named.
+
+    Warns
+    -----
+    UnusedColumnWarning
+        Other columns.
 
     Examples
     --------
@@ -51,16 +62,17 @@ def read_ticks(path: str | Path) -> Iterator[Tick]:
     """
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.DictReader(file)
-        header = "".join(rows.fieldnames or ())
+        names = rows.fieldnames = rows.fieldnames or ()
+        header = "".join(names)
         if "\0" in header or not _is_utf8(header):
             raise EventError(f"{path} is not in UTF-8; save it in UTF-8")
-        missing = [name for name in ("asset", "price") if name not in (rows.fieldnames or ())]
-        if missing and "," not in header and len(rows.fieldnames or ()) == 1 and any(mark in header for mark in ";\t|"):
+        missing = [name for name in ("asset", "price") if name not in names]
+        if missing and "," not in header and len(names) == 1 and any(mark in header for mark in ";\t|"):
             raise EventError(f"{path} has another separator than commas in {header!r:.80}; write commas")
         if missing:
             raise EventError(f"{path}: column {missing[0]!r} is missing; it needs asset, price and may have sequence")
-        numbered = "sequence" in (rows.fieldnames or ())
-        parsed = ((rows.line_num, _row(row, rows.line_num)) for row in rows)
+        numbered, time = "sequence" in names, _time_column(names)
+        parsed = ((rows.line_num, _row(row, rows.line_num)) for row in _in_time(rows, time))
         for number, group in groupby(parsed, key=lambda one: one[1][0] if numbered else one[0]):
             prices: dict[str, float] = {}
             for line, (_, asset, price) in group:
@@ -83,3 +95,41 @@ def _row(row: dict[str, str | None], line: int) -> tuple[int, str, float]:
     if not asset or not _is_utf8(asset):
         raise EventError(f"line {line}: {list(row.values())} is no price of an asset; write asset, price (, sequence)")
     return sequence, asset, price
+
+
+def _time_column(names: Sequence[str]) -> str | None:
+    """Return the column of times, if there is one; warn of columns that nothing reads."""
+    times = [name for name in names if name.strip().lower() in TIMES]
+    free = {"asset", "price", "sequence"} - set(names)
+    unused = [f"{name!r}{nearest(name, free)}" for name in names if name not in ("asset", "price", "sequence", *times)]
+    if unused:
+        warnings.warn(f"prices: nothing reads column {', '.join(unused)}", UnusedColumnWarning, stacklevel=3)
+    return times[0] if times else None
+
+
+def _in_time(rows: "csv.DictReader[str]", column: str | None) -> Iterator[dict[str, str | None]]:
+    """Yield the rows; refuse one that is earlier than the one before it."""
+    before: Any = None
+    for row in rows:
+        if column is not None:
+            text = (row[column] or "").strip()
+            now = _time(text)
+            if now is None or (before is not None and type(now) is not type(before[0])):
+                raise EventError(f"line {rows.line_num}: {column} {text!r} is no time; write numbers, or ISO 8601")
+            if before is not None and now < before[0]:
+                raise EventError(f"line {rows.line_num}: {column} {text!r} is earlier than {before[1]!r} before it")
+            before = now, text
+        yield row
+
+
+def _time(text: str) -> float | datetime | None:
+    try:
+        number = float(text)
+        return number if math.isfinite(number) else None
+    except ValueError:
+        pass
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return given if given.tzinfo else given.replace(tzinfo=UTC)

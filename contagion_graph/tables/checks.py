@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph.errors import SHOWN, Faults, UnusedColumnWarning, nearest
+from contagion_graph.errors import SHOWN, Faults, UnusedColumnWarning, closest, nearest
 from contagion_graph.tables.codes import encode, is_text, label_index, plain_type, take
 from contagion_graph.tables.convert import Columns, columns_of
 from contagion_graph.tables.schema import (
@@ -30,6 +30,9 @@ from contagion_graph.tables.schema import (
 )
 from contagion_graph.tables.vectors import number_of
 
+ALIKE = 0.8  # attributes have names of their own; one so close to a column that is read may be that column
+_TIMES = " (quantities are units of the asset: multiply them by it)"
+UNITS = dict.fromkeys(("contract_size", "contract_multiplier", "contract_value", "multiplier", "ctval"), _TIMES)
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -46,12 +49,18 @@ def read_table(name: str, source: object, faults: Faults, *, empty: bool = False
 
 
 def warn_unused(name: str, columns: Columns, *, stacklevel: int) -> None:
-    """Warn of the columns that nothing reads."""
+    """Warn of the columns that nothing reads; of those kept as attributes, if they look as if something should."""
     schema = SCHEMAS[name]
-    unused = [column for column in columns if column not in schema.columns and not schema.attributes]
+    free, others = set(schema.columns) - set(columns), [column for column in columns if column not in schema.columns]
+    optional = {column for column in free if not _is_required(schema.columns[column])}  # what is missing is a fault
+    unused = [column for column in others if not schema.attributes or _looks_read(column, optional)]
     if unused:
-        hints = ", ".join(f"{column!r}{nearest(column, set(schema.columns) - set(columns))}" for column in unused)
+        hints = ", ".join(f"{column!r}{UNITS.get(column.lower(), nearest(column, free))}" for column in unused)
         warnings.warn(f"table {name}: nothing reads column {hints}", UnusedColumnWarning, stacklevel=stacklevel)
+
+
+def _looks_read(column: str, free: set[str]) -> bool:
+    return column.lower() in UNITS or closest(column, free, cutoff=ALIKE) is not None
 
 
 def check_table(name: str, columns: Columns, faults: Faults, *, empty: bool = False, fill: bool = True) -> Table | None:
