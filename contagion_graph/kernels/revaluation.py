@@ -8,7 +8,9 @@ far; T' and C' their values then. So it is no candidate for a breach before
     T + C  >=  trigger  =  T' + C' + s / max(g, b),
 
 and `revalue` leaves it out. Every s is lessened by a guard, far above the rounding of a row's sums, so that the answer
-is bit for bit that of valuing every row. Strips of rows keep their least trigger: most strips are left out whole.
+is bit for bit that of valuing every row. T is a relative move and C a loss per unit of weight: where weights are very
+large or small, one of the two is lost in their sum. So triggers are lowered, and T + C raised, by a guard of |T| + |C|
+too. Strips of rows keep their least trigger: most strips are left out whole.
 """
 
 import numpy as np
@@ -212,15 +214,17 @@ def _revalue_rows(
             size += abs(quantity[cell] * p)
         worth[row], maintenance[row], valued[row] = e, m, number[0]
         borne, weight, now = _socialised(member, pool, base, since, loss_rate, settled, row), 0.0, price_move
+        extent = abs(price_move)
         for cell in range(member[row], member[row + 1]):
             weight = max(weight, base[cell])
             now += loss_rate[pool[cell]]
+            extent += abs(loss_rate[pool[cell]])
         if not np.isfinite(e - borne - m):
             trigger[row] = -np.inf  # not finite: the account is named in an error
         elif longs == 1.0 and shorts == 1.0:
             trigger[row] = np.inf
         else:
-            trigger[row] = now + _distance(e - borne - m, size + borne, sensitivity[row], weight)
+            trigger[row] = now + _distance(e - borne - m, size + borne, sensitivity[row], weight) - GUARD * extent
         strip = row // STRIP
         if k + 1 == rows.size or rows[k + 1] // STRIP != strip:
             strip_trigger[strip] = _least(trigger[strip * STRIP : (strip + 1) * STRIP])

@@ -115,7 +115,8 @@ class Market:
         return rows, self.equity(rows)
 
     def _moved(self, rise: FloatArray | float) -> tuple[float, FloatArray]:
-        return self.price_move, self.channels.loss_rate + (np.inf if self.full else rise)
+        rates = self.channels.loss_rate + (np.inf if self.full else rise)
+        return self.price_move, rates + self._passes.GUARD * (self.price_move + np.abs(rates))
 
     def move_prices(self, price: FloatArray) -> None:
         """Put new prices in force, and revalue the candidates."""
