@@ -144,6 +144,32 @@ def test_equal_faults_are_counted():
         assert "more" in message
 
 
+@pytest.mark.parametrize("make", [lambda columns: columns, pd.DataFrame])
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [([1, "1"], "1 and '1'"), ([True, "B"], "True"), (["B", 1.5], "1.5"), ([(1, 2), "B"], "(1, 2)")],
+)
+def test_labels_of_mixed_types_are_named(labels: list[Any], words: str, make: Any):
+    positions = make({"trader": pd.Series(labels, dtype=object), "asset": ["X", "X"], "quantity": [1.0, 1.0]})
+    with pytest.raises(cg.TableError) as caught:
+        cg.ExposureGraph.from_tables(positions, ASSETS)
+    assert "column trader" in str(caught.value)
+    assert words in str(caught.value)
+    assert tables(trader=pd.Series([1, "B"], dtype=object), asset=["X"] * 2, quantity=[1.0] * 2).traders.tolist() == [
+        *("1", "B")
+    ]
+
+
+def test_labels_that_differ_by_case_or_blanks_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "positions.csv").write_text("trader,asset,quantity\n0xAb,X,1\n0xab,X,1\nB,X,1\n B,X,1\n")
+    (tmp_path / "assets.csv").write_text("asset,price\nX,10\n")
+    assert main(["check", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert "Note: these traders differ only by case or blanks" in told
+    assert "'0xAb' and '0xab'; 'B' and ' B'." in told
+    assert "these assets" not in told
+
+
 # --- names of columns ---
 
 

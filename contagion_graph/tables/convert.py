@@ -19,6 +19,7 @@ import pyarrow.parquet
 from contagion_graph.errors import Faults
 from contagion_graph.tables.codes import is_text
 from contagion_graph.tables.files import replacing
+from contagion_graph.tables.labels import text_index
 
 Columns = dict[str, pa.ChunkedArray]
 CSV_BLOCK = 1 << 23  # bytes; larger than pyarrow's own, so that the labels of few blocks have to be matched
@@ -140,7 +141,7 @@ def _arrow_table(table: object, text_columns: Collection[str], number_columns: C
     if isinstance(table, str | Path):
         return _read_file(Path(table), text_columns, number_columns)
     if isinstance(table, Mapping):
-        return pa.table({str(name): _array(values) for name, values in table.items()})
+        return pa.table({str(name): _array(name, values, text_columns) for name, values in table.items()})
     if not hasattr(table, "__arrow_c_stream__"):
         raise TypeError(f"a {type(table).__name__} is not a table")
     frame: Any = table
@@ -152,16 +153,26 @@ def _arrow_table(table: object, text_columns: Collection[str], number_columns: C
         if not hasattr(table, "columns"):
             raise
         # a pandas column of mixed types: as text, so that each value can be judged on its own
-        return pa.table({str(name): _array(frame[name]) for name in frame.columns})
+        return pa.table({str(name): _array(name, frame[name], text_columns) for name in frame.columns})
 
 
-def _array(values: Any) -> pa.Array:
+def _array(name: Any, values: Any, labels: Collection[str] = ()) -> pa.Array:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"a column must hold a sequence of values, not {values!r}")
     try:
         return pa.array(values, from_pandas=True)
     except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError):  # mixed types, or integers beyond 64 bits
+        if name in labels:
+            _check_labels(str(name), ["" if _is_missing(value) else value for value in values])
         return pa.array([None if _is_missing(value) else str(value) for value in values])
+
+
+def _check_labels(name: str, values: list[Any]) -> None:
+    """Refuse labels of several types of which one is none, or of which two would be written alike."""
+    faults = Faults()
+    text_index(values, f"column {name}", faults)
+    if faults.found:
+        raise TypeError(str(faults.found[0]))
 
 
 def _is_missing(value: object) -> bool:
@@ -223,7 +234,7 @@ def _csv_options(types: Mapping[str, pa.DataType]) -> dict[str, Any]:
 
 def write_file(columns: Mapping[Any, Any], path: Path) -> None:
     """Write columns as CSV or Parquet, as the ending of `path` says; a reader never sees half a file."""
-    table = pa.table({str(name): _array(columns[name]) for name in columns})
+    table = pa.table({str(name): _array(name, columns[name]) for name in columns})
     with replacing(path) as beside:
         if path.suffix == ".parquet":
             pyarrow.parquet.write_table(table, beside)

@@ -142,3 +142,19 @@ def values_in_order(where: str, values: Any, index: "pd.Index[str]", faults: Fau
         return values
     places = places_of(where, text_index(series.index, where, faults), index, faults)
     return series if places is None else series.iloc[places]
+
+
+def alike(labels: "pd.Index[str]") -> list[list[str]]:
+    """Return the labels that differ only by upper and lower case, or by blanks around them, group by group.
+
+    Examples
+    --------
+    >>> alike(pd.Index(["0xAb", "B", "0xab ", "0xAB"], dtype="str"))
+    [['0xAb', '0xab ', '0xAB']]
+    """
+    bare = labels.str.strip().str.casefold()
+    several = bare.duplicated(keep=False)
+    groups: dict[str, list[str]] = {}
+    for key, label in zip(bare[several], labels[several], strict=True):
+        groups.setdefault(key, []).append(label)
+    return list(groups.values())
