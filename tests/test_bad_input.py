@@ -109,6 +109,10 @@ def test_a_column_of_lists_is_one_fault():
     with pytest.raises(cg.TableError, match=r"positions\.asset: has type list") as caught:
         tables(asset=[["X"]])
     assert len(caught.value.faults) == 1
+    with pytest.raises(cg.TableError, match=r"assets\.tags: has type list.* drop the column"):
+        cg.ExposureGraph.from_tables(
+            {"trader": ["A"], "asset": ["X"], "quantity": [1.0]}, {**ASSETS, "tags": [["a", "b"]]}
+        )
     for columns in ({"quantity": [[1.0]]}, {"quantity": [{"a": 1}]}, {"trader": [1.5]}, {"trader": [True]}):
         with pytest.raises(cg.TableError, match="has type"):
             tables(**columns)
@@ -189,6 +193,14 @@ def test_columns_may_be_called_like_what_a_node_has(nodes: Any):
     assert back.attributes["assets"].loc["X"].to_dict() == {name: f"its {name}" for name in names}
     vertex = graph.to_igraph(nodes=nodes).vs.find(name="asset:X")
     assert (vertex["given_name"], vertex["given_type"], vertex["label"]) == ("its name", "its type", "X")
+
+
+def test_texts_in_vectors_are_numbers_without_underscores():
+    graph = tables()
+    assert graph.assign(price=["1e3"]).price.tolist() == [1000.0]
+    for price in (["1_0"], {"X": "1_0"}, "1_0"):
+        with pytest.raises(cg.TableError, match="1_0"):
+            graph.assign(price=price)
 
 
 # --- time series ---

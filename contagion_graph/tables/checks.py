@@ -93,10 +93,18 @@ def check_table(name: str, columns: Columns, faults: Faults, *, empty: bool = Fa
     if "kind" in table.labels:
         _check_signs(table, faults)
     if schema.attributes:
+        _check_attributes(name, columns, faults)
         # whole numbers stay whole beside a blank
         frame = pa.table(columns).to_pandas(integer_object_nulls=True) if columns else pd.DataFrame(index=range(size))
         table.attributes = frame
     return table
+
+
+def _check_attributes(name: str, columns: Columns, faults: Faults) -> None:
+    """Note the further columns that hold lists or records, and leave them out."""
+    for column in [column for column, values in columns.items() if pa.types.is_nested(plain_type(values.type))]:
+        kind = columns.pop(column).type
+        faults.add(f"{name}.{column}", f"has type {kind}", "Give text, numbers, dates or flags, or drop the column.")
 
 
 def _check_signs(table: Table, faults: Faults) -> None:

@@ -48,7 +48,7 @@ def vector(
         faults.add(where, "is a frame", "Give one number, a Series or mapping by label, or one number a label.")
         return np.zeros(size)
     try:
-        numbers = np.array(value, dtype=np.float64)
+        numbers = _numbers(value)
     except (TypeError, ValueError):
         faults.add(where, f"{value!r:.60} is not numeric", f"It must be {kind}.")
         return np.zeros(size)
@@ -58,6 +58,14 @@ def vector(
         faults.add(where, f"has shape {numbers.shape}, expected ({size},)", "Give one number a label, in order.")
         return np.zeros(size)
     return _checked(where, numbers, np.ones(size, dtype=bool), index, kind, faults)
+
+
+def _numbers(value: Any) -> FloatArray:
+    given = np.array(value)
+    if given.dtype.kind not in "OSU":
+        return given.astype(np.float64)
+    numbers = np.array([number_of(each) for each in given.ravel()], dtype=np.float64)
+    return numbers.reshape(given.shape)
 
 
 def argument(where: str, value: Any, index: Any, kind: Number, *, base: FloatArray | float | None = None) -> FloatArray:
