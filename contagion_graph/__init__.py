@@ -89,6 +89,7 @@ _HOME = {
     "ContagionWarning": "errors",
     "ConvergenceWarning": "errors",
     "CovarianceWarning": "errors",
+    "InBreachWarning": "errors",
     "UnusedColumnWarning": "errors",
     "UnusedFileWarning": "errors",
 }

@@ -103,6 +103,10 @@ class BackingWarning(ContagionWarning):
     """A shock moves an asset and what it is made of: its own change counts on top of what is passed down to it."""
 
 
+class InBreachWarning(ContagionWarning):
+    """Accounts are in breach before any shock: a shock of zero already liquidates."""
+
+
 class CovarianceWarning(ContagionWarning):
     """A covariance was not positive semi-definite, and the nearest one that is was taken."""
 

@@ -39,8 +39,8 @@ def main() -> pd.DataFrame:
     together = cg.sweep(graph, cg.MarginCascade(), shocks, keep="scenarios")
     levels = [0.9, 0.95, 0.99, 0.999]
     columns = {
-        "without contagion": [alone.fund_for(level).sum() for level in levels],
-        "with contagion": [together.fund_for(level).sum() for level in levels],
+        "without contagion": [alone.fund_for(level)["insurance_fund"].sum() for level in levels],
+        "with contagion": [together.fund_for(level)["insurance_fund"].sum() for level in levels],
     }
     table = pd.DataFrame(columns, index=pd.Index([f"{100 * level:g} %" for level in levels], name="suffices in"))
     table["times"] = table["with contagion"] / table["without contagion"]

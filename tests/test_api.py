@@ -27,7 +27,7 @@ NAMES = {
     *("CommonAssetClearing", "CommonAssetResult"),
     *("ClearingEquilibria", "ClearingResult", "EisenbergNoe", "RogersVeraart", "reconstruct"),
     *("EventError", "SolvencyMonitor", "SumTree"),
-    *("CovarianceWarning", "SweepResult", "distributed", "scenarios", "sweep"),
+    *("CovarianceWarning", "InBreachWarning", "SweepResult", "distributed", "scenarios", "sweep"),
     *("reverse_stress", "tipping_point"),
     *("blame", "critical_notional", "paths", "spectral_radius"),
     *("direct_exposure", "exposure_curve", "exposure_to_traders"),

@@ -299,16 +299,16 @@ def test_traders_are_the_sums_of_their_accounts():
 def test_the_summary_has_its_documented_keys():
     summary = cg.MarginCascade().run(one_asset(), {"X": -0.1}).summary()
     assert summary.index.tolist() == [
-        *("rounds", "traders", "accounts", "breached", "closed"),
-        *("loss", "direct", "impact", "penalty", "socialised", "shortfall", "standalone", "indirect"),
+        *("rounds", "traders", "accounts", "breached", "closed", "breached_before", "gross_loss", "gross_indirect"),
+        *("net_loss", "direct", "impact", "penalty", "socialised", "shortfall", "standalone", "indirect"),
         *("fund_used", "fund_received", "uncovered", "largest_fall", "bystanders", "bystander_loss"),
     ]
-    assert summary["loss"] == pytest.approx(summary["standalone"] + summary["indirect"])
+    assert summary["net_loss"] == pytest.approx(summary["standalone"] + summary["indirect"])
 
 
 def test_the_repr_is_a_sentence_and_its_html_is_escaped():
     result = cg.MarginCascade().run(one_asset(), {"X": -0.1})
-    assert repr(result).startswith("<CascadeResult: 1 of 2 accounts breached, 1 closed whole in 1 round; loss ")
+    assert repr(result).startswith("<CascadeResult: 1 of 2 accounts breached, 1 closed whole in 1 round; gross loss ")
     html = result._repr_html_()
     assert "CascadeResult: 1 of 2" in html
     assert "<th>breached</th>" in html

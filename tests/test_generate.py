@@ -287,7 +287,7 @@ def test_a_shock_to_staked_ether_spreads_through_the_protocol_but_not_to_all(pro
 
 @pytest.mark.parametrize("venue", VENUES)
 def test_without_a_shock_nothing_happens(venue):
-    assert cg.MarginCascade().run(venue(500, 10, rng=0)).summary()["loss"] == 0.0
+    assert cg.MarginCascade().run(venue(500, 10, rng=0)).summary()["gross_loss"] == 0.0
 
 
 # --- misuse -----------------------------------------------------------------------------------------------------------

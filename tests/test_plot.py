@@ -226,9 +226,9 @@ def test_the_curve_is_the_table_with_its_kinks(result: cg.CascadeResult):
 def test_tipping_draws_both_ends():
     graph, model = gallery.long_only(), cg.MarginCascade(sharing=None)
     both = {size: model.equilibria(graph, {"ETH": size}) for size in (-0.1, -0.3, 0.0)}
-    ax = cg.plot.tipping(both, column="loss")
+    ax = cg.plot.tipping(both, column="gross_loss")
     for line, end in zip(ax.lines, ("least", "greatest"), strict=True):
-        expected = [getattr(both[size], end).summary()["loss"] for size in (-0.3, -0.1, 0.0)]
+        expected = [getattr(both[size], end).summary()["gross_loss"] for size in (-0.3, -0.1, 0.0)]
         assert line.get_ydata().tolist() == expected
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["least equilibrium", "greatest equilibrium", "more than one equilibrium"]

@@ -39,7 +39,7 @@ def swept(model: cg.MarginCascade, graph: cg.ExposureGraph, shocks: np.ndarray) 
     """Run shocks by `sweep`, the first of all being none, and return their figures less its own."""
     rows = np.vstack([np.zeros(len(graph.assets)), shocks])
     figures = cg.sweep(graph, model, pd.DataFrame(rows, columns=graph.assets), keep="scenarios", level=0.5).scenarios[
-        ["loss", "closed", "fund_used", "uncovered"]
+        ["gross_loss", "closed", "fund_used", "uncovered"]
     ]
     return (figures - figures.iloc[0]).iloc[1:]
 
@@ -48,7 +48,7 @@ def cases(seed: int, graph: cg.ExposureGraph) -> list[tuple[object, Oracle]]:
     """Return events and how a sweep shows them."""
     loss, fund = 0.1 * float(graph.equity.sum()), float(graph.insurance_fund.sum())
     return [
-        (LossAbove(loss), lambda figures: figures["loss"] > loss),
+        (LossAbove(loss), lambda figures: figures["gross_loss"] > loss),
         (FundEmpty(), lambda figures: figures["fund_used"] >= fund * (1.0 - 1e-12)),
         (Uncovered(0.5), lambda figures: figures["uncovered"] > 0.5),
         (ShareClosed(0.5), lambda figures: figures["closed"] >= 0.5 * len(graph.account_index)),
@@ -309,7 +309,7 @@ def test_the_same_seed_finds_the_same_shock():
 def test_a_ladder_is_the_cascades_one_by_one_less_the_one_without_a_shock():
     graph, sizes = market(4, 6, 3, two_sided=True).assign(cash=market(4, 6, 3, two_sided=True).cash - 1.0), [-0.4, 0.2]
     model = cg.MarginCascade()
-    for column in ("loss", "closed", "fund_used"):
+    for column in ("gross_loss", "net_loss", "closed", "fund_used"):
         table = ladder(graph, model, sizes, column=column)
         before = model.run(graph).summary()[column]
         for size in sizes:

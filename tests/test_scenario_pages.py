@@ -44,7 +44,7 @@ def test_sweep_prints_a_report_and_writes_tables(folder: Path, model: str, capsy
     out = {path.stem: pd.read_csv(path) for path in (folder / "out").iterdir()}
     assert set(out) == {"summary", "scenarios", "shocks", "distribution", "traders"}
     assert len(out["scenarios"]) == 100
-    assert out["scenarios"]["loss"].abs().sum() > 0.0
+    assert out["scenarios"]["gross_loss"].sum() > 0.0
 
 
 def test_sweep_is_quiet_on_request_and_the_seed_decides(folder: Path, capsys: pytest.CaptureFixture[str]):

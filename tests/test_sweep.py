@@ -57,7 +57,17 @@ def test_every_figure_is_that_of_the_cascades_run_one_by_one(seed: int, monkeypa
     result = cg.sweep(graph, model, shocks, level=level)
     near = {"rtol": 1e-9, "atol": 1e-9 * graph._rows.initial.gross.max()}
     summaries = pd.DataFrame([each.summary() for each in single])
-    for name in ("loss", "closed", "breached", "fund_used", "shortfall", "socialised", "uncovered", "rounds"):
+    for name in (
+        "gross_loss",
+        "net_loss",
+        "closed",
+        "breached",
+        "fund_used",
+        "shortfall",
+        "socialised",
+        "uncovered",
+        "rounds",
+    ):
         np.testing.assert_allclose(result.scenarios[name], summaries[name], **near, err_msg=name)
     for k, each in enumerate(single):
         assert np.array_equal(result.part.price[k], each.arrays.price_after)
@@ -95,7 +105,7 @@ def test_systemic_measures_are_their_definitions():
     result = cg.sweep(graph, model, shocks, level=level)
     single = [model.run(graph, shock) for _, shock in shocks.iterrows()]
     losses = np.array([each.traders["loss"] for each in single])
-    pool, k = result.scenarios["loss"].to_numpy(), 20
+    pool, k = result.scenarios["gross_loss"].to_numpy(), 20
     tail = np.argsort(-pool, kind="stable")[:k]
     found = result.systemic()
     np.testing.assert_allclose(found["mes"], losses[tail].mean(axis=0), rtol=1e-9, atol=1e-6)
@@ -127,7 +137,7 @@ def test_the_fund_that_suffices(seed: int):
     graph, model = graph_of(case.market), model_of(case.rules)
     shocks = few_scenarios(graph, seed, 8)
     result = cg.sweep(graph, model, shocks, keep="scenarios")
-    fund = result.fund_for(1.0)
+    fund = result.fund_for(1.0)["insurance_fund"]
     enough = cg.sweep(graph.assign(insurance_fund=fund), model, shocks, keep="scenarios").scenarios
     gross = graph._rows.initial.gross.sum()
     assert (enough["socialised"] + enough["uncovered"]).max() <= 1e-11 * gross
@@ -137,13 +147,13 @@ def test_the_fund_that_suffices(seed: int):
         less[pool] *= 1.0 - 1e-6
         one = model.run(graph.assign(insurance_fund=less), shocks.loc[worst]).pools
         assert (one["socialised"] + one["uncovered"])[pool] > 0.0
-    ordered = [result.fund_for(share).sum() for share in (0.25, 0.5, 0.75, 1.0)]
+    ordered = [result.fund_for(share)["insurance_fund"].sum() for share in (0.25, 0.5, 0.75, 1.0)]
     assert ordered == sorted(ordered)
 
 
 def test_some_fund_was_needed():
     needed = [cg.sweep(graph_of(case.market), model_of(case.rules), few_scenarios(graph_of(case.market), seed, 8),
-                       keep="scenarios").fund_for(1.0).sum()
+                       keep="scenarios").fund_for(1.0)["insurance_fund"].sum()
               for seed, case in ((seed, random_case(seed)) for seed in range(10))]  # fmt: skip
     assert np.count_nonzero(needed) > 5
 
@@ -235,7 +245,10 @@ def test_a_scenario_that_does_not_converge_is_marked():
 @pytest.mark.parametrize(
     ("work", "message"),
     [
-        (lambda result: result.systemic(against="x"), "systemic: against is 'x'; it must be one of loss, closed"),
+        (
+            lambda result: result.systemic(against="x"),
+            "systemic: against is 'x'; it must be one of gross_loss, net_loss",
+        ),
         (lambda result: result.systemic(of="pools"), "systemic: of is 'pools'"),
         (lambda result: result.worst(by="x"), "worst: by is 'x'"),
         (lambda result: result.worst(0), "worst: k is 0"),
@@ -263,10 +276,12 @@ def test_tables_of_a_result():
     result = cg.sweep(graph, model, draw.single_asset(["ETH"], [-0.1, -0.2]))
     frames = result.to_frames()
     assert list(frames["shocks"].columns) == ["scenario", "ETH"]
-    assert frames["distribution"]["figure"].tolist() == ["loss", "shortfall", "socialised", "uncovered"]
+    assert frames["distribution"]["figure"].tolist() == ["gross_loss", "shortfall", "socialised", "uncovered"]
     assert frames["traders"]["trader"].tolist() == ["A", "B"]
     worst = result.worst(1)
-    assert model.run(graph, worst.iloc[0]).summary()["loss"] == pytest.approx(result.scenarios["loss"].max())
+    assert model.run(graph, worst.iloc[0]).summary()["gross_loss"] == pytest.approx(
+        result.scenarios["gross_loss"].max()
+    )
 
 
 @pytest.mark.parametrize(
@@ -292,7 +307,7 @@ def test_extreme_scenarios():
     model, graph = two_traders()
     result = cg.sweep(graph, model, draw.single_asset(["ETH"], [-1.0, 0.0, 1e6]))
     assert result.scenarios["converged"].all()
-    assert result.scenarios["loss"].iloc[1] == 0.0
+    assert result.scenarios[["gross_loss", "net_loss"]].iloc[1].tolist() == [0.0, 0.0]
 
 
 def test_one_account_that_holds_nothing():

@@ -57,7 +57,7 @@ def _figures(result: CascadeResult, folder: Path) -> tuple[dict[str, str], str]:
         of_report = drawn(result)
     except MissingExtraError as error:
         return {}, f"Figures are left out, in the report too: {error}"
-    documents = {**of_report, "waterfall": svg(plot.waterfall(result))}
+    documents = {**of_report, "waterfall": svg(plot.waterfall(result, traders="all"))}
     with replacing_set(folder, rf"({'|'.join(documents)})\.svg") as beside:
         for name, document in documents.items():
             (beside / f"{name}.svg").write_text(document, encoding="utf-8", newline="\n")

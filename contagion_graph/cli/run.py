@@ -7,6 +7,7 @@ from contagion_graph.cli.output import STEPS, say, write
 from contagion_graph.cli.progress import progress
 from contagion_graph.cli.rules import add_rules, model_of, shock_of
 from contagion_graph.io.read import read_tables
+from contagion_graph.margin.prepare import warn_in_breach
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -25,6 +26,7 @@ def call(options: argparse.Namespace) -> int:
     with progress(2 + (len(STEPS) if options.out else 0), quiet=options.quiet) as step:
         step("reading")
         graph = read_tables(options.folder)
+        warn_in_breach(graph, model)
         step("cascade")
         result = model.run(graph, shock)
         if options.out:

@@ -17,7 +17,7 @@ from contagion_graph.io.write import write_tables
 from contagion_graph.scenarios import draw
 from contagion_graph.scenarios.draw.history import holds_dates
 from contagion_graph.scenarios.sweep import sweep
-from contagion_graph.scenarios.sweep_result import SweepResult
+from contagion_graph.scenarios.sweep_result import SHOWN, SweepResult
 from contagion_graph.tables.convert import check_csv
 
 LISTED = 5
@@ -118,12 +118,12 @@ def _report(result: SweepResult) -> str:
     """Return the figures of a sweep as text."""
     percent, figures = f"{100 * result.level:g} %", result.scenarios
     names = {"mean": "mean", "value_at_risk": f"VaR {percent}", "expected_shortfall": f"ES {percent}"}
-    rows = {name: result.distribution(name)[list(names)] for name in ("loss", "shortfall", "socialised", "uncovered")}
+    rows = {name: result.distribution(name)[list(names)] for name in SHOWN}
     table, rounding = pd.DataFrame(rows).T.rename(columns=names), ROUNDING * result.graph.gross_value.sum()
     table = table.where(table.abs() > rounding, 0.0).map(money)
     worst = result.traders.nlargest(LISTED, "expected_shortfall")
     columns = ["expected_loss", "expected_shortfall", "closed_share", "indirect_share"]
-    funds = pd.DataFrame({f"{100 * share:g} %": result.fund_for(share) for share in (0.9, 0.99, 0.999)}).map(money)
+    funds = pd.DataFrame({f"{100 * share:g} %": _funds(result, share) for share in (0.9, 0.99, 0.999)})
     return "\n".join(
         [
             f"{len(figures):,} scenarios: {(figures['closed'] > 0).mean():.1%} with liquidations, "
@@ -134,7 +134,14 @@ def _report(result: SweepResult) -> str:
             f"Traders with the largest expected shortfall at {percent}:",
             worst[columns].assign(**{name: worst[name].map(money) for name in columns[:2]}).round(4).to_string(),
             "",
-            "Insurance fund that suffices in this share of the scenarios, of each pool:",
+            "Insurance fund that suffices in this share of the scenarios, of each pool, and its 95 % interval:",
             funds.to_string(),
         ]
     )
+
+
+def _funds(result: SweepResult, share: float) -> "pd.Series[str]":
+    """Return the fund of each pool and its interval as text."""
+    fund = result.fund_for(share).map(money)
+    text: pd.Series[str] = fund.iloc[:, 0] + " (" + fund.iloc[:, 1] + " to " + fund.iloc[:, 2] + ")"
+    return text

@@ -11,19 +11,21 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.backing import is_backed
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import check_run
+from contagion_graph.margin.prepare import warn_in_breach
 from contagion_graph.tables.vectors import rows_of
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def check_inputs(graph: Any, model: Any, on_failure: str) -> None:
-    """Refuse what is no graph or no model, and markets in which no account can affect another."""
+    """Refuse what is no graph or no model, and markets in which no account can affect another; warn of breaches."""
     check_run(graph, model, on_failure)
     if model.sharing is None and np.isinf(graph.depth[graph.sellable]).all() and not is_backed(graph):
         raise ParameterError(
             "nothing indirect can happen: no asset that can be sold has a depth, so no sale moves a price, and the "
             "model has sharing=None; give assets a depth (graph.assign(depth=...)), or the model a sharing"
         )
+    warn_in_breach(graph, model, stacklevel=4)
 
 
 class Traders(NamedTuple):

@@ -8,6 +8,7 @@ from scipy import sparse
 
 from contagion_graph._cached import cached_property
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
+from contagion_graph._validate import ROUNDING
 from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
 from contagion_graph.errors import nearest
 from contagion_graph.graph.collectives import WHOLE, Collectives
@@ -178,6 +179,13 @@ class RowReductions:
     def equity(self) -> FloatArray:
         """Equity E = cash + Q.p of every account at `price`, shape (n,) [currency]."""
         return self.cash + self.initial.value
+
+    @property
+    def in_breach(self) -> BoolArray:
+        """Whether an account is in breach at `price`, E < M, by more than rounding, shape (n,)."""
+        value, gross, maintenance = self.initial
+        below: BoolArray = self.cash + value - maintenance < -ROUNDING * (np.abs(self.cash) + gross)
+        return below
 
     @cached_property
     def sensitivity(self) -> FloatArray:

@@ -13,7 +13,7 @@ CHANNELS = {
     "penalty": "liquidation penalties",
     "socialised": "socialised losses",
     "shortfall": "less: shortfalls",
-    "loss": "loss of all accounts",
+    "loss": "loss",
     "indirect": "of which indirect",
 }
 
@@ -41,7 +41,7 @@ def report(result: CascadeResult, *, rows: int = 5) -> str:
     """
     parts = [
         *sentences(result),
-        *_section("Loss by channel, over all accounts (below 0: a gain)", _channels(result)),
+        *_section("Loss by channel [currency; below 0: a gain]", _channels(result)),
         *_section("Rounds", _shortened(_as_text(result.rounds), 2 * rows)),
         *_section(f"The {rows} assets with the largest falls", _assets(result, rows)),
         *_section(f"The {rows} traders with the largest losses", _traders(result.traders.nlargest(rows, "loss"))),
@@ -62,17 +62,18 @@ def sentences(result: CascadeResult) -> list[str]:
     >>> sentences(cg.MarginCascade().run(graph, {"0": -0.1}))[1]
     'The largest fall of a price, shock included: 10.0%.'
     """
-    s, losses = result.summary(), result.traders["loss"]
+    s = result.summary()
+    before = f" Before the shock {s['breached_before']:,.0f} were in breach." if s["breached_before"] else ""
     rounds = f"{s['rounds']:.0f} round{'' if s['rounds'] == 1 else 's'}"
     down = f" Prices that the shock moved through table backing: {s['passed_down']:,.0f}." if "passed_down" in s else ""
     return [
         f"{s['breached']:,.0f} of {s['accounts']:,.0f} accounts breached, {s['closed']:,.0f} of them closed whole, "
-        f"in {rounds}.",
+        f"in {rounds}.{before}",
         f"The largest fall of a price, shock included: {s['largest_fall']:.1%}.{down}",
         f"Of a shortfall of {money(s['shortfall'])} the insurance funds paid {money(s['fund_used'])}, other members "
         f"{money(s['socialised'])}, uncovered {money(s['uncovered'])}.",
-        f"The traders that lose, lose {money(losses.clip(lower=0).sum())}; those that gain, gain "
-        f"{money(-losses.clip(upper=0).sum())}.",
+        f"The traders that lose, lose {money(s['gross_loss'])}; those that gain, gain "
+        f"{money(s['gross_loss'] - s['net_loss'])}.",
         f"{s['bystanders']:,.0f} of {s['traders']:,.0f} traders are not directly exposed and lose "
         f"{money(s['bystander_loss'])}.",
     ]
@@ -94,11 +95,11 @@ def _section(title: str, table: pd.DataFrame) -> list[str]:
 
 
 def _channels(result: CascadeResult) -> pd.DataFrame:
-    summary = result.summary()
-    rounding = ROUNDING * result.graph._rows.initial.gross.sum()
-    amounts = {meaning: float(summary[name]) for name, meaning in CHANNELS.items()}
-    lines = {meaning: money(amount if abs(amount) > rounding else 0.0) for meaning, amount in amounts.items()}
-    return pd.DataFrame({"currency": lines})
+    """Amounts of the traders that lose, whose sum is the gross loss, and of all, whose sum is the net loss."""
+    traders, rounding = result.traders[list(CHANNELS)], ROUNDING * result.graph._rows.initial.gross.sum()
+    sums = {"traders that lose": traders[traders["loss"] > 0.0].sum(), "all traders": traders.sum()}
+    table = pd.DataFrame(sums).rename(index=CHANNELS)
+    return table.where(table.abs() > rounding, 0.0).map(money)
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:

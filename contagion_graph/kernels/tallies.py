@@ -14,11 +14,12 @@ from contagion_graph.state import Array, Cells, Ends, Members, Tally, Touched
 
 def add_batch(
     cells: Cells, members: Members, ends: Ends, touched: Touched, span: tuple[int, int], floor: Array, tally: Tally
-) -> None:
-    """Add the losses of a batch of scenarios to the tally.
+) -> Array:
+    """Add the losses of a batch of scenarios to the tally; return the gross loss of each scenario.
 
     loss_i = sum_j q_ij (p0_j - p'_j) + b_i C ;  standalone_i = min(sum_j q_ij (p0_j - p_j), max(E_i, 0)), of accounts
-    that were neither closed nor short of paying; the losses of the others are given.
+    that were neither closed nor short of paying; the losses of the others are given. Gross loss = sum over traders of
+    max(loss, 0), the loss of a trader that of all its accounts.
 
     Parameters
     ----------
@@ -28,13 +29,16 @@ def add_batch(
         Losses of each trader below which none is among its largest.
     """
     borders = np.linspace(0, tally.loss.size, 65).astype(np.int64)
-    _add(tally.loss.size, borders.size - 1, cells, members, ends, touched, span, floor, borders, tally)
+    gross = np.zeros((borders.size - 1, WIDTH))
+    _add(tally.loss.size, borders.size - 1, cells, members, ends, touched, span, floor, borders, tally, gross)
+    total: Array = gross.sum(axis=0)[: span[1]]
+    return total
 
 
 @chunked
 def _add(
     chunks: Chunks, cells: Cells, members: Members, ends: Ends, touched: Touched, span: tuple[int, int],
-    floor: Array, borders: Array, tally: Tally,
+    floor: Array, borders: Array, tally: Tally, gross: Array,
 ) -> None:  # fmt: skip
     for chunk in range(chunks[0], chunks[1]):
         loss, alone, closed = np.empty(WIDTH), np.empty(WIDTH), np.empty(WIDTH, dtype=np.bool_)
@@ -54,6 +58,8 @@ def _add(
                 for b in range(WIDTH):
                     loss[b] += after[b]
                     alone[b] += shocked[b]
+            for b in range(WIDTH):
+                gross[chunk, b] += max(loss[b], 0.0)
             _count(tally, trader, span[1], loss, alone, closed)
             if tally.tail.shape[1]:
                 count = _sorted(loss, span, max(floor[trader], tally.tail[trader, 0]), largest, which)

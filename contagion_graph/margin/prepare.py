@@ -1,11 +1,14 @@
 """The rules of a cascade, checked when they are put together, and fitted to a graph."""
 
+import warnings
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from contagion_graph._cached import carry_over
 from contagion_graph._validate import check_number
-from contagion_graph.errors import ParameterError
+from contagion_graph.errors import InBreachWarning, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import BY_LABEL, BY_PLACE
 from contagion_graph.rules.declarations import declared
@@ -108,3 +111,27 @@ def prepared(graph: ExposureGraph, rules: CascadeRules) -> tuple[ExposureGraph, 
         if params is not None and params.frozen:  # it will stay what it is
             vars(graph)[KEPT] = rule, found
     return found, impact
+
+
+def breached_before(graph: ExposureGraph, rules: CascadeRules) -> int:
+    """Return how many accounts are in breach at the prices before any shock.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[10.0], [10.0]], price=[100.0], margin_long=0.1, cash=[-950.0, -500.0])
+    >>> breached_before(graph, cg.MarginCascade())
+    1
+    """
+    return int(np.count_nonzero(prepared(graph, rules)[0]._rows.in_breach))
+
+
+def warn_in_breach(graph: ExposureGraph, rules: CascadeRules, *, stacklevel: int = 3) -> None:
+    """Warn where a shock of zero already liquidates; the level is that of the code that called the caller."""
+    count = breached_before(graph, rules)
+    if count:
+        message = (
+            f"accounts in breach before any shock: {count:,}. A shock of zero liquidates them too, and that is part of "
+            "every scenario; run(graph) of the model, or baseline of a result, shows what it alone does."
+        )
+        warnings.warn(message, InBreachWarning, stacklevel=stacklevel)

@@ -114,7 +114,7 @@ class CascadeResult(Result):
     ... )
     >>> result = cg.MarginCascade().run(graph, {"0": -0.10})
     >>> result
-    <CascadeResult: 1 of 2 accounts breached, 1 closed whole in 1 round; loss 329.183, of which 129.183 indirect; ...
+    <CascadeResult: 1 of 2 accounts breached, 1 closed whole in 1 round; gross loss 329.183, of which 129.183 ...
     >>> result.traders[["loss", "direct", "indirect", "breach_round"]].round(2)
               loss  direct  indirect  breach_round
     trader
@@ -313,6 +313,14 @@ class CascadeResult(Result):
         hit: BoolArray = ((traders["direct"] == 0.0) & lost).to_numpy()
         return hit
 
+    @cached_property
+    def baseline(self) -> "CascadeResult":
+        """The same model on the same graph without a shock, run when first asked for.
+
+        Its accounts with breach_round 1 are in breach before any shock; what it closes and loses is no effect of one.
+        """
+        return self.model.run(self.graph, on_failure="ignore")
+
     def _tables(self) -> dict[str, pd.DataFrame]:
         return {name: getattr(self, name) for name in ("traders", "accounts", "assets", "pools", "rounds")}
 
@@ -325,19 +333,23 @@ class CascadeResult(Result):
         Returns
         -------
         Series
-            rounds; traders; accounts; breached and closed (accounts; closed = wholly); loss, direct,
-            impact, penalty, socialised, shortfall, standalone, indirect (currency, over all accounts); fund_used,
-            fund_received, uncovered (currency, over all pools); largest_fall (relative fall of a price from before the
-            shock to the end); bystanders (traders that are not directly exposed to the shock and lose) and
-            bystander_loss (currency); passed_down (assets to whose price the shock was passed down), where the graph
-            has a backing.
+            rounds; traders; accounts; breached and closed (accounts; closed = wholly); breached_before (accounts in
+            breach before the shock); gross_loss and gross_indirect (currency: loss and indirect of the traders that
+            lose); net_loss, direct, impact, penalty, socialised, shortfall, standalone, indirect (currency, over all
+            accounts: gains are taken off losses); fund_used, fund_received, uncovered (currency, over all pools);
+            largest_fall (relative fall of a price from before the shock to the end); bystanders (traders that are not
+            directly exposed to the shock and lose) and bystander_loss (currency); passed_down (assets to whose price the
+            shock was passed down), where the graph has a backing.
         """
         graph, end = self.graph, self.arrays
         totals = {name: graph.total(self.accounts[name].to_numpy()) for name in SUMMED[2:]}
+        loses = (self.traders["loss"] > 0.0).to_numpy()[graph._rows.trader_of]
+        gross = {name: graph.total(self.accounts[name].to_numpy() * loses) for name in ("loss", "indirect")}
         pools = self.pools[["fund_used", "fund_received", "uncovered"]].sum()
         hit, mine = self._hit_by_others, graph._rows.counted_traders
-        counts = mine, mine & hit, np.ones(len(graph.account_index)), end.breach_round > 0, end.closed_whole
-        traders, bystanders, accounts, breached, closed = graph._rows.count([np.count_nonzero(each) for each in counts])
+        flags = (mine, mine & hit, graph._rows.in_breach, end.breach_round > 0, end.closed_whole)
+        counts = graph._rows.count([len(graph.account_index), *map(np.count_nonzero, flags)])
+        accounts, traders, bystanders, before, breached, closed = counts
         fall = 1.0 - end.price_after / graph.price
         figures: dict[str, float] = {
             "rounds": len(end.rounds),
@@ -345,6 +357,10 @@ class CascadeResult(Result):
             "accounts": accounts,
             "breached": breached,
             "closed": closed,
+            "breached_before": before,
+            "gross_loss": gross["loss"],
+            "gross_indirect": gross["indirect"],
+            "net_loss": totals.pop("loss"),
             **totals,
             **{str(name): float(amount) for name, amount in pools.items()},
             "largest_fall": float(fall.max()),
@@ -358,10 +374,12 @@ class CascadeResult(Result):
     def __repr__(self) -> str:
         s = self.summary()
         plural = "" if s["rounds"] == 1 else "s"
+        before = f" ({s['breached_before']:,.0f} before the shock)" if s["breached_before"] else ""
         passed = f"; prices that table backing moved: {s['passed_down']:.0f}" if "passed_down" in s else ""
         return (
-            f"<CascadeResult: {s['breached']:,.0f} of {s['accounts']:,.0f} accounts breached, {s['closed']:,.0f} "
-            f"closed whole in {s['rounds']:.0f} round{plural}; loss {s['loss']:,.6g}, of which {s['indirect']:,.6g} "
-            f"indirect; shortfall {s['shortfall']:,.6g}, of which the fund paid {s['fund_used']:,.6g}, members "
-            f"{s['socialised']:,.6g}, uncovered {s['uncovered']:,.6g}{passed}. {self.solution.status.value}>"
+            f"<CascadeResult: {s['breached']:,.0f} of {s['accounts']:,.0f} accounts breached{before}, "
+            f"{s['closed']:,.0f} closed whole in {s['rounds']:.0f} round{plural}; gross loss {s['gross_loss']:,.6g}, "
+            f"of which {s['gross_indirect']:,.6g} indirect; shortfall {s['shortfall']:,.6g}, of which the fund paid "
+            f"{s['fund_used']:,.6g}, members {s['socialised']:,.6g}, uncovered {s['uncovered']:,.6g}{passed}. "
+            f"{self.solution.status.value}>"
         )

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 STEPS = {"direct": 1.0, "impact": 1.0, "penalty": 1.0, "socialised": 1.0, "shortfall": -1.0}
 HATCHES = {LOSS: "", GAIN: "////", TOTAL: ""}
-Whose = Literal["all", "losers"]
+Whose = Literal["losers", "all"]
 
 
-def waterfall(result: CascadeResult, *, traders: Whose = "all", ax: "Axes | None" = None) -> "Axes":
+def waterfall(result: CascadeResult, *, traders: Whose = "losers", ax: "Axes | None" = None) -> "Axes":
     """Draw what is lost by channel: direct + impact + penalty + socialised - shortfall = loss.
 
     Parameters
     ----------
     result : CascadeResult
         What `MarginCascade.run` returned, or the least or greatest of `equilibria`.
-    traders : {"all", "losers"}
-        Of all traders, where gains and losses offset each other, or of those that lose alone.
+    traders : {"losers", "all"}
+        Of those that lose alone, or of all traders, where gains and losses offset each other.
     ax : Axes, optional
         Where to draw; None: a new figure.
 
@@ -59,7 +59,7 @@ def waterfall(result: CascadeResult, *, traders: Whose = "all", ax: "Axes | None
     right = np.maximum(starts, starts + sizes)
     for place, at, size in zip(places, right, sizes, strict=True):
         ax.annotate(amount(size), (at, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
-    total = CHANNELS["loss"] if traders == "all" else "loss of the traders that lose"
+    total = "loss of all traders" if traders == "all" else "loss of the traders that lose"
     ax.set_yticks(places, [*(CHANNELS[name] for name in STEPS), total])
     ax.set(xlabel="currency; to the left: a gain", xmargin=0.15)
     ax.invert_yaxis()

@@ -18,7 +18,8 @@ def frontier(comparison: Any, *, column: str = "socialised", ax: "Axes | None" =
     comparison : PoolingComparison
         What `collateral.compare_pooling` returned.
     column : str
-        The column of its table to draw upwards: "socialised", "shortfall", "uncovered", "loss" [currency] or "closed".
+        The column of its table to draw upwards: "socialised", "shortfall", "uncovered", "gross_loss", "net_loss"
+        [currency] or "closed".
     ax : Axes, optional
         Where to draw; None: a new figure.
 

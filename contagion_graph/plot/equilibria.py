@@ -27,7 +27,7 @@ def tipping(equilibria: Mapping[float, Equilibria], *, column: str = "closed", a
     equilibria : mapping of size to Equilibria
         By relative price change, in any order: ``{size: model.equilibria(graph, {"ETH": size}) for size in sizes}``.
     column : str
-        The figure to draw, any of `CascadeResult.summary`: "closed" accounts, "loss", "uncovered", "largest_fall", ...
+        The figure to draw, any of `CascadeResult.summary`: "closed" accounts, "gross_loss", "uncovered", ...
     ax : Axes, optional
         Where to draw; None: a new figure.
 

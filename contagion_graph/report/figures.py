@@ -36,7 +36,7 @@ FIGURES = {
         "by who paid them.",
     ),
     "waterfall-losers": Figure(
-        lambda result: plot.waterfall(result, traders="losers"),
+        plot.waterfall,
         "The loss of the traders that lose, by channel.",
     ),
     "bipartite": Figure(

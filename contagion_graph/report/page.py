@@ -24,7 +24,7 @@ from contagion_graph.tables.files import check_target, replacing
 SCRIPTS = ("cytoscape.min.js", "dataTables.min.js", "report.js")
 TILES: dict[str, tuple[str, Callable[[float], str]]] = {
     "breached": ("accounts in breach", "{:,.0f}".format),
-    "lost": ("loss of the traders that lose", amount),
+    "gross_loss": ("loss of the traders that lose", amount),
     "shortfall": ("shortfall", amount),
     "fund_used": ("paid by insurance funds", amount),
     "socialised": ("paid by other members", amount),
@@ -147,7 +147,7 @@ def _json(view: dict[str, Any]) -> str:
 
 
 def _tiles(result: CascadeResult) -> str:
-    figures = {**result.summary(), "lost": result.traders["loss"].clip(lower=0.0).sum()}
+    figures = result.summary()
     cells = ((words, form(figures[name])) for name, (words, form) in TILES.items())
     return "".join(f"<div><dt>{words}</dt><dd>{text}</dd></div>" for words, text in cells)
 

@@ -18,7 +18,7 @@ from contagion_graph.tables.files import replacing
 
 NAME = "sweep-{:010d}.parquet"
 PIECE = 1 << 26  # bytes of a value in Parquet, of at most 2 GB
-LAYOUT = 3  # of what is kept: a state of another one is not taken up
+LAYOUT = 4  # of what is kept: a state of another one is not taken up
 SPARE = 3  # a state is written beside the one before it, and a disk is not filled to the brim
 
 

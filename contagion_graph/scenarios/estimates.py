@@ -57,6 +57,31 @@ def expected_shortfall(largest: FloatArray, count: int, level: float) -> FloatAr
     return mean
 
 
+def quantile_places(k: int, count: int, level: float) -> tuple[int, int]:
+    """Return the places, in falling order, of the two of N numbers that enclose a quantile in 95 of 100 samples.
+
+    k + z sqrt(N q (1 - q)), rounded up, and k - z sqrt(N q (1 - q)), rounded down, plus 1, between 1 and N: the number
+    of draws beyond a quantile is binomial, here by its normal approximation. Where N is too small the upper end is the
+    largest number drawn.
+
+    Parameters
+    ----------
+    k : int
+        The place of the estimate.
+    count : int
+        N.
+    level : float
+        q.
+
+    Examples
+    --------
+    >>> quantile_places(50, 1000, 0.95), quantile_places(1, 4, 0.9)
+    ((64, 37), (3, 1))
+    """
+    spread = NORMAL_95 * math.sqrt(count * level * (1.0 - level))
+    return min(count, math.ceil(k + spread)), max(1, math.floor(k - spread) + 1)
+
+
 def tail_estimates(largest: FloatArray, count: int, level: float) -> dict[str, FloatArray]:
     """Return value at risk and expected shortfall with 95 % confidence intervals.
 
@@ -87,8 +112,8 @@ def tail_estimates(largest: FloatArray, count: int, level: float) -> dict[str, F
     [937, 964]
     """
     k, kept = tail_count(count, level), largest.shape[1]
-    spread = NORMAL_95 * math.sqrt(count * level * (1.0 - level))
-    low, high = min(kept, math.ceil(k + spread)), max(1, math.floor(k - spread) + 1)
+    low, high = quantile_places(k, count, level)
+    low = min(kept, low)
     value_at_risk = largest[:, k - 1]
     with np.errstate(invalid="ignore"):
         shortfall = expected_shortfall(largest, count, level)

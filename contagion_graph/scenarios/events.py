@@ -180,12 +180,12 @@ class TraderClosed(KnownEvent):
 
 @dataclass(frozen=True)
 class LossAbove(KnownEvent):
-    """All accounts together lose more than without a shock, by more than an amount.
+    """The gross loss, of the traders that lose, is larger than without a shock by more than an amount.
 
     Parameters
     ----------
     amount : float
-        At least 0 [currency], net of what others gain.
+        At least 0 [currency]; what other traders gain is not taken off.
 
     Examples
     --------
@@ -202,8 +202,8 @@ class LossAbove(KnownEvent):
         check_number("LossAbove", "amount", self.amount, low=0)
 
     def __call__(self, result: CascadeResult, baseline: CascadeResult) -> bool:
-        """Say whether they lose more than that."""
-        more = result.accounts["loss"].sum() - baseline.accounts["loss"].sum()
+        """Say whether it is larger by more than that."""
+        more = result.summary()["gross_loss"] - baseline.summary()["gross_loss"]
         return bool(more > self.amount + _rounding(baseline))
 
 

@@ -10,7 +10,7 @@ from contagion_graph.margin.batch.batch import Ended
 from contagion_graph.margin.rounds.account_state import Rows
 
 COLUMNS = (
-    *("loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"),
+    *("gross_loss", "net_loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"),
     *("largest_move", "rounds", "converged"),
 )
 
@@ -57,7 +57,7 @@ def passive_loss(graph: ExposureGraph, ended: Ended, rows: Rows) -> FloatArray:
 
 
 def figures(graph: ExposureGraph, ended: Ended, found: Losses, units: FloatArray) -> dict[str, Any]:
-    """Return the row of a scenario in the table of a sweep; its columns are `COLUMNS`.
+    """Return the row of a scenario in the table of a sweep: `COLUMNS` but gross_loss, which takes all traders.
 
     `units` are the units of each asset that all accounts hold together.
     """
@@ -69,7 +69,7 @@ def figures(graph: ExposureGraph, ended: Ended, found: Losses, units: FloatArray
     move = np.divide(market.price, path.scenario.price_shocked, out=np.ones_like(market.price),
                      where=path.scenario.price_shocked > 0.0)  # fmt: skip
     return {
-        "loss": lost,
+        "net_loss": lost,
         "closed": int(found.closed.sum()),
         "breached": int(np.count_nonzero(path.breach_round)),
         **rounds,

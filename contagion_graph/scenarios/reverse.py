@@ -14,6 +14,7 @@ from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.margin.prepare import warn_in_breach
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.scenarios.draw.covariances import root_of
 from contagion_graph.scenarios.events import Event
@@ -77,7 +78,7 @@ class ReverseStress(Result):
 
     @cached_property
     def figures(self) -> pd.DataFrame:
-        """Breached and closed accounts, loss, shortfall, fund_used, uncovered: baseline and each kind of shock."""
+        """Breached and closed accounts, gross_loss, shortfall, fund_used, uncovered: baseline and each kind."""
         return figures_of(self.results)
 
     def summary(self) -> "pd.Series[float]":
@@ -158,6 +159,11 @@ def reverse_stress(
     ConvergenceError
         A cascade did not converge.
 
+    Warns
+    -----
+    InBreachWarning
+        Accounts that are in breach before any shock.
+
     References
     ----------
     Breuer, Jandacka, Rheinberger & Summer (2009), International J. of Central Banking 5(3): plausibility of a scenario
@@ -182,6 +188,7 @@ def reverse_stress(
     check_number("reverse_stress", "n_directions", n_directions, low=0, whole=True)
     generator = generator_of("reverse_stress", rng)
     trials = Trials("reverse_stress", graph, model, event, on_failure)
+    warn_in_breach(graph, model)
     root = _root_on(graph, covariance)
     rays = _Rays(trials, root, int(n_points), float(limit))
     best = rays.best(_starts(root, int(n_directions), generator), generator)

@@ -14,7 +14,7 @@ from contagion_graph.margin.model import MarginCascade
 from contagion_graph.scenarios.draw.designed import single_asset
 from contagion_graph.scenarios.sweep import sweep
 
-Column = Literal["loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"]
+Column = Literal["gross_loss", "net_loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"]
 
 
 def ladder(
@@ -23,7 +23,7 @@ def ladder(
     sizes: Iterable[float],
     *,
     assets: Iterable[Any] | None = None,
-    column: Column = "loss",
+    column: Column = "gross_loss",
     on_failure: OnFailure = "warn",
 ) -> pd.DataFrame:
     """Return what a shock to one asset adds to a figure of the cascade, for shock sizes x assets.
@@ -40,7 +40,7 @@ def ladder(
         Relative price changes, at least -1.
     assets : iterable of asset labels, optional
         None: all.
-    column : {"loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"}
+    column : {"gross_loss", "net_loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"}
         A column of `SweepResult.scenarios` [currency, or accounts].
     on_failure : {"raise", "warn", "ignore"}
         What to do about cascades that do not converge.

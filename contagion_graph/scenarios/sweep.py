@@ -11,6 +11,7 @@ from contagion_graph.graph.backing import shocked_prices
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.margin.prepare import warn_in_breach
 from contagion_graph.scenarios.checkpoint import Checkpoint, mark_of
 from contagion_graph.scenarios.executors import Executor, Here
 from contagion_graph.scenarios.frame import changes_of
@@ -83,6 +84,8 @@ def sweep(
     -----
     ConvergenceWarning
         Scenarios that have not converged.
+    InBreachWarning
+        Accounts that are in breach before any shock: every scenario liquidates them.
 
     Examples
     --------
@@ -92,11 +95,11 @@ def sweep(
     ... )
     >>> shocks = cg.scenarios.draw.single_asset(graph.assets, [-0.05, -0.10])
     >>> result = cg.sweep(graph, cg.MarginCascade(), shocks)
-    >>> result.scenarios[["loss", "closed", "rounds"]].round(2)
-                loss  closed  rounds
+    >>> result.scenarios[["gross_loss", "closed", "rounds"]].round(2)
+              gross_loss  closed  rounds
     scenario
-    0         100.00       0       0
-    1         329.18       1       1
+    0             100.00       0       0
+    1             329.18       1       1
     """
     check_graph(graph)
     check_model(model, MarginCascade, "cg.MarginCascade()")
@@ -104,6 +107,7 @@ def sweep(
     check_on_failure(on_failure)
     check_number("sweep", "level", level, low=0.5, high=1, below=True)
     changes = changes_of(scenarios, graph)
+    warn_in_breach(graph, model)
     price = shocked_prices(graph, changes.to_numpy())
     setting = Setting(graph, model, kept_losses(len(price), level) if keep == "traders" else None)
     store = None

@@ -15,7 +15,15 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.backing import passed_down_note, shocked_prices
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
-from contagion_graph.scenarios.estimates import mean_interval, share_interval, tail_count, tail_estimates
+from contagion_graph.margin.prepare import breached_before
+from contagion_graph.margin.result import CascadeResult
+from contagion_graph.scenarios.estimates import (
+    mean_interval,
+    quantile_places,
+    share_interval,
+    tail_count,
+    tail_estimates,
+)
 from contagion_graph.scenarios.figures import COLUMNS
 from contagion_graph.scenarios.run_tasks import rerun
 from contagion_graph.scenarios.tasks import Part, Setting
@@ -24,7 +32,8 @@ from contagion_graph.state import Tally
 
 Of = Literal["traders", "assets"]
 ROUNDING = 1e-12
-SHOWN = ("loss", "shortfall", "socialised", "uncovered")  # columns in the table of distributions
+SHOWN = ("gross_loss", "shortfall", "socialised", "uncovered")  # columns in the table of distributions
+HEADLINES, ESTIMATES = SHOWN[:2], {"mean": "mean", "value_at_risk": "VaR", "expected_shortfall": "ES"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,7 +62,7 @@ class SweepResult(Result):
     >>> shocks = cg.scenarios.draw.single_asset(["ETH"], [-0.01, -0.06, -0.20])
     >>> result = cg.sweep(graph, cg.MarginCascade(sharing=None), shocks, level=0.5)
     >>> result
-    <SweepResult: 3 scenarios of 1 trader; expected loss 73.3333, at 50 % VaR 60, ES 120; 2 scenarios with liquidations>
+    <SweepResult: 3 scenarios of 1 trader, at 50 %: gross loss mean 73.3333, VaR 60, ES 120; shortfall mean 16.6667, ...
     >>> result.traders[["expected_loss", "closed_share", "expected_shortfall"]].round(4)
             expected_loss  closed_share  expected_shortfall
     trader
@@ -71,9 +80,9 @@ class SweepResult(Result):
     def scenarios(self) -> pd.DataFrame:
         """One row a scenario.
 
-        loss (over all accounts, net of gains), closed, breached (accounts; closed = wholly), shortfall, fund_used,
-        socialised, uncovered [currency], largest_move (relative change of a price between the shock and the end),
-        rounds, converged.
+        gross_loss (of the traders that lose), net_loss (less what the others gain) [currency], closed, breached
+        (accounts; closed = wholly), shortfall, fund_used, socialised, uncovered [currency], largest_move (relative
+        change of a price between the shock and the end), rounds, converged.
         """
         return pd.DataFrame(self.part.figures, index=self.changes.index, columns=list(COLUMNS))
 
@@ -99,7 +108,12 @@ class SweepResult(Result):
         share = np.divide(tally.loss - tally.standalone, tally.loss, out=np.full(lost.size, np.nan), where=lost)
         return pd.DataFrame(columns | {"indirect_share": share}, index=self.graph.traders.rename("trader"))
 
-    def distribution(self, column: str = "loss") -> "pd.Series[float]":
+    @cached_property
+    def baseline(self) -> CascadeResult:
+        """The cascade of no shock, run when first asked for: what it closes and loses is no effect of a scenario."""
+        return self.model.run(self.graph, on_failure="ignore")
+
+    def distribution(self, column: str = "gross_loss") -> "pd.Series[float]":
         """Return mean, value at risk and expected shortfall of a column of `scenarios`, with 95 % intervals.
 
         Parameters
@@ -132,7 +146,7 @@ class SweepResult(Result):
         estimates = _interval("mean", *mean) | tail_estimates(largest, values.size, self.level)
         return pd.Series({name: float(each[0]) for name, each in estimates.items()}, name=column)
 
-    def systemic(self, against: str = "loss", *, of: Of = "traders") -> pd.DataFrame:
+    def systemic(self, against: str = "gross_loss", *, of: Of = "traders") -> pd.DataFrame:
         """Return measures of systemic risk of traders or assets: their joint tails with the pool.
 
         With k = N (1 - level), rounded up, X the losses of one of them (of an asset: the relative fall of its price)
@@ -144,7 +158,7 @@ class SweepResult(Result):
         Parameters
         ----------
         against : str
-            Y: a column of `scenarios`, as loss, shortfall, uncovered.
+            Y: a column of `scenarios`, as gross_loss, shortfall, uncovered.
         of : {"traders", "assets"}
             Whose X.
 
@@ -172,8 +186,8 @@ class SweepResult(Result):
         >>> cg.sweep(graph, cg.MarginCascade(), shocks, level=0.75).systemic().round(6)
                 mes  covar  delta_covar
         trader
-        0       9.0    4.0          0.0
-        1      -5.0   -8.0        -12.0
+        0     -18.0    9.0         -1.0
+        1      10.0   10.0          0.0
         """
         check_choice("systemic: of", of, get_args(Of))
         pool = self._values("systemic", "against", against)
@@ -204,12 +218,13 @@ class SweepResult(Result):
             needed[short] = rerun(Setting(self.graph, self.model, None, ample), self._price(short)).needed
         return pd.DataFrame(needed, index=self.changes.index, columns=self.graph.pools.rename("pool"))
 
-    def fund_for(self, level: float) -> "pd.Series[float]":
+    def fund_for(self, level: float) -> pd.DataFrame:
         """Return the least insurance fund of each pool that suffices at a level of confidence, contagion included.
 
         A larger fund also prevents losses, because less is socialised and fewer members breach. Scenarios in which a
         fund does not suffice are run again with one that does: what it pays then is what is needed, and any fund of
-        that size gives the same cascade.
+        that size gives the same cascade. The interval is of order statistics, as that of a value at risk; where there
+        are too few scenarios its upper end is the largest fund that any of them needs.
 
         Parameters
         ----------
@@ -218,7 +233,8 @@ class SweepResult(Result):
 
         Returns
         -------
-        Series by pool [currency]
+        DataFrame, one row a pool
+            insurance_fund, with the ends insurance_fund_low and insurance_fund_high of its 95 % interval [currency].
 
         Raises
         ------
@@ -231,16 +247,19 @@ class SweepResult(Result):
         >>> graph = cg.ExposureGraph.from_arrays([[10.0], [1.0]], price=[100.0], margin_long=0.1, cash=[-850.0, 0.0])
         >>> shocks = cg.scenarios.draw.single_asset(graph.assets, [-0.1, -0.2, -0.3, -0.4])
         >>> result = cg.sweep(graph, cg.MarginCascade(), shocks)
-        >>> result.fund_for(0.75).round(6).to_dict()
-        {'pool': 150.0}
+        >>> result.fund_for(0.75).round(6)
+              insurance_fund  insurance_fund_low  insurance_fund_high
+        pool
+        pool           150.0                 0.0                250.0
         """
         check_number("fund_for", "level", level, low=0, above=True, high=1)
-        ordered = np.sort(self.fund_needed.to_numpy(), axis=0)
-        place = max(math.ceil(level * len(ordered) - 1e-9), 1) - 1
-        fund = ordered[place] * (1.0 + ROUNDING)  # rounding of its sums shall leave nothing to share
-        return pd.Series(fund, index=self.graph.pools.rename("pool"), name="insurance_fund")
+        falling = np.sort(self.fund_needed.to_numpy(), axis=0)[::-1]
+        place = len(falling) - max(math.ceil(level * len(falling) - 1e-9), 1) + 1
+        places = (place, *quantile_places(place, len(falling), level))
+        funds = (falling[k - 1] * (1.0 + ROUNDING) for k in places)  # rounding of its sums shall leave nothing to share
+        return pd.DataFrame(_interval("insurance_fund", *funds), index=self.graph.pools.rename("pool"))
 
-    def worst(self, k: int = 1, *, by: str = "loss") -> pd.DataFrame:
+    def worst(self, k: int = 1, *, by: str = "gross_loss") -> pd.DataFrame:
         """Return the worst scenarios, the worst first: `model.run(graph, result.worst(3).iloc[0])` runs one in full.
 
         Parameters
@@ -280,17 +299,19 @@ class SweepResult(Result):
         Returns
         -------
         Series
-            scenarios (how many), expected_loss, value_at_risk and expected_shortfall of the loss of all accounts
-            [currency], with_liquidations, with_shared_loss (scenarios in which something is socialised or uncovered),
-            not_converged.
+            scenarios (how many); mean, value_at_risk and expected_shortfall of gross_loss and of shortfall, as
+            gross_loss_mean [currency]; with_liquidations, with_shared_loss (scenarios in which something is socialised
+            or uncovered), not_converged; breached_before (accounts in breach before any shock).
         """
-        s, figures = self.distribution(), self.part.figures
+        figures = self.part.figures
         counts = {
             "with_liquidations": (figures["closed"] > 0).sum(),
             "with_shared_loss": (figures["socialised"] + figures["uncovered"] > 0.0).sum(),
             "not_converged": (~figures["converged"]).sum(),
+            "breached_before": breached_before(self.graph, self.model),
         }
-        losses = {"expected_loss": s["mean"], **s[["value_at_risk", "expected_shortfall"]]}
+        shown = {name: self.distribution(name)[list(ESTIMATES)] for name in HEADLINES}
+        losses = {f"{name}_{which}": amount for name, each in shown.items() for which, amount in each.items()}
         return pd.Series({"scenarios": len(self.changes), **losses, **counts}, name="summary", dtype=float)
 
     def _tables(self) -> dict[str, pd.DataFrame]:
@@ -326,11 +347,16 @@ class SweepResult(Result):
 
     def __repr__(self) -> str:
         s, traders = self.summary(), len(self.graph.traders)
+        figures = (
+            f"{name.replace('_', ' ')} "
+            + ", ".join(f"{words} {s[f'{name}_{which}']:,.6g}" for which, words in ESTIMATES.items())
+            for name in HEADLINES
+        )
+        before = f"; {s['breached_before']:,.0f} in breach before any shock" if s["breached_before"] else ""
         return (
-            f"<SweepResult: {len(self.changes):,} scenarios of {traders:,} trader{'' if traders == 1 else 's'}; "
-            f"expected loss {s['expected_loss']:,.6g}, at {100 * self.level:g} % VaR {s['value_at_risk']:,.6g}, ES "
-            f"{s['expected_shortfall']:,.6g}; {s['with_liquidations']:,.0f} scenarios with liquidations"
-            f"{passed_down_note(self.graph)}>"
+            f"<SweepResult: {len(self.changes):,} scenarios of {traders:,} trader{'' if traders == 1 else 's'}, at "
+            f"{100 * self.level:g} %: {'; '.join(figures)}; {s['with_liquidations']:,.0f} scenarios with "
+            f"liquidations{before}{passed_down_note(self.graph)}>"
         )
 
 

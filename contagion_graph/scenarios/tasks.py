@@ -122,7 +122,8 @@ class Worker:
         self.rows: list[dict[str, Any]] = []
         self.prices: list[FloatArray] = []
         self.needed: list[FloatArray] = []
-        self.tally = None if setting.kept is None else new_tally(len(graph.traders), setting.kept)
+        self.gross: list[FloatArray] = []
+        self.tally = new_tally(len(graph.traders), setting.kept or 0)
         self.floor = np.full(len(graph.traders), -np.inf) if floor is None else floor
         self.members = _members(graph, self.batches.shared_base)
 
@@ -133,14 +134,17 @@ class Worker:
         needed, after, rate = (np.stack([getattr(each, name) for each in done]) for name in Outcome._fields[3:])
         self.prices.append(after)
         self.needed.append(needed)
-        if self.tally is not None:
-            from contagion_graph.kernels import tallies
+        self.gross.append(self._tallied(price, after, rate, [each.found for each in done], first))
 
-            ends = Ends(*(_columns(values) for values in (price, after, rate)))
-            active = _active([each.found for each in done], len(self.graph.cash))
-            tallies.add_batch(
-                self.graph._rows.cells, self.members, ends, active, (first, len(done)), self.floor, self.tally
-            )
+    def _tallied(
+        self, price: FloatArray, after: FloatArray, rate: FloatArray, found: list[Losses], first: int
+    ) -> FloatArray:
+        """Add the losses of a batch to the tally, and return the gross loss of each of its scenarios."""
+        from contagion_graph.kernels import tallies
+
+        ends, active = Ends(*map(_columns, (price, after, rate))), _active(found, len(self.graph.cash))
+        span = (first, len(found))
+        return tallies.add_batch(self.graph._rows.cells, self.members, ends, active, span, self.floor, self.tally)
 
     def _outcome(self, ended: Ended) -> Outcome:
         path = ended.path
@@ -154,8 +158,10 @@ class Worker:
 
     def part(self) -> Part:
         """Return the result of all scenarios run so far."""
-        columns = {name: np.array([row[name] for row in self.rows]) for name in COLUMNS}
-        return Part(columns, np.concatenate(self.prices), np.concatenate(self.needed), self.tally)
+        columns = {"gross_loss": np.concatenate(self.gross)}
+        columns |= {name: np.array([row[name] for row in self.rows]) for name in COLUMNS[1:]}
+        tally = None if self.setting.kept is None else self.tally
+        return Part(columns, np.concatenate(self.prices), np.concatenate(self.needed), tally)
 
 
 def _members(graph: ExposureGraph, base: FloatArray | None) -> Members:

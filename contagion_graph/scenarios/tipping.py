@@ -14,6 +14,7 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import relative_changes
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.margin.prepare import warn_in_breach
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.scenarios.events import Event
 from contagion_graph.scenarios.trials import Trials, figures_of
@@ -75,7 +76,7 @@ class TippingPoint(Result):
 
     @cached_property
     def jump(self) -> pd.DataFrame:
-        """Breached and closed accounts, loss, shortfall, fund_used, uncovered: baseline, just below, just above."""
+        """Breached and closed accounts, gross_loss, shortfall, fund_used, uncovered: baseline, below, above."""
         ends = {} if self.above is None else {"above": self.above}
         return figures_of({"baseline": self.baseline, "below": self.below, **ends})
 
@@ -152,6 +153,11 @@ def tipping_point(
     ConvergenceError
         A cascade did not converge.
 
+    Warns
+    -----
+    InBreachWarning
+        Accounts that are in breach before any shock.
+
     References
     ----------
     Tarski (1955), Pacific J. Mathematics 5(2), for closings that only grow.
@@ -172,6 +178,7 @@ def tipping_point(
     check_number("tipping_point", "n_points", n_points, low=1, whole=True)
     check_number("tipping_point", "tol", tol, low=1e-12, high=1)
     trials = Trials("tipping_point", graph, model, event, on_failure)
+    warn_in_breach(graph, model)
     change = relative_changes(graph, direction)
     if not change.any():
         raise ParameterError("tipping_point: direction changes no price; give a shock, such as {'ETH': -0.5}")

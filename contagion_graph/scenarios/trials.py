@@ -16,7 +16,7 @@ from contagion_graph.margin.result import CascadeResult
 from contagion_graph.scenarios.events import Event, FundEmpty, KnownEvent, TraderClosed
 from contagion_graph.solvers.solution import Solution, Status, check_on_failure
 
-FIGURES = ("breached", "closed", "loss", "shortfall", "fund_used", "uncovered")
+FIGURES = ("breached", "closed", "gross_loss", "shortfall", "fund_used", "uncovered")
 
 
 class Trials:

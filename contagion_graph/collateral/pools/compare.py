@@ -19,7 +19,7 @@ from contagion_graph.solvers.solution import Solution, furthest
 
 Risk = Literal["es", "var"]
 LARGEST = 50_000_000  # accounts x scenarios whose needs are held at once: 400 MB
-SUMS = ("loss", "socialised", "shortfall", "uncovered", "closed")
+SUMS = ("gross_loss", "net_loss", "socialised", "shortfall", "uncovered", "closed")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,7 +30,7 @@ class PoolingComparison(Result):
     ----------
     table : DataFrame
         One row a design: accounts; capital [currency], what all accounts together need; then means over the scenarios:
-        closed (accounts), loss, socialised, shortfall, uncovered [currency, over all accounts].
+        closed (accounts); gross_loss (of the traders that lose), net_loss, socialised, shortfall, uncovered [currency].
     traders : DataFrame
         Mean loss of each trader under each design [currency].
     model : MarginCascade
@@ -169,12 +169,11 @@ def _outcome(
     for k, (_, change) in enumerate(scenarios.iterrows()):
         result = model.run(graph, change, on_failure=on_failure)
         solutions.append(result.solution)
-        accounts, pools = result.accounts, result.pools
+        accounts, summary = result.accounts, result.summary()
         need[:, k] = accounts["loss"] + accounts["shortfall"]
-        lost += graph._rows.per_trader(accounts["loss"])
-        figures = [accounts["loss"], accounts["socialised"], accounts["shortfall"], pools["uncovered"]]
-        for name, value in zip(SUMS, [*figures, pd.Series(result.arrays.closed_whole)], strict=True):
-            sums[name] += float(value.sum()) / count
+        lost += result.traders["loss"].to_numpy()
+        for name in SUMS:
+            sums[name] += float(summary[name]) / count
     return need, sums, pd.Series(lost / count, index=graph.traders), furthest(solutions)
 
 
