@@ -13,13 +13,11 @@ from contagion_graph.scenarios import LossAbove, draw, ladder
 MODEL = cg.MarginCascade()
 
 
-def netted(n: int = 1) -> cg.ExposureGraph:
+def netted() -> cg.ExposureGraph:
     """Longs and shorts that match; the last trader holds both sides in two accounts."""
-    held = [[10.0], [-10.0]] * n + [[5.0], [-5.0]]
-    accounts = [*(f"T{k}" for k in range(2 * n)), "both", "both"]
-    return cg.ExposureGraph.from_arrays(
-        held, price=[100.0], cash=1e4, assets=["ETH"], traders=accounts, subaccounts=[*[""] * (2 * n), "a", "b"]
-    )
+    held, traders = [[10.0], [-10.0], [5.0], [-5.0]], ["long", "short", "both", "both"]
+    pools = ["one", "one", "one", "two"]
+    return cg.ExposureGraph.from_arrays(held, price=[100.0], cash=1e4, assets=["ETH"], traders=traders, pool=pools)
 
 
 def in_breach() -> cg.ExposureGraph:

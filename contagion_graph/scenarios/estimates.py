@@ -79,7 +79,7 @@ def quantile_places(k: int, count: int, level: float) -> tuple[int, int]:
     ((64, 37), (3, 1))
     """
     spread = NORMAL_95 * math.sqrt(count * level * (1.0 - level))
-    return min(count, math.ceil(k + spread)), max(1, math.floor(k - spread) + 1)
+    return min(count, math.ceil(k + spread)), max(1, min(k, math.floor(k - spread) + 1))
 
 
 def tail_estimates(largest: FloatArray, count: int, level: float) -> dict[str, FloatArray]:
