@@ -79,7 +79,7 @@ TAKES_A_SHOCK: dict[str, Callable[[cg.ExposureGraph, Any], Any]] = {
     "spectral_radius": lambda g, s: cg.spectral_radius(g, MODEL, s),
     "exposure_to_traders": lambda g, s: cg.exposure_to_traders(g, MODEL, s)["loss"],
     "sweep": lambda g, s: cg.sweep(g, MODEL, frame_of(s)).traders["expected_loss"],
-    "sweep, fund_needed": lambda g, s: cg.sweep(g, MODEL, frame_of(s)).scenarios["loss"],
+    "sweep, fund_needed": lambda g, s: cg.sweep(g, MODEL, frame_of(s)).scenarios["gross_loss"],
     "sweep, systemic": lambda g, s: cg.sweep(g, MODEL, frame_of(s)).systemic()["mes"],
     "compare_pooling": lambda g, s: cg.collateral.compare_pooling(
         g, MODEL, frame_of(s), designs=["pool", "unified"]

@@ -338,8 +338,8 @@ class CascadeResult(Result):
             lose); net_loss, direct, impact, penalty, socialised, shortfall, standalone, indirect (currency, over all
             accounts: gains are taken off losses); fund_used, fund_received, uncovered (currency, over all pools);
             largest_fall (relative fall of a price from before the shock to the end); bystanders (traders that are not
-            directly exposed to the shock and lose) and bystander_loss (currency); passed_down (assets to whose price the
-            shock was passed down), where the graph has a backing.
+            directly exposed to the shock and lose) and bystander_loss (currency); passed_down (assets to whose price
+            the shock was passed down), where the graph has a backing.
         """
         graph, end = self.graph, self.arrays
         totals = {name: graph.total(self.accounts[name].to_numpy()) for name in SUMMED[2:]}
