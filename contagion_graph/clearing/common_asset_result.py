@@ -15,7 +15,7 @@ from contagion_graph.clearing.system import System, system_of
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.rules.impact import ImpactRecord
-from contagion_graph.solvers.arrays import ratio
+from contagion_graph.solvers.arrays import product, ratio
 from contagion_graph.solvers.solution import Solution
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Books:
     def prices(self, share: FloatArray) -> FloatArray:
         """Return the prices after these sales."""
         units = self.sellable * (self.quantity.T @ share)
-        return self.price_shocked * self.impact.price_factor(units * self.sensitivity)
+        return product(self.price_shocked, self.impact.price_factor(units * self.sensitivity))
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -19,7 +19,7 @@ from contagion_graph.margin.prepare import CascadeRules, prepared
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.margin.rounds.account_state import Market
 from contagion_graph.margin.rounds.path import Path, run_path, weights
-from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
+from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
 
 RevaluationMode = Literal["incremental", "full"]
 
@@ -207,7 +207,8 @@ class MarginCascade(CascadeRules):
             with np.errstate(over="ignore", invalid="ignore"):
                 both = equilibria(graph, scenario(graph, shock, losses, defaults), self, two_sided)
         for end in (both.least, both.greatest):
-            _report(end.solution, on_failure)
+            if end.solution.status is not Status.UNBOUNDED:
+                _report(end.solution, on_failure)
         return both
 
     def equilibrium_near(self, graph: ExposureGraph, shock: Shock | None = None, *, closed: ArrayLike) -> CascadeResult:

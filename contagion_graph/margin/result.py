@@ -128,6 +128,7 @@ class CascadeResult(Result):
     solution: Solution
 
     @cached_property
+    @np.errstate(invalid="ignore")  # an unbounded end has infinite prices
     def accounts(self) -> pd.DataFrame:
         """One row an account.
 
@@ -159,6 +160,7 @@ class CascadeResult(Result):
         }
         return pd.DataFrame(columns, index=graph.account_index, copy=False)
 
+    @np.errstate(invalid="ignore")  # an unbounded end has infinite prices
     def _values(self) -> tuple[FloatArray, FloatArray]:
         """Return Q.p at the shocked prices, and the value of what is left at the end: Q.p less the closed Q~.p."""
         end, sellable = self.arrays, self.graph.sellable
@@ -172,6 +174,7 @@ class CascadeResult(Result):
         closable = self._sides(prices[-1], np.where(sellable, at_short, 0.0))
         return values[:, 0], long - end.closed * closable[0] - (short - closed_short * closable[1])
 
+    @np.errstate(invalid="ignore")  # an unbounded end has infinite prices
     def _sides(self, price_long: FloatArray, price_short: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the value of the long positions at one price, and of the short ones, above 0, at another."""
         value, gross, _ = self.graph._rows.valuation(price_long)
@@ -205,6 +208,7 @@ class CascadeResult(Result):
         return pd.DataFrame(columns, index=graph.traders.rename("trader"))
 
     @cached_property
+    @np.errstate(invalid="ignore")  # an unbounded end has infinite prices
     def assets(self) -> pd.DataFrame:
         """One row an asset.
 
@@ -237,6 +241,7 @@ class CascadeResult(Result):
         return pd.DataFrame(columns, index=graph.assets.rename("asset"))
 
     @cached_property
+    @np.errstate(invalid="ignore")  # an unbounded end has infinite prices
     def pools(self) -> pd.DataFrame:
         """One row a pool.
 
@@ -327,6 +332,7 @@ class CascadeResult(Result):
     def _first_rows(self) -> pd.DataFrame:
         return self.rounds
 
+    @np.errstate(invalid="ignore")  # an unbounded end has infinite prices
     def summary(self) -> "pd.Series[float]":
         """Return the main figures.
 

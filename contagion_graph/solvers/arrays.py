@@ -34,6 +34,21 @@ def ratio(above: Any, below: Any, otherwise: Any) -> FloatArray:
     return result
 
 
+def product(price: Any, factor: Any) -> FloatArray:
+    """Return price x factor, 0 where the price is 0, also at an infinite factor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> product([0.0, 2.0], [np.inf, 0.5]).tolist()
+    [0.0, 1.0]
+    """
+    price = np.asarray(price, dtype=np.float64)
+    result = np.zeros(np.broadcast_shapes(price.shape, np.shape(factor)))
+    np.multiply(price, factor, out=result, where=price != 0.0)
+    return result
+
+
 def largest(values: Any, k: int | None = None) -> Any:
     """Return the positions of the k largest values, the largest first, equal ones in their order; None: of all.
 

@@ -16,6 +16,7 @@ class Status(Enum):
 
     CONVERGED = "Converged."
     STEP_LIMIT = "Stopped at the step limit before it converged."
+    UNBOUNDED = "There is none with finite prices: what crowds of shorts buy back exceeds what is for sale."
     NON_FINITE = "A number became infinite or undefined; look at the scale of the inputs."
     NOT_FOUND = "No solution was found from this start."
     NOT_COMPUTED = "Not computed."

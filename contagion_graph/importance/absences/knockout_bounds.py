@@ -38,7 +38,7 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.importance.absences.coalitions import Game, Numbers
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.equilibria.static_map import less_penalty
-from contagion_graph.solvers.arrays import row_of_cells
+from contagion_graph.solvers.arrays import product, row_of_cells
 
 ROUNDING = 1e-11  # of gross value: the most by which rounding lowers a bound
 
@@ -84,7 +84,7 @@ class Bounds:
         owner, count = self.trader, len(self.graph.traders)
         if self.game.measure == "loss":
             gain = np.maximum(value, 0.0) - self.value
-            move = self.end.price_shocked * self.impact.price_factor(sizes[-1]) - self.end.price_after
+            move = product(self.end.price_shocked, self.impact.price_factor(sizes[-1])) - self.end.price_after
             total = gain.sum() + float(self.held_open @ move)
             return np.asarray(total - np.bincount(owner, weights=gain, minlength=count)[members])
         least = np.where(closes, np.maximum(-value, 0.0), 0.0)
@@ -105,7 +105,7 @@ class Bounds:
         sold_by = np.zeros((members.size + 1, unit.size))  # the last row: all who are no members
         closed, sizes = np.zeros(self.rows.size, dtype=bool), [np.zeros(unit.size)]
         while True:
-            price = self.end.price_shocked * self.impact.price_factor(sizes[-1])
+            price = product(self.end.price_shocked, self.impact.price_factor(sizes[-1]))
             new = ~closed & (self.cash + self.cells @ price - self.margin @ price < -self.slip)
             if not new.any() and len(sizes) > self.step.max():
                 return np.array(sizes), closed
@@ -124,7 +124,7 @@ class Bounds:
         else:
             factor = self.impact.price_factor(start)
             factor = factor + self.model.trade_price_weight * (self.impact.price_factor(end) - factor)
-        price = (self.end.price_shocked * factor)[self.step - 1]
+        price = product(self.end.price_shocked, factor)[self.step - 1]
         held, at = self.tradable.data, price[self.row_of, self.tradable.indices]
         rows, size = self.row_of, self.rows.size
         fetched, gross = (np.bincount(rows, weights=units * at, minlength=size) for units in (held, np.abs(held)))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.margin.equilibria.iterates import Iterate, MonotoneIterate, PlainIterate
+from contagion_graph.margin.equilibria.iterates import Iterate, MonotoneIterate, PlainIterate, UnboundedError
 from contagion_graph.margin.equilibria.newton import leap
 from contagion_graph.margin.equilibria.static_map import Case
 from contagion_graph.solvers.monotone import enclose
@@ -32,7 +32,7 @@ def extremal_fixed_points(case: Case) -> ExtremalFixedPoints:
     """Find the least and the greatest fixed point, or the tightest bounds around all fixed points of a netted book."""
     lower, upper = MonotoneIterate(case, from_above=False), MonotoneIterate(case, from_above=True)
     if case.book.relief != "other":
-        return ExtremalFixedPoints(lower, upper, (solve(lower), solve(upper)), None)
+        return ExtremalFixedPoints(lower, upper, (solve(lower), _bounded(upper)), None)
     solution = solve(lower, upper)
     points = None
     if case.rules.closed_values and case.book.count([np.count_nonzero(lower.share < upper.share)]) <= FEW:
@@ -40,6 +40,14 @@ def extremal_fixed_points(case: Case) -> ExtremalFixedPoints:
         if len(points):
             lower, upper = _hull(case, points)
     return ExtremalFixedPoints(lower, upper, (solution, solution), points)
+
+
+def _bounded(upper: MonotoneIterate) -> Solution:
+    """Solve for the greatest fixed point; where the iterates come to an infinite price, say that there is none."""
+    try:
+        return solve(upper)
+    except UnboundedError as error:
+        return error.solution
 
 
 def solve(*iterates: MonotoneIterate) -> Solution:

@@ -21,6 +21,10 @@ LARGEST = np.finfo(np.float64).max
 Valued = tuple[Rows, FloatArray, FloatArray]
 
 
+class UnboundedError(ConvergenceError):
+    """An iterate from above has come to an infinite price."""
+
+
 class Iterate(ABC):
     """Closed shares under repeated application of the static map, and what they imply.
 
@@ -46,6 +50,9 @@ class Iterate(ABC):
     def follow(self, sold_other: FloatArray) -> tuple[Rows, FloatArray]:
         """Return the accounts that T moves, and their new closed shares, given what the other iterate has sold."""
         self.prices = self.case.prices(self.sold, sold_other)
+        if self.from_above and not np.isfinite(np.concatenate(self.prices)).all():  # known to all parts of a graph
+            solution = Solution(Status.UNBOUNDED, steps=0, residual=np.inf, revaluations=self.revaluations)
+            raise UnboundedError(f"the upper bound of the equilibria: {Status.UNBOUNDED.value}", solution)
         rows, equity, maintenance = self._revalue()
         self._check_finite(rows, equity, maintenance)
         share = self._admitted(rows, self.case.closed_share(self.prices, rows, equity, maintenance))

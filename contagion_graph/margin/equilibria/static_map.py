@@ -16,7 +16,7 @@ from contagion_graph.margin.rounds.account_state import Rows
 from contagion_graph.margin.rounds.closing import breached_accounts
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import BreachedAccounts, has_equity
-from contagion_graph.solvers.arrays import ratio
+from contagion_graph.solvers.arrays import product, ratio
 
 
 class Prices(NamedTuple):
@@ -39,7 +39,7 @@ class Case(NamedTuple):
         """Return p = p_bar f(x) and w = p_bar mean(f over [0, x])."""
         size = self.book.size(sold, sold_other)
         factors = self.impact.price_factor(size), self.impact.average_factor(np.zeros_like(size), size)
-        terminal, average = (self.scenario.price_shocked * factor.ravel() for factor in factors)
+        terminal, average = (product(self.scenario.price_shocked, factor.ravel()) for factor in factors)
         return Prices(terminal, average)
 
     def sold(self, share: FloatArray, rows: Rows | None = None) -> FloatArray:
@@ -69,7 +69,7 @@ class Case(NamedTuple):
         proceeds, gross, _ = book.valuation(np.where(sellable, prices.average, 0.0), rows)
         kept = 0.0 if sellable.all() else book.valuation(np.where(sellable, 0.0, prices.terminal), rows)[0]
         money = book.cash[rows] - self.scenario.losses[rows] + proceeds
-        return money, kept, proceeds, self.rules.penalty * gross
+        return money, kept, proceeds, product(self.rules.penalty, gross)
 
     def loss_rate(self, share: FloatArray, rows: Rows, value: FloatArray) -> FloatArray:
         """Return l_k = max(0, sum gamma_i max(0, -V_i) - fund_k) / sum b_i (1 - gamma_i) of every pool.
@@ -123,7 +123,7 @@ class Case(NamedTuple):
 
         book, money = self.book, self.book.cash - self.scenario.losses
         closed = np.where(book.sellable, prices.average, prices.terminal)
-        fee = np.where(book.sellable, self.rules.penalty * prices.average, 0.0)
+        fee = np.where(book.sellable, product(self.rules.penalty, prices.average), 0.0)
         rows, borders = book.chunked(None)
         value, margin, fetched, penalty = row_sums.mark_rows(book.cells, prices.terminal, closed, fee, rows, borders)
         fetched += money

@@ -19,7 +19,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.rules.capital import CapitalRatio
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
-from contagion_graph.solvers.arrays import ratio, row_of_cells, with_data
+from contagion_graph.solvers.arrays import product, ratio, row_of_cells, with_data
 from contagion_graph.solvers.solution import Solution, check_on_failure, conclude, iterate
 from contagion_graph.tables.labels import label_text
 from contagion_graph.tables.schema import Number
@@ -260,7 +260,7 @@ class _Rounds:
         sales = with_data(left, left.data * self.offer)
         units = sales.sum(axis=0)
         self.sold = self.sold + units
-        after = self.shocked * self.impact.price_factor(self.sold * graph.price / graph.depth)
+        after = product(self.shocked, self.impact.price_factor(self.sold * graph.price / graph.depth))
         middle = (self.price + after) / 2.0
         paid = sales @ middle
         self.left = with_data(left, left.data * (1.0 - self.offer))

@@ -25,7 +25,7 @@ from contagion_graph.margin.rounds.loss_waterfall import Shared, share_losses
 from contagion_graph.margin.rounds.trades import Trade
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import ClosedSides, has_equity, repaid_whole
-from contagion_graph.solvers.arrays import ratio
+from contagion_graph.solvers.arrays import product, ratio
 from contagion_graph.solvers.solution import Solution, Status, iterate
 from contagion_graph.tables.labels import label_text
 
@@ -197,9 +197,9 @@ class Path:
             self.size = start + (units * before) / graph.depth
         else:
             self.size = ((self.sold + units) * graph.price) / graph.depth
-        after = self.scenario.price_shocked * impact.price_factor(self.size)
+        after = product(self.scenario.price_shocked, impact.price_factor(self.size))
         if self.rules.trade_price_weight is None:
-            return after, self.scenario.price_shocked * impact.average_factor(start, self.size)
+            return after, product(self.scenario.price_shocked, impact.average_factor(start, self.size))
         return after, before + self.rules.trade_price_weight * (after - before)
 
     def shortfalls(self, rows: Rows) -> tuple[Rows, FloatArray]:
