@@ -46,11 +46,25 @@ def test_a_graph_is_read_back_after_one_of_the_other_format(tmp_path: Path, firs
     assert cg.read_tables(tmp_path).n_positions == 2
 
 
-def test_tables_of_a_result_take_no_table_of_a_graph_away(tmp_path: Path):
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_tables_of_a_result_take_no_table_of_a_graph_away(tmp_path: Path, kind: str):
+    """Those of a cascade were written over assets, accounts and pools of the graph."""
+    cg.write_tables(graph(), tmp_path, format=kind)
+    before = contents(tmp_path)
+    with pytest.raises(cg.ParameterError, match="holds a graph; its tables accounts, assets, pools would be replaced"):
+        cg.write_tables(cg.MarginCascade().run(graph()), tmp_path)
+    assert contents(tmp_path) == before
+    cg.write_tables(cg.sweep(graph(), cg.MarginCascade(), pd.DataFrame({"X": [-0.1]})), tmp_path)
+    assert (tmp_path / "scenarios.csv").exists()
+    assert cg.read_tables(tmp_path).n_positions == 2
+
+
+def test_run_does_not_write_over_the_tables_that_it_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     cg.write_tables(graph(), tmp_path)
-    cg.write_tables(cg.MarginCascade().run(graph()), tmp_path)
-    assert (tmp_path / "positions.csv").exists()
-    assert (tmp_path / "rounds.csv").exists()
+    before = contents(tmp_path)
+    assert main(["run", str(tmp_path), "--shock", "X=-10%", "--out", str(tmp_path)]) == 2
+    assert "give another folder" in capsys.readouterr().err
+    assert contents(tmp_path) == before
 
 
 def test_slices_of_a_longer_cascade_go(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import re
 from abc import abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -12,7 +13,7 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.io.written import Written
 from contagion_graph.tables.convert import write_file
-from contagion_graph.tables.files import replacing_set
+from contagion_graph.tables.files import SUFFIXES, replacing_set
 from contagion_graph.tables.schema import GRAPH_TABLES
 
 
@@ -50,7 +51,7 @@ def write_tables(
     Raises
     ------
     ParameterError
-        A source without tables; another format.
+        A source without tables; another format; tables of a result that would replace those of a graph.
 
     Examples
     --------
@@ -65,8 +66,19 @@ def write_tables(
         raise ParameterError(f"source is a {type(source).__name__}; give a graph, a network or a result")
     check_choice("format", format, ("csv", "parquet"))
     folder, tables = Path(folder), source.to_frames()
+    if not isinstance(source, ExposureGraph):
+        _check_not_over_a_graph(folder, tables)
     read = GRAPH_TABLES if isinstance(source, ExposureGraph) else ()  # those of an earlier graph would be read with it
     with replacing_set(folder, rf"({'|'.join([*read, *map(re.escape, tables)])})\.(csv|parquet)") as beside:
         for name, frame in tables.items():
             write_file(dict(frame.items()), beside / f"{name}.{format}")
     return Written(tuple(folder / f"{name}.{format}" for name in tables))
+
+
+def _check_not_over_a_graph(folder: Path, tables: Iterable[str]) -> None:
+    """Refuse to write over what a graph is read from: the tables of a result have names of a graph's tables."""
+    taken = sorted({*tables} & {*GRAPH_TABLES})
+    if taken and any((folder / f"positions{suffix}").exists() for suffix in SUFFIXES):
+        raise ParameterError(
+            f"{str(folder)!r} holds a graph; its tables {', '.join(taken)} would be replaced; give another folder"
+        )
