@@ -44,11 +44,12 @@ def check_number(
     >>> check_number("TargetMargin", "buffer", -0.1, low=0)
     Traceback (most recent call last):
     contagion_graph.errors.ParameterError: TargetMargin: buffer is -0.1; it must be a number from 0 up
+    >>> check_number("TargetMargin", "buffer", np.float32(0.1), low=0)
     >>> check_number("CloseFactor", "factor", 0.0, low=0, above=True, high=1)
     Traceback (most recent call last):
     contagion_graph.errors.ParameterError: CloseFactor: factor is 0.0; it must be a number above 0 up to 1
     """
-    is_number = isinstance(value, int | float | np.integer) and not isinstance(value, bool)
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if is_number and math.isfinite(value) and (not whole or value == int(value)):
         inside = (low < value if above else low <= value) and (value < high if below else value <= high)
         if inside:

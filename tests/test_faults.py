@@ -328,6 +328,7 @@ RUN_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "default of an unknown account": ({"defaults": [("Ann", "side", "")]}, "defaults: unknown account 'Ann / side / '"),
     "default of half a triple": ({"defaults": [("Ann", "pool")]}, "defaults: unknown account 'Ann / pool'"),
     "default of a text": ({"defaults": "Ann"}, "defaults='Ann' is a text"),
+    "default of a number": ({"defaults": 1}, "defaults=1 is no list"),
     "on_failure": ({"on_failure": "explode"}, "on_failure is 'explode'"),
 }
 
@@ -403,3 +404,8 @@ def test_exports_name_what_they_can_do():
         GRAPH.to_networkx(nodes="traders")  # type: ignore[arg-type]
     with pytest.raises(cg.ParameterError, match="weight value or quantity"):
         GRAPH.to_scipy(weight="price")
+
+
+def test_a_blank_label_of_an_array_is_named_and_counted_once():
+    with pytest.raises(cg.TableError, match=r"traders: blank in 1 row \(row 1: ''\)\. Give"):
+        cg.ExposureGraph.from_arrays([[1.0], [2.0]], price=1.0, traders=["A", ""])

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -65,6 +66,16 @@ def test_run_does_not_write_over_the_tables_that_it_read(tmp_path: Path, capsys:
     assert main(["run", str(tmp_path), "--shock", "X=-10%", "--out", str(tmp_path)]) == 2
     assert "give another folder" in capsys.readouterr().err
     assert contents(tmp_path) == before
+
+
+FILE_WRITERS = (cg.write_gexf, cg.write_graphml, cg.write_report)
+
+
+@pytest.mark.parametrize("write", FILE_WRITERS, ids=lambda write: write.__name__)
+def test_a_file_in_a_folder_that_is_not_there_is_told_before_the_work(tmp_path: Path, write: Callable[..., object]):
+    with pytest.raises(FileNotFoundError, match=r"missing/a\.gexf' is in no folder that exists; make '"):
+        write(cg.MarginCascade().run(graph()), tmp_path / "missing" / "a.gexf")
+    assert not list(tmp_path.iterdir())
 
 
 def test_slices_of_a_longer_cascade_go(tmp_path: Path):

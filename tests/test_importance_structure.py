@@ -1,5 +1,7 @@
 """Structural importance: networkx, dense oracles and closed forms; overlap, concentration, comparison, stability."""
 
+from typing import Any
+
 import networkx as nx
 import numpy as np
 import pandas as pd
@@ -227,6 +229,8 @@ def test_compare_gives_values_ranks_and_kendall():
     ("measures", "message"),
     [
         ([], "no measure"),
+        (importance.degree, "measures is one measure; give a list"),
+        (pd.Series([1.0, 2.0], index=["0", "1"], name="x"), "measures is one measure; give a list"),
         ([importance.degree, importance.degree], "'degree' repeats"),
         ([pd.Series([1.0, 2.0], index=["0", "1"])], "None repeats or is missing"),
         ([importance.degree, pd.Series([1.0, 2.0], index=["0", "X"], name="x")], "other nodes"),
@@ -235,7 +239,7 @@ def test_compare_gives_values_ranks_and_kendall():
         ([pd.Series([1.0, 2.0], index=["0", "0"], name="x")], "one value a label"),
     ],
 )
-def test_compare_refuses(measures: list[object], message: str):
+def test_compare_refuses(measures: Any, message: str):
     with pytest.raises(cg.ParameterError, match=message):
         importance.compare(graph_of([[1.0, 2.0], [0.0, 5.0]]), measures)
 

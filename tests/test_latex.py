@@ -101,3 +101,9 @@ def test_a_series_a_measure_and_an_empty_table():
     assert parsed(cg.to_latex(pd.DataFrame({"a": []})))[2] == []
     with pytest.raises(cg.ParameterError, match="to_latex: digits is 0"):
         cg.to_latex(pd.Series([1.0]), digits=0)
+
+
+def test_what_is_no_table_is_refused():
+    result = cg.MarginCascade().run(cg.ExposureGraph.from_arrays([[1.0]], price=1.0))
+    with pytest.raises(cg.ParameterError, match=r"table is <CascadeResult: .* give a frame or a Series"):
+        cg.to_latex(result)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import pytest
 
 import contagion_graph as cg
 from contagion_graph.graph_formats.core import core_traders, share_of_loss
+from contagion_graph.io.summary_text import report, sentences
 from contagion_graph.report import page as page_module
 from contagion_graph.report import tables, view
 
@@ -23,7 +24,7 @@ HOSTILE = [
     '"><img src=x onerror=alert(1)>',
     "$x",
 ]
-HOSTILE += ["${title}", "\U0001f600", "שלום", "x\x01y", "=cmd", "constructor", "long " * 300, ""]
+HOSTILE += ["${title}", "\U0001f600", "שלום", "x\x01y", "=cmd", "constructor", "long " * 300]
 
 
 def market(n: int = 300, labels: list[str] | None = None, m: int = 6) -> cg.CascadeResult:
@@ -95,9 +96,15 @@ def test_the_tables_are_those_of_the_result(result: cg.CascadeResult, text: str)
 def test_the_summary_is_that_of_the_command_line(result: cg.CascadeResult, text: str):
     page = lxml.html.fromstring(text)
     shown = [paragraph.text_content() for paragraph in page.xpath("//section[@id='summary']/p")]
-    from contagion_graph.io.summary_text import report  # the same sentences, one a line
-
     assert report(result).splitlines()[: len(shown)] == shown
+
+
+def test_sentences_on_a_market_that_stays_as_it_is():
+    """Two that hold X stay as they are; nobody loses, and nobody gains "-0"."""
+    graph = cg.ExposureGraph.from_arrays([[1.0], [2.0]], price=10.0)
+    *_, totals, bystanders = sentences(cg.MarginCascade().run(graph))
+    assert totals == "The traders that lose, lose 0; those that gain, gain 0."
+    assert bystanders == "0 of 2 traders lose without being directly exposed: 0 in total."
 
 
 def test_the_graph_is_the_core_of_the_result(result: cg.CascadeResult, text: str):

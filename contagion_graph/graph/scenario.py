@@ -70,8 +70,9 @@ def scenario(
     change = _relative_changes(graph, {} if shock is None else shock, faults)
     loss = _given_losses(graph, {} if losses is None else losses, faults)
     defaulted = np.zeros(len(graph.account_index), dtype=bool)
-    if isinstance(defaults, str):
-        raise ParameterError(f"defaults={defaults!r} is a text; give a list of traders or account triples")
+    if isinstance(defaults, str) or not isinstance(defaults, Iterable | None):
+        kind = "a text" if isinstance(defaults, str) else "no list"
+        raise ParameterError(f"defaults={defaults!r} is {kind}; give a list of traders or account triples")
     for rows in _rows("defaults", graph, () if defaults is None else defaults, faults):
         defaulted[rows] = True
     faults.raise_if_any()

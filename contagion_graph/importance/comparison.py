@@ -142,6 +142,8 @@ def compare(graph: ExposureGraph, measures: "Iterable[pd.Series[float] | Measure
     1.0
     """
     check_graph(graph)
+    if callable(measures) or isinstance(measures, pd.Series):
+        raise ParameterError("compare: measures is one measure; give a list of them")
     named: dict[str, pd.Series[float]] = {}
     for measure in measures:
         series = _values(measure, graph)

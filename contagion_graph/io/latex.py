@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._validate import check_number
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph_formats.columns import writable
 
 SHARE = "share"  # written in percent
@@ -70,7 +71,7 @@ def to_latex(
     Raises
     ------
     ParameterError
-        A number of digits that cannot be.
+        What is no table; a number of digits that cannot be.
 
     Examples
     --------
@@ -87,6 +88,8 @@ def to_latex(
     \bottomrule
     \end{tabular}
     """
+    if not isinstance(table, pd.DataFrame | pd.Series):
+        raise ParameterError(f"table is {table!r:.60}; give a frame or a Series, such as result.traders")
     check_number("to_latex", "digits", digits, low=1, whole=True)
     frame = table.to_frame() if isinstance(table, pd.Series) else table
     known = {**UNITS, **(units or {})}

@@ -74,8 +74,8 @@ def sentences(result: CascadeResult) -> list[str]:
         f"{money(s['socialised'])}, uncovered {money(s['uncovered'])}.",
         f"The traders that lose, lose {money(s['gross_loss'])}; those that gain, gain "
         f"{money(s['gross_loss'] - s['net_loss'])}.",
-        f"{s['bystanders']:,.0f} of {s['traders']:,.0f} traders are not directly exposed and lose "
-        f"{money(s['bystander_loss'])}.",
+        f"{s['bystanders']:,.0f} of {s['traders']:,.0f} traders lose without being directly exposed: "
+        f"{money(s['bystander_loss'])} in total.",
     ]
 
 

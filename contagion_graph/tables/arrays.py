@@ -129,7 +129,7 @@ def labels_of(where: str, labels: Any, size: int, faults: Faults) -> "pd.Index[s
         return text_index(pd.RangeIndex(size))
     blank = np.flatnonzero(index == "")
     if blank.size:
-        faults.add_rows(where, "blank", "Give every row a label.", rows=blank.tolist(), examples=["''"] * SHOWN)
+        faults.add_rows(where, "blank", "Give every row a label.", rows=blank.tolist(), examples=["''"] * blank.size)
     return index
 
 

@@ -32,9 +32,11 @@ def table_files(folder: Path, names: Iterable[str], faults: Faults) -> dict[str,
 
 
 def check_target(path: Path) -> None:
-    """Refuse a folder where a file is to be written: before the work, not after it."""
+    """Refuse a folder where a file is to be written, and a file in no folder: before the work, not after it."""
     if path.is_dir():
         raise ParameterError(f"{str(path)!r} is a folder; give the path of a file in it")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{str(path)!r} is in no folder that exists; make {str(path.parent)!r} first")
 
 
 @contextmanager
