@@ -170,6 +170,76 @@ def test_sweeps(client: Any):
     wait_for_workers(client, *killed)
 
 
+class Proxy:
+    """A client of which a test replaces a part."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+
+class Tasks:
+    """Tasks, one of which does something when it is asked for."""
+
+    def __init__(self, size: int, at: int, act: Callable[[], object]) -> None:
+        self.size, self.at, self.act = size, at, act
+
+    def __iter__(self) -> Iterator[int]:
+        for task in range(self.size):
+            if task == self.at:
+                self.act()
+            yield task
+
+
+def test_what_all_parts_share_is_sent_again_where_its_last_copy_is_lost(client: Any):
+    """Dask keeps one copy, and its worker is killed: the executor sends it once more, and every result comes."""
+    sent, killed = [], []
+
+    class Counting(Proxy):
+        """Counts what is sent."""
+
+        def scatter(self, data: Any, **options: Any) -> Any:
+            sent.append(self.client.scatter(data, **options))
+            return sent[-1]
+
+    def lose() -> None:
+        client.replicate(sent[-1:], n=1)
+        (holder,) = client.who_has(sent[-1:])[sent[-1].key]
+        killed.append(client.run(os.getpid, workers=[holder])[holder])
+        os.kill(killed[-1], signal.SIGKILL)
+
+    found = list(cg.distributed.DaskExecutor(Counting(client)).map(pow, [2], Tasks(12, 6, lose)))
+    assert found == [2**task for task in range(12)]
+    assert len(sent) == 2
+    wait_for_workers(client, *killed)
+
+
+def test_a_worker_that_is_lost_while_the_graph_is_sent(client: Any):
+    """The first attempts to send fail as those of Dask do; then it is sent, and the sweep goes on."""
+    attempts = []
+
+    class Failing(Proxy):
+        """Fails to send, twice."""
+
+        def scatter(self, data: Any, **options: Any) -> Any:
+            attempts.append(options)
+            if len(attempts) < 3:
+                raise OSError("Timed out trying to connect to a worker")
+            return self.client.scatter(data, **options)
+
+    assert list(cg.distributed.DaskExecutor(Failing(client)).map(pow, [2], range(3))) == [1, 2, 4]
+    assert len(attempts) == 3
+
+
+def test_a_client_is_no_executor(client: Any):
+    graph = cg.ExposureGraph.from_arrays([[1.0]], price=1.0, assets=["ETH"])
+    shocks = pd.DataFrame({"ETH": [-0.1]})
+    with pytest.raises(cg.ParameterError, match=r"executor is a Dask Client; give .*DaskExecutor\(client\)"):
+        cg.sweep(graph, MODEL, shocks, executor=client)
+
+
 class Emptied:
     """A client whose workers have all been lost."""
 

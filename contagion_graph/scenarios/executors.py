@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+from contagion_graph.errors import ParameterError
+
 
 class Executor(Protocol):
     """What a sweep asks of an executor of its parts; every `concurrent.futures.Executor` fits.
@@ -41,3 +43,21 @@ class Here:
     """
 
     map = map
+
+
+def check_executor(executor: Any) -> None:
+    """Refuse what cannot run parts, a client of Dask among them, whose `map` takes and returns something else.
+
+    Examples
+    --------
+    >>> check_executor(8)
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: executor is a int; give an object with a map, such as a ProcessPoolExecutor
+    """
+    names = {(each.__module__.partition(".")[0], each.__name__) for each in type(executor).__mro__}
+    if ("distributed", "Client") in names:
+        raise ParameterError("executor is a Dask Client; give contagion_graph.distributed.DaskExecutor(client)")
+    if not callable(getattr(executor, "map", None)):
+        raise ParameterError(
+            f"executor is a {type(executor).__name__}; give an object with a map, such as a ProcessPoolExecutor"
+        )

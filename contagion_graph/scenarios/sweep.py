@@ -13,7 +13,7 @@ from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.prepare import warn_in_breach
 from contagion_graph.scenarios.checkpoint import Checkpoint, mark_of
-from contagion_graph.scenarios.executors import Executor, Here
+from contagion_graph.scenarios.executors import Executor, Here, check_executor
 from contagion_graph.scenarios.frame import changes_of
 from contagion_graph.scenarios.run_tasks import kept_losses, run_all, state_size
 from contagion_graph.scenarios.sweep_result import SweepResult
@@ -106,6 +106,8 @@ def sweep(
     check_choice("sweep: keep", keep, get_args(Keep))
     check_on_failure(on_failure)
     check_number("sweep", "level", level, low=0.5, high=1, below=True)
+    executor = Here() if executor is None else executor
+    check_executor(executor)
     changes = changes_of(scenarios, graph)
     warn_in_breach(graph, model)
     price = shocked_prices(graph, changes.to_numpy())
@@ -113,7 +115,7 @@ def sweep(
     store = None
     if checkpoint is not None:
         store = Checkpoint(checkpoint, mark_of(setting, price), state_size(setting, price))
-    part = run_all(setting, price, store=store, executor=executor or Here(), progress=progress)
+    part = run_all(setting, price, store=store, executor=executor, progress=progress)
     solution = _solution(part)
     failed = f"sweep: {(~part.figures['converged']).sum():,} of {len(price):,} scenarios"
     conclude(solution, on_failure, failed, f"Raise max_rounds of the model, which is {model.max_rounds:,}.")
