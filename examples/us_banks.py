@@ -54,7 +54,7 @@ def figures(result: cg.CascadeResult) -> dict[str, float]:
     """Return what main prints of a cascade: numbers of banks, billion USD."""
     banks, total = fallen(result), result.summary()
     amounts = {"their assets": banks["assets"].sum(), "their shortfall": banks["shortfall"].sum()}
-    amounts |= {f"{name}, all banks": total[name] for name in ("direct", "impact", "loss")}
+    amounts |= {f"{name}, all banks": total[name] for name in ("direct", "impact", "net_loss")}
     counts = {"banks below zero": len(banks), "of them by the shock itself": int((banks["breach_round"] == 1).sum())}
     return counts | {name: amount / 1e9 for name, amount in amounts.items()}
 

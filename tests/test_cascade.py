@@ -127,7 +127,8 @@ def test_a_rule_with_margins_of_its_own_returns_the_graph_that_has_them():
 
 def test_the_penalty_is_paid_and_its_share_reaches_the_fund_before_it_pays():
     graph = one_asset(cash=[-960.0, -500.0], depth=None)
-    result = cg.MarginCascade(penalty=0.1, penalty_to_fund=0.25).run(graph, {"X": -0.05})
+    model = cg.MarginCascade(penalty=0.1, penalty_to_fund=0.25, penalty_cap=None)
+    result = model.run(graph, {"X": -0.05})
     # Ann: 950 - 960 = -10, the penalty of 95 makes it -105; the fund got 23.75 of it, Bob bears 81.25
     assert result.accounts["penalty"].tolist() == pytest.approx([95.0, 0.0])
     assert result.accounts["shortfall"].tolist() == pytest.approx([105.0, 0.0])

@@ -341,7 +341,7 @@ def test_an_asset_unknown_missing_or_named_twice_is_refused_by_name(name: str):
         impact.for_assets(pd.Index(["BTC", "ETHX"]))
     with pytest.raises(cg.ParameterError, match=rf"{name} has nothing for asset 'ETC' \(did you mean 'ETH'\?\)"):
         impact.for_assets(pd.Index(["BTC", "ETH", "ETC"]))
-    with pytest.raises(cg.ParameterError, match=f"{name} names asset '1' twice"):
+    with pytest.raises(cg.ParameterError, match=f"{name}: a label as number and as text"):
         kind({1: values["BTC"], "1": values["ETH"]})
     with pytest.raises(cg.ParameterError, match=rf"{name} is given by asset; take for_assets\(graph.assets\)"):
         impact.price_factor(np.zeros(2))

@@ -30,7 +30,6 @@ HOSTILE = [
     "שלום",
     "x\ny\x00\x1b",
     "%d {0} \\frac",
-    "",
     "long " * 400,
     "nan",
     "=cmd",

@@ -102,6 +102,8 @@ def _dated(prices: pd.DataFrame, path: Path, graph: ExposureGraph) -> pd.DataFra
     if not isinstance(prices.index, pd.RangeIndex):
         return prices
     first = str(prices.columns[0])
+    if path.suffix == ".parquet" and not any(holds_dates(name, prices[name]) for name in prices.columns):
+        return prices  # rows without dates, in their order
     later = [str(name) for name in prices.columns[1:] if holds_dates(name, prices[name])]
     if first in graph.assets or later:
         found = f"column {later[0]!r} has dates" if later else f"{first!r} is an asset"

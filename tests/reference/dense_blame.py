@@ -38,6 +38,8 @@ def dense_blame(case: Case) -> Blame:
                 rules, books, out, int(i), equity[i], maintenance[i]
             )
         theta[:, given] = 1
+        for i in np.flatnonzero(given):
+            repaid[i] = cascade.repaid_whole(rules, books, out, int(i))
         units = cascade.units_closed(books, out, theta)
         value = float((np.abs(units) @ out.price_after).sum())
         if not (theta == 1).all(axis=0).any() and value <= rules.tol * gross:

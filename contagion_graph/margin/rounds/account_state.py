@@ -116,7 +116,8 @@ class Market:
 
     def _moved(self, rise: FloatArray | float) -> tuple[float, FloatArray]:
         rates = self.channels.loss_rate + (np.inf if self.full else rise)
-        return self.price_move, rates + self._passes.GUARD * (self.price_move + np.abs(rates))
+        with np.errstate(over="ignore"):  # infinite is right where rates are that high
+            return self.price_move, rates + self._passes.GUARD * (self.price_move + np.abs(rates))
 
     def move_prices(self, price: FloatArray) -> None:
         """Put new prices in force, and revalue the candidates."""
