@@ -73,7 +73,7 @@ def test_quiet_says_nothing(folder: Path, tmp_path: Path, capsys: pytest.Capture
         (["--penalty", "0.1"], "rules are those of a cascade; give a --shock"),
         (["--min-weight", "-1"], "export: min_weight is -1.0"),
         (["--shock", "EHT=-1%"], "did you mean 'ETH'"),
-        (["--out", "no/such/folder/a.gexf"], "No such file or directory"),
+        (["--out", "no/such/folder/a.gexf"], "is in no folder that exists"),
     ],
 )
 def test_errors_are_sentences_and_the_exit_code_is_2(
