@@ -19,7 +19,6 @@ class Status(Enum):
     UNBOUNDED = "There is none with finite prices: what crowds of shorts buy back exceeds what is for sale."
     NON_FINITE = "A number became infinite or undefined; look at the scale of the inputs."
     NOT_FOUND = "No solution was found from this start."
-    NOT_COMPUTED = "Not computed."
 
 
 @dataclass(frozen=True)
