@@ -118,6 +118,33 @@ def test_random_markets(tmp_path: Path):
     assert min(met.values()) > 0, met
 
 
+@pytest.mark.parametrize("scale", [1e-18, 8e16, None])
+def test_weights_of_any_scale_hide_no_breach_on_parts(tmp_path: Path, scale: float | None):
+    """Token balances as weights; None: each account's weight has a scale of its own."""
+    closed = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        case, _ = copied(random_case(seed), rng, 30)
+        market, n = case.market, len(case.market.cash)
+        weight = 10.0 ** rng.uniform(-18.0, 18.0, n) if scale is None else scale
+        case = replace(
+            case,
+            market=replace(market, share=market.share * weight),
+            rules=replace(case.rules, sharing="share"),
+            losses=np.zeros(n),
+            defaults=np.zeros(n, dtype=bool),
+        )
+        graph, parts, model, arguments = whole_and_parts(case, tables_of(case.market), tmp_path / str(seed), 3)
+        whole = model.run(graph, **arguments, revaluation="full")
+        found, _ = together(parts, lambda part, m=model, a=arguments: settled(m.run(part, **a)))
+        for name in ("assets", "pools", "rounds"):
+            pd.testing.assert_frame_equal(getattr(found[0], name), getattr(whole, name), check_exact=True)
+        accounts = pd.concat([part.accounts for part in found])
+        pd.testing.assert_frame_equal(accounts, whole.accounts, check_exact=True)
+        closed += int(whole.arrays.closed_whole.sum())
+    assert closed > 100
+
+
 def _both(both: Any) -> Any:
     settled(both.least)
     settled(both.greatest)

@@ -1,7 +1,9 @@
 """Accounts that a plan has saved are not liquidated again: computed slack after a plan is never below 0."""
 
+import compound_v2
 import numpy as np
 import pytest
+from real_data import data_folder
 
 import contagion_graph as cg
 
@@ -69,3 +71,33 @@ def test_what_stabilise_keeps_open_stays_open():
         shock = {"0": -0.02}
         end = C.stabilise(graph, cg.MarginCascade(sharing=None), shock, event="closure")
         assert end.result.summary()["closed"] == 0
+
+
+@pytest.fixture(scope="module")
+def compound() -> cg.ExposureGraph:
+    """Return the real accounts of a lending protocol, in a market that no sale moves."""
+    try:
+        folder = data_folder(compound_v2.DATA)
+    except SystemExit as absent:
+        pytest.skip(str(absent))
+    return compound_v2.build_graph(folder).assign(depth=np.inf)
+
+
+@pytest.mark.parametrize("fall", [0.0, 0.05, 0.15, 0.25])
+@pytest.mark.parametrize("name", ["cash", "deleverage", "deleverage at a cost"])
+def test_real_accounts_that_a_plan_has_saved_stay_open(compound: cg.ExposureGraph, name: str, fall: float):
+    """After a fall of ETH, those in breach that own more than they owe: the plan saves them, and none closes."""
+    fallen = compound.assign(price={"ETH": 1.0 - fall})
+    savable = ((fallen.slack < 0.0) & (fallen.equity > 1e-3 * fallen.gross_value)).to_numpy()
+    graph = fallen.subset(traders=fallen.account_index.get_level_values("trader")[savable])
+    try:
+        plan = PLANS[name](graph)
+    except cg.InfeasibleError as error:  # closing all they have does not bring all of them above their margin
+        lost = {key[0] if isinstance(key, tuple) else key.split(" / ")[0] for key in error.missing}
+        graph = graph.subset(traders=[trader for trader in graph.traders if trader not in lost])
+        plan = PLANS[name](graph)
+    after = plan.apply(graph)
+    assert len(graph.traders) > 58
+    assert (graph.slack < 0.0).all()
+    assert (after.slack >= 0.0).all()
+    assert cg.MarginCascade(sharing=None).run(after).summary()["closed"] == 0
