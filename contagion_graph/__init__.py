@@ -26,6 +26,8 @@ _HOME = {
     "ConstantProductImpact": "rules.impact",
     "OrderBookImpact": "rules.order_book",
     "ProRata": "rules.sharing",
+    "ScenarioMargin": "rules.margins",
+    "TieredMargin": "rules.margins",
     "rules": "rules",
     "Solution": "solvers.solution",
     "Status": "solvers.solution",

@@ -59,6 +59,7 @@ from contagion_graph.margin.result import CascadeResult
 from contagion_graph.report.page import write_report
 from contagion_graph.rules.impact import ConstantProductImpact, ExponentialImpact, FloorExponentialImpact, LinearImpact
 from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LeverageTarget, RepayAndSeize, TargetMargin
+from contagion_graph.rules.margins import ScenarioMargin, TieredMargin
 from contagion_graph.rules.order_book import OrderBookImpact
 from contagion_graph.rules.sharing import ProRata
 from contagion_graph.rules.square_root import SquareRootImpact
@@ -107,6 +108,7 @@ __all__ = [
     "ProRata",
     "RepayAndSeize",
     "RogersVeraart",
+    "ScenarioMargin",
     "Solution",
     "SolvencyMonitor",
     "SquareRootImpact",
@@ -116,6 +118,7 @@ __all__ = [
     "TableError",
     "TargetMargin",
     "ThresholdCascade",
+    "TieredMargin",
     "UnusedColumnWarning",
     "UnusedFileWarning",
     "Written",

@@ -167,3 +167,21 @@ class Tally(NamedTuple):
     closed: Array  # how often an account of it was closed whole
     tail: Array
     which: Array
+
+
+class Tiers(NamedTuple):
+    """Margin tiers by asset: those of asset j are first[j] to first[j + 1]; where there are none: flat rates."""
+
+    first: Array  # m + 1
+    lower: Array  # notional from which each counts [currency]
+    rate: Array
+    amount: Array  # d, what is taken off so that the margin is continuous [currency]
+
+
+class Segments(NamedTuple):
+    """Cells of some accounts, those of a risk group of an account together: a segment each."""
+
+    first: Array  # first segment of each account (k + 1)
+    start: Array  # first cell of each segment
+    column: Array  # of each cell
+    quantity: Array

@@ -91,12 +91,23 @@ def _sources(tables: Mapping[str, object] | str | Path) -> dict[str, object]:
         faults = Faults()
         found = table_files(Path(tables), GRAPH_TABLES, faults)
         faults.raise_if_any()
-        return dict(found)
+        return _flat(dict(found))
     wrong = sorted(set(map(str, tables)) - set(GRAPH_TABLES))
     missing = [name for name in ("positions", "assets") if tables.get(name) is None]
     if wrong or missing:
         raise ParameterError(f"partition: tables are {list(GRAPH_TABLES)}; unknown: {wrong}, missing: {missing}")
-    return {name: tables[name] for name in GRAPH_TABLES if tables.get(name) is not None}
+    return _flat({name: tables[name] for name in GRAPH_TABLES if tables.get(name) is not None})
+
+
+def _flat(sources: dict[str, object]) -> dict[str, object]:
+    """Refuse tables of margins that are no flat rates: a graph in parts has none."""
+    wrong = [name for name in ("margin_tiers", "margin_scenarios") if name in sources]
+    if wrong:
+        raise ParameterError(
+            f"partition: a graph in parts has flat rates alone; leave out {', '.join(wrong)}, and give margin_long and "
+            "margin_short in table assets"
+        )
+    return sources
 
 
 def _check_room(positions: object, beside: Path) -> None:

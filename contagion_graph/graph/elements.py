@@ -8,6 +8,7 @@ import pandas as pd
 
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.network import GIVEN, given_name
+from contagion_graph.tables.assemble import KEPT
 from contagion_graph.tables.schema import SCHEMAS
 
 NAMES_OF_A_NODE = ("side", "label")
@@ -107,7 +108,7 @@ def tables_of_networkx(network: Any) -> dict[str, Any]:
     return {
         "positions": _columns(positions),
         "assets": _columns(assets),
-        **{name: network.graph.get(name) for name in ("pools", "backing", "obligations")},
+        **{name: network.graph.get(name) for name in ("pools", *KEPT.values())},
         "accounts": network.graph.get("accounts", _columns(traders)),
     }
 

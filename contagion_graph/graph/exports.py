@@ -13,6 +13,7 @@ from contagion_graph.graph import elements
 from contagion_graph.graph.network import given_network, obligation_network
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.tables import frames, networks
+from contagion_graph.tables.assemble import KEPT
 
 Nodes = Literal["positions", "bipartite"]
 VECTORS = ("cash", "price", "depth", "margin_long", "margin_short", "sellable", "insurance_fund", "share")
@@ -37,7 +38,8 @@ class GraphExports:
         Returns
         -------
         dict of DataFrame
-            positions, assets, pools, accounts, and backing and obligations where they were given.
+            positions, assets, pools, accounts, and backing, obligations, margin_tiers and margin_scenarios where they
+            were given.
 
         Examples
         --------
@@ -52,8 +54,8 @@ class GraphExports:
     def fingerprint(self) -> str:
         """Return a hash of what the graph holds: the same for the same market, whatever tables it came from.
 
-        It covers cells, vectors, labels, and the tables backing and obligations. It does not cover how positions add
-        up to a cell, nor further columns of the tables.
+        It covers cells, vectors, labels, and the tables backing, obligations and of margins. It does not cover how
+        positions add up to a cell, nor further columns of the tables.
 
         Returns
         -------
@@ -71,7 +73,7 @@ class GraphExports:
         q, digest = self.quantity, hashlib.sha256(repr(self.quantity.shape).encode())
         for array in (q.indptr.astype(np.int64), q.indices.astype(np.int64), q.data, graph.margin_units.data):
             digest.update(np.ascontiguousarray(array).data)
-        for name in (*VECTORS, "account_index", "assets", "pools", "backing", "obligation_table"):
+        for name in (*VECTORS, "account_index", "assets", "pools", *KEPT, "account_margin", "asset_group"):
             value = getattr(graph, name)
             if isinstance(value, pd.Index | pd.DataFrame):
                 value = pd.util.hash_pandas_object(value, index=False).to_numpy()
@@ -131,7 +133,7 @@ class GraphExports:
         >>> list(graph.to_networkx().edges(data=True))
         [('trader:A', 'asset:A', {'quantity': 2.0, 'value': 20.0, 'weight': 20.0})]
         """
-        kept = ("pools", "accounts", "backing", "obligations") if nodes == "positions" else ()
+        kept = ("pools", "accounts", *KEPT.values()) if nodes == "positions" else ("margin_tiers", "margin_scenarios")
         tables = {name: table for name, table in self.to_frames().items() if name in kept}
         return elements.to_networkx(*self.elements(nodes), tables=tables)
 

@@ -13,6 +13,7 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph import elements
 from contagion_graph.graph.exports import GraphExports
+from contagion_graph.graph.margins import Columns, GraphMargins, LinearColumns, margins_of, risk_groups
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.tables import arrays, assemble
@@ -56,6 +57,12 @@ class ExposureGraph(OwnTables, GraphExports):
         Further columns of tables assets, pools and accounts, by label.
     backing, obligation_table : DataFrame or None
         Tables backing and obligations, checked. `obligations` is the network of the latter.
+    margin_tiers, margin_scenarios : DataFrame or None
+        Tables margin_tiers and margin_scenarios, checked.
+    account_margin : Index, length n, or None
+        The grid that each account is on, "" for rates and tiers; None: all are on rates and tiers.
+    asset_group : Index, length m, or None
+        The risk group of each asset, "" for its own; None: each asset is one.
 
     Examples
     --------
@@ -88,6 +95,10 @@ class ExposureGraph(OwnTables, GraphExports):
     attributes: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     backing: pd.DataFrame | None = None
     obligation_table: pd.DataFrame | None = None
+    margin_tiers: pd.DataFrame | None = None
+    margin_scenarios: pd.DataFrame | None = None
+    account_margin: "pd.Index[str] | None" = None
+    asset_group: "pd.Index[str] | None" = None
 
     def __post_init__(self) -> None:
         for array in self._arrays():
@@ -116,12 +127,14 @@ class ExposureGraph(OwnTables, GraphExports):
         accounts: object = None,
         backing: object = None,
         obligations: object = None,
+        margin_tiers: object = None,
+        margin_scenarios: object = None,
     ) -> "ExposureGraph":
         """Build a graph from tables.
 
         Parameters
         ----------
-        positions, assets, pools, accounts, backing, obligations : table
+        positions, assets, pools, accounts, backing, obligations, margin_tiers, margin_scenarios : table
             A pandas, polars, Arrow or DuckDB table, a mapping of columns, the path of a .csv or .parquet file, or a
             folder of Parquet files, whose rows follow each other in the order of the files' names. Columns and units
             are listed in docs/notation.md. Labels are text; integers are written as their digits. Table positions may
@@ -151,7 +164,9 @@ class ExposureGraph(OwnTables, GraphExports):
         """
         sources = {"positions": positions, "assets": assets, "pools": pools, "accounts": accounts}
         described = pools is not None or accounts is not None  # then a venue may have no positions yet
-        tables = assemble.read_tables({**sources, "backing": backing, "obligations": obligations}, empty=described)
+        sources |= {"backing": backing, "obligations": obligations}
+        sources |= {"margin_tiers": margin_tiers, "margin_scenarios": margin_scenarios}
+        tables = assemble.read_tables(sources, empty=described)
         return cls(**assemble.graph_arrays(tables))
 
     @classmethod
@@ -170,6 +185,10 @@ class ExposureGraph(OwnTables, GraphExports):
         insurance_fund: Any = None,
         traders: Any = None,
         assets: Any = None,
+        margin_tiers: object = None,
+        margin_scenarios: object = None,
+        account_margin: Any = None,
+        asset_group: Any = None,
     ) -> "ExposureGraph":
         """Build a graph from a matrix and vectors: one account a row, one asset a column.
 
@@ -190,6 +209,12 @@ class ExposureGraph(OwnTables, GraphExports):
             A number holds for each pool.
         traders, assets : array_like of labels, optional
             None takes those of a DataFrame, or numbers them "0", "1", ...
+        margin_tiers, margin_scenarios : table, optional
+            As in `from_tables`.
+        account_margin : mapping or Series by account, or array_like of labels, optional
+            The grid that each account is on; "" and what is not named: rates and tiers.
+        asset_group : mapping or Series by asset, or array_like of labels, optional
+            The risk group of each asset on grids; "" and what is not named: its own.
 
         Returns
         -------
@@ -216,7 +241,11 @@ class ExposureGraph(OwnTables, GraphExports):
             "insurance_fund": 0.0 if insurance_fund is None else insurance_fund,
             "sellable": True if sellable is None else sellable,
         }
-        return cls(**arrays.arrays_from_vectors(quantity, vectors, pool=pool, traders=traders, assets=assets))
+        made = arrays.arrays_from_vectors(quantity, vectors, pool=pool, traders=traders, assets=assets)
+        given = {"margin_tiers": margin_tiers, "margin_scenarios": margin_scenarios}
+        given |= {"account_margin": account_margin, "asset_group": asset_group}
+        given = {name: value for name, value in given.items() if value is not None}
+        return cls(**arrays.with_margins(made, given))
 
     @classmethod
     def from_networkx(cls, network: Any) -> "ExposureGraph":
@@ -251,7 +280,22 @@ class ExposureGraph(OwnTables, GraphExports):
 
     @cached_property
     def _rows(self) -> RowReductions:  # type: ignore[override] # declared by the exports
-        return RowReductions.of(self)
+        return RowReductions.of(self, margins=self._margins)
+
+    @cached_property
+    def _columns(self) -> Columns:
+        """What the columns are priced from."""
+        return LinearColumns(len(self.assets))
+
+    @cached_property
+    def _risk_groups(self) -> tuple[Any, "pd.Index[str]"]:
+        """The risk group of each column, shape (m,), and the names of the groups."""
+        return risk_groups(self.assets, self.asset_group, self._columns)
+
+    @cached_property
+    def _margins(self) -> GraphMargins | None:
+        """Margins that are no flat rates; None: all are."""
+        return margins_of(self)
 
     def total(self, amount: FloatArray) -> float:
         """Return the sum of an amount over all accounts, in a fixed order.
@@ -288,13 +332,42 @@ class ExposureGraph(OwnTables, GraphExports):
 
     @property
     def maintenance(self) -> "pd.Series[float]":
-        """Maintenance margin M_i = sum_j margin_units_ij price_j of each account [currency]."""
+        """Maintenance margin M_i of each account [currency]: sum_j margin_units_ij price_j on flat rates."""
         return pd.Series(self._rows.initial.maintenance, index=self.account_index, name="maintenance", copy=True)
 
     @property
     def slack(self) -> "pd.Series[float]":
         """Equity less maintenance of each account [currency]; below 0 the account is in breach."""
         return (self.equity - self.maintenance).rename("slack")
+
+    def margin_table(self) -> pd.DataFrame:
+        """Return what makes up the maintenance margin of every account at `price`: the piece of each part that binds.
+
+        An account on rates and tiers has a row for each asset that it holds, one on a grid a row for each risk group.
+
+        Returns
+        -------
+        DataFrame, by account
+            margin ("rates", "tiers", or the name of the grid), part (asset, or risk group), piece (the tier or the
+            scenario that binds, counted from 0 in the order of its table; -1 where no scenario is a loss), rate (of
+            the tier), move and vol_factor (of the scenario; NaN where they differ within the group), contingency and
+            cost [currency]. The costs of an account, which include the contingencies, add up to its maintenance.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays(
+        ...     [[3.0, 0.0], [1.0, -1.0]], price=[100.0, 50.0], margin_long=0.1, assets=["X", "Y"],
+        ...     margin_scenarios={"grid": ["pm"] * 3, "move": [-0.2, 0.0, 0.2]}, account_margin=["", "pm"],
+        ... )
+        >>> graph.margin_table()[["margin", "part", "piece", "move", "cost"]].reset_index(drop=True)
+          margin part  piece  move  cost
+        0  rates    X      0   NaN  30.0
+        1     pm    X      0  -0.2  20.0
+        2     pm    Y      2   0.2  10.0
+        """
+        margins = self._margins or GraphMargins(self._columns, None, (), self.assets)
+        return margins.table(self._rows, self.price, self.account_index, self.assets)
 
     @cached_property
     def obligations(self) -> ObligationNetwork:
@@ -313,17 +386,27 @@ class ExposureGraph(OwnTables, GraphExports):
 
     # --- changed copies -----------------------------------------------------------------------------------------------
 
-    def assign(self, *, backing: object = SAME, **vectors: Any) -> "ExposureGraph":
-        """Return a copy with other vectors, or another table of what assets are made of.
+    def assign(
+        self,
+        *,
+        backing: object = SAME,
+        margin_tiers: object = SAME,
+        margin_scenarios: object = SAME,
+        **vectors: Any,
+    ) -> "ExposureGraph":
+        """Return a copy with other vectors, or another table of what assets are made of, or of margins.
 
         Parameters
         ----------
         backing : table or None
             Table backing in the place of the present one; None: none, so that shocks are taken as they are given. Left
             out: the present one.
+        margin_tiers, margin_scenarios : table or None
+            As `backing`; None: flat rates alone, or no grids.
         **vectors : number, array_like, or mapping or Series by label
-            Any of `price`, `depth`, `sellable`, `insurance_fund`, `cash`, `share`. Labels that a mapping does not name
-            keep their value. `cash` is that of the graph: it includes -quantity * entry_price of derivatives.
+            Any of `price`, `depth`, `sellable`, `insurance_fund`, `cash`, `share`, `account_margin`, `asset_group`.
+            Labels that a mapping does not name keep their value. `cash` is that of the graph: it includes -quantity *
+            entry_price of derivatives.
 
         Returns
         -------
@@ -336,9 +419,10 @@ class ExposureGraph(OwnTables, GraphExports):
         >>> graph.assign(price={"Y": 6.0}, depth=1e6).equity.tolist()
         [22.0]
         """
+        named = {name: vectors.pop(name) for name in arrays.NAMED if name in vectors}
         unknown = sorted(set(vectors) - set(arrays.CHANGEABLE))
         if unknown:
-            known = sorted((*arrays.CHANGEABLE, "backing"))
+            known = sorted((*arrays.CHANGEABLE, *arrays.NAMED, *arrays.TABLES, "backing"))
             raise ParameterError(f"assign cannot change {unknown}; it changes {known}")
         faults = Faults()
         indexes = {"assets": self.assets, "pools": self.pools, "accounts": self.account_index}
@@ -352,6 +436,10 @@ class ExposureGraph(OwnTables, GraphExports):
         if "cash" in changed and self.records is not None:
             own_cash = changed["cash"] + self.records.entry_value()
             changed["records"] = replace(self.records, own_cash=own_cash)
+        tables = {"margin_tiers": margin_tiers, "margin_scenarios": margin_scenarios}
+        of_margins = {name: value for name, value in (tables | named).items() if value is not SAME}
+        if of_margins:
+            changed = arrays.with_margins(self._fields() | changed, of_margins)
         return replace(self, **changed)
 
     def subset(

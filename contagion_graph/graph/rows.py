@@ -1,6 +1,6 @@
 """The rows of an exposure graph, one an account, as models add them up; what holds at initial prices is kept."""
 
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from contagion_graph.state import Cells
 
 
 class Initial(NamedTuple):
-    """Value Q.p, gross value |Q|.p and maintenance mu.p of every account at initial prices, shape (n,) each."""
+    """Value Q.p, gross value |Q|.p and maintenance M of every account at initial prices, shape (n,) each."""
 
     value: FloatArray
     gross: FloatArray
@@ -30,6 +30,13 @@ SHARED = (
 BY_LABEL = ("trader_of", "pool_of", "members", "membership")  # what the other fields change nothing of
 BY_PLACE = ("all_rows", "block_borders", "row_borders")  # ... nor of these, but where cells are added
 BY_VALUE = ("initial", "gross_total", "sensitivity", "cells")  # of quantity, margin_units and price
+
+
+class Margins(Protocol):
+    """Margins that are no flat rates; graph/margins.py has them."""
+
+    def maintenance(self, rows: "RowReductions", price: FloatArray, flat: FloatArray) -> FloatArray:
+        """Return the maintenance margin of every account at a price, given what flat rates make of it."""
 
 
 class RowReductions:
@@ -49,6 +56,7 @@ class RowReductions:
     assets: "pd.Index[str]"
     pools: "pd.Index[str]"
     group: Collectives = WHOLE
+    margins: "Margins | None" = None
 
     @classmethod
     def of(cls, graph: Any, **more: Any) -> Self:
@@ -171,6 +179,9 @@ class RowReductions:
     def initial(self) -> Initial:
         """Value, gross value and maintenance of every account at `price`, shape (n,) each [currency]."""
         initial = Initial(*self.valuation(self.price))
+        if self.margins is not None:
+            maintenance = self.margins.maintenance(self, self.price, initial.maintenance)
+            initial = initial._replace(maintenance=maintenance)
         for array in initial:
             array.flags.writeable = False
         return initial

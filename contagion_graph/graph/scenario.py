@@ -94,6 +94,32 @@ def check_graph(graph: Any) -> None:
         raise ParameterError(f"graph is a {type(graph).__name__}; build an ExposureGraph first")
 
 
+def check_flat_margins(graph: ExposureGraph, what: str) -> None:
+    """Refuse a graph with margins that are known at its own prices and positions only, where others are looked at.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[1.0]], price=[10.0], assets=["X"], margin_tiers={"asset": ["X"], "lower": [0.0], "rate": [0.1]}
+    ... )
+    >>> check_flat_margins(graph, "MarginCascade")
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: MarginCascade: the graph has margin tiers of 1 asset; ...
+    """
+    if graph._margins is None:
+        return
+    tiered = 0 if graph.margin_tiers is None else graph.margin_tiers["asset"].nunique()
+    on_grids = sum(grid.rows.size for grid in graph._margins.grids)
+    parts = [f"margin tiers of {tiered:,} asset{'s' * (tiered != 1)}"] * bool(tiered)
+    parts += [f"{on_grids:,} account{'s' * (on_grids != 1)} on scenario grids"] * bool(on_grids)
+    raise ParameterError(
+        f"{what}: the graph has {' and '.join(parts)}; such margins are computed at the prices and positions of the "
+        "graph alone (maintenance, margin_table). For flat rates in their place, give graph.assign(margin_tiers=None, "
+        "account_margin=None) with margin_long and margin_short in table assets"
+    )
+
+
 def closed_shares(graph: ExposureGraph, closed: Any) -> FloatArray:
     """Return closed shares of the accounts in label order, by account or as an array, shape (n,).
 

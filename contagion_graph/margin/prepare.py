@@ -11,6 +11,7 @@ from contagion_graph._validate import check_number
 from contagion_graph.errors import InBreachWarning, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import BY_LABEL, BY_PLACE
+from contagion_graph.graph.scenario import check_flat_margins
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
 from contagion_graph.rules.liquidation import FullLiquidation, LiquidationRule
@@ -104,8 +105,9 @@ def prepared(graph: ExposureGraph, rules: CascadeRules) -> tuple[ExposureGraph, 
     if known != rule:
         margin_units = rule.margin_units(graph)
         if margin_units is graph.margin_units:
+            check_flat_margins(graph, "MarginCascade")
             return graph, impact
-        found = replace(graph, margin_units=margin_units)
+        found = replace(graph, margin_units=margin_units, margin_tiers=None, account_margin=None)
         carry_over(graph._rows, found._rows, (*BY_LABEL, *BY_PLACE))
         params = vars(type(rule)).get("__dataclass_params__")  # a subclass that is no record itself may compare equal
         if params is not None and params.frozen:  # it will stay what it is

@@ -11,10 +11,18 @@ from scipy import sparse
 from contagion_graph._typing import BoolArray
 from contagion_graph.errors import SHOWN, Faults
 from contagion_graph.solvers.arrays import with_data
-from contagion_graph.tables.assemble import account_index
-from contagion_graph.tables.labels import labels_of_frame, note_repeated, places_of, text_index, values_in_order
-from contagion_graph.tables.schema import CROSS_MARGIN, POOL, SCHEMAS, Number
-from contagion_graph.tables.vectors import vector
+from contagion_graph.tables.assemble import account_index, kept_table
+from contagion_graph.tables.labels import (
+    label_text,
+    labels_of_frame,
+    note_repeated,
+    places_of,
+    text_index,
+    values_in_order,
+)
+from contagion_graph.tables.margins import check_links
+from contagion_graph.tables.schema import CROSS_MARGIN, EVERY, POOL, SCHEMAS, Number
+from contagion_graph.tables.vectors import row_of, vector
 
 NO_CELLS = "Give a sparse or dense matrix of numbers, accounts x assets, with at least one of each."
 UNITS = Number("units")
@@ -45,6 +53,8 @@ VECTORS = {
     **{name: VectorArgument("accounts", name) for name in ("cash", "share")},
     "insurance_fund": VectorArgument("pools", "insurance_fund"),
 }
+NAMED = {"account_margin": "account_index", "asset_group": "assets"}  # labels by label of these
+TABLES = ("margin_tiers", "margin_scenarios")
 CHANGEABLE = ("price", "depth", "sellable", "insurance_fund", "cash", "share")
 
 DEFAULTS = {"sellable": True, "price": np.nan, "depth": np.nan}  # what a mapping does not name: 0, or NaN: a fault
@@ -86,6 +96,55 @@ def arrays_from_vectors(
         "assets": asset_index,
         "pools": pools,
     }
+
+
+def with_margins(graph: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a graph with other tables and labels of margins, checked; raise one error with all faults.
+
+    Parameters
+    ----------
+    graph : mapping
+        The fields; what is missing is None.
+    given : mapping
+        Of `TABLES` and `NAMED`, what is new; None takes it away.
+    """
+    faults, missing = Faults(), dict.fromkeys((*TABLES, *NAMED, "records"))
+    fields: dict[str, Any] = {**missing, **graph}
+    for name in TABLES:
+        if name in given:
+            table = given[name]
+            fields[name] = None if table is None else kept_table(name, table, fields["assets"])
+    for name, index in NAMED.items():
+        if name in given:
+            fields[name] = _named(name, given[name], fields[index], fields[name], faults)
+    faults.raise_if_any()
+    check_links(fields)
+    return fields
+
+
+def _named(where: str, value: Any, index: Any, base: Any, faults: Faults) -> "pd.Index[str] | None":
+    """Return a label for each label of an index: by label, where what is not named keeps its own, or in its order."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping | pd.Series):
+        return labels_of_any(where, value, index, faults)
+    labels = np.full(len(index), "", dtype=object) if base is None else base.to_numpy(dtype=object).copy()
+    for key, label in value.items():
+        rows = row_of(where, key, index, faults)
+        if not isinstance(label, str):
+            faults.add(where, f"{label_text(key)!r}: {label!r} is no name", 'Give a text; "" takes it away.')
+            continue
+        labels[rows] = label
+    return text_index(labels)
+
+
+def labels_of_any(where: str, value: Any, index: Any, faults: Faults) -> "pd.Index[str]":
+    """Return labels in the order of an index; they may be blank."""
+    found = text_index(value, where, faults)
+    if len(found) != len(index):
+        faults.add(where, f"has {len(found)} labels, expected {len(index)}", 'Give one a row, "" where there is none.')
+        return pd.Index([""] * len(index), dtype="str")
+    return found
 
 
 def cells_of(where: str, matrix: Any, faults: Faults, remedy: str) -> sparse.csr_array:
@@ -195,10 +254,15 @@ def subset_arrays(graph: Mapping[str, Any], rows: BoolArray, columns: BoolArray,
         "attributes": {name: frame[masks[name]] for name, frame in graph["attributes"].items()},
         "backing": _rows_within(graph["backing"], ("asset", "underlying"), graph["assets"][columns]),
         "obligation_table": _rows_within(graph["obligation_table"], ("debtor", "creditor"), levels[0]),
+        "margin_tiers": _rows_within(graph["margin_tiers"], ("asset",), graph["assets"][columns]),
+        "margin_scenarios": _rows_within(graph["margin_scenarios"], ("underlying",), graph["assets"][columns]),
+        "account_margin": None if graph["account_margin"] is None else graph["account_margin"][rows],
+        "asset_group": None if graph["asset_group"] is None else graph["asset_group"][columns],
     }
 
 
-def _rows_within(table: pd.DataFrame | None, keys: tuple[str, str], kept: "pd.Index[str]") -> pd.DataFrame | None:
+def _rows_within(table: pd.DataFrame | None, keys: tuple[str, ...], kept: "pd.Index[str]") -> pd.DataFrame | None:
     if table is None:
         return None
-    return table[table[keys[0]].isin(kept) & table[keys[1]].isin(kept)].reset_index(drop=True)
+    within = np.logical_and.reduce([table[key].isin(kept) | (table[key] == EVERY) for key in keys])
+    return table[within].reset_index(drop=True)

@@ -13,11 +13,23 @@ from contagion_graph.errors import SHOWN, Faults, nearest
 from contagion_graph.solvers.arrays import with_data
 from contagion_graph.tables.checks import note_rows, read_table
 from contagion_graph.tables.codes import blocks, by_appearance, take, union
+from contagion_graph.tables.labels import text_index
+from contagion_graph.tables.margins import check_grids, check_links, check_margin_table
 from contagion_graph.tables.records import PositionRecords
-from contagion_graph.tables.schema import ACCOUNT_LEVELS, SCHEMAS, UNREAD, Table
+from contagion_graph.tables.schema import ACCOUNT_LEVELS, EVERY, SCHEMAS, UNREAD, Table
 
 FLAGGED = 4  # possible accounts a row
-KEPT = {"backing": "backing", "obligation_table": "obligations"}  # fields of a graph that are tables
+KEPT = {  # fields of a graph that are tables
+    "backing": "backing",
+    "obligation_table": "obligations",
+    "margin_tiers": "margin_tiers",
+    "margin_scenarios": "margin_scenarios",
+}
+LINKS = {  # columns of kept tables that name assets
+    "backing": ("asset", "underlying"),
+    "margin_tiers": ("asset",),
+    "margin_scenarios": ("underlying",),
+}
 
 
 def read_tables(sources: Mapping[str, object], *, empty: bool = False) -> dict[str, Table]:
@@ -37,12 +49,13 @@ def read_tables(sources: Mapping[str, object], *, empty: bool = False) -> dict[s
 
 
 def kept_table(name: str, source: object, assets: "pd.Index[str]") -> pd.DataFrame:
-    """Read and check table backing of a graph that is there."""
+    """Read and check table backing, margin_tiers or margin_scenarios of a graph that is there."""
     faults = Faults()
     table = read_table(name, source, faults)
     if table is not None:
-        for column in ("asset", "underlying"):
+        for column in LINKS[name]:
             check_known(table, column, assets, "Use labels of graph.assets.", faults)
+        check_margin_table(table, faults)
     faults.raise_if_any()
     assert table is not None, "a table that is none is a fault"
     return _frame(table)
@@ -52,8 +65,7 @@ def check_references(tables: Mapping[str, Table], faults: Faults) -> None:
     """Check what one table says of another: known assets, pools and traders; the same kinds of account."""
     for name, column, target in (
         ("positions", "asset", "assets"),
-        ("backing", "asset", "assets"),
-        ("backing", "underlying", "assets"),
+        *((name, column, "assets") for name, columns in LINKS.items() for column in columns),
         ("positions", "pool", "pools"),
         ("accounts", "pool", "pools"),
     ):
@@ -64,6 +76,11 @@ def check_references(tables: Mapping[str, Table], faults: Faults) -> None:
         holders = [tables[name].labels["trader"].values for name in ("accounts", "positions") if name in tables]
         for column in ("debtor", "creditor"):
             check_known(tables["obligations"], column, union(holders)[0], "Add it to table accounts.", faults)
+    for name in ("margin_tiers", "margin_scenarios"):
+        if name in tables:
+            check_margin_table(tables[name], faults)
+    if "accounts" in tables and "margin" in tables["accounts"].labels:
+        check_grids(tables["accounts"], tables.get("margin_scenarios"), faults)
     _check_pool_column(tables, faults)
     if "positions" in tables and "position" in tables["positions"].labels:
         _check_position_ids(tables["positions"], faults)
@@ -72,7 +89,8 @@ def check_references(tables: Mapping[str, Table], faults: Faults) -> None:
 def check_known(table: Table, column: str, known: "pd.Index[str]", remedy: str, faults: Faults) -> None:
     """Note the labels of a column that another table does not have."""
     labels = table.labels[column]
-    unknown = np.flatnonzero((known.get_indexer(labels.values) < 0) & (labels.values != UNREAD))
+    blank = (labels.values == EVERY) & (table.name == "margin_scenarios")
+    unknown = np.flatnonzero((known.get_indexer(labels.values) < 0) & (labels.values != UNREAD) & ~blank)
     for code in unknown[:SHOWN]:
         label = str(labels.values[code])
         rows = np.flatnonzero(labels.codes == code)
@@ -178,7 +196,7 @@ def graph_arrays(tables: Mapping[str, Table]) -> dict[str, Any]:
     shape = (len(index), len(asset_index))
     quantity, margin_units = matrices(records, shape, vectors["margin_long"], vectors["margin_short"])
     pools = index.levels[1]
-    return {
+    graph = {
         "quantity": quantity,
         "margin_units": margin_units,
         "cash": own_cash - records.entry_value(),
@@ -191,8 +209,31 @@ def graph_arrays(tables: Mapping[str, Table]) -> dict[str, Any]:
         "pools": pools,
         "records": records,
         "attributes": _attributes(tables, {"assets": asset_index, "pools": pools, "accounts": index}),
-        **{name: _frame(tables[table]) for name, table in KEPT.items() if table in tables},
+        **{name: _frame(tables[table]) if table in tables else None for name, table in KEPT.items()},
+        "asset_group": _optional_labels(assets, "group"),
+        "account_margin": None if "accounts" not in tables else _of_accounts(tables["accounts"], rows, len(index)),
     }
+    check_links(graph)
+    return graph
+
+
+def _optional_labels(table: Table, column: str) -> "pd.Index[str] | None":
+    """Return the labels of a column row by row, "" where blank; None: the table does not have it."""
+    if column not in table.labels:
+        return None
+    labels = table.labels[column]
+    filled = np.append(labels.values.to_numpy(dtype=object), "")[labels.codes]
+    return text_index(filled)
+
+
+def _of_accounts(table: Table, rows: Mapping[str, IntArray], n: int) -> "pd.Index[str] | None":
+    """Return the grid of every account, "" where it is on rates and tiers; None: all are."""
+    own = _optional_labels(table, "margin")
+    if own is None:
+        return None
+    every = np.full(n, "", dtype=object)
+    every[rows["accounts"]] = own
+    return text_index(every)
 
 
 def _in_row_order(table: Table, column: str) -> "pd.Index[str]":

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph.solvers.arrays import row_of_cells
+from contagion_graph.tables.assemble import KEPT
 from contagion_graph.tables.schema import Labels
 
 KINDS = np.array(["deposit", "debt", "long", "short"], dtype=object)
@@ -15,8 +16,7 @@ KINDS = np.array(["deposit", "debt", "long", "short"], dtype=object)
 def graph_frames(graph: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Return the tables of a graph, given by its fields, as pandas frames."""
     tables = {name: graph_frame(graph, name) for name in ("positions", *MAKERS)}
-    given = {"backing": graph["backing"], "obligations": graph["obligation_table"]}
-    return {**tables, **{name: table for name, table in given.items() if table is not None}}
+    return {**tables, **{name: graph[field] for field, name in KEPT.items() if graph[field] is not None}}
 
 
 def graph_frame(graph: Mapping[str, Any], name: str) -> pd.DataFrame:
@@ -31,7 +31,8 @@ def _with_attributes(graph: Mapping[str, Any], name: str, columns: dict[str, Any
 
 def _assets(graph: Mapping[str, Any]) -> dict[str, Any]:
     columns = ("price", "depth", "margin_long", "margin_short", "sellable")
-    return {"asset": graph["assets"], **{column: graph[column] for column in columns}}
+    given = {} if graph["asset_group"] is None else {"group": graph["asset_group"]}
+    return {"asset": graph["assets"], **{column: graph[column] for column in columns}, **given}
 
 
 def _pools(graph: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,7 +43,8 @@ def _accounts(graph: Mapping[str, Any]) -> dict[str, Any]:
     accounts, records = graph["account_index"], graph["records"]
     columns = {name: accounts.get_level_values(name) for name in accounts.names}
     columns["cash"] = graph["cash"] if records is None else records.own_cash
-    return columns if graph["share"] is None else {**columns, "share": graph["share"]}
+    given = {"share": graph["share"], "margin": graph["account_margin"]}
+    return {**columns, **{name: values for name, values in given.items() if values is not None}}
 
 
 MAKERS = {"assets": _assets, "pools": _pools, "accounts": _accounts}

@@ -12,6 +12,7 @@ from contagion_graph._typing import BoolArray, FloatArray, IntArray
 POOL = "pool"
 CROSS_MARGIN = ""
 CASH = ""
+EVERY = ""  # the underlying of scenarios that hold for every one that is not named
 ACCOUNT_LEVELS = ("trader", "pool", "subaccount")
 REQUIRED = object()
 BLANKS = ("", "na", "n/a", "nan", "null", "none")
@@ -107,6 +108,7 @@ SCHEMAS: dict[str, TableSchema] = {
             "margin_long": Number(SHARE, low=0, high=1, default=0.0),
             "margin_short": Number(SHARE, low=0, high=1, default=0.0),
             "sellable": Flag(default=True),
+            "group": Label(default=None),
         },
         shown=("asset",),
         unique=("asset",),
@@ -125,6 +127,7 @@ SCHEMAS: dict[str, TableSchema] = {
             "subaccount": Label(default=CROSS_MARGIN),
             "cash": Number("currency", default=0.0),
             "share": Number("weight in loss sharing", low=0, default=0.0),
+            "margin": Label(default=None),
         },
         shown=("trader",),
         unique=("trader", "pool", "subaccount"),
@@ -148,6 +151,25 @@ SCHEMAS: dict[str, TableSchema] = {
             "seniority": Number("rank; the lowest is paid first", low=0, default=0.0),
         },
         shown=("debtor", "creditor"),
+    ),
+    "margin_tiers": TableSchema(
+        {
+            "asset": Label(),
+            "lower": Number("currency, notional from which the tier counts", low=0),
+            "rate": Number(SHARE, low=0, high=1),
+        },
+        shown=("asset",),
+    ),
+    "margin_scenarios": TableSchema(
+        {
+            "grid": Label(),
+            "underlying": Label(default=EVERY),
+            "move": Number("relative change of the underlying's price", low=-1, above=True),
+            "vol_factor": Number("what volatilities are multiplied by", low=0, above=True, default=1.0),
+            "weight": Number("share of the gain that counts", low=0, high=1, default=1.0),
+            "contingency": Number("share of the underlying's price a net short option", low=0, high=1, default=0.0),
+        },
+        shown=("grid", "underlying"),
     ),
     "eligible": TableSchema(
         {
@@ -186,7 +208,10 @@ SCHEMAS: dict[str, TableSchema] = {
         unique=("issuer", "holder"),
     ),
 }
-GRAPH_TABLES = ("positions", "assets", "pools", "accounts", "backing", "obligations")
+GRAPH_TABLES = (
+    *("positions", "assets", "pools", "accounts", "backing", "obligations"),
+    *("margin_tiers", "margin_scenarios"),
+)
 
 
 @dataclass(frozen=True)

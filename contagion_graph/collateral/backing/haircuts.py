@@ -13,7 +13,7 @@ from contagion_graph.collateral.backing.backing import Backing
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.backing import weights_of
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import check_graph
+from contagion_graph.graph.scenario import check_flat_margins, check_graph
 from contagion_graph.tables.labels import text_index
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
@@ -72,6 +72,7 @@ def haircuts(graph: ExposureGraph, *, volatility: Any, delay: Any, z: float = 2.
     bridged  0.1    0.02   0.2185  0.3107
     """
     check_graph(graph)
+    check_flat_margins(graph, "haircuts")
     check_number("haircuts", "z", z, low=0)
     faults = Faults(ParameterError)
     sigma = vector("volatility", volatility, graph.assets, VOLATILITY, faults, base=0.0)

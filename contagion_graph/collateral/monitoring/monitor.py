@@ -15,7 +15,7 @@ from contagion_graph.collateral.monitoring.validate_events import check_scale, f
 from contagion_graph.collateral.monitoring.verdict import Verdict, verdict_of
 from contagion_graph.errors import EventError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import AccountKey, check_graph
+from contagion_graph.graph.scenario import AccountKey, check_flat_margins, check_graph
 
 
 class SolvencyMonitor(MonitorViews):
@@ -48,6 +48,7 @@ class SolvencyMonitor(MonitorViews):
 
     def __init__(self, graph: ExposureGraph) -> None:
         check_graph(graph)
+        check_flat_margins(graph, "SolvencyMonitor")
         check_scale(graph)
         self._graph, self._ledger = graph, Ledger(graph)
         self._directory, self._assets = Directory(graph.account_index), Listing(graph)

@@ -16,7 +16,7 @@ from contagion_graph._validate import check_number
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.backing import is_backed, paths_of, refuse_backing
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import check_graph
+from contagion_graph.graph.scenario import check_flat_margins, check_graph
 from contagion_graph.margin.model import MarginCascade, check_run
 from contagion_graph.solvers.arrays import ratio, row_of_cells, with_data
 from contagion_graph.solvers.ray_search import ray_search
@@ -75,6 +75,7 @@ def runway(graph: ExposureGraph) -> pd.DataFrame:
     Y         NaN   1.1           NaN
     """
     check_graph(graph)
+    check_flat_margins(graph, "runway")
     delta = _sensitivity(graph)
     if is_backed(graph):
         delta = (delta @ paths_of(graph)).tocsr()
@@ -138,6 +139,7 @@ def runway_along(graph: ExposureGraph, direction: Mapping[str, float]) -> Runway
     Runway(move=0.4444444444444444, account=('A', 'pool', ''))
     """
     check_graph(graph)
+    check_flat_margins(graph, "runway_along")
     change = _passed_down(graph, _direction(graph, direction))
     slack, hurt = graph.slack.to_numpy(), -(_sensitivity(graph) @ change)
     move = np.where(slack >= 0.0, ratio(slack, hurt, np.inf), np.inf)

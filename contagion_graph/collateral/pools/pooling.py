@@ -9,7 +9,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import check_graph
+from contagion_graph.graph.scenario import check_flat_margins, check_graph
 from contagion_graph.tables.schema import ACCOUNT_LEVELS, CROSS_MARGIN, POOL
 
 Design = Literal["isolated", "chain", "pool", "unified"]
@@ -55,6 +55,7 @@ def pooling(graph: ExposureGraph, design: Design) -> ExposureGraph:
     [150.0, 150.0]
     """
     check_graph(graph)
+    check_flat_margins(graph, "pooling")
     check_choice("pooling: design", design, get_args(Design))
     frames = graph.to_frames()
     positions = frames["positions"].assign(**_places(graph, frames["positions"], design))

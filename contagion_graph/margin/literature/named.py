@@ -242,4 +242,6 @@ def without_margins(graph: ExposureGraph) -> ExposureGraph:
         margin_long=none,
         margin_short=none.copy(),
         records=None if records is None else replace(records, margin=np.zeros_like(records.margin)),
+        margin_tiers=None,
+        account_margin=None,
     )
