@@ -23,6 +23,7 @@ TRADERS, ASSETS, NODES = ["Ann", "Bob", "Cid"], ["BTC", "ETH"], ["A", "B", "C"]
 HELD = [[2.0, 1.0], [1.0, 3.0], [0.5, 1.0]]
 MARKET: dict[str, Any] = {"price": [100.0, 10.0], "depth": 1e3, "margin_long": 0.1, "cash": [-150.0, -90.0, -30.0]}
 GRAPH = cg.ExposureGraph.from_arrays(HELD, **MARKET, traders=TRADERS, assets=ASSETS, pool=["p", "q", "p"])
+MARKET["margin_scenarios"] = {"grid": ["one", "one", "two", "two"], "move": [-0.1, 0.0, -0.5, 0.0]}
 OWED = np.array([[0.0, 5.0, 1.0], [2.0, 0.0, 4.0], [3.0, 1.0, 0.0]])
 NETWORK = cg.ObligationNetwork.from_arrays(OWED, external_assets=[4.0, 5.0, 6.0], nodes=NODES)
 RATIO = cg.named.CapitalRatio(0.05, buffer=0.06, target=0.07)
@@ -36,6 +37,8 @@ def arrays(name: str) -> Callable[[Any], Any]:
     def call(value: Any) -> Any:
         given: dict[str, Any] = {**MARKET, "pool": ["p", "q", "p"], name: value}
         graph = cg.ExposureGraph.from_arrays(HELD, **given, traders=TRADERS, assets=ASSETS)
+        if name == "account_margin":
+            return graph.maintenance
         return list(graph.account_index) if name == "pool" else getattr(graph, name)
 
     return call
@@ -83,6 +86,8 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[Any], list[Any]]] = {
     },
     **{f"ExposureGraph.from_arrays({name})": (arrays(name), TRADERS, [1.0, 2.0, 3.0]) for name in ("cash", "share")},
     "ExposureGraph.from_arrays(pool)": (arrays("pool"), TRADERS, ["p", "q", "p"]),
+    "ExposureGraph.from_arrays(account_margin)": (arrays("account_margin"), TRADERS, ["one", "", "two"]),
+    "ExposureGraph.from_arrays(asset_group)": (arrays("asset_group"), ASSETS, ["one", "two"]),
     "ExposureGraph.from_arrays(insurance_fund)": (arrays("insurance_fund"), ["p", "q"], [1.0, 2.0]),
     "ExposureGraph.assign(**vectors)": (lambda value: GRAPH.assign(cash=value).cash, TRADERS, [1.0, 2.0, 3.0]),
     **{
@@ -383,6 +388,9 @@ OTHERS = {  # arguments that take no data by label of a graph, or refuse another
     **dict.fromkeys(
         ("write_gexf(size)", "write_graphml(size)", "write_gephi_csv(size)"), "a measure, test_gexf_options"
     ),
+    **dict.fromkeys((f"ScenarioMargin({name})" for name in ("move", "vol_factor", "weight")), "no labels"),
+    **dict.fromkeys(("ScenarioMargin(arrays)", "TieredMargin(tiers)"), "names the assets, test_margins"),
+    "TieredMargin.of_notional(notional)": "no labels",
     **dict.fromkeys(("write_report(facts)", "to_latex(units)", "cite(*used)"), "no labels"),
     **dict.fromkeys(
         ("critical_notional(depth)", "critical_notional(margin)", "critical_notional(penalty)"), "no graph"

@@ -147,7 +147,9 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "falling rates": (changed("margin_tiers", rate=[0.2, 0.1]), "margin_tiers.rate: lower than that of the tier below"),
     "first tier not at 0": (changed("margin_tiers", lower=[10.0, 100.0]), "margin_tiers.lower: the first tier"),
     "tier twice": (changed("margin_tiers", lower=[0.0, 0.0]), "margin_tiers.lower: repeated in 1 row"),
-    "tiers of nothing": (changed("margin_tiers", asset=["BTC", "BTK"], lower=[0.0, 0.0]), "margin_tiers.asset: unknown label 'BTK'"),
+    "tiers of nothing": (
+        changed("margin_tiers", asset=["BTC", "BTK"], lower=[0.0, 0.0]),
+        "margin_tiers.asset: unknown label 'BTK'"),
     "negative notional": (changed("margin_tiers", lower=[-5.0, 1_000.0]), "margin_tiers.lower: out of range"),
     "rate above 1": (changed("margin_tiers", rate=[0.2, 1.5]), "margin_tiers.rate: out of range"),
     "rate NaN": (changed("margin_tiers", rate=[0.2, NAN]), "margin_tiers.rate: blank or NaN"),
@@ -218,6 +220,7 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown grid": ({"account_margin": {"A": "wid"}}, "unknown grid 'wid' (did you mean 'wide'?)"),
     "unknown account": ({"account_margin": {"Z": "wide"}}, "account_margin: unknown label 'Z'"),
     "no name": ({"account_margin": {"A": 0.5}}, "account_margin: 'A': 0.5 is no name"),
+    "named twice": ({"asset_group": pd.Series(["x", "y"], ["BTC", "BTC"])}, "asset_group: 'BTC' is named twice"),
     "too few": ({"asset_group": ["x"]}, "asset_group: has 1 labels, expected 3"),
     "tiers that fall": (
         {"margin_tiers": {"asset": ["BTC", "BTC"], "lower": [0, 1], "rate": [0.2, 0.1]}},

@@ -13,6 +13,7 @@ from contagion_graph.errors import SHOWN, Faults
 from contagion_graph.solvers.arrays import with_data
 from contagion_graph.tables.assemble import account_index, kept_table
 from contagion_graph.tables.labels import (
+    is_label,
     label_text,
     labels_of_frame,
     note_repeated,
@@ -129,12 +130,16 @@ def _named(where: str, value: Any, index: Any, base: Any, faults: Faults) -> "pd
     if not isinstance(value, Mapping | pd.Series):
         return labels_of_any(where, value, index, faults)
     labels = np.full(len(index), "", dtype=object) if base is None else base.to_numpy(dtype=object).copy()
+    named = np.zeros(len(index), dtype=bool)
     for key, label in value.items():
         rows = row_of(where, key, index, faults)
-        if not isinstance(label, str):
+        if named[rows].any():
+            faults.add(where, f"{label_text(key)!r} is named twice", "Name each label once.")
+        named[rows] = True
+        if not is_label(label):
             faults.add(where, f"{label_text(key)!r}: {label!r} is no name", 'Give a text; "" takes it away.')
             continue
-        labels[rows] = label
+        labels[rows] = str(label)
     return text_index(labels)
 
 
