@@ -106,6 +106,8 @@ OF_BOOKS: dict[str, Says] = {
         SHARE,
     ),
     "spectral_radius": Says(lambda g, b: cg.spectral_radius(g, b.model, b.changes()), SHARE),
+    "ScenarioMargin.maintenance": Says(lambda g, b: cg.ScenarioMargin(move=[-0.2, 0.0, 0.1]).maintenance(g)),
+    "TieredMargin.maintenance": Says(lambda g, b: cg.TieredMargin({chosen(b): [(0.0, 0.1)]}).maintenance(g)),
     "direct_exposure": Says(lambda g, b: cg.direct_exposure(g).to_pandas()),
     "indirect_exposure": Says(lambda g, b: cg.indirect_exposure(g, b.model, -0.3).to_pandas()),
     "exposure_curve": Says(
@@ -264,7 +266,8 @@ ELSEWHERE = {
     start: reason
     for reason, starts in {
         "pictures, files and texts": "plot. write_ to_latex cite read_tables",
-        "no book": "rules. set_threads get_threads critical_notional importance.shapley_values",
+        "no book": "rules. set_threads get_threads critical_notional importance.shapley_values "
+        "TieredMargin.of_notional",
         "rules": "FullLiquidation. TargetMargin. CloseFactor. LeverageTarget. RepayAndSeize. ProRata.",
         "impacts": "LinearImpact. ExponentialImpact. FloorExponentialImpact. SquareRootImpact. ConstantProductImpact. "
         "OrderBookImpact.",

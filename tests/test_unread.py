@@ -19,6 +19,8 @@ TABLES: dict[str, dict[str, list[Any]]] = {
     "accounts": {"trader": ["A"]},
     "backing": {"asset": ["W"], "underlying": ["X"], "weight": [0.5]},
     "obligations": {"debtor": ["A"], "creditor": ["A"], "amount": [0.0]},
+    "margin_tiers": {"asset": ["W"], "lower": [0.0], "rate": [0.1]},
+    "margin_scenarios": {"grid": ["pm"], "move": [0.0]},
 }
 
 
