@@ -1,5 +1,6 @@
 """The least equilibrium exists where the greatest is unbounded: crowds of shorts buy back more than is for sale."""
 
+import itertools
 import warnings
 from dataclasses import replace
 
@@ -88,3 +89,60 @@ def test_the_least_is_that_of_the_definition_where_the_greatest_is_unbounded():
         bounded += both.greatest.solution.converged
     assert unbounded > 5
     assert bounded > 20
+
+
+def test_the_lower_bound_of_a_netted_book_is_given_where_the_upper_one_is_unbounded():
+    """The first account is in breach at its own price: by hand 10 (1 - 0.4) - 5 < 10 % of 60, so that it closes."""
+    graph = cg.ExposureGraph.from_arrays(
+        [[10.0, 0.0], [0.0, 3.0], [0.0, -10.0], [0.0, -12.0]], price=[10.0, 10.0], depth=90.0, margin_long=0.1,
+        margin_short=0.1, cash=[-55.0, -10.0, 200.0, 3000.0],
+    )  # fmt: skip
+    model = cg.MarginCascade(impact=cg.ConstantProductImpact(), sharing=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        both = model.equilibria(graph, {"0": -0.4})
+    assert both.least.solution.status is cg.Status.CONVERGED
+    assert both.greatest.solution.status is cg.Status.UNBOUNDED
+    assert both.least.arrays.closed.tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert not both.one_sided
+    assert both.points is None
+
+
+def dense_points(case: Case) -> list[np.ndarray]:
+    """Return every fixed point of the dense map with finite prices, by trying all."""
+    held = np.where(case.market.sellable, graph_of(case.market).quantity.toarray(), 0.0)
+    found = []
+    for each in itertools.product([0.0, 1.0], repeat=len(held)):
+        share = np.array(each)
+        if ((share @ held) * case.market.price / case.market.depth > -2.0).all():
+            with np.errstate(all="ignore"):
+                if (static_map(case, share) == share).all():
+                    found.append(share)
+    return found
+
+
+def test_no_equilibrium_of_a_netted_book_closes_less_than_the_lower_bound():
+    """Every combination of closed accounts is tried in the dense map."""
+    unbounded = points = above = 0
+    for seed in range(700):
+        case = small_market(np.random.default_rng(seed), one_sided=False)
+        if len(case.market.cash) > 8 or case.rules.liquidation[0] != "full":
+            continue
+        market = replace(case.market, depth=case.market.depth * 0.35)
+        case = replace(case, market=market, rules=replace(case.rules, impact=cg.ConstantProductImpact()))
+        graph = graph_of(case.market)
+        both = model_of(case.rules).equilibria(
+            graph,
+            dict(zip(graph.assets, case.shock, strict=True)),
+            losses={f"t{k}": loss for k, loss in enumerate(case.losses) if loss},
+            defaults=[f"t{k}" for k in np.flatnonzero(case.defaults)],
+        )
+        if both.greatest.solution.status is not cg.Status.UNBOUNDED:
+            continue
+        unbounded += 1
+        for share in dense_points(case):
+            points += 1
+            assert (both.least.arrays.closed <= share).all(), seed
+            above += both.least.arrays.closed.any()
+    assert min(unbounded, points) > 50
+    assert above > 3

@@ -12,7 +12,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.equilibria.fixed_points import converge, extremal_fixed_points, repeat
 from contagion_graph.margin.equilibria.isotone import is_isotone
-from contagion_graph.margin.equilibria.iterates import Iterate, MonotoneIterate, PlainIterate
+from contagion_graph.margin.equilibria.iterates import BEYOND, Iterate, MonotoneIterate, PlainIterate
 from contagion_graph.margin.equilibria.jacobian import State
 from contagion_graph.margin.equilibria.newton import search
 from contagion_graph.margin.equilibria.position_book import Relief, book_of
@@ -159,6 +159,7 @@ def arrays_of(iterate: Iterate, scenario: Scenario) -> CascadeArrays:
     borne = case.book.column_sums(case.book.membership, socialised) if rate.any() else np.zeros_like(rate)
     used = np.minimum(due, case.book.insurance_fund)
     price, fetched_each = iterate.prices.terminal, iterate.sold * iterate.prices.average
+    price = np.where(price >= BEYOND, np.inf, price)
     return CascadeArrays(
         price_shocked=scenario.price_shocked,
         price_after=price[:m],

@@ -9,6 +9,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph.margin.equilibria.iterates import Iterate, MonotoneIterate, PlainIterate, UnboundedError
 from contagion_graph.margin.equilibria.newton import leap
 from contagion_graph.margin.equilibria.static_map import Case
+from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.solvers.monotone import enclose
 from contagion_graph.solvers.solution import Solution, iterate
 
@@ -33,7 +34,11 @@ def extremal_fixed_points(case: Case) -> ExtremalFixedPoints:
     lower, upper = MonotoneIterate(case, from_above=False), MonotoneIterate(case, from_above=True)
     if case.book.relief != "other":
         return ExtremalFixedPoints(lower, upper, (solve(lower), _bounded(upper)), None)
-    solution = solve(lower, upper)
+    try:
+        solution = solve(lower, upper)
+    except UnboundedError as error:
+        lower, solution = _against(lower, upper)
+        return ExtremalFixedPoints(lower, upper, (solution, error.solution), None)
     points = None
     if case.rules.closed_values and case.book.count([np.count_nonzero(lower.share < upper.share)]) <= FEW:
         points = all_fixed_points(lower, upper)
@@ -48,6 +53,14 @@ def _bounded(upper: MonotoneIterate) -> Solution:
         return solve(upper)
     except UnboundedError as error:
         return error.solution
+
+
+def _against(lower: MonotoneIterate, upper: MonotoneIterate) -> tuple[MonotoneIterate, Solution]:
+    """Solve for the lower bound of a netted book whose upper bound stays where its prices became infinite."""
+    rules = lower.case.rules
+    lower = MonotoneIterate(lower.case, from_above=False, start=lower.share)  # its last step was not taken
+    lower.against = upper.sold
+    return lower, _exact_or_estimated(rules, *_apply_map((lower,), rules.max_rounds))
 
 
 def solve(*iterates: MonotoneIterate) -> Solution:
@@ -65,11 +78,8 @@ def converge(*iterates: MonotoneIterate) -> tuple[Solution, FloatArray | None]:
     None where a certificate has nothing to add, or cannot be given.
     """
     rules = iterates[0].case.rules
-    finite = rules.closed_values is not None  # iteration is then finite, and exact
-    if finite or len(iterates) == 2:
-        solution, sizes = _apply_map(iterates, rules.max_rounds)
-        exact = finite and solution.converged
-        return replace(solution, error_bound=0.0) if exact else _estimated(solution, sizes), None
+    if rules.closed_values is not None or len(iterates) == 2:
+        return _exact_or_estimated(rules, *_apply_map(iterates, rules.max_rounds)), None
     end = iterates[0]
     solution, sizes = _apply_map(iterates, min(PATIENCE, rules.max_rounds))
     sound = end.share.copy()
@@ -113,6 +123,12 @@ def _apply_map(iterates: tuple[Iterate, ...], max_steps: int) -> tuple[Solution,
     return replace(solution, revaluations=int(revaluations)), sizes
 
 
+def _exact_or_estimated(rules: CascadeRules, solution: Solution, sizes: list[float]) -> Solution:
+    """Return the report of an iteration: where closed shares take few values it is finite, and exact."""
+    exact = rules.closed_values is not None and solution.converged
+    return replace(solution, error_bound=0.0) if exact else _estimated(solution, sizes)
+
+
 def _estimated(solution: Solution, sizes: list[float]) -> Solution:
     """Add the ratio r of the last two steps, and r / (1 - r) times the last: what is still to come if all shrink so."""
     if len(sizes) < 2 or not sizes[-2] > 0.0:
@@ -146,7 +162,7 @@ def _certified(solution: Solution, end: MonotoneIterate, sound: FloatArray) -> S
 
 
 def _moves(iterates: tuple[Iterate, ...]) -> list[Move]:
-    others = [each.sold for each in reversed(iterates)] if len(iterates) == 2 else [np.zeros_like(iterates[0].sold)]
+    others = [each.sold for each in reversed(iterates)] if len(iterates) == 2 else [iterates[0].against]
     return [each.follow(other) for each, other in zip(iterates, others, strict=True)]
 
 

@@ -18,6 +18,7 @@ from contagion_graph.solvers.solution import Solution, Status
 from contagion_graph.tables.labels import label_text
 
 LARGEST = np.finfo(np.float64).max
+BEYOND = 1e150  # a price without a bound, while others are computed: no account that gains by it is in breach
 Valued = tuple[Rows, FloatArray, FloatArray]
 
 
@@ -42,6 +43,7 @@ class Iterate(ABC):
     def __init__(self, case: Case, share: FloatArray) -> None:
         self.case, self.share, self.possible = case, share, True
         self.sold, self.fresh = case.sold(share), True
+        self.against = np.zeros_like(self.sold)  # what others have sold, where it goes alone
         self.moved = np.flatnonzero(share)  # accounts whose share is above 0, or was
         self.market: Market | None = None
         self.rate = np.zeros(len(case.book.pools))
@@ -49,7 +51,7 @@ class Iterate(ABC):
 
     def follow(self, sold_other: FloatArray) -> tuple[Rows, FloatArray]:
         """Return the accounts that T moves, and their new closed shares, given what the other iterate has sold."""
-        self.prices = self.case.prices(self.sold, sold_other)
+        self.prices = self._bounded(self.case.prices(self.sold, sold_other))
         if self.from_above and not np.isfinite(np.concatenate(self.prices)).all():  # known to all parts of a graph
             solution = Solution(Status.UNBOUNDED, steps=0, residual=np.inf, revaluations=self.revaluations)
             raise UnboundedError(f"the upper bound of the equilibria: {Status.UNBOUNDED.value}", solution)
@@ -58,6 +60,12 @@ class Iterate(ABC):
         share = self._admitted(rows, self.case.closed_share(self.prices, rows, equity, maintenance))
         moved = share != self.share[rows]
         return rows[moved], share[moved]
+
+    def _bounded(self, prices: Prices) -> Prices:
+        """Return prices with which values are finite: of a netted book, what the other iterate buys may have none."""
+        if self.from_above or self.case.book.relief != "other":
+            return prices
+        return Prices(*(np.minimum(price, BEYOND) for price in prices))
 
     @abstractmethod
     def _revalue(self) -> Valued:
