@@ -163,6 +163,17 @@ def test_50_assets_no_shock_near_the_optimum_at_99_percent_of_its_norm_does_it()
     assert (swept(CALM, graph, np.expm1(near @ root.T))["closed"] < 2).all()
 
 
+def test_an_event_takes_the_gross_loss_of_the_summary():
+    for seed in range(30):
+        graph = market(seed, 3 + seed % 5, 2, two_sided=True)
+        result = cg.MarginCascade().run(graph, {"0": -0.3})
+        loss = result.summary()["gross_loss"]
+        baseline = cg.MarginCascade().run(graph)
+        more = loss - baseline.summary()["gross_loss"]
+        assert LossAbove(max(more * 0.999, 0.0))(result, baseline) == (more > 0.0)
+        assert not LossAbove(abs(more) * 1.001)(result, baseline)
+
+
 def ann_and_bob(**changes: object) -> cg.ExposureGraph:
     return cg.ExposureGraph.from_arrays(
         [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, assets=["ETH"], traders=["Ann", "Bob"],

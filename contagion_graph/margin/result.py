@@ -139,8 +139,7 @@ class CascadeResult(Result):
         graph, end = self.graph, self.arrays
         before = graph._rows.equity
         at_shock, left = self._values()
-        worth = graph.cash - end.losses + end.proceeds - end.penalty - end.socialised + left
-        after = np.where(end.closed_whole, np.maximum(worth, 0.0), worth + end.shortfall)
+        after = self._equity_after(left)
         direct = graph._rows.initial.value - at_shock + end.losses
         standalone = np.minimum(direct, np.maximum(before, 0.0))
         loss = before - after
@@ -159,6 +158,19 @@ class CascadeResult(Result):
             "breach_round": end.breach_round.copy(),
         }
         return pd.DataFrame(columns, index=graph.account_index, copy=False)
+
+    def _equity_after(self, left: FloatArray) -> FloatArray:
+        """Return equity at the end, at least 0 where an account closed whole, given the value of what is left."""
+        end = self.arrays
+        worth = self.graph.cash - end.losses + end.proceeds - end.penalty - end.socialised + left
+        return np.where(end.closed_whole, np.maximum(worth, 0.0), worth + end.shortfall)
+
+    @cached_property
+    def _gross_loss(self) -> float:
+        """Loss of the traders that lose [currency], without the tables."""
+        loss = self.graph._rows.equity - self._equity_after(self._values()[1])
+        loses = self.graph._rows.per_trader(loss) > 0.0
+        return self.graph.total(loss * loses[self.graph._rows.trader_of])
 
     @np.errstate(invalid="ignore")  # an unbounded end has infinite prices
     def _values(self) -> tuple[FloatArray, FloatArray]:

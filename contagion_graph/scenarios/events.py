@@ -203,7 +203,7 @@ class LossAbove(KnownEvent):
 
     def __call__(self, result: CascadeResult, baseline: CascadeResult) -> bool:
         """Say whether it is larger by more than that."""
-        more = result.summary()["gross_loss"] - baseline.summary()["gross_loss"]
+        more = result._gross_loss - baseline._gross_loss
         return bool(more > self.amount + _rounding(baseline))
 
 
