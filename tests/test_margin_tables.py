@@ -129,6 +129,15 @@ def test_a_part_of_a_graph_has_the_margins_of_its_accounts_and_assets():
     assert without.margin_tiers.empty
 
 
+def test_a_grid_goes_with_the_last_asset_that_it_has_scenarios_of():
+    given = changed("margin_scenarios", underlying=["BTC"] * 3 + [""] * 3 + ["SOL"] * 3)
+    part = venue(**given).subset(assets=["ETH", "SOL"])
+    assert part.account_margin.tolist() == ["", "", "narrow"]
+    assert cg.ExposureGraph.from_tables(**part.to_frames()).fingerprint() == part.fingerprint()
+    alone = venue(**given).subset(traders=["B"], assets=["ETH"])
+    assert alone.maintenance.tolist() == [0.0]
+
+
 def test_a_graph_without_accounts_on_grids_or_tiers_has_flat_rates():
     """Grids that nobody is on change nothing; nor does a group of assets."""
     graph = venue(margin_tiers=None).assign(account_margin=None)

@@ -77,6 +77,31 @@ def test_risk_arrays_of_span():
     assert margin.maintenance(graph).tolist() == list(expected.values())
 
 
+def test_a_grid_of_prices_and_volatilities():
+    """Futures and options of one underlying under 27 scenarios; the contingency is a group a strike."""
+    given = case("pm_grid_small")
+    inputs, expected, u = given["inputs"], given["expected"], given["inputs"]["u"]
+    columns = list(zip(*(inputs["instruments"][name] for name in ("kind", "strike", "years", "vol")), strict=True))
+
+    def value(column: Any, price: float, vol_factor: float) -> float:
+        kind, strike, years, vol = column
+        return price if kind == 0 else black(kind, strike, years, price, vol * vol_factor)
+
+    gains = [
+        [weight * (value(each, u * (1.0 + move), vol) - value(each, u, 1.0)) for move, vol, weight in inputs["grid"]]
+        for each in columns
+    ]
+    assets = [f"{k}" for k in range(len(columns))]
+    book_of = {"price": [value(each, u, 1.0) for each in columns], "assets": assets}
+    grid = cg.ScenarioMargin(arrays=dict(zip(assets, gains, strict=True)))
+    margin = grid.maintenance(book(inputs["portfolios"], asset_group=["all"] * 4, **book_of)).to_numpy()
+    assert margin == pytest.approx(expected["maintenance"], abs=given["tolerance"])
+    short = {asset: [0.0 if each[0] == 0 else 0.01 * u, 0.0] for asset, each in zip(assets, columns, strict=True)}
+    strikes = book(inputs["portfolios"], asset_group=[str(each[1]) for each in columns], **book_of)
+    both = margin + cg.ScenarioMargin(arrays=short).maintenance(strikes).to_numpy()
+    assert both == pytest.approx(expected["with_contingency"], abs=given["tolerance"])
+
+
 def derive_blocks(given: dict[str, Any], common: dict[str, Any]) -> tuple[list[float], list[Any], list[Any]]:
     """Return units, gains of one unit by scenario, and gains of the static margin with its groups.
 
@@ -142,6 +167,68 @@ def value_of(portfolio: dict[str, Any], common: dict[str, Any]) -> float:
         years, forward = common["days"][expiry] / common["year_days"], portfolio["forward"][expiry]
         value += units * black(kind, strike, years, forward, portfolio["vol"][f"{expiry}:{strike}"])
     return value + sum(units * (portfolio["perp_price"] - entry) for units, entry in portfolio["perps"])
+
+
+def gains_of_derive_2(portfolio: dict[str, Any]) -> list[tuple[list[float], list[float]]]:
+    """Return in each scenario of prices and volatilities what a unit of each column gains: discounted, and not.
+
+    A value above 0 is discounted, one below 0 is not: the lower of the two counts.
+    """
+    shocks, margin = portfolio["parameters"]["VolShock"], portfolio["parameters"]["Margin"]
+    seconds, forward, rate, _ = portfolio["feeds"][0] if portfolio["feeds"] else (1.0, 0.0, 0.0, 1.0)
+    years, days = seconds / (365 * 86_400), max(seconds / 86_400, shocks["DTE_FLOOR"])
+    m = (30.0 / days) ** (shocks["SHORTTERMPOWER"] if days <= 30.0 else shocks["LONGTERMPOWER"])
+    long = (1.0 + margin["LONG_RATE_MULTSCALE"]) * rate + margin["LONG_RATE_ADDSCALE"]
+    discount = margin["BASE_STATIC_DISCOUNT"] * np.exp(-years * long)
+    found = []
+    for factor, kind, weight in portfolio["scenarios"]:
+        if kind not in ("Up", "None", "Down"):
+            continue
+        perpetual = weight * portfolio["perp_price"] * (factor - 1.0)
+        pair: tuple[list[float], list[float]] = ([perpetual], [perpetual])
+        for call, strike, _, _, vol in portfolio["options"]:
+            raised = max(vol * (1.0 + shocks["VOLRANGEUP"] * m), shocks["MIN_VOL_EVAL_SHOCKED"])
+            shocked = {"Up": raised, "None": vol, "Down": vol * (1.0 - shocks["VOLRANGEDOWN"] * m)}[kind]
+            now = black(call, strike, years, forward, vol) * np.exp(-rate * years)
+            for choice, share in zip(pair, (discount, 1.0), strict=True):
+                choice.append(weight * (share * black(call, strike, years, forward * factor, shocked) - now))
+        found.append(pair)
+    return found
+
+
+def test_portfolio_margin_of_derive_with_weights():
+    """The later rules: 29 scenarios weighted by distance, each published gain or loss, and the margin, of 8 books."""
+    given = case("pm_derive_v2_a")
+    for name, portfolio in given["inputs"].items():
+        expected, units = given["expected"][name], [portfolio["perp"], *(each[3] for each in portfolio["options"])]
+        assets = [f"{k}" for k in range(len(units))]
+        graph = book([units], assets=assets, asset_group=["all"] * len(units))
+        gains = gains_of_derive_2(portfolio)
+        pairs = [dict(zip(assets, zip(*pair, strict=True), strict=True)) for pair in gains]
+        losses = [cg.ScenarioMargin(arrays=pair).maintenance(graph).iloc[0] for pair in pairs]
+        pnl = np.array(expected["pnl"])
+        assert losses == pytest.approx(np.maximum(-pnl[: len(losses)], 0.0), abs=1e-6), name
+        # skews and the basis are amounts of a whole book there
+        amounts = [*pnl[len(losses) :], expected["forward_contingency"]]
+        held = next(k for k, each in enumerate(units) if each)
+        block = {
+            asset: [0.8 * each for pair in gains for each in (pair[0][k], pair[1][k])]
+            + [0.8 * amount / units[k] if k == held else 0.0 for amount in amounts]
+            for k, asset in enumerate(assets)
+        }
+        margin = cg.ScenarioMargin(arrays=block).maintenance(graph).iloc[0]
+        other = portfolio["parameters"]["OtherContingency"]
+        net = strikes_short(portfolio["options"])
+        margin += portfolio["spot"] * (other["MM_PERP_PERCENT"] * abs(units[0]) + other["MM_OPTION_PERCENT"] * net)
+        assert expected["mtm"] + portfolio["cash"] - margin == pytest.approx(expected["mm"], abs=1e-6), name
+
+
+def strikes_short(options: Any) -> float:
+    """Return the net short options over all strikes."""
+    net: dict[float, float] = {}
+    for _, strike, _, units, _ in options:
+        net[strike] = net.get(strike, 0.0) + units
+    return -sum(min(each, 0.0) for each in net.values())
 
 
 # --- definitions ------------------------------------------------------------------------------------------------------

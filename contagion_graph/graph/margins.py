@@ -378,7 +378,7 @@ def _scenarios(table: pd.DataFrame, grid: str, underlying: "pd.Index[str]") -> d
     table = table[table["grid"] == grid]
     named = dict(iter(table.groupby("underlying", sort=False)))
     own = [named.get(name, named.get(EVERY, table[:0])) for name in underlying]
-    size = max((len(each) for each in own), default=0)
+    size = max((len(each) for each in own), default=1)
     found = {name: np.full((len(own), size), blank) for name, blank in NOTHING.items()}
     contingency = np.zeros(len(own))
     for column, each in enumerate(own):

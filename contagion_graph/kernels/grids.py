@@ -59,27 +59,50 @@ def grid_rows(segments: Segments, gains: Array, borders: Array) -> tuple[Array, 
     """
     margin, cost = np.empty(segments.first.size - 1), np.empty(segments.start.size - 1)
     scenario = np.empty(cost.size, dtype=np.int32)
-    _grids(margin.size, borders.size - 1, segments, gains, borders, margin, cost, scenario)
+    ends = np.argmin(gains, axis=1), np.argmax(gains, axis=1)
+    _grids(margin.size, borders.size - 1, segments, gains, *ends, borders, margin, cost, scenario)
     return margin, cost, scenario
 
 
 @chunked
 def _grids(
-    chunks: Chunks, segments: Segments, gains: Array, borders: Array, margin: Array, cost: Array, scenario: Array
-) -> None:
+    chunks: Chunks, segments: Segments, gains: Array, lowest: Array, highest: Array, borders: Array, margin: Array,
+    cost: Array, scenario: Array,
+) -> None:  # fmt: skip
     gain = np.empty(gains.shape[1])
     for chunk in range(chunks[0], chunks[1]):
         for k in range(borders[chunk], borders[chunk + 1]):
             margin[k] = 0.0
             for segment in range(segments.first[k], segments.first[k + 1]):
-                gain[:] = 0.0
-                for cell in range(segments.start[segment], segments.start[segment + 1]):
-                    row, q = gains[segments.column[cell]], segments.quantity[cell]
-                    for s in range(gain.size):
-                        gain[s] += q * row[s]
-                least, binding = 0.0, -1
-                for s in range(gain.size):
-                    if gain[s] < least:
-                        least, binding = gain[s], s
-                cost[segment], scenario[segment] = -least, binding
-                margin[k] += -least
+                start, end = segments.start[segment], segments.start[segment + 1]
+                if end == start + 1:  # of one cell the extremes are known
+                    q, column = segments.quantity[start], segments.column[start]
+                    binding = lowest[column] if q > 0.0 else highest[column]
+                    least = q * gains[column, binding]
+                else:
+                    _add_up(segments, gains, start, end, gain)
+                    least = _least(gain)
+                    binding = 0
+                    while binding + 1 < gain.size and gain[binding] != least:
+                        binding += 1
+                cost[segment] = max(-least, 0.0)
+                scenario[segment] = binding if least < 0.0 else -1
+                margin[k] += cost[segment]
+
+
+@njit(inline="always")
+def _add_up(segments: Segments, gains: Array, start: int, end: int, gain: Array) -> None:
+    """Set what cells gain together in each scenario."""
+    gain[:] = 0.0
+    for cell in range(start, end):
+        row, q = gains[segments.column[cell]], segments.quantity[cell]
+        for s in range(gain.size):
+            gain[s] += q * row[s]
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # a least value has the same bits in any order
+def _least(gain: Array) -> float:
+    least = gain[0]
+    for s in range(1, gain.size):
+        least = min(least, gain[s])
+    return float(least)

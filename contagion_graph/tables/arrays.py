@@ -243,6 +243,7 @@ def subset_arrays(graph: Mapping[str, Any], rows: BoolArray, columns: BoolArray,
         records = records.subset(rows, columns)
         cash = records.own_cash - records.entry_value()
     masks = {"accounts": rows, "assets": columns, "pools": pools}
+    scenarios = _rows_within(graph["margin_scenarios"], ("underlying",), graph["assets"][columns])
     return {
         **graph,
         "quantity": quantity,
@@ -260,8 +261,8 @@ def subset_arrays(graph: Mapping[str, Any], rows: BoolArray, columns: BoolArray,
         "backing": _rows_within(graph["backing"], ("asset", "underlying"), graph["assets"][columns]),
         "obligation_table": _rows_within(graph["obligation_table"], ("debtor", "creditor"), levels[0]),
         "margin_tiers": _rows_within(graph["margin_tiers"], ("asset",), graph["assets"][columns]),
-        "margin_scenarios": _rows_within(graph["margin_scenarios"], ("underlying",), graph["assets"][columns]),
-        "account_margin": None if graph["account_margin"] is None else graph["account_margin"][rows],
+        "margin_scenarios": scenarios,
+        "account_margin": _known_grids(graph["account_margin"], rows, scenarios),
         "asset_group": None if graph["asset_group"] is None else graph["asset_group"][columns],
     }
 
@@ -271,3 +272,10 @@ def _rows_within(table: pd.DataFrame | None, keys: tuple[str, ...], kept: "pd.In
         return None
     within = np.logical_and.reduce([table[key].isin(kept) | (table[key] == EVERY) for key in keys])
     return table[within].reset_index(drop=True)
+
+
+def _known_grids(margin: Any, rows: BoolArray, scenarios: pd.DataFrame | None) -> "pd.Index[str] | None":
+    """Return the grids of some accounts; one of which no scenario is left is of accounts that hold nothing now."""
+    if margin is None or scenarios is None:
+        return None
+    return margin[rows].where(margin[rows].isin(scenarios["grid"]), "")  # type: ignore[no-any-return]
