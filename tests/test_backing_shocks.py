@@ -94,7 +94,43 @@ TAKES_A_SHOCK: dict[str, Callable[[cg.ExposureGraph, Any], Any]] = {
     "indirect_vulnerability": cg.importance.indirect_vulnerability,
     "greenwood_landier_thesmar": lambda g, s: cg.named.greenwood_landier_thesmar(g, s).traders["direct"],
     "farmer": lambda g, s: cg.named.farmer(g, RATIO, s).assets["price_after"],
+    "CommonAssetClearing": lambda g, s: cg.CommonAssetClearing().run(g, s).assets["price_after"],
+    "CommonAssetClearing, equilibria": lambda g, s: cg.CommonAssetClearing().equilibria(g, s).least.banks["value"],
 }
+SAYS_SO: dict[str, Callable[[cg.ExposureGraph, Any], Any]] = {
+    "run": MODEL.run,
+    "equilibria": MODEL.equilibria,
+    "CommonAssetClearing": cg.CommonAssetClearing().run,
+    "greenwood_landier_thesmar": cg.named.greenwood_landier_thesmar,
+    "farmer": lambda g, s: cg.named.farmer(g, RATIO, s),
+    "sweep": lambda g, s: cg.sweep(g, MODEL, frame_of(s)),
+    "indirect_exposure": lambda g, s: cg.indirect_exposure(g, MODEL, -0.1),
+    "exposure_to_traders": lambda g, s: cg.exposure_to_traders(g, MODEL, s),
+    "exposure_curve": lambda g, s: cg.exposure_curve(g, MODEL, "X", sizes=[-0.1]),
+    "ladder": lambda g, s: cg.scenarios.ladder(g, MODEL, [-0.1]),
+    "debtrank": cg.importance.debtrank,
+    "systemicness": cg.importance.systemicness,
+    "indirect_vulnerability": cg.importance.indirect_vulnerability,
+    "knockout": lambda g, s: cg.importance.knockout(g, MODEL, s),
+    "shapley": lambda g, s: cg.importance.shapley(g, MODEL, s),
+    "aumann_shapley": lambda g, s: cg.importance.aumann_shapley(g, MODEL, s, n_points=1, n_permutations=2, rng=0),
+}
+
+
+@pytest.mark.parametrize("name", SAYS_SO)
+def test_an_answer_says_what_was_passed_down(name: str):
+    """In its repr, and in its summary or attrs; W and V move with X. Without a backing nothing is said."""
+    graph = market()
+    answer, flat = (SAYS_SO[name](each, SHOCK) for each in (graph, graph.assign(backing=None)))
+    if isinstance(answer, pd.DataFrame | pd.Series):
+        assert answer.attrs["backing"] == "shocks passed down through table backing"
+        assert "backing" not in flat.attrs
+        return
+    assert "table backing" in repr(answer)
+    assert "backing" not in repr(flat)
+    if name in ("run", "CommonAssetClearing", "greenwood_landier_thesmar", "farmer"):
+        assert answer.summary()["passed_down"] == 2.0
+        assert "passed_down" not in flat.summary()
 
 
 @pytest.mark.filterwarnings("ignore::contagion_graph.BackingWarning")

@@ -382,6 +382,54 @@ FRAMES: dict[str, tuple[Callable[[Any], Any], pd.DataFrame]] = {
         pd.DataFrame([FALL, [-0.1, 0.0]], ["one", "two"], ASSETS),
     ),
 }
+# the call, of a square frame: its rows may stand in another order than its columns
+SQUARES: dict[str, Callable[[Any], Any]] = {
+    "scenarios.draw.gaussian(covariance)": lambda frame: draw.gaussian(frame, 3, rng=0),
+    "scenarios.draw.student_t(covariance)": lambda frame: draw.student_t(frame, 3, rng=0),
+    "scenarios.draw.conditional(covariance)": lambda frame: draw.conditional(frame, {"BTC": -0.1}, 3, rng=0),
+    "scenarios.draw.factor(factor_covariance)": lambda frame: draw.factor(
+        COVARIANCE.rename(columns={"SOL": "market"})[["market"]].assign(BTC=1.0, ETH=0.5, SOL=0.1)[[*ASSETS, "SOL"]],
+        frame,
+        {"BTC": 0.0, "ETH": 0.0, "SOL": 0.0},
+        3,
+        rng=0,
+    ),
+    "reverse_stress(covariance)": lambda frame: (
+        cg.reverse_stress(
+            GRAPH,
+            PLAIN,
+            frame.drop(index="SOL", columns="SOL"),
+            event=cg.scenarios.ShareClosed(0.5),
+            n_points=1,
+            n_directions=0,
+            rng=0,
+        ).shock
+    ),
+}
+# the call, and labels without values: one alone, several
+LISTS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
+    "subset(traders)": (lambda given: GRAPH.subset(traders=given).equity, ["Ann", "Cid"]),
+    "run(defaults)": (lambda given: MODEL.run(GRAPH, defaults=given).accounts["loss"], ["Ann", "Cid"]),
+    "knockout(traders)": (
+        lambda given: cg.importance.knockout(GRAPH, MODEL, TIE, traders=given).sort_index(), ["Ann", "Cid"]
+    ),
+    "debtrank_impact(traders)": (
+        lambda given: cg.importance.debtrank_impact(GRAPH, traders=given).sort_index(), ["Ann", "Cid"]
+    ),
+    "indirect_exposure(assets)": (
+        lambda given: cg.indirect_exposure(GRAPH, MODEL, -0.3, assets=given).to_pandas().sort_index(axis=1), ASSETS
+    ),
+    "indirect_exposure(traders)": (
+        lambda given: cg.indirect_exposure(GRAPH, MODEL, -0.3, traders=given).to_pandas().sort_index(), ["Ann", "Cid"]
+    ),
+    "ladder(assets)": (
+        lambda given: cg.scenarios.ladder(GRAPH, MODEL, [-0.3], assets=given).sort_index(axis=1), ASSETS
+    ),
+    "single_defaults(nodes)": (
+        lambda given: cg.single_defaults(NETWORK, cg.DebtRank(), nodes=given).sort_index(), ["A", "C"]
+    ),
+    "communicability(nodes)": (lambda given: cg.distress.communicability(NETWORK, given).sort_index(), ["A", "C"]),
+}  # fmt: skip
 OTHERS = {  # arguments that take no data by label of a graph, or refuse another order (tested where they live)
     **dict.fromkeys(("plot.exposure(matrix)", "plot.exposure_curve(table)", "plot.tipping(equilibria)"), "a result"),
     **dict.fromkeys(("plot.loss_distribution(losses)", "to_latex(table)", "importance.compare(measures)"), "a result"),
@@ -395,10 +443,6 @@ OTHERS = {  # arguments that take no data by label of a graph, or refuse another
     **dict.fromkeys(
         ("critical_notional(depth)", "critical_notional(margin)", "critical_notional(penalty)"), "no graph"
     ),
-    **dict.fromkeys(
-        (f"scenarios.draw.{name}(covariance)" for name in ("gaussian", "student_t", "conditional")), "square"
-    ),
-    **dict.fromkeys(("scenarios.draw.factor(factor_covariance)", "reverse_stress(covariance)"), "square, test_draw"),
     **dict.fromkeys(("scenarios.draw.covariance(prices)", "scenarios.draw.historical(prices)"), "names the assets"),
     **dict.fromkeys(("scenarios.draw.grid(changes)", "scenarios.draw.together(*frames)"), "names the assets"),
     **dict.fromkeys(
@@ -439,7 +483,8 @@ def same(one: Any, other: Any) -> None:
 
 
 def test_every_argument_that_can_have_labels_is_listed():
-    assert sorted(set(arguments()) - {*CASES, *FRAMES, *OTHERS}) == []
+    assert sorted(set(arguments()) - {*CASES, *FRAMES, *SQUARES, *OTHERS}) == []
+    assert SQUARES.keys() <= set(arguments())
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -515,3 +560,53 @@ def test_a_label_as_number_and_as_text_is_refused():
         cg.ExposureGraph.from_arrays([[1.0], [2.0]], price=1.0, traders=[1, "1"])
     with pytest.raises(cg.ContagionError, match="1 and '1'"):
         cg.MarginCascade().run(cg.ExposureGraph.from_arrays([[1.0, 1.0]], price=1.0), {0: -0.1, "1": -0.1, 1: -0.2})
+
+
+@pytest.mark.parametrize("name", SQUARES)
+def test_rows_of_a_square_frame_are_matched_to_its_columns(name: str):
+    """Another order of the columns is another order of the assets, and of what is drawn; that of the rows is none."""
+    call = SQUARES[name]
+    same(call(COVARIANCE.iloc[::-1]), call(COVARIANCE))
+    same(call(COVARIANCE.iloc[[1, 2, 0]]), call(COVARIANCE))
+
+
+@pytest.mark.parametrize("name", SQUARES)
+@pytest.mark.parametrize("label", ["Z", "ETH"])
+def test_rows_that_are_no_columns_are_refused_by_name(name: str, label: str):
+    call = SQUARES[name]
+    with pytest.raises(cg.ContagionError, match=label):
+        call(COVARIANCE.set_axis([label, "ETH", "SOL"], axis=0))
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_labels_in_any_order_and_container(name: str):
+    call, labels = LISTS[name]
+    plain = call(labels)
+    for given in (labels[::-1], tuple(labels), np.array(labels), pd.Index(labels), pd.Series(labels), iter(labels)):
+        same(call(given), plain)
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("label", ["Zed", None, float("nan"), True])
+def test_a_label_of_a_list_that_is_none_is_refused_by_name(name: str, label: Any):
+    call, labels = LISTS[name]
+    with pytest.raises(cg.ContagionError) as caught:
+        call([*labels, label])
+    assert str(label) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["pagerank", "birank", "cohits"])
+def test_a_prior_is_matched_by_label(name: str):
+    """A pair, of traders and of assets."""
+    measure = getattr(cg.importance, name)
+    weights = dict(zip(TRADERS, [1.0, 2.0, 3.0], strict=True))
+    sides = dict(zip(ASSETS, [1.0, 4.0], strict=True))
+    plain = measure(GRAPH, prior=(weights, sides))
+    back = {label: weights[label] for label in reversed(TRADERS)}
+    for given in (back, pd.Series(back)):
+        same(measure(GRAPH, prior=(given, pd.Series(sides)[::-1])), plain)
+    for label in ("Zed", None, True):
+        with pytest.raises(cg.ContagionError, match=str(label)):
+            measure(GRAPH, prior=({**weights, label: 1.0}, None))
+    with pytest.raises(cg.ContagionError, match="Ann"):
+        measure(GRAPH, prior=(pd.Series([1.0, 2.0], ["Ann", "Ann"]), None))

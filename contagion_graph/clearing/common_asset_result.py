@@ -12,6 +12,7 @@ from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray
 from contagion_graph.clearing.result import ClearingResult
 from contagion_graph.clearing.system import System, system_of
+from contagion_graph.graph.backing import moved_note
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.rules.impact import ImpactRecord
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Books:
-    """What n banks have besides claims on each other: cash, debts outside, and m assets that they sell at one price."""
+    """What n banks have besides claims on each other: cash, debts outside, and m assets that they sell at one price.
+
+    `passed_down` counts the assets to whose price the shock was passed down; None: the graph has no backing.
+    """
 
     network: ObligationNetwork
     quantity: sparse.csr_array
@@ -33,6 +37,7 @@ class Books:
     price_shocked: FloatArray
     sensitivity: FloatArray
     impact: ImpactRecord
+    passed_down: int | None = None
 
     def system(self, price: FloatArray, *, external_first: bool) -> System:
         """Return the clearing problem at these prices: all assets count at what they are sold for."""
@@ -115,13 +120,16 @@ class CommonAssetResult(Result):
         -------
         Series
             The figures of `ClearingResult.summary`; sellers (banks that sell); value_sold [currency, at final prices];
-            largest_fall (the largest fall of a price by sales, as a share of the shocked price).
+            largest_fall (the largest fall of a price by sales, as a share of the shocked price); passed_down (assets
+            to whose price the shock was passed down), where the graph has a backing.
         """
         sales = {
             "sellers": float(np.count_nonzero(self.sold_share)),
             "value_sold": float(self.banks["value_sold"].sum()),
             "largest_fall": float(np.max(1.0 - self.price_share, initial=0.0)),
         }
+        if self.books.passed_down is not None:
+            sales["passed_down"] = float(self.books.passed_down)
         return pd.concat([self.clearing.summary(), pd.Series(sales)]).rename("clearing")
 
     @property
@@ -136,5 +144,6 @@ class CommonAssetResult(Result):
         s = self.summary()
         return (
             f"<CommonAssetResult: {s['sellers']:,.0f} of {len(self.sold_share):,} banks sell, {s['defaults']:,.0f} "
-            f"default; the largest fall of a price by sales is {s['largest_fall']:.4g}. {self.solution.status.value}>"
+            f"default; the largest fall of a price by sales is {s['largest_fall']:.4g}"
+            f"{moved_note(self.books.passed_down)}. {self.solution.status.value}>"
         )

@@ -193,4 +193,5 @@ def _books(graph: ExposureGraph, shock: Any, losses: Any, impact: ImpactRecord) 
         price_shocked=case.price_shocked,
         sensitivity=graph.price / graph.depth,
         impact=impact.for_assets(graph.assets),
+        passed_down=case.passed_down,
     )

@@ -12,6 +12,7 @@ from contagion_graph.exposure.indirect import check_size
 from contagion_graph.exposure.inputs import check_inputs, traders_of
 from contagion_graph.exposure.losses import Losses, changed_state, standalone
 from contagion_graph.exposure.matrix import LARGEST_TABLE
+from contagion_graph.graph.backing import noted
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.tables.vectors import rows_of
@@ -99,7 +100,7 @@ def exposure_curve(
     alone = [chosen.add_vector(standalone(graph, column, size)) for size in moves]
     state = pd.DataFrame({"accounts": closed, "changed": changed}, index=index)
     state["kink"] = state["changed"] > 0
-    return pd.concat({"loss": loss, "indirect": loss - np.array(alone), "closed": state}, axis=1)
+    return noted(pd.concat({"loss": loss, "indirect": loss - np.array(alone), "closed": state}, axis=1), graph)
 
 
 def _sorted_sizes(sizes: Any) -> list[float]:

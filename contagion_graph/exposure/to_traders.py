@@ -10,6 +10,7 @@ from contagion_graph._validate import check_number
 from contagion_graph.errors import ConvergenceError, ParameterError
 from contagion_graph.exposure.inputs import check_inputs, traders_of
 from contagion_graph.exposure.losses import ROUNDING, Losses
+from contagion_graph.graph.backing import noted
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock
 from contagion_graph.margin.model import MarginCascade
@@ -95,4 +96,4 @@ def exposure_to_traders(
         pairs = pd.DataFrame({"trader": hit, "defaulter": j, "loss": loss[hit]})
         found = pd.concat([found, pairs]).nlargest(k, "loss")
     found["trader"], found["defaulter"] = graph.traders[found["trader"]], graph.traders[found["defaulter"]]
-    return found.reset_index(drop=True)
+    return noted(found.reset_index(drop=True), graph)

@@ -9,7 +9,7 @@ which holds whatever the prices are: what the shock does not reach changes by ex
 
 import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from contagion_graph.errors import BackingWarning, Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.tables.labels import text_index
 
+Answer = TypeVar("Answer", pd.DataFrame, "pd.Series[float]")
 SUM = 1e-9  # weights are written with few digits; they sum to 1 where they exceed it by no more
 WAY_OUT = "graph.assign(backing=None) takes the changes of all prices as they are given"
 
@@ -33,6 +34,18 @@ def is_backed(graph: ExposureGraph) -> bool:
 def passed_down_note(graph: ExposureGraph) -> str:
     """Return what a result says of the backing of its graph; nothing where there is none."""
     return "; shocks passed down through table backing" if is_backed(graph) else ""
+
+
+def moved_note(passed_down: int | None) -> str:
+    """Return what a result says of the prices that a backing moved; nothing where there is none."""
+    return "" if passed_down is None else f"; prices that table backing moved: {passed_down}"
+
+
+def noted(answer: Answer, graph: ExposureGraph) -> Answer:
+    """Return a table that says in ``attrs["backing"]`` that shocks were passed down, where the graph has a backing."""
+    if is_backed(graph):
+        answer.attrs["backing"] = "shocks passed down through table backing"
+    return answer
 
 
 def refuse_backing(owner: str, graph: ExposureGraph, why: str) -> None:

@@ -43,6 +43,13 @@ class Scenario:
     price_given: FloatArray | None = None
 
     @property
+    def passed_down(self) -> int | None:
+        """The number of assets to whose price the shock was passed down; None: the graph has no backing."""
+        if self.price_given is None:
+            return None
+        return int(np.count_nonzero(self.price_shocked != self.price_given))
+
+    @property
     def hit(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """The accounts with a given loss or default, ascending."""
         return np.flatnonzero((self.losses > 0.0) | self.defaults)

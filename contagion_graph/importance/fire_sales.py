@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from contagion_graph.graph.backing import noted
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock
 from contagion_graph.margin.literature.vulnerable_banks import greenwood_landier_thesmar
@@ -45,7 +46,7 @@ def systemicness(
     [0.02025, 0.0]
     """
     banks = greenwood_landier_thesmar(graph, shock, leverage=leverage, cap=cap, limited=limited)
-    return banks.systemicness.rename_axis("trader")
+    return noted(banks.systemicness.rename_axis("trader"), graph)
 
 
 def indirect_vulnerability(
@@ -84,4 +85,4 @@ def indirect_vulnerability(
     [0.0225, 0.018]
     """
     banks = greenwood_landier_thesmar(graph, shock, leverage=leverage, cap=cap, limited=limited)
-    return banks.indirect_vulnerability.rename_axis("trader")
+    return noted(banks.indirect_vulnerability.rename_axis("trader"), graph)

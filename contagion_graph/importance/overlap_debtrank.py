@@ -19,6 +19,7 @@ import pandas as pd
 from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph.distress.debtrank import propagate
 from contagion_graph.errors import ParameterError
+from contagion_graph.graph.backing import noted
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.importance.overlap_index import overlap_of
@@ -123,7 +124,7 @@ def debtrank(
         start += argument("equity_shock", equity_shock, graph.traders, SHARE) * spread.solvent
     level = spread.losses(np.minimum(start, 1.0), tol, max_iter, on_failure)
     level[~spread.solvent] = np.nan
-    return pd.Series(level, graph.traders.rename("trader"), name="debtrank")
+    return noted(pd.Series(level, graph.traders.rename("trader"), name="debtrank"), graph)
 
 
 def debtrank_impact(

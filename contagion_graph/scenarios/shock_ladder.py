@@ -8,6 +8,7 @@ import pandas as pd
 from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_choice, check_model
 from contagion_graph.errors import ParameterError
+from contagion_graph.graph.backing import noted
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
@@ -76,4 +77,4 @@ def ladder(
     swept = sweep(graph, model, single_asset(names, given), keep="scenarios", on_failure=on_failure)
     values = swept.scenarios[column].to_numpy().reshape(len(names), len(given)).T
     rows, columns = pd.Index(given[1:], name="size"), pd.Index(names, name="asset")
-    return pd.DataFrame(values[1:] - values[0], index=rows, columns=columns)
+    return noted(pd.DataFrame(values[1:] - values[0], index=rows, columns=columns), graph)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_number
+from contagion_graph.graph.backing import noted
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph
 from contagion_graph.importance.absences.coalitions import Game, Measure
@@ -114,7 +115,7 @@ def knockout(
     if k is not None:
         series = series.sort_values(ascending=False, kind="stable").head(int(k))
     series.attrs = {"runs": sum(case.runs for case in (game.shocked, game.quiet)), "method": method}
-    return series
+    return noted(series, graph)
 
 
 def _largest(game: Game, values: dict[int, float], runs: Any, k: int) -> dict[int, float]:

@@ -9,6 +9,7 @@ from scipy.special import gammaln, stdtrit
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure, Seed
 from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
+from contagion_graph.graph.backing import noted
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph
 from contagion_graph.importance.absences.coalitions import Game, Measure, Numbers
@@ -182,7 +183,7 @@ def shapley(
         return game.without(chosen[~present])
 
     table = shapley_values(value, chosen.size, n_permutations=n_permutations, rng=rng)
-    return table.set_axis(graph.traders[chosen].rename("trader"))
+    return noted(table.set_axis(graph.traders[chosen].rename("trader")), graph)
 
 
 def aumann_shapley(
@@ -281,4 +282,4 @@ def aumann_shapley(
     table = _table(samples).rename(columns={"shapley": "aumann_shapley"})
     if len(samples) == 1:
         table[["standard_error", "low", "high"]] = np.nan
-    return table.set_axis(graph.traders[chosen].rename("trader"))
+    return noted(table.set_axis(graph.traders[chosen].rename("trader")), graph)

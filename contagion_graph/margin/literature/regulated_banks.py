@@ -15,6 +15,7 @@ from contagion_graph._result import Result
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError, nearest
+from contagion_graph.graph.backing import moved_note
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.rules.capital import CapitalRatio
@@ -49,6 +50,8 @@ class RegulatedBanks(Result):
         What each round sold.
     solution : Solution
         How the rounds ended; its residual is the value still offered, as a share of what could be sold at the start.
+    passed_down : int or None
+        Assets to whose price the shock was passed down; None: the graph has no backing.
     """
 
     model: CapitalRatio
@@ -57,6 +60,7 @@ class RegulatedBanks(Result):
     rounds: pd.DataFrame
     units_sold: pd.DataFrame
     solution: Solution
+    passed_down: int | None = None
 
     def summary(self) -> "pd.Series[float]":
         """Return the main figures.
@@ -65,7 +69,8 @@ class RegulatedBanks(Result):
         -------
         Series
             banks; rounds (of sales); failed; repaid, value_sold; equity_before, equity_after [currency]; largest_fall
-            (the largest fall of a price by sales, as a share of the shocked price).
+            (the largest fall of a price by sales, as a share of the shocked price); passed_down (assets to whose price
+            the shock was passed down), where the graph has a backing.
         """
         banks, assets = self.banks, self.assets
         after, shocked = assets["price_after"].to_numpy(), assets["price_shocked"].to_numpy()
@@ -79,6 +84,7 @@ class RegulatedBanks(Result):
                 "equity_before": banks["equity_before"].sum(),
                 "equity_after": banks["equity_after"].sum(),
                 "largest_fall": np.max(1.0 - ratio(after, shocked, 1.0), initial=0.0),
+                **({} if self.passed_down is None else {"passed_down": self.passed_down}),
             },
             name="value",
             dtype=np.float64,
@@ -91,7 +97,7 @@ class RegulatedBanks(Result):
         s = self.summary()
         return (
             f"<RegulatedBanks: {s['failed']:,.0f} of {s['banks']:,.0f} banks fail in {s['rounds']:,.0f} rounds of "
-            f"sales; {s['value_sold']:,.6g} sold. {self.solution.status.value}>"
+            f"sales; {s['value_sold']:,.6g} sold{moved_note(self.passed_down)}. {self.solution.status.value}>"
         )
 
 
@@ -201,7 +207,8 @@ class _Rounds:
         self.weights = ratio._weights_of(graph.assets, is_cash)
         self.places = [place & graph.sellable & ~is_cash for place in ratio._places_of(graph.assets, self.weights)]
         self.sellable = graph.sellable & ~is_cash
-        self.shocked = scenario(graph, shock).price_shocked
+        case = scenario(graph, shock)
+        self.shocked, self.passed_down = case.price_shocked, case.passed_down
         self.price, self.sold, self.value_sold = self.shocked, np.zeros(m), np.zeros(m)
         self.left = sparse.csr_array(graph.quantity * ~is_cash)
         self.cash = np.maximum(graph.cash, 0.0) + graph.quantity @ (is_cash * self.shocked)
@@ -297,6 +304,7 @@ class _Rounds:
             rounds=pd.DataFrame(self.records, index=numbers),
             units_sold=pd.DataFrame(units, index=numbers[: len(units)], columns=graph.assets),
             solution=solution,
+            passed_down=self.passed_down,
         )
 
 

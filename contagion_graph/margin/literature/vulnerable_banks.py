@@ -11,6 +11,7 @@ from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
+from contagion_graph.graph.backing import moved_note
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.solvers.arrays import ratio, with_data
@@ -46,6 +47,8 @@ class VulnerableBanks(Result):
         Relative price change that the sales cause.
     solution : Solution
         Exact: one round of products.
+    passed_down : int or None
+        Assets to whose price the shock was passed down; None: the graph has no backing.
     """
 
     model: dict[str, Any]
@@ -57,6 +60,7 @@ class VulnerableBanks(Result):
     asset_sales: "pd.Series[float]"
     asset_return: "pd.Series[float]"
     solution: Solution = EXACT
+    passed_down: int | None = None
 
     @property
     def traders(self) -> pd.DataFrame:
@@ -76,7 +80,8 @@ class VulnerableBanks(Result):
         -------
         Series
             aggregate_vulnerability; direct (losses from the shock itself), sales [currency]; largest_fall (the largest
-            relative fall of a price by the sales).
+            relative fall of a price by the sales); passed_down (assets to whose price the shock was passed down), where
+            the graph has a backing.
         """
         figures = {
             "aggregate_vulnerability": self.aggregate_vulnerability,
@@ -84,6 +89,8 @@ class VulnerableBanks(Result):
             "sales": self.asset_sales.sum(),
             "largest_fall": np.max(-self.asset_return.to_numpy(), initial=0.0),
         }
+        if self.passed_down is not None:
+            figures["passed_down"] = self.passed_down
         return pd.Series(figures, name="value", dtype=np.float64)
 
     def _tables(self) -> dict[str, pd.DataFrame]:
@@ -93,7 +100,8 @@ class VulnerableBanks(Result):
         s = self.summary()
         return (
             f"<VulnerableBanks: {len(self.direct):,} traders lose {s['direct']:,.6g} by the shock and sell "
-            f"{s['sales']:,.6g}; aggregate vulnerability {s['aggregate_vulnerability']:.4g}>"
+            f"{s['sales']:,.6g}; aggregate vulnerability {s['aggregate_vulnerability']:.4g}"
+            f"{moved_note(self.passed_down)}>"
         )
 
 
@@ -149,7 +157,8 @@ def greenwood_landier_thesmar(
     [0.0225, 0.018]
     """
     check_graph(graph)
-    change = scenario(graph, shock).price_shocked - graph.price
+    case = scenario(graph, shock)
+    change = case.price_shocked - graph.price
     equity = graph._rows.equity
     total_equity = float(equity.sum())
     if not total_equity > 0.0:
@@ -178,6 +187,7 @@ def greenwood_landier_thesmar(
         direct=pd.Series(graph._rows.per_trader(loss), graph.traders, name="direct"),
         asset_sales=pd.Series(sales, graph.assets, name="asset_sales"),
         asset_return=pd.Series(returns, graph.assets, name="asset_return"),
+        passed_down=case.passed_down,
     )
 
 

@@ -75,6 +75,8 @@ def _shrunk(centred: FloatArray, sample: FloatArray) -> FloatArray:
 def root_of(covariance: Any) -> tuple[FloatArray, "pd.Index[str]"]:
     """Return A with A A' = covariance, its columns from the largest principal component down, and the assets.
 
+    Rows are brought into the order of the columns.
+
     A matrix that is not positive semi-definite is replaced by the nearest one that is (its negative eigenvalues become
     0), with a `CovarianceWarning`.
 
@@ -129,12 +131,24 @@ def _checked(covariance: Any) -> tuple[FloatArray, "pd.Index[str]"]:
     if not isinstance(covariance, pd.DataFrame) or covariance.empty:
         raise ParameterError("covariance must be a frame, asset x asset, not empty; see scenarios.draw.covariance")
     rows, columns = text_index(covariance.index, "covariance"), text_index(covariance.columns, "covariance")
-    if not rows.equals(columns) or columns.has_duplicates:
-        raise ParameterError("covariance: rows and columns must name the same assets in the same order, each once")
-    values = covariance.to_numpy(dtype=np.float64)
+    if rows.has_duplicates or columns.has_duplicates:
+        twice = rows[rows.duplicated()].append(columns[columns.duplicated()])[0]
+        raise ParameterError(f"covariance: {twice!r} names two rows or two columns; each asset has one")
+    apart = rows.symmetric_difference(columns)
+    if len(apart):
+        named = ", ".join(f"{label!r} names a {'row' if label in rows else 'column'} only" for label in apart[:4])
+        raise ParameterError(f"covariance: {named}; rows and columns must name the same assets")
+    values = covariance.to_numpy(dtype=np.float64)[rows.get_indexer(columns)]
+    rows = columns
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise ParameterError(f"covariance of {rows[row]!r} and {columns[column]!r} is {values[row, column]}")
     if not np.allclose(values, values.T, rtol=1e-8, atol=1e-12 * np.abs(values).max()):
         raise ParameterError("covariance is not symmetric; it must be")
+    negative = np.flatnonzero(np.diagonal(values) < -ROUNDING * np.abs(values).max())
+    if negative.size:
+        asset = columns[negative[0]]
+        raise ParameterError(
+            f"covariance: the variance of {asset!r} is {values[negative[0], negative[0]]:g}; it must be at least 0"
+        )
     return values, columns
