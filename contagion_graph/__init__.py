@@ -46,6 +46,7 @@ _HOME = {
     "to_latex": "io.latex",
     "generate": "synthetic.venues",
     "named": "margin.literature.named",
+    "venues": "margin.venues.presets",
     "importance": "importance",
     "spectral_radius": "margin.equilibria.amplification",
     "critical_notional": "margin.equilibria.amplification",

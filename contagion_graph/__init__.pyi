@@ -56,6 +56,7 @@ from contagion_graph.margin.equilibria.result import Equilibria
 from contagion_graph.margin.literature import named
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
+from contagion_graph.margin.venues import presets as venues
 from contagion_graph.report.page import write_report
 from contagion_graph.rules.impact import ConstantProductImpact, ExponentialImpact, FloorExponentialImpact, LinearImpact
 from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LeverageTarget, RepayAndSeize, TargetMargin
@@ -152,6 +153,7 @@ __all__ = [
     "sweep",
     "tipping_point",
     "to_latex",
+    "venues",
     "write_gephi_csv",
     "write_gexf",
     "write_graphml",

@@ -56,7 +56,7 @@ PROTOCOLS = [name for name, kind in CLASSES.items() if getattr(kind, "_is_protoc
 # Classes that nobody calls: they come out of functions, or from a classmethod that is named in their docstrings.
 MADE = {
     *("ExposureGraph", "ObligationNetwork", "Solution", "Status", "SumTree", "collateral.Backing"),
-    *("distributed.DistributedGraph", "distributed.DistributedResult"),
+    *("distributed.DistributedGraph", "distributed.DistributedResult", "venues.VenueRules"),
     *(name for name, kind in CLASSES.items() if issubclass(kind, Result | Pair | BaseException)),
     *PROTOCOLS,
 }

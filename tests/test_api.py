@@ -34,7 +34,7 @@ NAMES = {
     *("direct_exposure", "exposure_curve", "exposure_to_traders"),
     *("indirect_exposure", "look_through", "marginal_exposure"),
     *("get_threads", "set_threads"),
-    *("collateral", "generate", "importance", "named", "plot", "read_tables", "rules", "write_tables"),
+    *("collateral", "generate", "importance", "named", "plot", "venues", "read_tables", "rules", "write_tables"),
     *("InfeasibleError", "MissingExtraError"),
     *("Written", "write_gexf", "write_report"),
     *("backbone", "cite", "to_latex", "write_gephi_csv", "write_gexf", "write_graphml"),

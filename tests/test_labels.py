@@ -439,6 +439,7 @@ OTHERS = {  # arguments that take no data by label of a graph, or refuse another
     **dict.fromkeys((f"ScenarioMargin({name})" for name in ("move", "vol_factor", "weight")), "no labels"),
     **dict.fromkeys(("ScenarioMargin(arrays)", "TieredMargin(tiers)"), "names the assets, test_margins"),
     "TieredMargin.of_notional(notional)": "no labels",
+    "venues.dydx(liquidity_tiers)": "names the assets",
     **dict.fromkeys(("write_report(facts)", "to_latex(units)", "cite(*used)"), "no labels"),
     **dict.fromkeys(
         ("critical_notional(depth)", "critical_notional(margin)", "critical_notional(penalty)"), "no graph"

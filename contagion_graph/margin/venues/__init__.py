@@ -1,0 +1,1 @@
+"""Margins and rules of venues, as they publish them."""
