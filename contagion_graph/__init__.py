@@ -93,6 +93,7 @@ _HOME = {
     "ConvergenceWarning": "errors",
     "CovarianceWarning": "errors",
     "InBreachWarning": "errors",
+    "OwnDebtWarning": "errors",
     "UnusedColumnWarning": "errors",
     "UnusedFileWarning": "errors",
 }

@@ -76,3 +76,7 @@ class Pair(OwnTables, ABC, Generic[R_co]):
     @abstractmethod
     def unique(self) -> bool:
         """Whether the two are the same: there is one solution, and this is it."""
+
+    def _repr_html_(self) -> str:
+        ends = "".join(f"<p>{name}</p>{getattr(self, name)._repr_html_()}" for name in ("least", "greatest"))
+        return f"<p>{escape(repr(self)[1:-1])}</p>{ends}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from contagion_graph._typing import Seed
+from contagion_graph._typing import FloatArray, Seed
 from contagion_graph.errors import ParameterError
 
 ROUNDING = 1e-12  # two computed amounts that differ by no more, as a share of what they are made of, are equal
@@ -73,6 +73,32 @@ def check_model(model: object, kind: type[Any], example: str) -> None:
     """
     if not isinstance(model, kind):
         raise ParameterError(f"model is a {type(model).__name__}; give a {kind.__name__}, such as {example}")
+
+
+def check_kind(what: str, value: object, kind: type[Any] | tuple[type[Any], ...], give: str) -> None:
+    """Refuse an argument of another kind, by name.
+
+    Examples
+    --------
+    >>> check_kind("ladder: sizes", None, list, "a list of relative price changes")
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: ladder: sizes is a NoneType; give a list of relative price changes
+    """
+    if not isinstance(value, kind):
+        raise ParameterError(f"{what} is a {type(value).__name__}; give {give}")
+
+
+def numeric(what: str, value: Any) -> FloatArray:
+    """Return numbers as an array; refuse what is none, by name."""
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{what} is a {type(value).__name__}; give numbers") from error
+
+
+def given_as(value: object) -> str:
+    """Return what a message says of a value that is no frame, or of one without rows or columns."""
+    return f"; it is {'empty' if hasattr(value, 'columns') else f'a {type(value).__name__}'}"
 
 
 def generator_of(owner: str, rng: Seed | None) -> np.random.Generator:

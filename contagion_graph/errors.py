@@ -1,5 +1,7 @@
 """Every error and warning of the library, and the collector that lets a check report all faults at once."""
 
+import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -87,12 +89,36 @@ class ContagionWarning(UserWarning):
     """Base of every warning of the library."""
 
 
+def tell(message: str, category: type[ContagionWarning]) -> None:
+    """Warn, at the line outside the library that led here: it is that one which can be changed.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     tell("two columns that nothing reads", ContagionWarning)
+    >>> len(caught)
+    1
+    """
+    level = own = 1
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        if frame.f_globals.get("__name__", "").startswith("contagion_graph."):
+            own = level
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=own + 2)
+
+
 class UnusedColumnWarning(ContagionWarning):
     """A table has a column that nothing reads."""
 
 
 class UnusedFileWarning(ContagionWarning):
     """A folder of tables has a file that nothing reads."""
+
+
+class OwnDebtWarning(ContagionWarning):
+    """A node owes itself something: it cancels, and is left out."""
 
 
 class ConvergenceWarning(ContagionWarning):

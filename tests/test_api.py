@@ -28,7 +28,7 @@ NAMES = {
     *("CommonAssetClearing", "CommonAssetResult"),
     *("ClearingEquilibria", "ClearingResult", "EisenbergNoe", "RogersVeraart", "reconstruct"),
     *("EventError", "SolvencyMonitor", "SumTree"),
-    *("CovarianceWarning", "InBreachWarning", "SweepResult", "distributed", "scenarios", "sweep"),
+    *("CovarianceWarning", "InBreachWarning", "OwnDebtWarning", "SweepResult", "distributed", "scenarios", "sweep"),
     *("reverse_stress", "tipping_point"),
     *("blame", "critical_notional", "paths", "spectral_radius"),
     *("direct_exposure", "exposure_curve", "exposure_to_traders"),

@@ -233,3 +233,16 @@ def test_long_lists_of_rounds_are_shortened():
     assert len(result.rounds) > 10
     shown = report(result).split("Rounds\n")[1].split("\n\n")[0].splitlines()
     assert len(shown) == 1 + 8 + 1 + 2
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"contagion-graph {cg.__version__}\n"
+
+
+def test_a_percentage_is_no_number(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["run", "folder", "--penalty", "5%"])
+    assert "argument --penalty: '5%' is no number; write 0.05 for 5 %" in capsys.readouterr().err

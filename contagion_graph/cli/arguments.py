@@ -35,18 +35,24 @@ class Terminal:
         return getattr(self._stream, name)
 
 
+class NoNumberError(argparse.ArgumentTypeError, ValueError):
+    """A text that is no number; argparse names the option, and shows this message."""
+
+
 def number(text: str) -> float:
     """Read a number, without the underscores that Python allows; argparse names the option of one that is none."""
-    if "_" in text:
-        raise ValueError(text)
-    return float(text)
+    try:
+        return float(text.replace("_", "no number"))
+    except ValueError:
+        raise NoNumberError(f"{text!r} is no number; write 0.05 for 5 %") from None
 
 
 def whole(text: str) -> int:
     """Read a whole number, likewise."""
-    if "_" in text:
-        raise ValueError(text)
-    return int(text)
+    try:
+        return int(text.replace("_", "no number"))
+    except ValueError:
+        raise NoNumberError(f"{text!r} is no whole number") from None
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):

@@ -5,6 +5,7 @@ import sys
 from contextlib import redirect_stdout
 from importlib import import_module
 
+import contagion_graph
 from contagion_graph.cli.arguments import Help, Terminal, printable
 from contagion_graph.errors import ContagionError
 
@@ -18,6 +19,15 @@ COMMANDS = {
     "prove": "publish what is owed, so that every account can check it",
     "verify": "check a published statement, and the proofs of an account",
 }
+
+
+class Version(argparse.Action):
+    """Prints the version; it is looked up where it is asked for, for that takes time."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print, and end the command."""
+        print(f"contagion-graph {contagion_graph.__version__}")
+        parser.exit()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="contagion-graph", description="Contagion in pooled collateral.")
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
         about = f"{text[0].upper()}{text[1:]}."

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._typing import FloatArray, IntArray, OnFailure
+from contagion_graph._validate import check_kind
 from contagion_graph.distress.case_totals import check_cases, follow_all, followed, positive_equity
 from contagion_graph.distress.model import DistressModel, given_losses
 from contagion_graph.errors import ParameterError
@@ -119,6 +120,7 @@ def uniform_shocks(
     {0.1: 0.1462, 0.2: 0.2923}
     """
     check_cases(network, model, on_failure)
+    check_kind("uniform_shocks: sizes", sizes, Iterable, "a list of shares of equity")
     index = pd.Index(list(sizes), name="size", dtype=np.float64)
     table = many_shocks(network, model, equity_shocks=index.tolist(), weights=weights, on_failure=on_failure)
     table.index = index

@@ -14,6 +14,7 @@ from contagion_graph.chunks import BLOCK
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.tables import assemble
+from contagion_graph.tables.files import path_of
 
 FORMAT = 1
 NAME = "dataset.json"
@@ -56,7 +57,7 @@ class Layout:
 def read_layout(folder: str | Path) -> Layout:
     """Read dataset.json of a folder."""
     try:
-        content = json.loads((Path(folder) / NAME).read_text(encoding="utf-8"))
+        content = json.loads((path_of("folder", folder) / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         message = f"{str(folder)!r} is not a partitioned data set ({error}); write one with distributed.partition"
         raise ParameterError(message) from error

@@ -14,6 +14,7 @@ from contagion_graph.distributed.run import Run, fetched
 from contagion_graph.distributed.worker_part import load
 from contagion_graph.errors import MissingExtraError, ParameterError
 from contagion_graph.graph.collectives import Spread
+from contagion_graph.tables.files import path_of
 
 
 class DistributedGraph(Spread):
@@ -116,4 +117,4 @@ def open_dataset(folder: str | Path, client: Any = None) -> DistributedGraph:
             raise ParameterError(
                 "open_dataset: there is no Dask client; make one with dask.distributed.Client(...)"
             ) from error
-    return DistributedGraph(Path(folder).absolute(), client=client)
+    return DistributedGraph(path_of("folder", folder).absolute(), client=client)

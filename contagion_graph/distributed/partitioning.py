@@ -16,7 +16,7 @@ from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.tables.assemble import check_references
 from contagion_graph.tables.checks import read_table
 from contagion_graph.tables.convert import UNREADABLE, is_parquet, parquet_files
-from contagion_graph.tables.files import replacing_folder, table_files
+from contagion_graph.tables.files import path_of, replacing_folder, table_files
 from contagion_graph.tables.schema import GRAPH_TABLES, Table
 from contagion_graph.tables.spool import Spooled, spool
 
@@ -72,7 +72,7 @@ def partition(tables: Mapping[str, object] | str | Path, folder: str | Path, *, 
     if isinstance(n_parts, bool) or not isinstance(n_parts, int | np.integer) or n_parts < 1:
         raise ParameterError(f"partition: n_parts is {n_parts!r}; it must be a whole number from 1 up")
     sources = _sources(tables)
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ParameterError(f"partition: {str(folder)!r} is in use; name a new or an empty folder")
     try:
@@ -89,7 +89,7 @@ def partition(tables: Mapping[str, object] | str | Path, folder: str | Path, *, 
 def _sources(tables: Mapping[str, object] | str | Path) -> dict[str, object]:
     if not isinstance(tables, Mapping):
         faults = Faults()
-        found = table_files(Path(tables), GRAPH_TABLES, faults)
+        found = table_files(path_of("tables", tables), GRAPH_TABLES, faults)
         faults.raise_if_any()
         return _flat(dict(found))
     wrong = sorted(set(map(str, tables)) - set(GRAPH_TABLES))

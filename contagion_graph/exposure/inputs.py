@@ -25,7 +25,7 @@ def check_inputs(graph: Any, model: Any, on_failure: str) -> None:
             "nothing indirect can happen: no asset that can be sold has a depth, so no sale moves a price, and the "
             "model has sharing=None; give assets a depth (graph.assign(depth=...)), or the model a sharing"
         )
-    warn_in_breach(graph, model, stacklevel=4)
+    warn_in_breach(graph, model)
 
 
 class Traders(NamedTuple):

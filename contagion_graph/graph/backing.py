@@ -7,7 +7,6 @@ An asset k whose value is to the share W_ku that of an underlying u, and which c
 which holds whatever the prices are: what the shock does not reach changes by exactly 0.
 """
 
-import warnings
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
@@ -17,7 +16,7 @@ from scipy import sparse
 from scipy.sparse import csgraph, linalg
 
 from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph.errors import BackingWarning, Faults, ParameterError
+from contagion_graph.errors import BackingWarning, Faults, ParameterError, tell
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.tables.labels import text_index
 
@@ -123,11 +122,10 @@ def shocked_prices(graph: ExposureGraph, changes: FloatArray) -> FloatArray:
     twice = (several & (given != 0.0) & (given > -1.0) & (passed != given)).any(axis=0)
     if twice.any():
         asset = graph.assets[np.flatnonzero(twice)[0]]
-        warnings.warn(
+        tell(
             f"shock: asset {asset!r} and what it is made of both change; its own change is taken on top of what passes "
             f"down. {WAY_OUT}",
             BackingWarning,
-            stacklevel=4,
         )
     return np.asarray(graph.price * (1.0 + passed.reshape(changes.shape)))
 

@@ -431,6 +431,7 @@ class ExposureGraph(OwnTables, GraphExports):
             for name, value in vectors.items()
         }
         faults.raise_if_any()
+        assemble.check_size(self._fields() | changed)
         if backing is not SAME:
             changed["backing"] = None if backing is None else assemble.kept_table("backing", backing, self.assets)
         if "cash" in changed and self.records is not None:

@@ -14,7 +14,7 @@ from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.layout import Layout
 from contagion_graph.io.written import Written
 from contagion_graph.tables.convert import write_file
-from contagion_graph.tables.files import replacing_set
+from contagion_graph.tables.files import path_of, replacing_set
 
 
 def write_gephi_csv(
@@ -72,7 +72,7 @@ def write_gephi_csv(
     0  trader:A  asset:A      20  deposit
     """
     drawing = drawing_of(source, nodes, k=k, min_weight=min_weight, layout=layout, size=size)
-    network, folder = drawing.network, Path(folder)
+    network, folder = drawing.network, path_of("folder", folder)
     ids = pa.concat_arrays([pa.array(side.ids, pa.string()) for side in network.sides])
     listed = _stacked([columns(drawing.node_values(k)) for k in range(len(network.sides))])
     ends = {name: ids.take(pa.array(end)) for name, end in (("Source", network.source), ("Target", network.target))}

@@ -19,7 +19,7 @@ from contagion_graph.graph_formats.layout import Layout
 from contagion_graph.graph_formats.snapshots import at_time, over_time
 from contagion_graph.graph_formats.timeline import timeline_of
 from contagion_graph.io.written import Written
-from contagion_graph.tables.files import check_target, replacing_file, replacing_set
+from contagion_graph.tables.files import check_target, path_of, replacing_file, replacing_set
 
 Mode = Literal["static", "dynamic", "slices"]
 
@@ -99,7 +99,7 @@ def write_gexf(
     (3, 2, 1.0)
     """
     check_choice("mode", mode, get_args(Mode))
-    check_target(Path(path))
+    check_target(path_of("path", path))
     drawing = drawing_of(source, nodes, k=k, min_weight=min_weight, layout=layout, size=size)
     path = Path(path)
     if mode == "static":

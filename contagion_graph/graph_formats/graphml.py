@@ -16,7 +16,7 @@ from contagion_graph.graph_formats.from_any import Source
 from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.layout import Layout
 from contagion_graph.io.written import Written
-from contagion_graph.tables.files import check_target, replacing_file
+from contagion_graph.tables.files import check_target, path_of, replacing_file
 
 SMALLEST = float(np.finfo(np.float64).tiny)
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<graphml xmlns="http://graphml.graphdrawing.org/xmlns">\n'
@@ -79,7 +79,7 @@ def write_graphml(
     ...     nx.read_graphml(written.paths[0]).edges["trader:A", "asset:A"]["value"]
     20.0
     """
-    check_target(Path(path))
+    check_target(path_of("path", path))
     drawing = drawing_of(source, nodes, k=k, min_weight=min_weight, layout=layout, size=size)
     path = Path(path)
     with replacing_file(path) as file:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from contagion_graph._result import Result
 from contagion_graph._typing import Seed
-from contagion_graph._validate import check_number, generator_of
+from contagion_graph._validate import check_kind, check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
@@ -144,6 +144,7 @@ def compare(graph: ExposureGraph, measures: "Iterable[pd.Series[float] | Measure
     check_graph(graph)
     if callable(measures) or isinstance(measures, pd.Series):
         raise ParameterError("compare: measures is one measure; give a list of them")
+    check_kind("compare: measures", measures, Iterable, "a list of measures")
     named: dict[str, pd.Series[float]] = {}
     for measure in measures:
         series = _values(measure, graph)
@@ -251,7 +252,7 @@ def ranking(values: "pd.Series[float]") -> "pd.Series[int]":
 def _values(measure: "pd.Series[float] | Measure", graph: ExposureGraph, *, gaps: bool = False) -> "pd.Series[float]":
     series = measure(graph) if callable(measure) else measure
     if not isinstance(series, pd.Series) or series.index.has_duplicates:
-        raise ParameterError(f"{measure!r:.60} is no Series with one value a label, nor a function that returns one")
+        raise ParameterError(f"measure {measure!r:.60} is no Series with one value a label, nor a function of one")
     missing = series.index[series.isna()]
     if len(missing) and not gaps:
         raise ParameterError(f"measure {series.name!r} is NaN at {missing[:3].tolist()}; drop or fill these first")

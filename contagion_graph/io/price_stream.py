@@ -2,14 +2,13 @@
 
 import csv
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from contagion_graph.errors import EventError, UnusedColumnWarning, nearest
+from contagion_graph.errors import EventError, UnusedColumnWarning, nearest, tell
 from contagion_graph.tables.vectors import number_of
 
 TIMES = ("timestamp", "time", "date", "datetime")
@@ -103,7 +102,7 @@ def _time_column(names: Sequence[str]) -> str | None:
     free = {"asset", "price", "sequence"} - set(names)
     unused = [f"{name!r}{nearest(name, free)}" for name in names if name not in ("asset", "price", "sequence", *times)]
     if unused:
-        warnings.warn(f"prices: nothing reads column {', '.join(unused)}", UnusedColumnWarning, stacklevel=3)
+        tell(f"prices: nothing reads column {', '.join(unused)}", UnusedColumnWarning)
     return times[0] if times else None
 
 

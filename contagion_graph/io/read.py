@@ -1,12 +1,11 @@
 """A folder of tables becomes a graph."""
 
 import re
-import warnings
 from pathlib import Path
 
-from contagion_graph.errors import SHOWN, Faults, UnusedFileWarning, nearest
+from contagion_graph.errors import SHOWN, Faults, UnusedFileWarning, nearest, tell
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.tables.files import table_files
+from contagion_graph.tables.files import path_of, table_files
 from contagion_graph.tables.schema import GRAPH_TABLES
 
 DATA = re.compile(r"(?i)^[^.].*\.(csv|parquet|tsv|xlsx?|feather|arrow)(\.(gz|zip|zst|bz2))?$")
@@ -51,9 +50,10 @@ def read_tables(folder: str | Path) -> ExposureGraph:
     <ExposureGraph: 1 trader, 1 account, 1 asset, 1 position, 1 pool; gross value 20, equity 20>
     """
     faults = Faults()
-    found = table_files(Path(folder), GRAPH_TABLES, faults)
+    folder = path_of("folder", folder)
+    found = table_files(folder, GRAPH_TABLES, faults)
     faults.raise_if_any()
-    _warn_unread(Path(folder), set(found.values()))
+    _warn_unread(folder, set(found.values()))
     return ExposureGraph.from_tables(**found)
 
 
@@ -66,9 +66,8 @@ def _warn_unread(folder: Path, found: set[Path]) -> None:
     ]
     if unread:
         listed = ", ".join(unread[:SHOWN]) + (f" and {len(unread) - SHOWN} more" if len(unread) > SHOWN else "")
-        warnings.warn(
+        tell(
             f"{str(folder)!r}: nothing reads {listed}; the tables of a graph are {', '.join(GRAPH_TABLES)}, as .csv or "
             ".parquet",
             UnusedFileWarning,
-            stacklevel=3,
         )

@@ -8,12 +8,13 @@ from typing import Literal, Protocol
 
 import pandas as pd
 
+from contagion_graph._result import Pair
 from contagion_graph._validate import check_choice
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.io.written import Written
 from contagion_graph.tables.convert import write_file
-from contagion_graph.tables.files import SUFFIXES, replacing_set
+from contagion_graph.tables.files import SUFFIXES, path_of, replacing_set
 from contagion_graph.tables.schema import GRAPH_TABLES
 
 
@@ -63,9 +64,10 @@ def write_tables(
     ['positions.parquet', 'assets.parquet', 'pools.parquet', 'accounts.parquet']
     """
     if not hasattr(source, "to_frames"):
-        raise ParameterError(f"source is a {type(source).__name__}; give a graph, a network or a result")
+        one = "one end, least or greatest" if isinstance(source, Pair) else "a graph, a network or a result"
+        raise ParameterError(f"source is a {type(source).__name__}; give {one}")
     check_choice("format", format, ("csv", "parquet"))
-    folder, tables = Path(folder), source.to_frames()
+    folder, tables = path_of("folder", folder), source.to_frames()
     if not isinstance(source, ExposureGraph):
         _check_not_over_a_graph(folder, tables)
     read = GRAPH_TABLES if isinstance(source, ExposureGraph) else ()  # those of an earlier graph would be read with it

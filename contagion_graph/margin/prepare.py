@@ -1,6 +1,5 @@
 """The rules of a cascade, checked when they are put together, and fitted to a graph."""
 
-import warnings
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from contagion_graph._cached import carry_over
 from contagion_graph._validate import check_number
-from contagion_graph.errors import InBreachWarning, ParameterError
+from contagion_graph.errors import InBreachWarning, ParameterError, tell
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import BY_LABEL, BY_PLACE
 from contagion_graph.graph.scenario import check_flat_margins
@@ -128,12 +127,12 @@ def breached_before(graph: ExposureGraph, rules: CascadeRules) -> int:
     return int(np.count_nonzero(prepared(graph, rules)[0]._rows.in_breach))
 
 
-def warn_in_breach(graph: ExposureGraph, rules: CascadeRules, *, stacklevel: int = 3) -> None:
-    """Warn where a shock of zero already liquidates; the level is that of the code that called the caller."""
+def warn_in_breach(graph: ExposureGraph, rules: CascadeRules) -> None:
+    """Warn where a shock of zero already liquidates."""
     count = breached_before(graph, rules)
     if count:
         message = (
             f"accounts in breach before any shock: {count:,}. A shock of zero liquidates them too, and that is part of "
             "every scenario; run(graph) of the model, or baseline of a result, shows what it alone does."
         )
-        warnings.warn(message, InBreachWarning, stacklevel=stacklevel)
+        tell(message, InBreachWarning)

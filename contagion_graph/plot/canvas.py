@@ -48,7 +48,12 @@ def axes(ax: "Axes | None", size: tuple[float, float] = (7.0, 4.0), *, framed: b
 
 def figure_of(ax: Any) -> Any:
     """Return the figure of what a plot returned: of axes, of an array of them, or a figure itself."""
-    return ax if hasattr(ax, "savefig") else np.ravel(ax)[0].figure
+    if hasattr(ax, "savefig"):
+        return ax
+    figures = [each.figure for each in np.ravel(ax) if hasattr(each, "figure")]
+    if not figures:
+        raise ParameterError(f"ax is a {type(ax).__name__}; give what a plot returned")
+    return figures[0]
 
 
 def style(number: int) -> dict[str, Any]:

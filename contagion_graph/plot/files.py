@@ -5,7 +5,7 @@ from typing import Any
 
 from contagion_graph._validate import check_choice
 from contagion_graph.plot.canvas import figure_of, matplotlib
-from contagion_graph.tables.files import replacing
+from contagion_graph.tables.files import path_of, replacing
 
 NO_DATES: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
 STABLE = {"svg.hashsalt": "contagion_graph", "svg.fonttype": "path", "pdf.fonttype": 42}
@@ -46,7 +46,7 @@ def save(ax: Any, path: str | Path, *, dpi: float = 150.0) -> Path:
     ...     cg.plot.save(ax, f"{folder}/losses.pdf").name
     'losses.pdf'
     """
-    path = Path(path)
+    path = path_of("path", path)
     check_choice("the ending of path", path.suffix, tuple(NO_DATES))
     form = path.suffix.removeprefix(".")
     with matplotlib("pyplot").rc_context(STABLE), replacing(path) as beside:

@@ -45,7 +45,13 @@ def loss_distribution(losses: Any, *, ax: "Axes | None" = None) -> "Axes":
     >>> ax.lines[0].get_xdata().tolist(), ax.lines[0].get_ydata().tolist()
     ([4.0, 2.0, 1.0], [0.25, 0.5, 0.75])
     """
-    values = np.asarray(losses, dtype=np.float64).ravel()
+    try:
+        values = np.asarray(losses, dtype=np.float64).ravel()
+    except (TypeError, ValueError) as error:
+        raise ParameterError(
+            f"losses is a {type(losses).__name__}; give one loss for each trader or scenario, such as "
+            "result.traders['loss'] or sweep.distribution()"
+        ) from error
     if not values.size or not np.isfinite(values).all():
         raise ParameterError("losses are empty, or not all finite numbers; give one loss for each trader or scenario")
     lost = np.sort(values[values > ROUNDING * np.abs(values).max()])[::-1]

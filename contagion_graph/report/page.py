@@ -19,7 +19,7 @@ from contagion_graph.report.facts import facts_of
 from contagion_graph.report.figures import drawn, figures_html
 from contagion_graph.report.tables import tables_of
 from contagion_graph.report.view import view_of
-from contagion_graph.tables.files import check_target, replacing
+from contagion_graph.tables.files import check_target, path_of, replacing
 
 SCRIPTS = ("cytoscape.min.js", "dataTables.min.js", "report.js")
 TILES: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -89,7 +89,7 @@ def write_report(
     '<!doctype html>'
     """
     check_result(result)
-    check_target(Path(path))
+    check_target(path_of("path", path))
     try:
         figures = drawn(result)
     except MissingExtraError:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._typing import FloatArray
+from contagion_graph._validate import given_as
 from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.tables.labels import label_text, text_index
@@ -36,7 +37,9 @@ def changes_of(scenarios: pd.DataFrame, graph: ExposureGraph) -> pd.DataFrame:
       2. scenarios: out of range in 1 row (row 0: asset 'EHT' changes by -1.3). Give finite relative changes of at ...
     """
     if not isinstance(scenarios, pd.DataFrame) or scenarios.empty:
-        raise ParameterError("scenarios must be a frame with a row a scenario and a column an asset, not empty")
+        raise ParameterError(
+            f"scenarios must be a frame with a row a scenario and a column an asset, not empty{given_as(scenarios)}"
+        )
     faults, assets, values = (
         Faults(ParameterError),
         text_index(scenarios.columns, "scenarios"),

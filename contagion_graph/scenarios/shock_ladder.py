@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import pandas as pd
 
 from contagion_graph._typing import OnFailure
-from contagion_graph._validate import check_choice, check_model
+from contagion_graph._validate import check_choice, check_kind, check_model
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.backing import noted
 from contagion_graph.graph.exposure import ExposureGraph
@@ -70,6 +70,7 @@ def ladder(
     check_graph(graph)
     check_model(model, MarginCascade, "cg.MarginCascade()")
     check_choice("ladder: column", column, get_args(Column))
+    check_kind("ladder: sizes", sizes, Iterable, "a list of relative price changes")
     names = [str(asset) for asset in (graph.assets if assets is None else assets)]
     given = [0.0, *sizes]  # no shock first
     if len(given) == 1 or not names:

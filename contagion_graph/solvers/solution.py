@@ -1,6 +1,5 @@
 """The loop of every iteration, how a computation ended, and what to do when it did not converge."""
 
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -8,7 +7,7 @@ from typing import get_args
 
 from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_choice
-from contagion_graph.errors import ConvergenceError, ConvergenceWarning
+from contagion_graph.errors import ConvergenceError, ConvergenceWarning, tell
 
 
 class Status(Enum):
@@ -145,4 +144,4 @@ def conclude(solution: Solution, on_failure: OnFailure, where: str, remedy: str)
     message = f"{where}: {solution.status.value} {remedy}"
     if on_failure == "raise":
         raise ConvergenceError(message, solution)
-    warnings.warn(message, ConvergenceWarning, stacklevel=3)
+    tell(message, ConvergenceWarning)

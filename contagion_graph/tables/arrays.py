@@ -11,7 +11,7 @@ from scipy import sparse
 from contagion_graph._typing import BoolArray
 from contagion_graph.errors import SHOWN, Faults
 from contagion_graph.solvers.arrays import with_data
-from contagion_graph.tables.assemble import account_index, kept_table
+from contagion_graph.tables.assemble import account_index, check_size, kept_table
 from contagion_graph.tables.labels import (
     is_label,
     label_text,
@@ -89,7 +89,7 @@ def arrays_from_vectors(
     faults.raise_if_any()
     long, short = numbers["margin_long"], numbers["margin_short"]
     rate = np.where(cells.data >= 0, long[cells.indices], short[cells.indices])  # type: ignore[index]
-    return {
+    graph = {
         "quantity": cells,
         "margin_units": with_data(cells, np.abs(cells.data) * rate),
         **numbers,
@@ -97,6 +97,8 @@ def arrays_from_vectors(
         "assets": asset_index,
         "pools": pools,
     }
+    check_size(graph)
+    return graph
 
 
 def with_margins(graph: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

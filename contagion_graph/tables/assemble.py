@@ -11,7 +11,7 @@ from scipy import sparse
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph.errors import SHOWN, Faults, nearest
 from contagion_graph.solvers.arrays import with_data
-from contagion_graph.tables.checks import note_rows, read_table
+from contagion_graph.tables.checks import check_amounts, check_values, note_rows, read_table
 from contagion_graph.tables.codes import blocks, by_appearance, take, union
 from contagion_graph.tables.labels import text_index
 from contagion_graph.tables.margins import check_grids, check_links, check_margin_table
@@ -41,7 +41,8 @@ def read_tables(sources: Mapping[str, object], *, empty: bool = False) -> dict[s
     tables = {
         name: table
         for name, source in sources.items()
-        if source is not None and (table := read_table(name, source, faults, empty=empty)) is not None
+        if (source is not None or name in ("positions", "assets"))
+        and (table := read_table(name, source, faults, empty=empty)) is not None
     }
     check_references(tables, faults)
     faults.raise_if_any()
@@ -214,7 +215,16 @@ def graph_arrays(tables: Mapping[str, Table]) -> dict[str, Any]:
         "account_margin": None if "accounts" not in tables else _of_accounts(tables["accounts"], rows, len(index)),
     }
     check_links(graph)
+    check_size(graph)
     return graph
+
+
+def check_size(graph: Mapping[str, Any]) -> None:
+    """Refuse a graph whose amounts have no sum."""
+    faults = Faults()
+    check_amounts({name: graph[name] for name in ("cash", "insurance_fund")}, faults)
+    check_values(graph["quantity"], graph["price"], faults)
+    faults.raise_if_any()
 
 
 def _optional_labels(table: Table, column: str) -> "pd.Index[str] | None":

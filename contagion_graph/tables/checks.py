@@ -4,15 +4,16 @@ A table enters as Arrow columns and leaves as a `Table`: labels as codes into th
 flags as booleans, blanks replaced by the default of the column. What is wrong is noted, never raised here.
 """
 
-import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy import sparse
 
 from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph.errors import SHOWN, Faults, UnusedColumnWarning, closest, nearest
+from contagion_graph.errors import SHOWN, Faults, UnusedColumnWarning, closest, nearest, tell
 from contagion_graph.tables.codes import encode, is_text, label_index, plain_type, take
 from contagion_graph.tables.convert import Columns, columns_of
 from contagion_graph.tables.schema import (
@@ -30,6 +31,8 @@ from contagion_graph.tables.schema import (
 )
 from contagion_graph.tables.vectors import number_of
 
+LARGEST, HUGE = 1e300, np.finfo(np.float64).max  # of an amount of currency
+REMEDY = "Count in a larger unit of currency."
 ALIKE = 0.8  # attributes have names of their own; one so close to a column that is read may be that column
 _TIMES = " (quantities are units of the asset: multiply them by it)"
 UNITS = dict.fromkeys(("contract_size", "contract_multiplier", "contract_value", "multiplier", "ctval"), _TIMES)
@@ -44,11 +47,11 @@ def read_table(name: str, source: object, faults: Faults, *, empty: bool = False
     )
     if columns is None:
         return None
-    warn_unused(name, columns, stacklevel=5)
+    warn_unused(name, columns)
     return check_table(name, columns, faults, empty=empty)
 
 
-def warn_unused(name: str, columns: Columns, *, stacklevel: int) -> None:
+def warn_unused(name: str, columns: Columns) -> None:
     """Warn of the columns that nothing reads; of those kept as attributes, if they look as if something should."""
     schema = SCHEMAS[name]
     free, others = set(schema.columns) - set(columns), [column for column in columns if column not in schema.columns]
@@ -56,7 +59,27 @@ def warn_unused(name: str, columns: Columns, *, stacklevel: int) -> None:
     unused = [column for column in others if not schema.attributes or _looks_read(column, optional)]
     if unused:
         hints = ", ".join(f"{column!r}{UNITS.get(column.lower(), nearest(column, free))}" for column in unused)
-        warnings.warn(f"table {name}: nothing reads column {hints}", UnusedColumnWarning, stacklevel=stacklevel)
+        tell(f"table {name}: nothing reads column {hints}", UnusedColumnWarning)
+
+
+def check_amounts(amounts: Mapping[str, FloatArray], faults: Faults) -> None:
+    """Note amounts of currency so large that a sum of them is no number."""
+    for where, values in amounts.items():
+        with np.errstate(invalid="ignore"):
+            if max(values.max(initial=0.0), -values.min(initial=0.0)) > LARGEST:
+                wrong = np.flatnonzero(np.isfinite(values) & (np.abs(values) > LARGEST))
+                shown = [f"{values[row]:g}" for row in wrong[:SHOWN]]
+                problem = f"above {LARGEST:g}, so that sums are no numbers"
+                if wrong.size:
+                    faults.add_rows(where, problem, REMEDY, rows=wrong.tolist(), examples=shown)
+
+
+def check_values(cells: sparse.csr_array, price: FloatArray, faults: Faults) -> None:
+    """Note positions whose values are so large that a sum of them is no number."""
+    units = max(cells.data.max(initial=0.0), -cells.data.min(initial=0.0))
+    with np.errstate(over="ignore"):
+        if units * price.max(initial=0.0) > LARGEST:
+            check_amounts({"quantity x price": np.minimum(np.abs(cells.data) * price[cells.indices], HUGE)}, faults)
 
 
 def _looks_read(column: str, free: set[str]) -> bool:

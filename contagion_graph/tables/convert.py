@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -145,7 +144,7 @@ def _arrow_table(table: object, text_columns: Collection[str], number_columns: C
     if not hasattr(table, "__arrow_c_stream__"):
         raise TypeError(f"a {type(table).__name__} is not a table")
     frame: Any = table
-    if isinstance(table, pd.Series):
+    if type(table).__name__ == "Series":
         raise TypeError("a Series is one column; name it and give Series.reset_index(), or a mapping of columns")
     try:
         return pa.table(frame)

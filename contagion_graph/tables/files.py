@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from glob import escape
+from os import PathLike
 from pathlib import Path
 from secrets import token_hex
 from time import time
@@ -29,6 +30,20 @@ def table_files(folder: Path, names: Iterable[str], faults: Faults) -> dict[str,
         if len(paths) > 1:
             faults.add(name, f"there is a {paths[0].name} and a {paths[1].name}", "Keep one of them.")
     return {name: paths[0] for name, paths in found.items() if paths}
+
+
+def path_of(name: str, value: object) -> Path:
+    """Return a path; refuse what is none: most often, arguments that were swapped.
+
+    Examples
+    --------
+    >>> path_of("folder", 3)
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: folder is a int; give a path
+    """
+    if not isinstance(value, str | PathLike):
+        raise ParameterError(f"{name} is a {type(value).__name__}; give a path")
+    return Path(value)
 
 
 def check_target(path: Path) -> None:

@@ -8,11 +8,11 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.errors import SHOWN, Faults
+from contagion_graph.errors import SHOWN, Faults, OwnDebtWarning, tell
 from contagion_graph.solvers.arrays import row_of_cells
 from contagion_graph.tables.arrays import TWICE, cells_of, check_cells, in_order, labels_of
 from contagion_graph.tables.assemble import check_known
-from contagion_graph.tables.checks import read_table
+from contagion_graph.tables.checks import check_amounts, read_table
 from contagion_graph.tables.labels import labels_of_frame, note_repeated
 from contagion_graph.tables.schema import SCHEMAS, Labels, Number, Table
 from contagion_graph.tables.vectors import vector
@@ -31,7 +31,7 @@ def network_from_tables(obligations: object, nodes: object, equity_holdings: obj
     tables = {
         name: table
         for name, source in sources.items()
-        if source is not None and (table := read_table(name, source, faults)) is not None
+        if (source is not None or name != "equity_holdings") and (table := read_table(name, source, faults)) is not None
     }
     if tables.get("nodes", Table("nodes", 1, frozenset())).size == 0:
         faults.add("nodes", "the table has no rows", "Give at least one node.")
@@ -39,6 +39,9 @@ def network_from_tables(obligations: object, nodes: object, equity_holdings: obj
                          ("equity_holdings", "issuer"), ("equity_holdings", "holder")):  # fmt: skip
         if name in tables and "nodes" in tables:
             check_known(tables[name], column, tables["nodes"].labels["node"].values, "Add it to table nodes.", faults)
+    faults.raise_if_any()
+    amounts = {f"nodes.{name}": tables["nodes"].numbers[name] for name in ("external_assets", "external_liabilities")}
+    check_amounts({**amounts, "obligations.amount": tables["obligations"].numbers["amount"]}, faults)
     faults.raise_if_any()
     known = tables["nodes"].labels["node"]
     index = known.values[known.codes]
@@ -75,7 +78,8 @@ def _places(labels: Labels, index: "pd.Index[str]") -> Any:
 
 def _ranks(ends: Any, amount: FloatArray, seniority: FloatArray, n: int) -> Ranks:
     debtor, creditor = (end.astype(np.int32) for end in ends)
-    counts = (debtor != creditor) & (amount > 0.0)  # what a node owes itself cancels
+    _tell_of_own(int(np.count_nonzero((debtor == creditor) & (amount > 0.0))))
+    counts = (debtor != creditor) & (amount > 0.0)
     parts = [counts & (seniority == rank) for rank in np.unique(seniority[counts])] or [counts]
     return tuple(sparse.csr_array((amount[part], (debtor[part], creditor[part])), shape=(n, n)) for part in parts)
 
@@ -108,6 +112,7 @@ def network_from_arrays(
         check_cells("equity_holdings", holdings, SHARE, faults, rows=("issuer", index), columns=("holder", index))
         _check_holdings(holdings, index, faults)
     numbers = {name: vector(name, value, index, CURRENCY, faults) for name, value in vectors.items()}
+    check_amounts({**{name: matrix.data for name, matrix in squares.items()}, **numbers}, faults)
     faults.raise_if_any()
     return {
         "ranks": tuple(_without_diagonal(matrix) for matrix in squares.values()),
@@ -127,10 +132,18 @@ def _square(where: str, matrix: Any, size: int | None, faults: Faults) -> sparse
 
 
 def _without_diagonal(matrix: sparse.csr_array) -> sparse.csr_array:
-    debtor = row_of_cells(matrix)
-    matrix.data[debtor == matrix.indices] = 0.0  # what a node owes itself cancels
+    own = row_of_cells(matrix) == matrix.indices
+    _tell_of_own(int(np.count_nonzero(matrix.data[own])))
+    matrix.data[own] = 0.0
     matrix.eliminate_zeros()
     return matrix
+
+
+def _tell_of_own(count: int) -> None:
+    """Warn of what nodes owe themselves: it cancels, and is left out."""
+    if count:
+        own = f"{count:,} amounts that nodes owe themselves are" if count > 1 else "what a node owes itself is"
+        tell(f"obligations: {own} left out; paid and received, it cancels", OwnDebtWarning)
 
 
 def _check_holdings(holdings: sparse.csr_array, index: "pd.Index[str]", faults: Faults) -> None:

@@ -174,7 +174,7 @@ def _checked(name: str, source: object, merged: "MergedFaults") -> Iterator[Tabl
             empty = columns
             continue
         if start == 0:
-            warn_unused(name, columns, stacklevel=6)
+            warn_unused(name, columns)
         table = merged.checked(name, columns, start)
         if table is None:
             return

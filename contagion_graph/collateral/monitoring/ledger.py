@@ -50,10 +50,22 @@ class Ledger:
         The state before the first event.
     """
 
-    def __init__(self, graph: ExposureGraph) -> None:
+    def _load_kernels(self) -> None:
         from contagion_graph.kernels import book, watch
 
         self._book, self._watch = book, watch
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the kernels, which no pickle can hold."""
+        return {name: value for name, value in vars(self).items() if name not in ("_book", "_watch")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._load_kernels()
+
+    def __init__(self, graph: ExposureGraph) -> None:
+        self._load_kernels()
+        watch = self._watch
         self.n, self.m = len(graph.account_index), len(graph.assets)
         v, tiles = len(graph.pools), watch.tiles_of(self.n)
         quantity, margin_units = graph.quantity.copy(), graph.margin_units.copy()
@@ -90,7 +102,7 @@ class Ledger:
         self.fund = graph.insurance_fund.copy()
         self.size = np.bincount(self.sums.pool, minlength=v)
         self._changed, self._before = np.empty(self.n, dtype=np.int64), np.empty(self.n, dtype=np.int8)
-        book.add_rows(self.watch, self.sums, self.n)
+        self._book.add_rows(self.watch, self.sums, self.n)
         self._revalue_columns(np.arange(self.m))
 
     # --- events -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.special import gammaln, stdtrit
 
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure, Seed
-from contagion_graph._validate import check_number, generator_of
+from contagion_graph._validate import check_kind, check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.backing import noted
 from contagion_graph.graph.exposure import ExposureGraph
@@ -66,6 +66,7 @@ def shapley_values(
     >>> shapley_values(runway, 4)["shapley"].round(4).tolist()
     [0.25, 0.5833, 1.0833, 5.0833]
     """
+    check_kind("shapley_values: value", value, Callable, "a function of who is present")  # type: ignore[arg-type]
     check_number("shapley_values", "n_players", n_players, low=1, whole=True)
     if n_permutations is None and n_players <= EXACT:
         return _table([_exact(value, n_players)])

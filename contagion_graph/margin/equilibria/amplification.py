@@ -7,7 +7,7 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from contagion_graph._typing import FloatArray
-from contagion_graph._validate import check_choice, check_model
+from contagion_graph._validate import check_choice, check_model, numeric
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, closed_shares, scenario
@@ -145,9 +145,11 @@ def critical_notional(depth: Any, margin: Any, *, penalty: Any = 0.0, side: Side
     contagion_graph.errors.ParameterError: critical_notional: penalty is 0.05; it must be from 0 up to below margin
     """
     check_choice("critical_notional: side", side, get_args(Side))
+    given = {"depth": depth, "margin": margin, "penalty": penalty}
+    numbers = [numeric(f"critical_notional: {name}", value) for name, value in given.items()]
     try:
-        D, m, f = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in (depth, margin, penalty)))
-    except (TypeError, ValueError) as error:
+        D, m, f = np.broadcast_arrays(*numbers)
+    except ValueError as error:
         raise ParameterError(f"critical_notional: {error}") from error
     for name, value, good, span in (
         ("depth", D, D > 0.0, "above 0"),

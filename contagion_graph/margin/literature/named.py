@@ -73,6 +73,7 @@ def cont_schaanning(
     >>> cg.named.cont_schaanning(cap=20).liquidation
     LeverageTarget(cap=20, target=19.0)
     """
+    check_number("cont_schaanning", "cap", cap, low=1, above=True)
     return MarginCascade(
         liquidation=LeverageTarget(cap, target=0.95 * cap if target is None else target),
         impact=FloorExponentialImpact(floor, volume="current"),

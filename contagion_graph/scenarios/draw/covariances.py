@@ -1,14 +1,13 @@
 """The covariance of log-returns: estimated from prices, or given, and made fit to draw from."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from contagion_graph._typing import FloatArray
-from contagion_graph._validate import check_number
-from contagion_graph.errors import CovarianceWarning, ParameterError
+from contagion_graph._validate import check_number, given_as
+from contagion_graph.errors import CovarianceWarning, ParameterError, tell
 from contagion_graph.scenarios.draw.history import log_returns
 from contagion_graph.tables.labels import text_index
 
@@ -95,11 +94,10 @@ def root_of(covariance: Any) -> tuple[FloatArray, "pd.Index[str]"]:
     values, assets = _checked(covariance)
     size, vectors = np.linalg.eigh((values + values.T) / 2.0)
     if size[0] < -ROUNDING * max(size[-1], 0.0):
-        warnings.warn(
+        tell(
             f"the covariance is not positive semi-definite: its least eigenvalue is {size[0]:.3g}, its largest "
             f"{size[-1]:.3g}; the nearest one that is, is used. Estimate it on complete data, or shrink it",
             CovarianceWarning,
-            stacklevel=3,
         )
     root: FloatArray = (_settled(size, vectors) * np.sqrt(np.maximum(size, 0.0)))[:, ::-1]
     return root, assets
@@ -129,7 +127,9 @@ def _basis(space: FloatArray) -> FloatArray:
 
 def _checked(covariance: Any) -> tuple[FloatArray, "pd.Index[str]"]:
     if not isinstance(covariance, pd.DataFrame) or covariance.empty:
-        raise ParameterError("covariance must be a frame, asset x asset, not empty; see scenarios.draw.covariance")
+        raise ParameterError(
+            f"covariance must be a frame, asset x asset, not empty{given_as(covariance)}; see scenarios.draw.covariance"
+        )
     rows, columns = text_index(covariance.index, "covariance"), text_index(covariance.columns, "covariance")
     if rows.has_duplicates or columns.has_duplicates:
         twice = rows[rows.duplicated()].append(columns[columns.duplicated()])[0]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from contagion_graph._validate import check_kind
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.scenarios.frame import scenario_frame
 from contagion_graph.tables.labels import note_repeated, text_index
@@ -33,6 +34,8 @@ def single_asset(assets: Iterable[Any], sizes: Iterable[float]) -> pd.DataFrame:
     >>> single_asset(["BTC", "ETH"], [-0.1, -0.2]).to_numpy().tolist()
     [[-0.1, 0.0], [-0.2, 0.0], [0.0, -0.1], [0.0, -0.2]]
     """
+    check_kind("single_asset: assets", assets, Iterable, "a list of assets")
+    check_kind("single_asset: sizes", sizes, Iterable, "a list of relative price changes")
     labels, steps = text_index(assets, "single_asset: assets"), np.array(list(sizes), dtype=np.float64)
     changes = np.kron(np.eye(len(labels)), steps[:, None])
     return scenario_frame(np.asarray(changes + 0.0, dtype=np.float64), labels)  # no -0.0
@@ -56,7 +59,10 @@ def grid(changes: Mapping[Any, Iterable[float]]) -> pd.DataFrame:
     >>> grid({"BTC": [0.0, -0.1], "ETH": [-0.2, -0.3]}).to_numpy().tolist()
     [[0.0, -0.2], [0.0, -0.3], [-0.1, -0.2], [-0.1, -0.3]]
     """
-    rows = list(product(*changes.values()))
+    check_kind("grid: changes", changes, (Mapping, pd.Series), "a mapping asset -> relative price changes")
+    for asset, sizes in changes.items():
+        check_kind(f"grid: changes of {asset!r}", sizes, Iterable, "a list of relative price changes")
+    rows = list(product(*(sizes for _, sizes in changes.items())))
     return scenario_frame(np.array(rows, dtype=np.float64), text_index(changes.keys(), "grid: changes"))
 
 
@@ -84,6 +90,8 @@ def together(*frames: pd.DataFrame) -> pd.DataFrame:
     >>> together(market, failure).round(6)["ETH"].tolist()
     [-0.1, -1.0]
     """
+    for frame in frames:
+        check_kind("together: one of the frames", frame, pd.DataFrame, "frames, scenario x asset")
     if not frames or len({len(frame) for frame in frames}) > 1:
         sizes = ", ".join(str(len(frame)) for frame in frames)
         raise ParameterError(f"together: frames of {sizes or 'no'} scenarios; give some, with as many each")

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import special
 
 from contagion_graph._typing import Seed
-from contagion_graph._validate import check_number, generator_of
+from contagion_graph._validate import check_kind, check_number, generator_of
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.scenarios.frame import REMEDY, scenario_frame
 from contagion_graph.tables.labels import note_repeated, text_index
@@ -64,6 +64,8 @@ def joint_failure(
     """
     check_number("joint_failure", "n_draws", n_draws, low=1, whole=True)
     check_number("joint_failure", "correlation", correlation, low=0, high=1)
+    check_kind("joint_failure: failures", failures, Mapping, "a mapping failure -> changes of assets")
+    check_kind("joint_failure: probability", probability, (Mapping, pd.Series), "a mapping failure -> probability")
     if set(failures.keys()) != set(probability.keys()):
         raise ParameterError("joint_failure: failures and probability must name the same failures")
     for name, chance in probability.items():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._typing import FloatArray, Seed
-from contagion_graph._validate import generator_of
+from contagion_graph._validate import check_kind, generator_of
 from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.scenarios.draw.covariances import root_of
 from contagion_graph.scenarios.draw.points import Points, check_points, normal
@@ -66,6 +66,7 @@ def conditional(
     [[-0.1121, -0.3, 0.0]]
     """
     check_points("conditional", 1 if n_draws is None else n_draws, points)
+    check_kind("conditional: given", given, (Mapping, pd.Series), "a mapping asset -> relative price change")
     root, assets = root_of(covariance)
     matrix, columns, wanted = root @ root.T, *_given(given, assets)
     others = np.setdiff1d(np.arange(len(assets)), columns)

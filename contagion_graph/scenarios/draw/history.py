@@ -30,7 +30,10 @@ def log_returns(prices: pd.DataFrame) -> pd.DataFrame:
     contagion_graph.errors.ParameterError: prices: dates do not ascend in 2 rows (row 1: '2024-01-02' after ...
     """
     if not isinstance(prices, pd.DataFrame) or len(prices) < 3:
-        raise ParameterError("prices must be a frame with a row a date and a column an asset, of at least 3 rows")
+        found = f"{len(prices)} rows" if isinstance(prices, pd.DataFrame) else f"a {type(prices).__name__}"
+        raise ParameterError(
+            f"prices must be a frame with a row a date and a column an asset, of at least 3 rows; it is {found}"
+        )
     faults = Faults(ParameterError)
     assets = text_index(prices.columns, "prices", faults)
     note_repeated("prices", assets, faults, "Give each asset one column.")

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import special
 
 from contagion_graph._typing import FloatArray, Seed
-from contagion_graph._validate import check_number, generator_of
+from contagion_graph._validate import check_number, generator_of, given_as
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.scenarios.draw.covariances import root_of
 from contagion_graph.scenarios.draw.points import Points, check_points, normal, uniform
@@ -191,7 +191,7 @@ def factor(
 def _loadings(loadings: Any, factors: "pd.Index[str]") -> tuple[FloatArray, "pd.Index[str]"]:
     """Return loadings, asset x factor, with the factors in this order, and the assets."""
     if not isinstance(loadings, pd.DataFrame) or loadings.empty:
-        raise ParameterError("factor: loadings must be a frame, asset x factor, not empty")
+        raise ParameterError("factor: loadings must be a frame, asset x factor, not empty" + given_as(loadings))
     faults = Faults(ParameterError)
     assets, columns = text_index(loadings.index, "loadings", faults), text_index(loadings.columns, "loadings", faults)
     note_repeated("loadings", assets, faults, "Give each asset one row.")
