@@ -122,6 +122,7 @@ ELSEWHERE = {
     "cite": "refuses what is no result, model, rule, measure or name: test_references",
     "collateral.verify": "imports nothing of the package, and raises ValueErrors: test_proof",
     "distributed.open_dataset": "asks for its client first: test_dask",
+    **dict.fromkeys((name for name in FUNCTIONS if name.startswith("venues.")), "a date or a mapping: test_venues"),
 }
 NAMES = {  # what a message calls an argument where it does not call it by its name
     ("named.cont_schaanning", "cap"): "cap",
