@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from contagion_graph.solvers.solution import Solution
 
 SHOWN = 3  # rows of a fault
+MANY = 2_000  # labels that are compared for a hint
 LISTED = 4  # faults of one place with one remedy: three, and one that counts the rest
 
 
@@ -96,6 +97,7 @@ def tell(message: str, category: type[ContagionWarning]) -> None:
     --------
     >>> import warnings
     >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
     ...     tell("two columns that nothing reads", ContagionWarning)
     >>> len(caught)
     1
@@ -243,7 +245,26 @@ def nearest(label: str, known: Iterable[str]) -> str:
 
 
 def closest(label: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """Return the known label closest to a mistyped one, if one is close: 1 = equal but for upper and lower case."""
-    by_lower = {name.lower(): name for name in known}
-    close = get_close_matches(label.lower(), by_lower, n=1, cutoff=cutoff)
+    """Return the known label closest to a mistyped one, if one is close: 1 = equal but for upper and lower case.
+
+    Of more than `MANY` labels only those are compared that share its first or its last half, as they do after one
+    typing error, and of these at most `MANY` with the longest halves: a hint takes a fraction of a second among a
+    million.
+    """
+    names, lower = list(known), label.lower()
+    names = names if len(names) <= MANY else _sharing_a_half(lower, names)
+    by_lower = {name.lower(): name for name in names}
+    close = get_close_matches(lower, by_lower, n=1, cutoff=cutoff)
     return by_lower[close[0]] if close else None
+
+
+def _sharing_a_half(label: str, known: Iterable[str]) -> list[str]:
+    """Return labels that begin or end as one does: with half of it, or more of it where these are many."""
+    half = max(len(label) // 2, 1)
+    pairs = [(name.lower(), name) for name in known]
+    heads = [pair for pair in pairs if pair[0].startswith(label[:half])]
+    tails = [pair for pair in pairs if pair[0].endswith(label[-half:])]
+    for length in range(half + 1, len(label) + 1):
+        heads = heads if len(heads) <= MANY else [pair for pair in heads if pair[0].startswith(label[:length])]
+        tails = tails if len(tails) <= MANY else [pair for pair in tails if pair[0].endswith(label[-length:])]
+    return [name for _, name in heads[:MANY] + tails[:MANY]]

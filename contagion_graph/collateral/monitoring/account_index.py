@@ -59,7 +59,7 @@ class Directory:
         name = label_text(account)
         if found:
             raise error(f"account {name!r} has {len(found)} accounts; name one by (trader, pool, subaccount)")
-        hint = nearest(name, self._rows) if len(self._rows) < 100_000 else ""
+        hint = nearest(name, self._rows)
         raise error(f"account {name!r} is unknown{hint}; open it first")
 
     def triple(self, account: AccountKey) -> Triple:
