@@ -76,7 +76,7 @@ def tier_schedule(column: Codes, lower: FloatArray, rate: FloatArray, m: int) ->
     Examples
     --------
     >>> import numpy as np
-    >>> tier_schedule(np.array([1, 1]), np.array([100.0, 0.0]), np.array([0.05, 0.02]), 2).amount.tolist()
+    >>> tier_schedule(np.array([1, 1]), np.array([100.0, 0.0]), np.array([0.05, 0.02]), 2).amount.round(9).tolist()
     [0.0, 3.0]
     """
     order = np.lexsort((lower, column))

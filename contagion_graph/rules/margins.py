@@ -105,7 +105,7 @@ class TieredMargin:
         --------
         >>> import contagion_graph as cg
         >>> graph = cg.ExposureGraph.from_arrays([[10.0], [-40.0]], price=100.0, assets=["ADA"], traders=["A", "B"])
-        >>> cg.TieredMargin({"ADA": [(0, 0.02), (1_000, 0.05)]}).maintenance(graph).tolist()
+        >>> cg.TieredMargin({"ADA": [(0, 0.02), (1_000, 0.05)]}).maintenance(graph).round(9).tolist()
         [20.0, 170.0]
         """
         check_graph(graph)
@@ -175,7 +175,7 @@ class ScenarioMargin:
     >>> cg.ScenarioMargin(move=[-0.16, 0.0, 0.16]).maintenance(graph).tolist()
     [48.0, 24.0]
     >>> cg.ScenarioMargin(arrays={"X": [0, 33, -33], "Y": [0, 20, -40]}).maintenance(graph).tolist()
-    [99.0, 73.0]
+    [99.0, 53.0]
     """
 
     move: ArrayLike | None = None
