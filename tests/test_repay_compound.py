@@ -1,5 +1,7 @@
 """Bad debt of a lending protocol on real accounts, against a plain loop of what its liquidators do."""
 
+from pathlib import Path
+
 import compound_v2 as compound
 import numpy as np
 import pytest
@@ -11,12 +13,17 @@ CLOSE_FACTOR, BONUS = 0.5, 0.08  # of Compound v2, as examples/compound_v2.py na
 
 
 @pytest.fixture(scope="module")
-def deep() -> cg.ExposureGraph:
-    """Return the accounts of May 2023, in a market whose prices nobody moves."""
+def folder() -> Path:
+    """Return where the data is."""
     try:
-        folder = data_folder(compound.DATA)
+        return data_folder(compound.DATA)
     except SystemExit as absent:
         pytest.skip(str(absent))
+
+
+@pytest.fixture(scope="module")
+def deep(folder: Path) -> cg.ExposureGraph:
+    """Return the accounts of May 2023, in a market whose prices nobody moves."""
     graph = compound.build_graph(folder)
     return graph.assign(depth=np.inf)
 
@@ -45,3 +52,15 @@ def test_bad_debt_is_that_of_the_protocol(deep: cg.ExposureGraph, fall: float, e
     assert plain == pytest.approx(expected, abs=0.005)
     model = cg.MarginCascade(cg.RepayAndSeize(CLOSE_FACTOR, bonus=BONUS), sharing=None)
     assert model.run(deep, {"ETH": -fall}).summary()["uncovered"] == pytest.approx(plain, rel=1e-9)
+
+
+@pytest.mark.parametrize(("fall", "expected"), [(0.30, 538.0), (0.43, 4366.3), (0.50, 8195.8)])
+def test_single_positions_that_are_not_netted_leave_a_little_more(folder: Path, fall: float, expected: float):
+    """The protocol repays the debt of an asset with other collateral too; a graph nets the two within an account."""
+    positions = compound.read_positions(folder)
+    value = positions["quantity"] * np.where(positions["asset"] == "ETH", 1.0 - fall, 1.0)
+    collateral, debt = (
+        side.groupby(positions["trader"]).sum() for side in (value.clip(lower=0.0), -value.clip(upper=0.0))
+    )
+    left = (debt - collateral / (1.0 + BONUS)).clip(lower=0.0).sum()  # all collateral is seized, with the bonus
+    assert left == pytest.approx(expected, abs=0.05)
