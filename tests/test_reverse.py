@@ -174,6 +174,22 @@ def test_an_event_takes_the_gross_loss_of_the_summary():
         assert not LossAbove(abs(more) * 1.001)(result, baseline)
 
 
+def test_a_loss_above_all_equity_is_not_searched():
+    """No account ends below 0, so that no trader loses more than it has."""
+    for seed in range(20):
+        graph = market(seed, 4, 2, two_sided=seed % 2 == 1)
+        equity = float(graph.equity.clip(lower=0.0).sum())
+        model, matrix = cg.MarginCascade(), covariance(seed, graph)
+        none = cg.reverse_stress(graph, model, matrix, event=LossAbove(equity * 1.001), rng=0)
+        assert not none.found
+        assert none.solution.steps == 1
+        shocks = np.vstack([np.full(2, -1.0), np.random.default_rng(seed).uniform(-1.0, 2.0, (50, 2))])
+        swept = cg.sweep(graph, model, pd.DataFrame(shocks, columns=graph.assets), keep="scenarios", level=0.5)
+        assert (swept.scenarios["gross_loss"] <= equity * (1.0 + 1e-12)).all()
+    point = cg.tipping_point(ann_and_bob(), CALM, {"ETH": -1.0}, event=LossAbove(190.0))
+    assert point.found  # they own 150 + 250
+
+
 def ann_and_bob(**changes: object) -> cg.ExposureGraph:
     return cg.ExposureGraph.from_arrays(
         [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, assets=["ETH"], traders=["Ann", "Bob"],

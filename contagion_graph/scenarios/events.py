@@ -37,6 +37,10 @@ class KnownEvent:
 
     follows_closures: ClassVar[bool] = False
 
+    def possible(self, baseline: CascadeResult) -> bool:
+        """Say whether any shock can bring it about; False only where it is certain that none can."""
+        return True
+
 
 @dataclass(frozen=True)
 class FundEmpty(KnownEvent):
@@ -205,6 +209,22 @@ class LossAbove(KnownEvent):
         """Say whether it is larger by more than that."""
         more = result._gross_loss - baseline._gross_loss
         return bool(more > self.amount + _rounding(baseline))
+
+    def possible(self, baseline: CascadeResult) -> bool:
+        """Say whether all equity is more than that: in the end no account is below 0, so that no trader loses more.
+
+        Parameters
+        ----------
+        baseline : CascadeResult
+            The cascade without a shock.
+
+        Returns
+        -------
+        bool
+        """
+        rows = baseline.graph._rows
+        most = float(np.maximum(rows.per_trader(rows.equity), 0.0).sum())
+        return most - baseline._gross_loss > self.amount - _rounding(baseline)
 
 
 def _closed(result: CascadeResult, baseline: CascadeResult) -> BoolArray:

@@ -41,6 +41,7 @@ class Trials:
             raise ParameterError(f"{owner}: event happens without a shock too; give one that a shock brings about")
         ordered = isinstance(event, KnownEvent) and event.follows_closures
         self.monotone = ordered and not isotone_obstacles(graph, model)
+        self.possible = not isinstance(event, KnownEvent) or event.possible(self.baseline)
         self.gains = _who_gains(prepared(graph, model)[0])
 
     def run(self, change: FloatArray) -> CascadeResult:
@@ -50,7 +51,7 @@ class Trials:
 
     def happens(self, change: FloatArray) -> bool:
         """Say whether they bring the event about."""
-        return bool(self.event(self.run(change), self.baseline))
+        return self.possible and bool(self.event(self.run(change), self.baseline))
 
     def certain(self, direction: FloatArray) -> bool:
         """Say whether a larger move in a direction can only bring the event on."""
