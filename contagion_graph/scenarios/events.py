@@ -37,7 +37,7 @@ class KnownEvent:
 
     follows_closures: ClassVar[bool] = False
 
-    def possible(self, baseline: CascadeResult) -> bool:
+    def _possible(self, baseline: CascadeResult) -> bool:
         """Say whether any shock can bring it about; False only where it is certain that none can."""
         return True
 
@@ -210,18 +210,8 @@ class LossAbove(KnownEvent):
         more = result._gross_loss - baseline._gross_loss
         return bool(more > self.amount + _rounding(baseline))
 
-    def possible(self, baseline: CascadeResult) -> bool:
-        """Say whether all equity is more than that: in the end no account is below 0, so that no trader loses more.
-
-        Parameters
-        ----------
-        baseline : CascadeResult
-            The cascade without a shock.
-
-        Returns
-        -------
-        bool
-        """
+    def _possible(self, baseline: CascadeResult) -> bool:
+        """Say whether all equity is more than that: in the end no account is below 0, so that no trader loses more."""
         rows = baseline.graph._rows
         most = float(np.maximum(rows.per_trader(rows.equity), 0.0).sum())
         return most - baseline._gross_loss > self.amount - _rounding(baseline)

@@ -41,7 +41,7 @@ class Trials:
             raise ParameterError(f"{owner}: event happens without a shock too; give one that a shock brings about")
         ordered = isinstance(event, KnownEvent) and event.follows_closures
         self.monotone = ordered and not isotone_obstacles(graph, model)
-        self.possible = not isinstance(event, KnownEvent) or event.possible(self.baseline)
+        self.possible = not isinstance(event, KnownEvent) or event._possible(self.baseline)
         self.gains = _who_gains(prepared(graph, model)[0])
 
     def run(self, change: FloatArray) -> CascadeResult:
