@@ -92,7 +92,10 @@ def chosen(book: Book) -> str:
 
 OF_BOOKS: dict[str, Says] = {
     "MarginCascade.run": Says(lambda g, b: amounts(b.model.run(g, b.changes()))),
-    "MarginCascade.equilibria": Says(lambda g, b: _ends(b.model.equilibria(g, b.changes()))),
+    "MarginCascade.equilibria": Says(
+        lambda g, b: _ends(b.model.equilibria(g, b.changes())),
+        but={"parts": "of a netted book all equilibria are found where few accounts are undecided; else bounds"},
+    ),
     "MarginCascade.equilibrium_near": Says(
         lambda g, b: PLAIN.equilibrium_near(g, b.changes(), closed=PLAIN.equilibria(g, b.changes()).least.arrays.closed)
         .accounts["loss"]

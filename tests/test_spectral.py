@@ -275,7 +275,7 @@ REFUSED = {
     "penalty": ({"penalty": -0.1}, "penalty is -0.1; it must be from 0 up to below margin$"),
     "penalty above": ({"penalty": [0.1, 0.2]}, "penalty is 0.2 at position 1; it must be from 0 up to below margin$"),
     "side": ({"side": "both"}, "side is 'both'; it must be one of long, short$"),
-    "text": ({"depth": "deep"}, "critical_notional: could not convert string to float: 'deep'"),
+    "text": ({"depth": "deep"}, "critical_notional: depth is a str; give numbers"),
     "shapes": ({"depth": [1.0, 2.0], "margin": [0.1] * 3}, "critical_notional: shape mismatch"),
 }
 

@@ -9,7 +9,6 @@ import pandas as pd
 
 from contagion_graph._result import Pair
 from contagion_graph._typing import BoolArray, FloatArray
-from contagion_graph.graph.backing import passed_down_note
 from contagion_graph.margin.result import CascadeResult
 
 SAME = 1e-9  # closed shares that differ by no more count as equal: smooth rules are solved to rounding, not to the bit
@@ -103,6 +102,6 @@ class Equilibria(Pair[CascadeResult]):
     def __repr__(self) -> str:
         low, high = ((closed > 0.0).sum() for closed in self._closed)
         kind = "least and greatest" if self.one_sided else "bounds"
-        note = passed_down_note(self.least.graph)
+        note = "; shocks passed down through table backing" if "price_given" in self.least.assets else ""
         apart = "one equilibrium" if self.unique else f"{self.undecided:.1%} of accounts undecided"
         return f"<Equilibria: {kind} close {low:,} and {high:,} of {len(self._apart):,} accounts; {apart}{note}>"
