@@ -9,8 +9,8 @@ import pandas as pd
 import contagion_graph as cg
 from benchmarks.timing import median, peak_over
 from contagion_graph.chunks import WIDTH
-from contagion_graph.margin.batch.batch import Batches
-from contagion_graph.margin.batch.screening import Box
+from contagion_graph.margin.candidates.batch import Batches
+from contagion_graph.margin.candidates.screening import Box
 
 Row = tuple[str, str, str, str]  # work, measured, budget, note
 FALL = 0.075  # of every price: more than 1 % of the accounts close

@@ -26,6 +26,21 @@ class Market(NamedTuple):
     number: Array
 
 
+class Orders(NamedTuple):
+    """What accounts close in a round: their rows, and of each k what is closed and what that costs.
+
+    `long` and `short` are the shares of its longs, and of its shorts, before the cascade that it closes; `whole_*` says
+    whether that is all that is left. `bonus` is what liquidators get [currency].
+    """
+
+    rows: Array
+    long: Array
+    short: Array
+    whole_long: Array
+    whole_short: Array
+    bonus: Array
+
+
 class Channels(NamedTuple):
     """Who bears losses: the cells of b (n x c), the loss rate C' from which each counts, and the loss rates C (c)."""
 
@@ -44,7 +59,9 @@ class Accounts(NamedTuple):
     closed_short: Array  # gamma of what it holds short
     settled: Array  # D, the losses socialised up to the loss rates in `since`
     sensitivity: Array  # g
-    worth: Array  # cash + R + (1-gamma) Q~.p + (Q-Q~).p, each position with the gamma of its side
+    longs: Array  # (1-gamma) Q~.p + (Q-Q~).p of what is held long
+    shorts: Array  # ... and short, above 0
+    worth: Array  # cash + R + longs - shorts
     maintenance: Array  # M
     trigger: Array  # the T + C at which it becomes a candidate
     valued: Array  # number of the prices at which it was last valued
@@ -58,6 +75,26 @@ class Rest(NamedTuple):
     extent: Array  # sum_j (|q_j| + |q_j - mu_j|) p0_j: rounding is measured by it
     base: Array  # b
     trigger: Array  # s / max(g, b) at p0
+
+
+class Before(NamedTuple):
+    """What is known of the accounts before a scenario (n each)."""
+
+    cash: Array
+    slack: Array  # s at p0, lessened by more than rounding can amount to
+    up: Array  # u
+    down: Array  # d
+    base: Array  # b
+
+
+class Bounds(NamedTuple):
+    """A box of prices (m each), the largest relative fall and rise from p0 in it, and the highest loss rate."""
+
+    low: Array
+    high: Array
+    fall: float
+    rise: float
+    loss_rate: float
 
 
 class Batch(NamedTuple):

@@ -169,7 +169,7 @@ MODELS = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_sweep_has_the_losses_of_single_runs(name: str):
-    from contagion_graph.margin.batch.batch import Batches
+    from contagion_graph.margin.candidates.batch import Batches
 
     model = MODELS[name]
     prices = np.array([VENUE.price * (1.0 + np.array(list(shock.values()))) for shock in shocks()])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.margin.batch.batch import Batches
+from contagion_graph.margin.candidates.batch import Batches
 from tests.markets import graph_of, model_of, run_case
 from tests.reference.random_markets import random_case
 

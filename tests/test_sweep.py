@@ -12,7 +12,7 @@ import pytest
 from scipy import special
 
 import contagion_graph as cg
-from contagion_graph.margin.batch import batch
+from contagion_graph.margin.candidates import batch
 from contagion_graph.scenarios import tasks as sweep_work
 from contagion_graph.scenarios.estimates import tail_estimates
 from tests.markets import graph_of, model_of

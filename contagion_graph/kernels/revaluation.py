@@ -17,8 +17,8 @@ import numpy as np
 from numba import njit
 
 from contagion_graph.chunks import STRIP
-from contagion_graph.kernels.compiling import AHEAD, Chunks, chunked, fetch, fetch_row, fetch_state
-from contagion_graph.state import Accounts, Array, Cells, Channels, Market
+from contagion_graph.kernels.compiling import AHEAD, Chunks, chunked, fetch_row, fetch_state
+from contagion_graph.state import Accounts, Array, Cells, Channels, Market, Orders
 
 GUARD = 1e-12
 LARGEST = np.finfo(np.float64).max
@@ -188,43 +188,173 @@ def _revalue(
 def _revalue_rows(
     cells: Cells, market: Market, channels: Channels, accounts: Accounts, price_move: float, rows: Array
 ) -> None:
-    # fields are taken out here, not in the loop: numba counts a reference each moved
+    # fields are taken out here, not in the loop: numba counts a reference each time
     indptr, indices, quantity, margin_units = cells
     price, sellable, number = market
     member, pool, base, since, loss_rate = channels
-    money, closed_long, closed_short, settled, sensitivity, worth, maintenance, trigger, valued, strip_trigger = (
-        accounts
-    )
+    (
+        money,
+        closed_long,
+        closed_short,
+        settled,
+        sensitivity,
+        longs,
+        shorts,
+        worth,
+        maintenance,
+        trigger,
+        valued,
+        least,
+    ) = accounts
     for k in range(rows.size):
         if k + AHEAD < rows.size:
             ahead = rows[k + AHEAD]
             fetch_row(indptr, indices, quantity, margin_units, ahead)
             fetch_state(member, pool, base, since, settled, ahead)
             fetch_state(money, closed_long, closed_short, sensitivity, worth, ahead)
-            fetch(maintenance, ahead)
+            fetch_state(longs, shorts, maintenance, trigger, valued, ahead)
         row = rows[k]
-        e, m, size = money[row], 0.0, abs(money[row])
-        longs, shorts = closed_long[row], closed_short[row]
+        left = closed_long[row], closed_short[row]
+        held = _held(indptr, indices, quantity, margin_units, price, sellable, left, row)
+        longs[row], shorts[row], maintenance[row], valued[row] = held[0], held[1], held[2], number[0]
+        worth[row] = money[row] + (held[0] - held[1])
+        trigger[row] = _trigger(
+            member, pool, base, since, loss_rate, settled, row, money[row], held, left, sensitivity[row], price_move
+        )
+        if k + 1 == rows.size or rows[k + 1] // STRIP != row // STRIP:
+            strip = row // STRIP
+            least[strip] = _least(trigger[strip * STRIP : (strip + 1) * STRIP])
+
+
+@njit(inline="always")
+def _held(
+    indptr: Array, indices: Array, quantity: Array, margin_units: Array, price: Array, sellable: Array,
+    closed: tuple[float, float], row: int,
+) -> tuple[float, float, float]:  # fmt: skip
+    """Return what a row has left: the value of its longs, that of its shorts, and its maintenance margin."""
+    long, short, margin = 0.0, 0.0, 0.0
+    for cell in range(indptr[row], indptr[row + 1]):
+        column, q = indices[cell], quantity[cell]
+        p = (1.0 - (closed[1] if q < 0.0 else closed[0]) * sellable[column]) * price[column]
+        value = q * p
+        long += value if q > 0.0 else 0.0
+        short -= value if q < 0.0 else 0.0
+        margin += margin_units[cell] * p
+    return long, short, margin
+
+
+@njit(inline="always")
+def _trigger(
+    member: Array, pool: Array, base: Array, since: Array, loss_rate: Array, settled: Array, row: int, money: float,
+    held: tuple[float, float, float], closed: tuple[float, float], sensitivity: float, price_move: float,
+) -> float:  # fmt: skip
+    """Return the trigger of a row that has just been valued; -inf where it is not finite: an error then names it."""
+    borne, weight, now = _socialised(member, pool, base, since, loss_rate, settled, row), 0.0, price_move
+    extent = abs(price_move)
+    for cell in range(member[row], member[row + 1]):
+        weight = max(weight, base[cell])
+        now += loss_rate[pool[cell]]
+        extent += abs(loss_rate[pool[cell]])
+    slack = money + (held[0] - held[1]) - borne - held[2]
+    size = abs(money) + abs(held[0]) + abs(held[1]) + borne
+    at = now + _distance(slack, size, sensitivity, weight) - GUARD * extent
+    if closed[0] == 1.0 and closed[1] == 1.0:
+        at = np.inf
+    if not np.isfinite(slack):
+        at = -np.inf
+    return float(at)
+
+
+def settle(
+    cells: Cells, market: Market, channels: Channels, accounts: Accounts, orders: Orders, average: Array,
+    penalty: tuple[float, bool], price_move: float, borders: Array,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Close what accounts close, at the round's average prices, and value what they have left at the new prices.
+
+    Parameters
+    ----------
+    average : array, shape (m,)
+        0 where an asset is not sellable.
+    penalty : float and bool
+        Share of the closed gross value that is paid, and whether at most the equity that is left.
+    borders : array
+        Where among the orders the chunks begin and end.
+
+    Returns
+    -------
+    proceeds, charged, equity : array
+        What each of them gets before the penalty, its penalty, and its equity at the new prices [currency].
+    """
+    out = np.empty((3, orders.rows.size))
+    _settle(
+        orders.rows.size, borders.size - 1, cells, market, channels, accounts, orders, average, penalty, price_move,
+        borders, out,
+    )  # fmt: skip
+    return out[0], out[1], out[2]
+
+
+@chunked
+def _settle(
+    chunks: Chunks, cells: Cells, market: Market, channels: Channels, accounts: Accounts, orders: Orders,
+    average: Array, penalty: tuple[float, bool], price_move: float, borders: Array, out: Array,
+) -> None:  # fmt: skip
+    indptr, indices, quantity, margin_units = cells
+    price, sellable, number = market
+    member, pool, base, since, loss_rate = channels
+    (
+        money,
+        closed_long,
+        closed_short,
+        settled,
+        sensitivity,
+        longs,
+        shorts,
+        worth,
+        maintenance,
+        trigger,
+        valued,
+        least,
+    ) = accounts
+    rows, long, short, whole_long, whole_short, bonus = orders
+    for k in range(borders[chunks[0]], borders[chunks[1]]):
+        if k + AHEAD < rows.size:
+            ahead = rows[k + AHEAD]
+            fetch_row(indptr, indices, quantity, margin_units, ahead)
+            fetch_state(member, pool, base, since, settled, ahead)
+            fetch_state(money, closed_long, closed_short, sensitivity, worth, ahead)
+            fetch_state(longs, shorts, maintenance, trigger, valued, ahead)
+        row = rows[k]
+        bought = sold = 0.0
         for cell in range(indptr[row], indptr[row + 1]):
-            column = indices[cell]
-            closed = shorts if quantity[cell] < 0.0 else longs
-            p = (1.0 - closed * sellable[column]) * price[column]
-            e += quantity[cell] * p
-            m += margin_units[cell] * p
-            size += abs(quantity[cell] * p)
-        worth[row], maintenance[row], valued[row] = e, m, number[0]
-        borne, weight, now = _socialised(member, pool, base, since, loss_rate, settled, row), 0.0, price_move
-        extent = abs(price_move)
-        for cell in range(member[row], member[row + 1]):
-            weight = max(weight, base[cell])
-            now += loss_rate[pool[cell]]
-            extent += abs(loss_rate[pool[cell]])
-        if not np.isfinite(e - borne - m):
-            trigger[row] = -np.inf  # not finite: the account is named in an error
-        elif longs == 1.0 and shorts == 1.0:
-            trigger[row] = np.inf
-        else:
-            trigger[row] = now + _distance(e - borne - m, size + borne, sensitivity[row], weight) - GUARD * extent
-        strip = row // STRIP
-        if k + 1 == rows.size or rows[k + 1] // STRIP != strip:
-            strip_trigger[strip] = _least(trigger[strip * STRIP : (strip + 1) * STRIP])
+            value = quantity[cell] * average[indices[cell]]
+            sold += value if value > 0.0 else 0.0
+            bought -= value if value < 0.0 else 0.0
+        sold, bought = long[k] * sold, short[k] * bought
+        fee = penalty[0] * (sold + bought)
+        money[row] += sold - bought - (fee + bonus[k])
+        closed_long[row] = 1.0 if whole_long[k] else closed_long[row] + long[k]
+        closed_short[row] = 1.0 if whole_short[k] else closed_short[row] + short[k]
+        whole = closed_long[row] == 1.0 and closed_short[row] == 1.0
+        if whole:
+            settled[row] = _socialised(member, pool, base, since, loss_rate, settled, row)
+            for cell in range(member[row], member[row + 1]):
+                base[cell] = 0.0
+        left = closed_long[row], closed_short[row]
+        held = _held(indptr, indices, quantity, margin_units, price, sellable, left, row)
+        longs[row], shorts[row], maintenance[row], valued[row] = held[0], held[1], held[2], number[0]
+        worth[row] = money[row] + (held[0] - held[1])
+        trigger[row] = _trigger(
+            member, pool, base, since, loss_rate, settled, row, money[row], held, left, sensitivity[row], price_move
+        )
+        borne = _socialised(member, pool, base, since, loss_rate, settled, row)
+        short_of = borne - worth[row]
+        if penalty[1] and fee > 0.0 and short_of > 0.0:  # the penalty takes at most what is left
+            back = min(fee, short_of)
+            money[row] += back
+            worth[row] = borne if back < fee else worth[row] + back
+            trigger[row] = np.inf if whole else -np.inf
+            fee -= back
+        out[0, k], out[1, k], out[2, k] = sold - bought, fee + bonus[k], worth[row] - borne
+        if k + 1 == rows.size or rows[k + 1] // STRIP != row // STRIP:
+            strip = row // STRIP
+            least[strip] = _least(trigger[strip * STRIP : (strip + 1) * STRIP])

@@ -35,6 +35,36 @@ def _value(chunks: Chunks, cells: Cells, price: Array, rows: Array, borders: Arr
             out[2, k] = m
 
 
+def largest_cells(cells: Cells, unit: Array, borders: Array) -> Array:
+    """Return the largest |q_ij| c_j of each row; 0 where it has no cell."""
+    out = np.zeros(cells.indptr.size - 1)
+    _largest(out.size, borders.size - 1, cells, unit, borders, out)
+    return out
+
+
+@chunked
+def _largest(chunks: Chunks, cells: Cells, unit: Array, borders: Array, out: Array) -> None:
+    for row in range(borders[chunks[0]], borders[chunks[1]]):
+        for cell in range(cells.indptr[row], cells.indptr[row + 1]):
+            out[row] = max(out[row], abs(cells.quantity[cell]) * unit[cells.indices[cell]])
+
+
+def column_squares(cells: Cells, weight: Array, borders: Array, n_columns: int) -> Array:
+    """Return the weighted sums of squares of the rows of each chunk: y_cj = sum_i weight_i q_ij^2."""
+    parts = np.zeros((borders.size - 1, n_columns))
+    _squares(weight.size, borders.size - 1, cells, weight, borders, parts)
+    return parts
+
+
+@chunked
+def _squares(chunks: Chunks, cells: Cells, weight: Array, borders: Array, parts: Array) -> None:
+    for chunk in range(chunks[0], chunks[1]):
+        for row in range(borders[chunk], borders[chunk + 1]):
+            if weight[row] > 0.0:
+                for cell in range(cells.indptr[row], cells.indptr[row + 1]):
+                    parts[chunk, cells.indices[cell]] += weight[row] * cells.quantity[cell] ** 2
+
+
 def mark_rows(cells: Cells, price: Array, closed: Array, fee: Array, rows: Array, borders: Array) -> Array:
     """Return what rows are worth if they stay open and if they close, by one pass, shape (4, len(rows)) [currency].
 

@@ -13,12 +13,11 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.collectives import Spread
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import AccountKey, Order, Shock, check_graph, closed_shares, ranks, scenario
+from contagion_graph.margin.candidates.single import run_rounds
 from contagion_graph.margin.equilibria.equilibria import TwoSided, equilibria, nearest
 from contagion_graph.margin.equilibria.result import Equilibria
 from contagion_graph.margin.prepare import CascadeRules, prepared
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.margin.rounds.account_state import Market
-from contagion_graph.margin.rounds.path import Path, run_path, weights
 from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
 
 RevaluationMode = Literal["incremental", "full"]
@@ -136,10 +135,7 @@ class MarginCascade(CascadeRules):
             case = scenario(graph, shock, losses, defaults)
             graph, impact = prepared(graph, self)
             rank = None if order is None else ranks(graph, order)
-            market = Market(graph._rows, case, weights(graph, case, self), full=revaluation == "full")
-            path = Path(graph._rows, case, self, impact, market, rank=rank)
-            solution = run_path(path)
-            arrays = path.arrays()
+            arrays, solution = run_rounds(graph, case, self, impact, rank=rank, full=revaluation == "full")
         _report(solution, on_failure)
         return CascadeResult(graph, self, arrays, solution)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from contagion_graph import state
-from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph._typing import FloatArray
 from contagion_graph.chunks import BLOCK, STRIP
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario import Scenario
@@ -76,6 +76,8 @@ class Market:
             closed_short=np.zeros(n),
             settled=np.zeros(n),
             sensitivity=graph.sensitivity,
+            longs=np.empty(n),
+            shorts=np.empty(n),
             worth=np.empty(n),
             maintenance=np.empty(n),
             trigger=np.empty(n),
@@ -121,11 +123,32 @@ class Market:
 
     def move_prices(self, price: FloatArray) -> None:
         """Put new prices in force, and revalue the candidates."""
+        self._put_prices(price)
+        self.revalue()
+
+    def _put_prices(self, price: FloatArray) -> None:
         price = self.sign * price
         self.price_move += float((np.abs(price - self.price) / self.graph.price).max())
         self.price[:] = price
         self._number += 1
+
+    def settle(
+        self, orders: state.Orders, price: FloatArray, average: FloatArray, penalty: tuple[float, bool]
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Put new prices in force, close what accounts close at the average prices, and revalue the candidates.
+
+        Accounts that are then wholly closed are taken out of loss sharing. Return what each of the orders fetched, what
+        it was charged, and the equity of its account at the new prices [currency].
+        """
+        self._put_prices(price)
+        average = np.where(self.graph.sellable, average, 0.0)
+        accounts = (self.graph.cells, self._market, self.channels, self.accounts)
+        borders = np.searchsorted(orders.rows, self._borders)
+        settled = self._passes.settle(*accounts, orders, average, penalty, self.price_move, borders)
+        self._stale[orders.rows // BLOCK] = True
+        self.revaluations += orders.rows.size
         self.revalue()
+        return settled
 
     def set_loss_rates(self, loss_rate: FloatArray) -> None:
         """Put loss rates in force; `move_prices` then revalues."""
@@ -140,17 +163,6 @@ class Market:
         """Have these rows revalued next time, whatever their triggers."""
         self.accounts.trigger[rows] = -np.inf
         self.accounts.strip_trigger[rows // STRIP] = -np.inf
-
-    def refund(self, rows: Rows, amount: FloatArray, *, emptied: BoolArray, whole: BoolArray) -> None:
-        """Give money back to accounts valued at the present prices; the equity of `emptied` is then exactly 0.
-
-        Those that are not `whole`, wholly closed, are valued again at the next prices.
-        """
-        state = self.accounts
-        state.money[rows] += amount
-        state.worth[rows] += amount
-        state.worth[rows[emptied]] = self.socialised(rows[emptied])
-        self.revalue_next(rows[~whole])
 
     def socialised(self, rows: Rows) -> FloatArray:
         """Return what was socialised to accounts so far [currency]."""

@@ -54,6 +54,7 @@ def breached_accounts(
     penalty: float,
     left: Two | None = None,
     cash: Any = None,
+    held: Two | None = None,
 ) -> tuple[BreachedAccounts, FloatArray]:
     """Return what the liquidation rule sees of accounts in breach, and the value of the shorts that they can close.
 
@@ -73,18 +74,21 @@ def breached_accounts(
         Share of its longs, and of its shorts, that each has left; None: all.
     cash : ndarray, optional
         Cash of each, less its shared losses [currency]; None: E less the value of its positions.
+    held : tuple of ndarray, optional
+        Value of the longs, and of the shorts, that each has left and can close [currency]; None: to be computed.
     """
     equity, maintenance = margins
-    value, gross, _ = book.valuation(np.where(book.sellable, price, 0.0), rows)
-    long, short = split_sides(value, gross)
-    if left is not None:
-        long, short = long * left[0], short * left[1]
+    if held is None:
+        held = split_sides(*book.valuation(np.where(book.sellable, price, 0.0), rows)[:2])
+        if left is not None:
+            held = held[0] * left[0], held[1] * left[1]
+    long, short = held
     kept_value = kept_short = kept_margin = np.zeros(rows.size)
     if not book.sellable.all():
         kept_value, kept_gross, kept_margin = book.valuation(np.where(book.sellable, 0.0, price), rows)
         kept_short = split_sides(kept_value, kept_gross)[1]
     if cash is None:
-        cash = equity - value - kept_value
+        cash = equity - (long - short) - kept_value
     seen = BreachedAccounts(
         equity=equity,
         maintenance=maintenance,

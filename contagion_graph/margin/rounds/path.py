@@ -20,13 +20,14 @@ from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.result import CascadeArrays
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
-from contagion_graph.margin.rounds.closing import Closing, breached_accounts, split_sides
+from contagion_graph.margin.rounds.closing import Closing, breached_accounts
 from contagion_graph.margin.rounds.loss_waterfall import Shared, share_losses
 from contagion_graph.margin.rounds.trades import Trade
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import ClosedSides, has_equity, repaid_whole
 from contagion_graph.solvers.arrays import product, ratio
 from contagion_graph.solvers.solution import Solution, Status, iterate
+from contagion_graph.state import Orders
 from contagion_graph.tables.labels import label_text
 
 
@@ -94,7 +95,7 @@ class Path:
         average, penalty = self.trade(self.next)
         after = self.market.price.copy()
         moved = ratio(after, before, 1.0)
-        left, shortfall = self.shortfalls(rows)
+        left, shortfall = self.shortfalls(self.next)
         totals, shared = self.settle(left, shortfall)
         self.rounds.append(self.first | {"largest_move": float(np.abs(moved - 1).max())} | totals)
         closed, prices = (rows, sides.long, sides.short, penalty), (before, average, after)
@@ -134,7 +135,8 @@ class Path:
         state, price, penalty = self.market.accounts, self.market.price, self.rules.penalty
         left = 1.0 - state.closed_long[rows], 1.0 - state.closed_short[rows]
         margins, cash = (equity, state.maintenance[rows]), state.money[rows] - (state.worth[rows] - equity)
-        accounts, short = breached_accounts(self.graph, price, rows, margins, penalty, left, cash)
+        held = (state.longs[rows], state.shorts[rows]) if self.graph.sellable.all() else None
+        accounts, short = breached_accounts(self.graph, price, rows, margins, penalty, left, cash, held)
         sides = self.rules.liquidation.closed_sides(accounts)
         whole = ~has_equity(accounts) | self.scenario.defaults[rows]
         longs = np.where(whole, 1.0, sides.long)
@@ -149,38 +151,19 @@ class Path:
 
         Return the average price of the round, and the penalty of each account.
         """
-        graph, rules, market, state = self.graph, self.rules, self.market, self.market.accounts
-        rows, sides, longs, shorts, _ = closing
+        graph, rules, (rows, sides, longs, shorts, _) = self.graph, self.rules, closing
         units = np.where(graph.sellable, self.units, 0.0)
         price, average = self._move(units)
         self.sold += units
         self.value_sold += units * average
-        long, short = split_sides(*graph.valuation(np.where(graph.sellable, average, 0.0), rows)[:2])
-        proceeds, penalty = longs * long - shorts * short, rules.penalty * (longs * long + shorts * short)
-        charged = penalty + rules.liquidation.bonus * sides.repaid
+        bonus = rules.liquidation.bonus * sides.repaid
+        orders = Orders(rows, longs, shorts, sides.long == 1.0, sides.short == 1.0, bonus)
+        penalty = rules.penalty, rules.penalty_cap == "equity"
+        proceeds, charged, self.equity = self.market.settle(orders, price, average, penalty)
         self.proceeds[rows] += proceeds
-        state.money[rows] += proceeds - charged
-        state.closed_long[rows] = np.where(sides.long == 1.0, 1.0, state.closed_long[rows] + longs)
-        state.closed_short[rows] = np.where(sides.short == 1.0, 1.0, state.closed_short[rows] + shorts)
-        market.exempt(rows[self.closed_whole(rows)])
-        market.revalue_next(rows)
-        market.move_prices(price)
-        if rules.penalty_cap == "equity":
-            refund = self._refund(rows, penalty)
-            penalty -= refund
-            charged -= refund
         self.penalty[rows] += charged
-        self.penalties = graph.chunk_sums(graph.membership, penalty, rows)
+        self.penalties = graph.chunk_sums(graph.membership, charged - bonus, rows)
         return average, charged
-
-    def _refund(self, rows: Rows, penalty: FloatArray) -> FloatArray:
-        """Give accounts back what their penalty takes beyond the equity that is left, and return it."""
-        equity = self.market.equity(rows)
-        refund = np.minimum(penalty, np.maximum(-equity, 0.0))
-        short = refund > 0.0
-        rows, back = rows[short], refund[short]
-        self.market.refund(rows, back, emptied=back < penalty[short], whole=self.closed_whole(rows))
-        return refund
 
     def _units(self, closing: Closing) -> FloatArray:
         """Return the net units that accounts close, within each chunk."""
@@ -202,11 +185,10 @@ class Path:
             return after, product(self.scenario.price_shocked, impact.average_factor(start, self.size))
         return after, before + self.rules.trade_price_weight * (after - before)
 
-    def shortfalls(self, rows: Rows) -> tuple[Rows, FloatArray]:
+    def shortfalls(self, closing: Closing) -> tuple[Rows, FloatArray]:
         """Return which accounts, now wholly closed, leave a shortfall, and how much (step 7)."""
-        rows = rows[self.closed_whole(rows)]
-        equity = self.market.equity(rows)
-        rows, shortfall = rows[equity < 0.0], -equity[equity < 0.0]
+        short = self.closed_whole(closing.rows) & (self.equity < 0.0)
+        rows, shortfall = closing.rows[short], -self.equity[short]
         self.shortfall[rows] = shortfall
         return rows, shortfall
 

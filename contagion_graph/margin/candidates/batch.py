@@ -16,8 +16,8 @@ from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario import Scenario
-from contagion_graph.margin.batch.screening import Box, Screen
-from contagion_graph.margin.batch.subgraph import CandidateGraph, CandidateMarket, OutsideBoxError, WholeBase
+from contagion_graph.margin.candidates.screening import Box, Screen
+from contagion_graph.margin.candidates.subgraph import CandidateGraph, CandidateMarket, OutsideBoxError, WholeBase
 from contagion_graph.margin.prepare import CascadeRules, prepared
 from contagion_graph.margin.rounds.account_state import Market, Rows
 from contagion_graph.margin.rounds.path import Path, run_path, weights

@@ -1,17 +1,16 @@
 """The candidates of a scenario, and the market on them: the same sums, bit for bit, of fewer rows."""
 
 from functools import cached_property
-from threading import Lock
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.chunks import BLOCK
+from contagion_graph.chunks import BLOCK, chunk_borders
 from contagion_graph.graph.rows import Initial, RowReductions
 from contagion_graph.graph.scenario import Scenario
-from contagion_graph.margin.batch.screening import Box
+from contagion_graph.margin.candidates.screening import Box
 from contagion_graph.margin.rounds.account_state import Market, Rows
 from contagion_graph.state import Cells
 
@@ -49,7 +48,7 @@ class CandidateGraph(RowReductions):
         self.initial, self.gross_total = Initial(*(each[rows] for each in graph.initial)), graph.gross_total
         self.sensitivity = graph.sensitivity[rows]
         self.row_borders = np.searchsorted(rows, graph.row_borders)
-        self.block_borders = np.array([0, -(-rows.size // BLOCK)])
+        self.block_borders = chunk_borders(indptr)
         self.pool_of = graph.pool_of[rows]
         self.members = np.arange(rows.size + 1, dtype=graph.members[0].dtype), graph.members[1][rows]
 
@@ -73,38 +72,22 @@ class CandidateGraph(RowReductions):
 
 
 class WholeBase:
-    """The weights of all accounts in loss sharing, and their sums by block: what a scenario changes is put back.
+    """The weights of all accounts in loss sharing before a scenario, and their sums by block.
 
     Parameters
     ----------
     graph : RowReductions
         The whole graph.
     base : ndarray, shape (n,)
-        Weights before the scenarios.
+        The weights.
     """
 
     def __init__(self, graph: RowReductions, base: FloatArray) -> None:
         from contagion_graph.kernels import row_sums
 
-        members, self._kernels, self._graph, self.initial = graph.membership, row_sums, graph, base
-        self._lock = Lock()
-        self._cells = (members.indptr, members.indices, base.copy())
-        self._blocks = np.zeros((-(-base.size // BLOCK), len(graph.pools)))
-        self._sum(np.arange(len(self._blocks)))
-
-    def _sum(self, blocks: Rows) -> None:
-        self._kernels.block_sums(*self._cells, blocks, self._blocks)
-
-    def total(self, rows: Rows, base: FloatArray) -> FloatArray:
-        """Return the sum of the weights of each channel where some rows have other weights than before."""
-        blocks = np.unique(rows // BLOCK)
-        with self._lock:
-            self._cells[2][rows] = base
-            self._sum(blocks)
-            total = self._graph.group.total(self._kernels.chunk_sums(self._blocks, self._graph.block_borders))
-            self._cells[2][rows] = self.initial[rows]
-            self._sum(blocks)
-        return total
+        self.graph, self.initial = graph, base
+        self.blocks = np.zeros((-(-base.size // BLOCK), len(graph.pools)))
+        row_sums.block_sums(*graph.members, base, np.arange(len(self.blocks)), self.blocks)
 
 
 class CandidateMarket(Market):
@@ -115,7 +98,7 @@ class CandidateMarket(Market):
     graph : CandidateGraph
         Those accounts.
     scenario : Scenario
-        Shocked prices.
+        The prices, losses and defaults of those accounts.
     whole : WholeBase
         The weights of all accounts.
     box : Box
@@ -123,7 +106,8 @@ class CandidateMarket(Market):
     """
 
     def __init__(self, graph: CandidateGraph, scenario: Scenario, whole: WholeBase, box: Box) -> None:
-        self.box, self._whole, self._global = box, whole, graph.rows
+        self.box, self.whole, self._rows = box, whole, graph.rows
+        self._all: FloatArray | None = None
         super().__init__(graph, scenario, whole.initial[graph.rows])
 
     def revalue(self, rise: FloatArray | float = 0.0) -> None:
@@ -135,5 +119,12 @@ class CandidateMarket(Market):
 
     def open_base(self) -> FloatArray:
         """Return the sum of the weights of each channel over all accounts, shape (v,)."""
-        changed = np.flatnonzero(self.channels.base != self._whole.initial[self._global])
-        return self._whole.total(self._global[changed], self.channels.base[changed])
+        if self._all is None:
+            self._all, self._blocks = self.whole.initial.copy(), self.whole.blocks.copy()
+        graph, base = self.whole.graph, self.channels.base
+        changed = np.flatnonzero(self._all[self._rows] != base)
+        stale = np.zeros(len(self._blocks), dtype=bool)
+        stale[self._rows[changed] // BLOCK] = True
+        self._all[self._rows[changed]] = base[changed]
+        self._sums.block_sums(*graph.members, self._all, np.flatnonzero(stale), self._blocks)
+        return graph.group.total(self._sums.chunk_sums(self._blocks, graph.block_borders))

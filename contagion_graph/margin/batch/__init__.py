@@ -1,1 +1,0 @@
-"""Many scenarios at once, on the rows that they can concern."""

@@ -1,0 +1,157 @@
+"""One scenario on its candidates: the accounts that can be in breach while prices stay in a box, copied together.
+
+A sample of the accounts foresees the box (sample.py); one pass over the rows finds the candidates in it (screening.py);
+the rounds run on a copy of these. Where a price or a loss rate leaves the box, the scenario is run again in a wider
+one, last on all accounts. The box decides the work, never the answer.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from contagion_graph._typing import FloatArray, IntArray
+from contagion_graph.graph.collectives import WHOLE
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.rows import RowReductions
+from contagion_graph.graph.scenario import Scenario
+from contagion_graph.kernels.revaluation import GUARD
+from contagion_graph.margin.candidates.sample import Sample, drawn, foreseen
+from contagion_graph.margin.candidates.screening import Box
+from contagion_graph.margin.candidates.subgraph import CandidateGraph, CandidateMarket, OutsideBoxError, WholeBase
+from contagion_graph.margin.prepare import CascadeRules
+from contagion_graph.margin.result import CascadeArrays
+from contagion_graph.margin.rounds.account_state import Market, Rows, union
+from contagion_graph.margin.rounds.path import Path, run_path, weights
+from contagion_graph.rules.declarations import declared
+from contagion_graph.rules.impact import ImpactRecord
+from contagion_graph.solvers.solution import Solution
+from contagion_graph.state import Before, Bounds
+
+WORTH_A_SAMPLE = 100_000  # rows from which on candidates are copied
+FEW = 0.5  # of all rows; more of them are not worth a copy
+WIDER = 2.0  # times as far goes the second box
+GROWN = 4.0  # times p0: up to there the slack of an account is lessened for rounding
+KNOWN, SAMPLE = "weights in loss sharing", "sample"  # where the rows of a graph keep what other runs can use
+
+
+class Known(NamedTuple):
+    """What is known of the accounts before a scenario: their weights in loss sharing, and what screens them."""
+
+    whole: WholeBase
+    before: Before
+
+
+def known(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> Known:
+    """Return what is known of the accounts before a scenario; a graph keeps it where weights are always the same."""
+    rows, sharing = graph._rows, rules.sharing
+    last = vars(rows).get(KNOWN)
+    if last is not None and last[0] == sharing:
+        return last[1]  # type: ignore[no-any-return]
+    base = weights(graph, scenario, rules)
+    net, slope = rows.initial.value - rows.initial.maintenance, rows.sensitivity
+    slack = rows.cash + net - GUARD * (np.abs(rows.cash) + GROWN * (rows.initial.gross + slope))
+    found = Known(WholeBase(rows, base), Before(rows.cash, slack, (slope + net) / 2.0, (slope - net) / 2.0, base))
+    record = getattr(type(sharing), "__dataclass_params__", None)
+    if sharing is None or (declared(sharing, "fixed") is True and record is not None and record.frozen):
+        vars(rows)[KNOWN] = sharing, found
+    return found
+
+
+def candidates(graph: RowReductions, box: Box, before: Before) -> Rows:
+    """Return the rows that can be in breach somewhere in a box."""
+    from contagion_graph.kernels import box as passes
+
+    low, high = box.low / graph.price, box.high / graph.price
+    bounds = Bounds(box.low, box.high, max(1.0 - low.min(), 0.0), max(high.max() - 1.0, 0.0), float(box.loss_rate))
+    return passes.rows_in_box(graph.cells, before, bounds, graph.row_borders)
+
+
+def sample_of(graph: RowReductions) -> Sample:
+    """Return the sample of a graph, which keeps it."""
+    kept = vars(graph)
+    if SAMPLE not in kept:
+        kept[SAMPLE] = drawn(graph)
+    return kept[SAMPLE]  # type: ignore[no-any-return]
+
+
+def wider(box: Box, price: FloatArray) -> Box:
+    """Return a box that goes farther from the shocked prices."""
+    low, high = price - WIDER * (price - box.low), price + WIDER * (box.high - price)
+    return Box(np.maximum(low, 0.0), high, WIDER * box.loss_rate)
+
+
+def run_rounds(
+    graph: ExposureGraph,
+    scenario: Scenario,
+    rules: CascadeRules,
+    impact: ImpactRecord,
+    *,
+    rank: IntArray | None = None,
+    full: bool = False,
+) -> tuple[CascadeArrays, Solution]:
+    """Run the rounds of a scenario, on its candidates where that is worth a copy of them."""
+    rows, found = graph._rows, None
+    if not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE:
+        found = run_on_candidates(graph, scenario, rules, impact, rank=rank)
+    if found is None:
+        market = Market(rows, scenario, weights(graph, scenario, rules), full=full)
+        path = Path(rows, scenario, rules, impact, market, rank=rank)
+        solution = run_path(path)
+        found = path.arrays(), solution
+    return found
+
+
+def run_on_candidates(
+    graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, impact: ImpactRecord, *, rank: IntArray | None = None
+) -> tuple[CascadeArrays, Solution] | None:
+    """Run a scenario on its candidates; None where these are most accounts, or prices leave every box."""
+    rows, hit = graph._rows, scenario.hit
+    whole, before = known(graph, scenario, rules)
+    near = foreseen(sample_of(rows).with_rows(hit), scenario, whole.initial, rules, impact)
+    for box in (near, wider(near, scenario.price_shocked)):
+        if (box.high > GROWN * graph.price).any():
+            return None
+        some = candidates(rows, box, before)
+        if hit.size:
+            some = union(some, hit, rows.cash.size)
+        if some.size > FEW * rows.cash.size:
+            return None
+        few = CandidateGraph(rows, some)
+        case = replace(scenario, losses=scenario.losses[some], defaults=scenario.defaults[some])
+        try:
+            market = CandidateMarket(few, case, whole, box)
+            path = Path(few, case, rules, impact, market, rank=None if rank is None else rank[some])
+            solution = run_path(path)
+            return spread(path, few, scenario, whole.initial), solution
+        except OutsideBoxError:
+            continue
+    return None
+
+
+def spread(path: Path, few: CandidateGraph, scenario: Scenario, base: FloatArray) -> CascadeArrays:
+    """Return what a cascade on candidates came to, for all accounts: the others bear shared losses, and no more."""
+    found, rows, rate = path.arrays(), few.rows, path.market.channels.loss_rate
+    touched = np.flatnonzero(found.breach_round)
+
+    def everywhere(values: FloatArray) -> FloatArray:
+        out = np.zeros(base.size, dtype=values.dtype)
+        out[rows[touched]] = values[touched]
+        return out
+
+    socialised = np.zeros(base.size)
+    if rate.any():
+        socialised = base * rate[few.graph.pool_of]
+        socialised[rows] = found.socialised
+    names = ("proceeds", "penalty", "shortfall", "closed", "breach_round")
+    return replace(
+        found,
+        **{name: everywhere(getattr(found, name)) for name in names},
+        losses=scenario.losses,
+        closed_short=None if found.closed_short is None else everywhere(found.closed_short),
+        socialised=socialised,
+        trades=tuple(
+            replace(trade, rows=rows[trade.rows], left=rows[trade.left], capped=rows[trade.capped])
+            for trade in found.trades or ()
+        ),
+    )
