@@ -12,7 +12,7 @@ from contagion_graph.margin.candidates import sample, single
 from contagion_graph.margin.candidates.screening import Box
 from contagion_graph.state import Bounds
 from tests.markets import graph_of, model_of, run_case
-from tests.reference.random_markets import mix, random_case
+from tests.reference.random_markets import random_case
 
 MARKETS = 1_000
 
@@ -64,10 +64,8 @@ def test_random_markets(runs):
         fewer += mine.solution.revaluations < 0.5 * whole.solution.revaluations
         shared += bool(whole.arrays.socialised.any())
     assert min(runs.values()) > MARKETS / 50
-    assert runs["candidates"] > MARKETS / 2
+    assert runs["candidates"] > MARKETS / 4
     assert min(fewer, shared) > MARKETS / 10
-    shares = mix([(case, None) for case in cases[:0]]) if not cases else {}
-    assert shares == {}
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -6,7 +6,7 @@ one, last on all accounts. The box decides the work, never the answer.
 """
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from contagion_graph.state import Before, Bounds
 
 WORTH_A_SAMPLE = 100_000  # rows from which on candidates are copied
 FEW = 0.5  # of all rows; more of them are not worth a copy
-WIDER = 2.0  # times as far goes the second box
+BOXES, WIDER = 2, 2.0  # boxes that are tried, and how many times as far the next one goes
 GROWN = 4.0  # times p0: up to there the slack of an account is lessened for rounding
 KNOWN, SAMPLE = "weights in loss sharing", "sample"  # where the rows of a graph keep what other runs can use
 
@@ -108,8 +108,8 @@ def run_on_candidates(
     """Run a scenario on its candidates; None where these are most accounts, or prices leave every box."""
     rows, hit = graph._rows, scenario.hit
     whole, before = known(graph, scenario, rules)
-    near = foreseen(sample_of(rows).with_rows(hit), scenario, whole.initial, rules, impact)
-    for box in (near, wider(near, scenario.price_shocked)):
+    box = foreseen(sample_of(rows).with_rows(hit), scenario, whole.initial, rules, impact)
+    for _ in range(BOXES):
         if (box.high > GROWN * graph.price).any():
             return None
         some = candidates(rows, box, before)
@@ -125,7 +125,7 @@ def run_on_candidates(
             solution = run_path(path)
             return spread(path, few, scenario, whole.initial), solution
         except OutsideBoxError:
-            continue
+            box = wider(box, scenario.price_shocked)
     return None
 
 
@@ -134,7 +134,7 @@ def spread(path: Path, few: CandidateGraph, scenario: Scenario, base: FloatArray
     found, rows, rate = path.arrays(), few.rows, path.market.channels.loss_rate
     touched = np.flatnonzero(found.breach_round)
 
-    def everywhere(values: FloatArray) -> FloatArray:
+    def everywhere(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         out = np.zeros(base.size, dtype=values.dtype)
         out[rows[touched]] = values[touched]
         return out
@@ -143,10 +143,13 @@ def spread(path: Path, few: CandidateGraph, scenario: Scenario, base: FloatArray
     if rate.any():
         socialised = base * rate[few.graph.pool_of]
         socialised[rows] = found.socialised
-    names = ("proceeds", "penalty", "shortfall", "closed", "breach_round")
     return replace(
         found,
-        **{name: everywhere(getattr(found, name)) for name in names},
+        proceeds=everywhere(found.proceeds),
+        penalty=everywhere(found.penalty),
+        shortfall=everywhere(found.shortfall),
+        closed=everywhere(found.closed),
+        breach_round=everywhere(found.breach_round),
         losses=scenario.losses,
         closed_short=None if found.closed_short is None else everywhere(found.closed_short),
         socialised=socialised,
