@@ -254,7 +254,6 @@ MODEL = cg.MarginCascade()
 FALL, LOSS = {"BTC": -0.1}, cg.scenarios.ShareClosed(0.5)
 SHOCKS = pd.DataFrame([[-0.1, -0.1, -0.1]], columns=["BTC", "ETH", "SOL"])
 FLAT_ALONE: dict[str, Callable[[cg.ExposureGraph], Any]] = {
-    "MarginCascade.run": lambda graph: MODEL.run(graph, FALL),
     "MarginCascade.equilibria": lambda graph: MODEL.equilibria(graph, FALL),
     "MarginCascade.equilibrium_near": lambda graph: MODEL.equilibrium_near(graph, FALL, closed=np.zeros(3)),
     "SolvencyMonitor": cg.SolvencyMonitor,

@@ -13,9 +13,10 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph import elements
 from contagion_graph.graph.exports import GraphExports
-from contagion_graph.graph.margins import Columns, GraphMargins, LinearColumns, margins_of, risk_groups
+from contagion_graph.graph.margins import GraphMargins, margins_of, risk_groups
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.graph.rows import RowReductions
+from contagion_graph.graph.scenario_grids import Columns, LinearColumns
 from contagion_graph.tables import arrays, assemble
 from contagion_graph.tables.networks import ranks_of_frame
 from contagion_graph.tables.records import PositionRecords
@@ -366,7 +367,7 @@ class ExposureGraph(OwnTables, GraphExports):
         1     pm    X      0  -0.2  20.0
         2     pm    Y      2   0.2  10.0
         """
-        margins = self._margins or GraphMargins(self._columns, None, (), self.assets)
+        margins = self._margins or GraphMargins(None, (), self.assets)
         return margins.table(self._rows, self.price, self.account_index, self.assets)
 
     @cached_property

@@ -6,59 +6,20 @@ M_i = sum_j max_l (r_l |q_ij| p_j - d_l) on rates and tiers, and on a grid the s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.chunks import BLOCK, chunk_borders
 from contagion_graph.graph.rows import RowReductions
+from contagion_graph.graph.scenario_grids import Codes, Columns, Grid, grid_of
 from contagion_graph.solvers.arrays import ratio, row_of_cells
-from contagion_graph.state import Segments, Tiers
+from contagion_graph.state import Cells, Tiers
 from contagion_graph.tables.schema import EVERY
 
-Codes = np.ndarray[Any, Any]  # of whole numbers
-NONE = -1  # no scenario is a loss; no netting set
 COLUMNS = ("margin", "part", "piece", "rate", "move", "vol_factor", "contingency", "cost")  # of the table of margins
 NOTHING = {"move": 0.0, "vol_factor": 1.0, "weight": 0.0}  # a scenario that counts nothing
-
-
-class Columns(Protocol):
-    """What the columns of a graph are priced from."""
-
-    @property
-    def underlying(self) -> Codes:
-        """The column that each is priced from, shape (m,)."""
-
-    @property
-    def netting(self) -> Codes:
-        """Which options share underlying, strike and expiry, shape (m,); -1: no option."""
-
-    def gains(self, price: FloatArray, move: FloatArray, vol_factor: FloatArray) -> FloatArray:
-        """Return F(u (1 + move), vol x vol_factor) - F(u, vol) of each column and scenario, shape (m, S)."""
-
-
-class LinearColumns(NamedTuple):
-    """Columns that are assets themselves: each gains its price times the move."""
-
-    m: int
-
-    @property
-    def underlying(self) -> Codes:
-        """Each column itself."""
-        return np.arange(self.m)
-
-    @property
-    def netting(self) -> Codes:
-        """No column is an option."""
-        return np.full(self.m, NONE)
-
-    def gains(self, price: FloatArray, move: FloatArray, vol_factor: FloatArray) -> FloatArray:
-        """Return price times move."""
-        gained: FloatArray = price[:, None] * move
-        return gained
 
 
 def tier_schedule(column: Codes, lower: FloatArray, rate: FloatArray, m: int) -> Tiers:
@@ -90,136 +51,11 @@ def tier_schedule(column: Codes, lower: FloatArray, rate: FloatArray, m: int) ->
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
-    """The accounts of a graph that are on one scenario grid, and its scenarios by column.
-
-    Parameters
-    ----------
-    name : str
-        Of the grid.
-    rows : ndarray of int
-        The accounts, ascending.
-    move, vol_factor, weight : ndarray, shape (m, S)
-        The scenarios of each column's underlying.
-    contingency : ndarray, shape (m,)
-        Share of the underlying's price for each net short option of a strike.
-    cells : ndarray of int
-        The cells of the accounts in the order of the segments.
-    segments : Segments
-        The cells by account and risk group; their quantities are those of the graph.
-    group : ndarray of int
-        Risk group of each segment.
-    pairs : tuple of ndarray
-        Of each option cell, its place among `cells` and the number of its pair (account, netting set); of each pair, a
-        column and the segment.
-    arrays : ndarray, shape (m, S), or None
-        Gains of one unit that were given [currency]; None: what the columns gain in the scenarios.
-    """
-
-    name: str
-    rows: Codes
-    move: FloatArray
-    vol_factor: FloatArray
-    weight: FloatArray
-    contingency: FloatArray
-    cells: Codes
-    segments: Segments
-    group: Codes
-    pairs: tuple[Codes, Codes, Codes, Codes]
-    arrays: FloatArray | None = None
-
-    def gains(self, columns: Columns, price: FloatArray) -> FloatArray:
-        """Return L: what one unit of each column gains in each scenario, shape (m, S) [currency per unit]."""
-        if self.arrays is not None:
-            return self.arrays
-        return np.ascontiguousarray(self.weight * columns.gains(price, self.move, self.vol_factor))
-
-    def costs(
-        self, columns: Columns, price: FloatArray, quantity: FloatArray | None = None
-    ) -> tuple[FloatArray, FloatArray, FloatArray, Codes]:
-        """Return the margin of each account; of each segment scenario margin, contingency and the scenario that binds.
-
-        Parameters
-        ----------
-        columns : Columns
-            What the columns are priced from.
-        price : ndarray, shape (m,)
-            Currency per unit.
-        quantity : ndarray, optional
-            Units in all cells of the graph; None: those that it holds.
-        """
-        from contagion_graph.kernels import grids
-
-        segments = self.segments if quantity is None else self.segments._replace(quantity=quantity[self.cells])
-        borders = np.minimum(chunk_borders(segments.start[segments.first]) * BLOCK, self.rows.size)
-        margin, cost, scenario = grids.grid_rows(segments, self.gains(columns, price), borders)
-        short = self._short_options(columns, price, segments.quantity, cost.size)
-        if short.any():
-            margin += np.bincount(self.account_of_segment, weights=short, minlength=margin.size)
-        return margin, cost, short, scenario
-
-    def of_segments(self, name: str, scenario: Codes) -> FloatArray:
-        """Return the move or vol_factor of the scenario that binds in each segment; NaN where columns differ in it."""
-        block = getattr(self, name)[self.segments.column]
-        segment = np.repeat(np.arange(scenario.size), np.diff(self.segments.start))
-        of_cells = block[np.arange(segment.size), scenario[segment]]
-        own = of_cells[self.segments.start[:-1]]
-        differ = np.bincount(segment, weights=of_cells != own[segment], minlength=scenario.size) > 0.0
-        return np.where((scenario == NONE) | differ, np.nan, own)
-
-    @property
-    def account_of_segment(self) -> Codes:
-        """The place among `rows` of each segment's account."""
-        return np.repeat(np.arange(self.rows.size), np.diff(self.segments.first))
-
-    def _short_options(self, columns: Columns, price: FloatArray, quantity: FloatArray, n_segments: int) -> FloatArray:
-        """Return the contingency of each segment: net short options of a strike, priced by their underlying."""
-        place, pair, column, segment = self.pairs
-        net = np.bincount(pair, weights=quantity[place], minlength=column.size)
-        each = self.contingency[column] * price[columns.underlying[column]]
-        short = np.bincount(segment, weights=np.maximum(-net, 0.0) * each, minlength=n_segments)
-        return short.astype(np.float64)
-
-
-def grid_of(
-    name: str,
-    rows: Codes,
-    quantity: sparse.csr_array,
-    group: Codes,
-    columns: Columns,
-    **scenarios: Any,
-) -> Grid:
-    """Return a grid with the cells of some accounts sorted by account and risk group; `Grid` describes the rest."""
-    account, column = row_of_cells(quantity), quantity.indices
-    place = np.full(quantity.shape[0], NONE)
-    place[rows] = np.arange(rows.size)
-    cells = np.flatnonzero(place[account] != NONE)
-    cells = cells[np.lexsort((column[cells], group[column[cells]], account[cells]))]
-    own, held = place[account[cells]], column[cells]
-    starts = np.flatnonzero(np.diff(own, prepend=NONE) | np.diff(group[held], prepend=NONE))
-    segments = Segments(
-        first=np.searchsorted(own[starts], np.arange(rows.size + 1)),
-        start=np.append(starts, cells.size),
-        column=held.astype(np.int64),
-        quantity=quantity.data[cells],
-    )
-    segment = np.repeat(np.arange(starts.size), np.diff(segments.start))
-    options = np.flatnonzero((columns.netting[held] != NONE) & (scenarios["contingency"][held] > 0.0))
-    keys = pd.MultiIndex.from_arrays([segment[options], columns.netting[held[options]]])
-    pair, distinct = pd.factorize(keys)
-    one = options[np.unique(pair, return_index=True)[1]] if len(distinct) else options
-    pairs = (options, pair, held[one].astype(np.int64), segment[one])
-    return Grid(name, rows, cells=cells, segments=segments, group=group[held[starts]], pairs=pairs, **scenarios)
-
-
-@dataclass(frozen=True, eq=False)
 class GraphMargins:
     """The margins of a graph that are no flat rates.
 
     Parameters
     ----------
-    columns : Columns
-        What the columns are priced from.
     tiers : Tiers or None
         Margin tiers by column; accounts on no grid are on these, and on flat rates where an asset has none.
     grids : sequence of Grid
@@ -228,12 +64,11 @@ class GraphMargins:
         The names of the risk groups.
     """
 
-    columns: Columns
     tiers: Tiers | None
     grids: Sequence[Grid]
     group_names: "pd.Index[str]"
 
-    def maintenance(self, rows: RowReductions, price: FloatArray, flat: FloatArray) -> FloatArray:
+    def maintenance(self, rows: RowReductions, price: FloatArray, cells: Cells | None = None) -> FloatArray:
         """Return the maintenance margin of every account at a price, shape (n,) [currency].
 
         Parameters
@@ -242,15 +77,18 @@ class GraphMargins:
             The graph.
         price : ndarray, shape (m,)
             Currency per unit.
-        flat : ndarray, shape (n,)
-            What flat rates make of it.
+        cells : Cells, optional
+            What is left of the positions, in the cells of the graph; None: all.
         """
-        margin = flat.copy()
-        if self.tiers is not None:
-            others = self.on_rates(rows)
-            margin[others] = self._on_tiers(rows, price, others)
+        from contagion_graph.kernels import grids, row_sums
+
+        held = rows.cells if cells is None else cells
+        if self.tiers is None:
+            margin = row_sums.value_rows(held, price, *rows.chunked(None))[2]
+        else:
+            margin = grids.tier_rows(held, self.tiers, price, *rows.chunked(None))
         for grid in self.grids:
-            margin[grid.rows] = grid.costs(self.columns, price)[0]
+            margin[grid.rows] = grid.costs(price, grid.gains(price), None if cells is None else held.quantity).margin
         return margin
 
     def table(
@@ -267,51 +105,58 @@ class GraphMargins:
 
     def _rate_parts(self, rows: RowReductions, price: FloatArray, assets: "pd.Index[str]") -> dict[str, Any]:
         """Return a part for each cell of the accounts that are on rates and tiers."""
-        cells = np.flatnonzero(np.isin(row_of_cells(rows.quantity), self.on_rates(rows)))
-        column, notional = (
-            rows.quantity.indices[cells],
-            np.abs(rows.quantity.data[cells]) * price[rows.quantity.indices[cells]],
+        account = row_of_cells(rows.quantity)
+        cells = np.flatnonzero(np.isin(account, self.on_rates(rows)))
+        column = rows.quantity.indices[cells]
+        notional, flat = (
+            np.abs(rows.quantity.data[cells]) * price[column],
+            rows.margin_units.data[cells] * price[column],
         )
-        cost = rows.margin_units.data[cells] * price[column]
-        rate, piece, tiered = (
-            ratio(cost, notional, np.nan),
-            np.zeros(cells.size, dtype=np.int64),
-            np.zeros(cells.size, bool),
-        )
-        if self.tiers is not None:
-            first, lower, rates, amount = self.tiers
-            tiered = first[column] < first[column + 1]
-            for held in np.unique(column[tiered]):
-                here = column == held
-                piece[here] = np.searchsorted(lower[first[held] : first[held + 1]], notional[here], side="right") - 1
-            tier = (first[column] + piece)[tiered]
-            rate[tiered], cost[tiered] = rates[tier], rates[tier] * notional[tiered] - amount[tier]
+        tiered, tier, first = self.pieces(column, notional)
+        rates, amount = (np.zeros(1), np.zeros(1)) if self.tiers is None else self.tiers[2:]
         nothing = np.full(cells.size, np.nan)
         return {
-            "account": row_of_cells(rows.quantity)[cells],
+            "account": account[cells],
             "margin": np.where(tiered, "tiers", "rates"),
             "part": assets[column].to_numpy(dtype=object),
-            "piece": piece,
-            "rate": rate,
+            "piece": tier - first,
+            "rate": np.where(tiered, rates[tier], ratio(flat, notional, np.nan)),
             "move": nothing,
             "vol_factor": nothing,
             "contingency": np.zeros(cells.size),
-            "cost": cost,
+            "cost": np.where(tiered, rates[tier] * notional - amount[tier], flat),
         }
+
+    def pieces(self, column: Codes, notional: FloatArray) -> tuple[Codes, Codes, Codes]:
+        """Return of positions whether their asset has tiers, the tier that binds, and the first tier of the asset.
+
+        Where the asset has none, 0 stands for both tiers.
+        """
+        none = np.zeros(column.size, dtype=np.int64)
+        if self.tiers is None:
+            return none.astype(bool), none, none
+        first, lower, _, _ = self.tiers
+        tiered = first[column] < first[column + 1]
+        begin = np.where(tiered, first[column], 0)
+        tier = begin.copy()
+        for step in range(1, int(np.diff(first).max(initial=1))):
+            above = np.minimum(begin + step, lower.size - 1)
+            tier[tiered & (begin + step < first[column + 1]) & (notional >= lower[above])] += 1
+        return tiered, tier, begin
 
     def _grid_parts(self, grid: Grid, price: FloatArray) -> dict[str, Any]:
         """Return a part for each risk group of the accounts on a grid."""
-        _, cost, short, scenario = grid.costs(self.columns, price)
-        of_scenario = {name: grid.of_segments(name, scenario) for name in ("move", "vol_factor")}
+        found = grid.costs(price, grid.gains(price))
         return {
             "account": grid.rows[grid.account_of_segment],
-            "margin": np.full(cost.size, grid.name, dtype=object),
+            "margin": np.full(found.cost.size, grid.name, dtype=object),
             "part": self.group_names[grid.group].to_numpy(dtype=object),
-            "piece": scenario.astype(np.int64),
-            "rate": np.full(cost.size, np.nan),
-            **of_scenario,
-            "contingency": short,
-            "cost": cost + short,
+            "piece": found.scenario.astype(np.int64),
+            "rate": np.full(found.cost.size, np.nan),
+            "move": grid.of_segments("move", found.scenario),
+            "vol_factor": grid.of_segments("vol_factor", found.scenario),
+            "contingency": found.contingency,
+            "cost": found.cost + found.contingency,
         }
 
     def on_rates(self, rows: RowReductions) -> Any:
@@ -320,11 +165,6 @@ class GraphMargins:
         for grid in self.grids:
             taken[grid.rows] = True
         return np.flatnonzero(~taken)
-
-    def _on_tiers(self, rows: RowReductions, price: FloatArray, accounts: Any) -> FloatArray:
-        from contagion_graph.kernels import grids
-
-        return grids.tier_rows(rows.cells, self.tiers, price, *rows.chunked(accounts))  # type: ignore[arg-type]
 
 
 def risk_groups(assets: "pd.Index[str]", group: "pd.Index[str] | None", columns: Columns) -> tuple[Codes, Any]:
@@ -366,7 +206,7 @@ def margins_of(graph: Any) -> GraphMargins | None:
         )
         for grid in grids
     ]
-    return GraphMargins(columns, schedule, made, graph._risk_groups[1])
+    return GraphMargins(schedule, made, graph._risk_groups[1])
 
 
 def _scenarios(table: pd.DataFrame, grid: str, underlying: "pd.Index[str]") -> dict[str, FloatArray]:

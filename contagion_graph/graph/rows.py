@@ -35,8 +35,8 @@ BY_VALUE = ("initial", "gross_total", "sensitivity", "cells")  # of quantity, ma
 class Margins(Protocol):
     """Margins that are no flat rates; graph/margins.py has them."""
 
-    def maintenance(self, rows: "RowReductions", price: FloatArray, flat: FloatArray) -> FloatArray:
-        """Return the maintenance margin of every account at a price, given what flat rates make of it."""
+    def maintenance(self, rows: "RowReductions", price: FloatArray, cells: Cells | None = None) -> FloatArray:
+        """Return the maintenance margin of every account at a price, on its cells or on what is left of them."""
 
 
 class RowReductions:
@@ -180,7 +180,7 @@ class RowReductions:
         """Value, gross value and maintenance of every account at `price`, shape (n,) each [currency]."""
         initial = Initial(*self.valuation(self.price))
         if self.margins is not None:
-            maintenance = self.margins.maintenance(self, self.price, initial.maintenance)
+            maintenance = self.margins.maintenance(self, self.price)
             initial = initial._replace(maintenance=maintenance)
         for array in initial:
             array.flags.writeable = False

@@ -133,7 +133,7 @@ class MarginCascade(CascadeRules):
         check_graph(graph)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, at the next look
             case = scenario(graph, shock, losses, defaults)
-            graph, impact = prepared(graph, self)
+            graph, impact = prepared(graph, self, any_margin=True)
             rank = None if order is None else ranks(graph, order)
             arrays, solution = run_rounds(graph, case, self, impact, rank=rank, full=revaluation == "full")
         _report(solution, on_failure)
@@ -248,11 +248,15 @@ class MarginCascade(CascadeRules):
             return nearest(graph, scenario(graph, shock), self, shares)
 
 
-def check_run(graph: object, model: object, on_failure: str = "raise") -> None:
-    """Refuse what is no graph, no model of a cascade, or no way to treat a failure; before the runs, not after them."""
+def check_run(graph: Any, model: Any, on_failure: str = "raise") -> None:
+    """Refuse what is no graph, no model of a cascade, or no way to treat a failure; before the runs, not after them.
+
+    Margins that are no flat rates are refused too: `MarginCascade.run` alone takes them.
+    """
     check_graph(graph)
     check_model(model, MarginCascade, "cg.MarginCascade()")
     check_on_failure(on_failure)
+    prepared(graph, model)
 
 
 def _check_choices(**choices: tuple[str, Any]) -> None:

@@ -82,10 +82,13 @@ def _check_rule(name: str, rule: Any) -> None:
         raise ParameterError(f"MarginCascade: {name} is {rule!r}; {fault}. A rule of your own {ADVICE[name]}")
 
 
-def prepared(graph: ExposureGraph, rules: CascadeRules) -> tuple[ExposureGraph, ImpactRecord]:
+def prepared(
+    graph: ExposureGraph, rules: CascadeRules, *, any_margin: bool = False
+) -> tuple[ExposureGraph, ImpactRecord]:
     """Return the graph with the margin that the liquidation rule goes by, and the impact in the order of its assets.
 
-    A graph keeps the graph that the last frozen rule with margins of its own made of it, for the next run.
+    A graph keeps the graph that the last frozen rule with margins of its own made of it, for the next run. Margin tiers
+    and scenario grids are refused unless `any_margin` says that they are taken, and the liquidation rule does.
 
     Examples
     --------
@@ -104,7 +107,7 @@ def prepared(graph: ExposureGraph, rules: CascadeRules) -> tuple[ExposureGraph, 
     if known != rule:
         margin_units = rule.margin_units(graph)
         if margin_units is graph.margin_units:
-            check_flat_margins(graph, "MarginCascade")
+            _check_margins(graph, rules, any_margin)
             return graph, impact
         found = replace(graph, margin_units=margin_units, margin_tiers=None, account_margin=None)
         carry_over(graph._rows, found._rows, (*BY_LABEL, *BY_PLACE))
@@ -112,6 +115,14 @@ def prepared(graph: ExposureGraph, rules: CascadeRules) -> tuple[ExposureGraph, 
         if params is not None and params.frozen:  # it will stay what it is
             vars(graph)[KEPT] = rule, found
     return found, impact
+
+
+def _check_margins(graph: ExposureGraph, rules: CascadeRules, any_margin: bool) -> None:
+    rule = rules.liquidation
+    if not any_margin:
+        check_flat_margins(graph, "MarginCascade")
+    elif not declared(rule, "any_margin"):
+        check_flat_margins(graph, f"MarginCascade with {type(rule).__name__}, which does not declare any_margin = True")
 
 
 def breached_before(graph: ExposureGraph, rules: CascadeRules) -> int:
@@ -124,7 +135,7 @@ def breached_before(graph: ExposureGraph, rules: CascadeRules) -> int:
     >>> breached_before(graph, cg.MarginCascade())
     1
     """
-    return int(np.count_nonzero(prepared(graph, rules)[0]._rows.in_breach))
+    return int(np.count_nonzero(prepared(graph, rules, any_margin=True)[0]._rows.in_breach))
 
 
 def warn_in_breach(graph: ExposureGraph, rules: CascadeRules) -> None:

@@ -13,6 +13,7 @@ DESCRIBED = {
     "monotone": CLOSING,
     "quotient": CLOSING,
     "distance_to_jump": CLOSING,
+    "any_margin": CLOSING,
     "one_share": ("closed_sides",),
     "margins": ("margin_units",),
     "slope": PRICE,

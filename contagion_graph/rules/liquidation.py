@@ -12,6 +12,7 @@ from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.solvers.arrays import ratio, with_data
 
+PIECES = 1_000  # more affine pieces than bind in turn while an account closes
 TIE = 1e-9  # rounding decides nothing closer to a threshold: of health, and of debt as a share of the account
 
 
@@ -31,6 +32,10 @@ class BreachedAccounts:
         Share of the closed gross value that the account pays for being liquidated.
     closable_long : ndarray
         Value of the long positions that are left and can be sold.
+    margin_left : callable or None
+        Takes shares theta of what is left and can be sold, one an account, returns the maintenance margin after closing
+        them and its slope in theta [currency]: on margin tiers and scenario grids, where it is convex. None: margins
+        are flat, and it is M - theta M_c.
     """
 
     equity: FloatArray
@@ -40,6 +45,7 @@ class BreachedAccounts:
     debt: FloatArray
     penalty: float
     closable_long: FloatArray
+    margin_left: Callable[[FloatArray], tuple[FloatArray, FloatArray]] | None = None
 
 
 class ClosedSides(NamedTuple):
@@ -96,6 +102,9 @@ class LiquidationRule:
         Whether longs and shorts close to the same share.
     margins : {"graph", "account"} or None
         Whether `margin_units` are those of the graph, or depend on the positions of the account alone.
+    any_margin : bool or None
+        Whether it closes what it says on margin tiers and scenario grids too: it takes what stays of a margin from
+        `margin_left`, or does not ask.
     quotient : callable
         Takes the penalty, returns the `Quotient` that the closed share is: derivatives need it. A rule with
         `closed_values` needs none.
@@ -109,6 +118,7 @@ class LiquidationRule:
     monotone: bool | None = None
     one_share: bool | None = True
     margins: Literal["graph", "account"] | None = "graph"
+    any_margin: bool | None = None
     closed_share: Callable[[BreachedAccounts], FloatArray]
     quotient: Callable[[float], Quotient]
     distance_to_jump: Callable[[BreachedAccounts], FloatArray]
@@ -151,6 +161,7 @@ class FullLiquidation(LiquidationRule):
 
     closed_values = (0.0, 1.0)
     monotone = True
+    any_margin = True
 
     def closed_share(self, accounts: BreachedAccounts) -> FloatArray:
         """Return 1 for every account."""
@@ -163,7 +174,9 @@ class TargetMargin(LiquidationRule):
 
     theta = ((1 + b) M - E) / ((1 + b) M_c - penalty G_c), at most 1, and 1 where the denominator is not positive; M_c
     and G_c are the maintenance and gross value of what can be closed. Prices are those before the sale: what the sale
-    itself costs is met in the next round.
+    itself costs is met in the next round. On margin tiers and scenario grids the margin is not proportional to what is
+    left: theta is then the least root of (1 + b) M(theta) = E - penalty theta G_c, with M(theta) convex and made of
+    affine pieces; Newton's method finds it in as many steps as pieces bind in turn.
 
     Parameters
     ----------
@@ -184,6 +197,7 @@ class TargetMargin(LiquidationRule):
 
     buffer: float = 0.0
     monotone = True
+    any_margin = True
 
     def __post_init__(self) -> None:
         check_number("TargetMargin", "buffer", self.buffer, low=0)
@@ -191,6 +205,8 @@ class TargetMargin(LiquidationRule):
     def closed_share(self, accounts: BreachedAccounts) -> FloatArray:
         """Return theta for every account."""
         wanted = 1.0 + self.buffer
+        if accounts.margin_left is not None:
+            return _least_share(accounts, wanted, accounts.margin_left)
         shortage = wanted * accounts.maintenance - accounts.equity
         relief = wanted * accounts.closable_maintenance - accounts.penalty * accounts.closable_gross
         with np.errstate(over="ignore"):
@@ -238,6 +254,7 @@ class CloseFactor(LiquidationRule):
     _: KW_ONLY
     full_below: float = 0.0
     monotone = True
+    any_margin = True
 
     def __post_init__(self) -> None:
         check_number("CloseFactor", "factor", self.factor, low=0, above=True, high=1)
@@ -421,3 +438,28 @@ def _owes(accounts: BreachedAccounts) -> BoolArray:
     size = np.abs(accounts.equity) + accounts.maintenance + accounts.closable_gross
     owes: BoolArray = accounts.debt > TIE * size
     return owes
+
+
+def _least_share(
+    accounts: BreachedAccounts, wanted: float, margin_left: Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+) -> FloatArray:
+    """Return the least theta in [0, 1] with wanted M(theta) <= E - penalty theta G_c; 1 where there is none.
+
+    The gap between both sides is convex, and above 0 at 0, where M is that of the breach. So the root of the piece that
+    binds is never beyond the least root of the gap, and where that piece does not fall, there is none.
+    """
+    cost = accounts.penalty * accounts.closable_gross
+    share, searched = np.zeros_like(cost), np.ones(cost.size, dtype=bool)
+    margin, slope, near = accounts.maintenance, margin_left(share)[1], np.zeros_like(cost)
+    for _ in range(PIECES):
+        gap, fall = wanted * margin - accounts.equity + cost * share, -(wanted * slope + cost)
+        searched &= gap > near
+        if not searched.any():
+            break
+        with np.errstate(over="ignore"):
+            step = share + ratio(gap, fall, 1.0)
+        share = np.where(searched, np.minimum(step, 1.0), share)
+        searched &= share < 1.0
+        margin, slope = margin_left(share)
+        near = ROUNDING * (wanted * np.abs(margin) + np.abs(accounts.equity) + cost)
+    return share

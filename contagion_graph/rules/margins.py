@@ -12,8 +12,9 @@ from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.margins import GraphMargins, LinearColumns, grid_of, tier_schedule
+from contagion_graph.graph.margins import GraphMargins, tier_schedule
 from contagion_graph.graph.scenario import check_graph
+from contagion_graph.graph.scenario_grids import grid_of
 from contagion_graph.tables.vectors import rows_of
 
 
@@ -114,7 +115,7 @@ class TieredMargin:
         )
         lower, rate = np.array([pair for each in self.tiers.values() for pair in each], dtype=np.float64).T
         schedule = tier_schedule(column, lower, rate, len(graph.assets))
-        return _series(graph, GraphMargins(LinearColumns(len(graph.assets)), schedule, (), graph.assets))
+        return _series(graph, GraphMargins(schedule, (), graph.assets))
 
     def _amounts(self, asset: str) -> FloatArray:
         lower, rate = np.array(self.tiers[asset], dtype=np.float64).T
@@ -251,7 +252,7 @@ class ScenarioMargin:
             "", np.arange(len(graph.account_index)), graph.quantity, graph._risk_groups[0], columns, move=move,
             vol_factor=vol_factor, weight=weight, contingency=np.full(m, self.contingency), arrays=arrays,
         )  # fmt: skip
-        return _series(graph, GraphMargins(columns, None, (grid,), graph._risk_groups[1]))
+        return _series(graph, GraphMargins(None, (grid,), graph._risk_groups[1]))
 
 
 def _array_block(arrays: Mapping[str, ArrayLike], graph: ExposureGraph) -> FloatArray:
@@ -263,6 +264,5 @@ def _array_block(arrays: Mapping[str, ArrayLike], graph: ExposureGraph) -> Float
 
 
 def _series(graph: ExposureGraph, margins: GraphMargins) -> "pd.Series[float]":
-    flat = graph._rows.valuation(graph.price)[2]
-    margin = margins.maintenance(graph._rows, graph.price, flat)
+    margin = margins.maintenance(graph._rows, graph.price)
     return pd.Series(margin, index=graph.account_index, name="maintenance")

@@ -1,14 +1,21 @@
 """The margin cascade straight from its definition (docs/cascade.md): dense arrays, no short cuts, numbered steps."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from .dense_state import NOTHING, TIE, Books, Flags, Floats, Impact, Market, Outcome, Rules, Sharing
+from .dense_state import NOTHING, TIE, Books, Flags, Floats, Impact, Margin, Market, Outcome, Rules, Sharing
 
 
-def dense_cascade(market: Market, rules: Rules, shock: Floats, losses: Floats, defaults: Flags) -> Outcome:
-    """Run the cascade after relative price changes `shock` (m,), `losses` (n,) of cash and given `defaults` (n,)."""
+def dense_cascade(
+    market: Market, rules: Rules, shock: Floats, losses: Floats, defaults: Flags, margin: Margin | None = None
+) -> Outcome:
+    """Run the cascade after relative price changes `shock` (m,), `losses` (n,) of cash and given `defaults` (n,).
+
+    `margin` takes what accounts hold (k, m), prices and which accounts they are, returns M (k,); None: flat rates.
+    """
     p_bar = market.price * (1 + shock)
-    books = make_books(market, rules, p_bar, losses)
+    books = replace(make_books(market, rules, p_bar, losses), margin=margin)
     out = start(market, p_bar)
     gross = float((np.abs(books.sell + books.keep) @ market.price).sum())
     for number in range(1, rules.max_rounds + 1):
@@ -112,6 +119,9 @@ def start(market: Market, p_bar: Floats) -> Outcome:
 
 def look(books: Books, out: Outcome) -> tuple[Floats, Floats]:
     """Return E = cash + R + (1-gamma) Q~.p + (Q-Q~).p - L of every account, and M likewise from margin_units."""
+    if books.margin is not None:
+        left = books.sell * share_left(books, out) + books.keep
+        return worth(books, out) - out.socialised, books.margin(left, out.price_after, np.arange(len(left)))
     margin_left = books.margin_sell * share_left(books, out) + books.margin_keep
     return worth(books, out) - out.socialised, margin_left @ out.price_after
 
@@ -190,6 +200,8 @@ def close_share(rules: Rules, books: Books, out: Outcome, i: int, equity: float,
     if equity <= NOTHING * debt_of(books, out, i):
         return 1.0
     match rules.liquidation:
+        case ("target", buffer) if books.margin is not None:
+            return least_share(rules, books, out, i, equity, buffer)
         case ("target", buffer):
             margin_left, gross_left = left * (books.margin_sell[i] @ p), left * (np.abs(books.sell[i]) @ p)
             freed = (1 + buffer) * margin_left - rules.penalty * gross_left
@@ -205,6 +217,32 @@ def close_share(rules: Rules, books: Books, out: Outcome, i: int, equity: float,
             assets = assets_left + np.maximum(0, books.keep[i]) @ p
             return float(min(1.0, (assets - target * equity) / assets_left)) if assets_left > 0 else 1.0
     return 1.0
+
+
+def least_share(rules: Rules, books: Books, out: Outcome, i: int, equity: float, buffer: float) -> float:
+    """Return the least theta with (1 + b) M(theta) <= E - penalty theta G_c, by halving; 1 where there is none.
+
+    The difference of both sides is convex in theta: where it is least is found first.
+    """
+    assert books.margin is not None
+    sell, p = (books.sell * share_left(books, out))[i], out.price_after
+    margin, gross = books.margin, float(np.abs(sell) @ p)
+
+    def gap(theta: float) -> float:
+        left = sell * (1 - theta) + books.keep[i]
+        return float((1 + buffer) * margin(left[None, :], p, np.array([i]))[0] - equity + rules.penalty * theta * gross)
+
+    low, high = 0.0, 1.0
+    for _ in range(200):  # thirds: the gap is convex
+        one, other = low + (high - low) / 3, high - (high - low) / 3
+        low, high = (low, other) if gap(one) <= gap(other) else (one, high)
+    if gap(high) > 0:
+        return 1.0
+    low = 0.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if gap(middle) > 0 else (low, middle)
+    return high
 
 
 def health_of(books: Books, out: Outcome, i: int, equity: float, maintenance: float) -> float:

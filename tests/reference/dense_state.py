@@ -1,5 +1,6 @@
 """What the dense cascade is given, what it keeps while it lasts, and what it finds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -30,6 +31,7 @@ class Curve(Protocol):
 
 
 Impact = Literal["linear", "exponential"] | Curve
+Margin = Callable[[Floats, Floats, Ints], Floats]  # what accounts hold (k, m), prices, which accounts: M (k,)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Books:
     margin_keep: Floats
     cash: Floats
     base: Floats
+    margin: Margin | None = None
 
 
 @dataclass

@@ -33,6 +33,7 @@ from contagion_graph.graph.rows import BY_LABEL, BY_PLACE, BY_VALUE
 from contagion_graph.graph.scenario import Shock, scenario
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.model import MarginCascade
+from contagion_graph.margin.prepare import prepared
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.sharing import SharingRule
@@ -172,6 +173,7 @@ class Game:
         on_failure: OnFailure = "raise",
     ) -> None:
         check_model(model, MarginCascade, "cg.MarginCascade()")
+        prepared(graph, model)  # parts of an account have parts of its margin on flat rates alone
         check_choice(f"{name}: measure", measure, get_args(Measure))
         self.graph, self.measure = graph, measure
         self.shocked, self.quiet = (Case(graph, model, each, on_failure) for each in (shock, None))

@@ -22,6 +22,7 @@ from contagion_graph.margin.candidates.subgraph import CandidateGraph, Candidate
 from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.result import CascadeArrays
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
+from contagion_graph.margin.rounds.margins import MarginMarket
 from contagion_graph.margin.rounds.path import Path, run_path, weights
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.impact import ImpactRecord
@@ -91,11 +92,12 @@ def run_rounds(
     full: bool = False,
 ) -> tuple[CascadeArrays, Solution]:
     """Run the rounds of a scenario, on its candidates where that is worth a copy of them."""
-    rows, found = graph._rows, None
-    if not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE:
+    rows, found, flat = graph._rows, None, graph._margins is None
+    if flat and not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE:
         found = run_on_candidates(graph, scenario, rules, impact, rank=rank)
     if found is None:
-        market = Market(rows, scenario, weights(graph, scenario, rules), full=full)
+        base = weights(graph, scenario, rules)
+        market = Market(rows, scenario, base, full=full) if flat else MarginMarket(rows, scenario, base)
         path = Path(rows, scenario, rules, impact, market, rank=rank)
         solution = run_path(path)
         found = path.arrays(), solution

@@ -12,6 +12,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph.chunks import BLOCK, STRIP
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario import Scenario
+from contagion_graph.rules.liquidation import BreachedAccounts
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -115,6 +116,10 @@ class Market:
         seen = (self._number[0], True, 0, self._found.size)
         rows = self._passes.candidate_rows(self.channels, self.accounts, self._moved(rise), *seen, self._found).copy()
         return rows, self.equity(rows)
+
+    def seen(self, rows: Rows, accounts: BreachedAccounts) -> BreachedAccounts:
+        """Return what the liquidation rule sees of rows, given what it sees on flat rates."""
+        return accounts
 
     def _moved(self, rise: FloatArray | float) -> tuple[float, FloatArray]:
         rates = self.channels.loss_rate + (np.inf if self.full else rise)

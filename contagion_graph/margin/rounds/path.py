@@ -137,6 +137,7 @@ class Path:
         margins, cash = (equity, state.maintenance[rows]), state.money[rows] - (state.worth[rows] - equity)
         held = (state.longs[rows], state.shorts[rows]) if self.graph.sellable.all() else None
         accounts, short = breached_accounts(self.graph, price, rows, margins, penalty, left, cash, held)
+        accounts = self.market.seen(rows, accounts)
         sides = self.rules.liquidation.closed_sides(accounts)
         whole = ~has_equity(accounts) | self.scenario.defaults[rows]
         longs = np.where(whole, 1.0, sides.long)

@@ -1,0 +1,288 @@
+"""Cascades with margin tiers and scenario grids against the dense oracle, and what holds of them."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import contagion_graph as cg
+from tests.markets import graph_of, model_of
+from tests.reference.dense_cascade import dense_cascade
+from tests.reference.dense_state import Floats, Ints, Margin, Outcome
+from tests.reference.margins import grid_margin, tier_margin
+from tests.reference.random_markets import Case, random_case
+
+MARKETS = 500
+TOLERANCE = 1e-9
+
+
+class Run(NamedTuple):
+    """A case, what the oracle says, what the library says, and the size that currency figures are compared with."""
+
+    case: Case
+    oracle: Outcome
+    result: cg.CascadeResult
+    scale: float
+
+
+def with_margins(case: Case, seed: int) -> tuple[cg.ExposureGraph, Margin]:
+    """Draw tiers, grids and groups for a market: its graph with them, and the margin straight from the definition."""
+    rng, market = np.random.default_rng([seed, 7]), case.market
+    graph = graph_of(market)
+    n, m = graph.quantity.shape
+    value = graph._rows.initial.gross.mean() + 1.0
+    tiers = {}
+    for asset in graph.assets[rng.random(m) < 0.5]:
+        lower = np.concatenate([[0.0], np.sort(rng.uniform(0.05, 2.0, rng.integers(0, 4)) * value)])
+        tiers[asset] = list(zip(lower.tolist(), np.sort(rng.uniform(0.0, 0.5, lower.size)).tolist(), strict=True))
+    grids = {
+        name: (np.concatenate([[0.0], rng.uniform(-0.3, 0.3, size)]), rng.uniform(0.2, 1.0, size + 1))
+        for name, size in (("wide", 6), ("narrow", 2))
+    }
+    on = rng.choice(["", "wide", "narrow"], n, p=[0.4, 0.35, 0.25])
+    groups = rng.choice(["one", "two", ""], m)
+    rows = [(asset, *pair) for asset, pairs in tiers.items() for pair in pairs]
+    scenarios = [
+        (name, "", move, 1.0, weight, 0.0) for name, grid in grids.items() for move, weight in zip(*grid, strict=True)
+    ]
+    columns = ["grid", "underlying", "move", "vol_factor", "weight", "contingency"]
+    flat = graph.margin_units.toarray()
+    rate = np.divide(
+        flat, np.abs(graph.quantity.toarray()), out=np.zeros_like(flat), where=graph.quantity.toarray() != 0
+    )
+    assert (flat[graph.quantity.toarray() == 0.0] == 0.0).all()
+    graph = replace(
+        graph,
+        margin_tiers=pd.DataFrame(rows, columns=["asset", "lower", "rate"]),
+        margin_scenarios=pd.DataFrame(scenarios, columns=columns),
+        account_margin=pd.Index(on.tolist(), dtype="str"),
+        asset_group=pd.Index(groups.tolist(), dtype="str"),
+    )
+    named = [group or asset for group, asset in zip(groups, graph.assets, strict=True)]
+
+    def margin(left: Floats, price: Floats, accounts: Ints) -> Floats:
+        found = np.zeros(len(left))
+        for k, i in enumerate(accounts):
+            if on[i]:
+                moves, weights = grids[on[i]]
+                found[k] = grid_margin(left[k], price[:, None] * moves * weights, named)
+            else:
+                for j in np.flatnonzero(left[k]):
+                    notional, asset = abs(left[k, j]) * price[j], graph.assets[j]
+                    found[k] += tier_margin(notional, tiers[asset]) if asset in tiers else rate[i, j] * notional
+        return found
+
+    return graph, margin
+
+
+def case_of(seed: int) -> Case:
+    """Draw a case whose rule takes any margin: it closes whole, to a target, or a fixed share."""
+    case, rng = random_case(seed), np.random.default_rng([seed, 8])
+    if case.rules.liquidation[0] in ("leverage", "repay"):
+        case = replace(case, rules=replace(case.rules, liquidation=("target", float(rng.uniform(0.0, 0.5)))))
+    return case
+
+
+def run(case: Case, graph: cg.ExposureGraph, **options: Any) -> cg.CascadeResult:
+    return model_of(case.rules).run(
+        graph,
+        dict(zip(graph.assets, case.shock, strict=True)),
+        losses={f"t{k}": loss for k, loss in enumerate(case.losses) if loss},
+        defaults=[f"t{k}" for k in np.flatnonzero(case.defaults)],
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[Run]:
+    done = []
+    for seed in range(MARKETS):
+        case = case_of(seed)
+        graph, margin = with_margins(case, seed)
+        oracle = dense_cascade(case.market, case.rules, case.shock, case.losses, case.defaults, margin)
+        result = run(case, graph, on_failure="ignore")
+        scale = graph.gross_value.sum() + np.abs(case.market.cash).sum() + np.abs(oracle.proceeds).sum()
+        done.append(Run(case, oracle, result, scale))
+    return done
+
+
+def test_the_library_agrees_with_the_oracle(runs: list[Run]):
+    compared = 0
+    for _, oracle, result, scale in runs:
+        if min(oracle.closest, oracle.closest_jump) < 1e-10:
+            continue  # rounding decides
+        compared += 1
+        ends = result.accounts
+        assert result.solution.converged == oracle.converged
+        assert ends["breach_round"].tolist() == oracle.breach_round.tolist()
+        for column, expected in (
+            ("penalty", oracle.penalty),
+            ("socialised", oracle.socialised),
+            ("shortfall", oracle.shortfall),
+        ):
+            assert ends[column].to_numpy() == pytest.approx(expected, abs=TOLERANCE * scale), column
+        assert result.assets["price_after"].to_numpy() == pytest.approx(oracle.price_after, rel=1e-8, abs=1e-300)
+        assert result.arrays.closed == pytest.approx(oracle.closed_long, abs=1e-8)
+    assert compared > 0.9 * MARKETS
+
+
+def test_the_markets_meet_what_they_should(runs: list[Run]):
+    """Accounts on tiers above the first, on grids, closed in part there, and several rounds."""
+    met = {"rounds": 0, "grid in part": 0, "tier in part": 0, "upper tier": 0, "other breaches": 0}
+    for case, _, result, _ in runs[:200]:
+        on, closed = result.graph.account_margin != "", result.arrays.closed
+        part = (closed > 0.0) & (closed < 1.0)
+        met["rounds"] += len(result.rounds) >= 3
+        met["grid in part"] += bool((part & on).any())
+        met["tier in part"] += bool((part & ~on).any())
+        table = result.graph.margin_table()
+        met["upper tier"] += bool(((table["margin"] == "tiers") & (table["piece"] > 0)).any())
+        flat = run(case, result.graph.assign(margin_tiers=None, account_margin=None), on_failure="ignore")
+        met["other breaches"] += flat.arrays.breach_round.tolist() != result.arrays.breach_round.tolist()
+    assert {name: count for name, count in met.items() if count < 30} == {}
+
+
+def test_losses_add_up(runs: list[Run]):
+    """Loss = direct + impact + penalty + socialised - shortfall, and over all accounts what funds and nobody paid."""
+    for _, _, result, scale in runs:
+        table = result.accounts
+        parts = table["direct"] + table["impact"] + table["penalty"] + table["socialised"] - table["shortfall"]
+        assert table["loss"].to_numpy() == pytest.approx(parts.to_numpy(), abs=1e-9 * scale)
+        paid = result.pools[["fund_used", "uncovered"]].to_numpy().sum()
+        total = table[["direct", "impact", "penalty"]].to_numpy().sum()
+        assert table["loss"].sum() + paid == pytest.approx(total, abs=1e-9 * scale)
+
+
+@pytest.mark.parametrize("rule", ["full", "target", "close_factor"])
+def test_tiers_and_grids_that_are_flat_rates_give_the_cascade_of_flat_rates(rule: str):
+    """One tier an asset, and a grid with one move up and down in which nothing nets."""
+    for seed in range(60):
+        case, rng = case_of(seed), np.random.default_rng(seed)
+        liquidation = {"full": ("full",), "target": ("target", 0.1), "close_factor": ("close_factor", 0.5, 0.9)}[rule]
+        case = replace(case, rules=replace(case.rules, liquidation=liquidation))
+        graph, rate = graph_of(case.market), float(rng.uniform(0.02, 0.3))
+        units = graph.margin_units.copy()
+        units.data = rate * np.abs(graph.quantity.data)
+        flat = replace(graph, margin_units=units)
+        tiers = pd.DataFrame({"asset": graph.assets, "lower": 0.0, "rate": rate})
+        grid = {"grid": "pm", "underlying": "", "vol_factor": 1.0, "weight": 1.0, "contingency": 0.0}
+        scenarios = pd.DataFrame({"move": [-rate, 0.0, rate], **grid})
+        on = pd.Index(rng.choice(["", "pm"], len(graph.account_index)).tolist(), dtype="str")
+        other = replace(flat, margin_tiers=tiers, margin_scenarios=scenarios, account_margin=on)
+        one, two = run(case, flat, on_failure="ignore"), run(case, other, on_failure="ignore")
+        if one.arrays.breach_round.tolist() != two.arrays.breach_round.tolist():
+            continue  # rounding decides: of equal amounts in sums of other orders
+        scale = flat.gross_value.sum() + np.abs(case.market.cash).sum()
+        np.testing.assert_allclose(two.accounts["loss"], one.accounts["loss"], atol=1e-8 * scale)
+
+
+BOOK: dict[str, Any] = {
+    "price": [100.0, 50.0], "assets": ["X", "Y"], "traders": ["A", "B"], "depth": np.inf,
+    "margin_tiers": {"asset": ["X", "X", "X"], "lower": [0.0, 2_000.0, 6_000.0], "rate": [0.02, 0.1, 0.3]},
+    "margin_scenarios": {"grid": ["pm"] * 3, "move": [-0.2, 0.0, 0.2]},
+    "account_margin": ["", "pm"], "asset_group": ["one", "one"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("buffer", [0.0, 0.25])
+def test_an_account_that_closes_to_a_target_ends_there(buffer: float):
+    """The prices stay: after one round equity is (1 + b) times what tiers, and a grid, ask of what is left."""
+    graph = cg.ExposureGraph.from_arrays([[90.0, 30.0], [80.0, -60.0]], cash=[-9_600.0, -4_500.0], **BOOK)
+    model = cg.MarginCascade(cg.TargetMargin(buffer), penalty=0.01, sharing=None)
+    result = model.run(graph)
+    assert len(result.rounds) == 1
+    closed = result.arrays.closed
+    assert ((closed > 0.05) & (closed < 0.95)).all()
+    left = cg.ExposureGraph.from_arrays(
+        graph.quantity.toarray() * (1.0 - closed)[:, None],
+        cash=graph.cash + result.arrays.proceeds - result.arrays.penalty,
+        **BOOK,
+    )  # fmt: skip
+    assert left.equity.to_numpy() == pytest.approx((1.0 + buffer) * left.maintenance.to_numpy())
+
+
+def test_an_account_closes_whole_where_no_share_reaches_the_target():
+    """A penalty that takes more than the margin that is freed."""
+    graph = cg.ExposureGraph.from_arrays([[10.0, 0.0], [1.0, 0.0]], cash=[-985.0, 0.0], **BOOK)
+    result = cg.MarginCascade(cg.TargetMargin(), penalty=0.05).run(graph)
+    assert result.accounts["closed"].tolist() == [1.0, 0.0]
+
+
+def test_a_hedge_is_margined_as_one_book():
+    """Long X and short Y in one group: the fall of both costs nothing; apart, the account is liquidated."""
+    graph = cg.ExposureGraph.from_arrays([[0.0, 0.0], [50.0, -100.0]], cash=[0.0, 300.0], **BOOK)
+    model = cg.MarginCascade(sharing=None)
+    assert model.run(graph, {"X": -0.1, "Y": -0.1}).accounts["closed"].tolist() == [0.0, 0.0]
+    assert model.run(graph, {"X": -0.1}).accounts["closed"].tolist() == [0.0, 1.0]
+    apart = graph.assign(asset_group=["X", "Y"])
+    assert model.run(apart, {"X": -0.1, "Y": -0.1}).accounts["closed"].tolist() == [0.0, 1.0]
+
+
+def test_both_modes_of_revaluation_and_one_account_at_a_time():
+    case = case_of(3)
+    graph, _ = with_margins(case, 3)
+    one, two = (run(case, graph, revaluation=mode, on_failure="ignore") for mode in ("incremental", "full"))
+    assert one.arrays.closed.tobytes() == two.arrays.closed.tobytes()
+    ordered = run(case, graph, order=["t1", "t0"], on_failure="ignore")
+    assert ordered.rounds["breached"].max() <= max(1, case.defaults.sum())
+
+
+def test_the_currency_and_labels_decide_nothing():
+    for seed in range(20):
+        case = case_of(seed)
+        graph, _ = with_margins(case, seed)
+        shock = dict(zip(graph.assets, case.shock, strict=True))
+        model = replace(model_of(case.rules), impact=cg.ExponentialImpact(), sharing=cg.ProRata("equity"))
+        plain = cg.ExposureGraph.from_arrays(
+            graph.quantity, price=graph.price, depth=graph.depth, cash=graph.cash, insurance_fund=100.0,
+            traders=graph.traders, assets=graph.assets, sellable=graph.sellable, margin_tiers=graph.margin_tiers,
+            margin_scenarios=graph.margin_scenarios, account_margin=graph.account_margin, asset_group=graph.asset_group,
+        )  # fmt: skip
+        tiers = plain.margin_tiers.assign(lower=plain.margin_tiers["lower"] * 8.0)
+        scaled = plain.assign(
+            price=plain.price * 8.0,
+            depth=plain.depth * 8.0,
+            cash=plain.cash * 8.0,
+            insurance_fund=800.0,
+            margin_tiers=tiers,
+        )
+        one, two = model.run(plain, shock, on_failure="ignore"), model.run(scaled, shock, on_failure="ignore")
+        assert (8.0 * one.accounts["loss"]).to_numpy() == pytest.approx(two.accounts["loss"].to_numpy(), rel=1e-12)
+        frames = {name: frame[::-1] for name, frame in plain.to_frames().items() if name != "margin_scenarios"}
+        turned = cg.ExposureGraph.from_tables(**frames, margin_scenarios=plain.margin_scenarios)
+        other = model.run(turned, shock, on_failure="ignore").accounts["breach_round"].reindex(plain.account_index)
+        assert other.tolist() == one.accounts["breach_round"].tolist()
+
+
+def test_results_are_used_as_all_others(tmp_path: Any):
+    graph = cg.ExposureGraph.from_arrays(
+        [[90.0, 30.0], [80.0, -60.0]], cash=[-9_000.0, -4_500.0], **{**BOOK, "depth": 1e5}
+    )
+    result = cg.MarginCascade().run(graph, {"X": -0.05})
+    assert result.solution.converged
+    assert cg.blame(result)["total"].sum() == pytest.approx(result.traders["indirect"].sum())
+    assert cg.write_report(result, tmp_path / "report.html").paths[0].exists()
+    assert cg.write_gexf(result, tmp_path / "graph.gexf").paths[0].exists()
+
+
+class Half(cg.FullLiquidation):
+    """Closes half, and says nothing of margins."""
+
+    def closed_share(self, accounts: Any) -> Any:  # noqa: D102
+        return 0.5 + 0.0 * accounts.equity
+
+
+class HalfOfAny(Half):
+    """Closes half, whatever the margin."""
+
+    any_margin = True
+
+
+def test_rules_that_declare_nothing_of_margins_are_refused():
+    graph = cg.ExposureGraph.from_arrays([[90.0, 30.0], [80.0, -60.0]], cash=[-9_600.0, -4_500.0], **BOOK)
+    for rule in (Half(), cg.RepayAndSeize(0.5)):
+        with pytest.raises(cg.ParameterError, match=f"{type(rule).__name__}, which does not declare any_margin = True"):
+            cg.MarginCascade(rule).run(graph)
+    assert cg.MarginCascade(HalfOfAny()).run(graph, on_failure="ignore").arrays.closed.max() > 0.0
