@@ -1,5 +1,6 @@
 """Margin tiers and scenario grids: published figures, definitions, and what holds of each for every book."""
 
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -100,6 +101,62 @@ def test_a_grid_of_prices_and_volatilities():
     strikes = book(inputs["portfolios"], asset_group=[str(each[1]) for each in columns], **book_of)
     both = margin + cg.ScenarioMargin(arrays=short).maintenance(strikes).to_numpy()
     assert both == pytest.approx(expected["with_contingency"], abs=given["tolerance"])
+
+
+class OptionColumns:
+    """Columns priced from the first one: futures, calls and puts; what a graph with options tells its grids."""
+
+    def __init__(self, columns: Sequence[Any]) -> None:
+        self.columns, m = columns, len(columns)
+        self.underlying = np.zeros(m, dtype=np.int64)
+        strikes = [each[1] for each in columns]
+        self.netting = np.array([-1 if each is None else strikes.index(each) for each in strikes])
+
+    def value(self, column: Any, price: float, vol_factor: float) -> float:  # noqa: D102
+        kind, strike, years, vol = column
+        return price if kind == 0 else black(kind, strike, years, price, vol * vol_factor)
+
+    def gains(self, price: np.ndarray, move: np.ndarray, vol_factor: np.ndarray) -> np.ndarray:
+        """Return the gains of one unit, shape (m, S)."""
+        return np.array(
+            [
+                [
+                    self.value(each, price[0] * (1.0 + m), v) - self.value(each, price[0], 1.0)
+                    for m, v in zip(*row, strict=True)
+                ]
+                for each, *row in zip(self.columns, move, vol_factor, strict=True)
+            ]
+        )
+
+
+def test_options_in_a_graph_with_a_grid():
+    """The same books, as a graph whose columns are options: margins, contingency by strike, and their slopes."""
+    given = case("pm_grid_small")
+    inputs, expected = given["inputs"], given["expected"]
+    columns = OptionColumns(
+        list(zip(*(inputs["instruments"][name] for name in ("kind", "strike", "years", "vol")), strict=True))
+    )
+    price = [columns.value(each, inputs["u"], 1.0) for each in columns.columns]
+    move, vol_factor, weight = np.array(inputs["grid"]).T
+    for contingency, margins in ((0.0, "maintenance"), (0.01, "with_contingency")):
+        graph = book(
+            inputs["portfolios"], price=price, account_margin=["pm"] * 9, margin_scenarios={
+                "grid": ["pm"] * 27, "move": move, "vol_factor": vol_factor, "weight": weight,
+                "contingency": [contingency] * 27,
+            },
+        )  # fmt: skip
+        vars(graph)["_columns"] = columns
+        assert graph.maintenance.to_numpy() == pytest.approx(expected[margins], abs=given["tolerance"])
+        table = graph.margin_table()
+        assert table["contingency"].to_numpy() == pytest.approx(
+            np.array(expected[margins]) - np.array(expected["maintenance"]), abs=given["tolerance"]
+        )
+        assert table["part"].unique().tolist() == ["0"], "one underlying is one risk group"
+        grid = graph._margins.grids[0]
+        gains, quantity = grid.gains(graph.price), graph.quantity.data
+        found = grid.costs(graph.price, gains)
+        slopes = grid.slopes(graph.price, gains, quantity, -quantity, found.scenario)
+        assert slopes == pytest.approx(-found.margin), "the margin of a share of a book is that share of its margin"
 
 
 def derive_blocks(given: dict[str, Any], common: dict[str, Any]) -> tuple[list[float], list[Any], list[Any]]:

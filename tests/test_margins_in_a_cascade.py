@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
+from contagion_graph.graph.scenario import scenario
+from contagion_graph.margin.rounds.margins import MarginMarket, MarginsLeft
 from tests.markets import graph_of, model_of
 from tests.reference.dense_cascade import dense_cascade
 from tests.reference.dense_state import Floats, Ints, Margin, Outcome
@@ -286,3 +288,19 @@ def test_rules_that_declare_nothing_of_margins_are_refused():
         with pytest.raises(cg.ParameterError, match=f"{type(rule).__name__}, which does not declare any_margin = True"):
             cg.MarginCascade(rule).run(graph)
     assert cg.MarginCascade(HalfOfAny()).run(graph, on_failure="ignore").arrays.closed.max() > 0.0
+
+
+def test_the_slope_of_a_margin_is_that_of_its_differences():
+    """Tiers, grids and flat rates, with what cannot be sold: M(theta) is convex, and its slope a subgradient."""
+    for seed in range(40):
+        case = case_of(seed)
+        graph, margin = with_margins(case, seed)
+        market = MarginMarket(graph._rows, scenario(graph), np.zeros(len(graph.account_index)))
+        rows = np.flatnonzero(np.diff(graph.quantity.indptr))
+        left = MarginsLeft(market, rows)
+        share, other = np.random.default_rng(seed).random((2, rows.size))
+        (value, slope), (beyond, _) = left(share), left(other)
+        sold = graph.quantity.toarray()[rows] * graph.sellable
+        expected = margin(graph.quantity.toarray()[rows] - share[:, None] * sold, graph.price, rows)
+        assert value == pytest.approx(expected, rel=1e-12, abs=1e-9)
+        assert (beyond >= value + slope * (other - share) - 1e-9 * (1.0 + value)).all()
