@@ -110,6 +110,12 @@ OF_BOOKS: dict[str, Says] = {
     ),
     "spectral_radius": Says(lambda g, b: cg.spectral_radius(g, b.model, b.changes()), SHARE),
     "ScenarioMargin.maintenance": Says(lambda g, b: cg.ScenarioMargin(move=[-0.2, 0.0, 0.1]).maintenance(g)),
+    "ScenarioMargin.margin_table": Says(
+        lambda g, b: cg.ScenarioMargin(move=[-0.2, 0.0, 0.1]).margin_table(g)["cost"].sum()
+    ),
+    "TieredMargin.margin_table": Says(
+        lambda g, b: cg.TieredMargin({chosen(b): [(0.0, 0.1)]}).margin_table(g)["cost"].sum()
+    ),
     "TieredMargin.maintenance": Says(lambda g, b: cg.TieredMargin({chosen(b): [(0.0, 0.1)]}).maintenance(g)),
     "direct_exposure": Says(lambda g, b: cg.direct_exposure(g).to_pandas()),
     "indirect_exposure": Says(lambda g, b: cg.indirect_exposure(g, b.model, -0.3).to_pandas()),

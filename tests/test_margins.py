@@ -374,6 +374,16 @@ def test_each_piece_of_the_table_is_the_one_that_binds():
     assert (table.loc[table["piece"] < 0, "cost"] == 0.0).all()
 
 
+@pytest.mark.parametrize("name", ["rates", "tiers", "grid", "arrays"])
+def test_records_say_what_binds_too(name: str):
+    graph = book(books(np.random.default_rng(5), 50), asset_group=["x", "x", "y", ""])
+    table = RECORDS[name].margin_table(graph)
+    sums = (
+        table.groupby(level=["trader", "pool", "subaccount"])["cost"].sum().reindex(graph.account_index, fill_value=0.0)
+    )
+    assert sums.to_numpy() == pytest.approx(RECORDS[name].maintenance(graph).to_numpy(), rel=1e-12)
+
+
 def test_the_bits_do_not_depend_on_the_number_of_threads():
     rng = np.random.default_rng(3)
     quantity = rng.normal(size=(40_000, 4)) * (rng.random((40_000, 4)) < 0.7)

@@ -43,11 +43,11 @@ def tier_schedule(column: Codes, lower: FloatArray, rate: FloatArray, m: int) ->
     order = np.lexsort((lower, column))
     column, lower, rate = column[order], lower[order], rate[order]
     first = np.searchsorted(column, np.arange(m + 1))
-    steps: FloatArray = lower * np.diff(rate, prepend=0.0)
-    begins = np.isin(np.arange(column.size), first[:-1])
-    steps[begins] = 0.0
-    sums = np.concatenate([[0.0], np.cumsum(steps)])
-    return Tiers(first, lower, rate, sums[1:] - sums[first[column]])
+    amount = np.zeros(column.size)
+    for j in np.unique(column):
+        own = slice(first[j], first[j + 1])
+        amount[own] = np.cumsum(lower[own] * np.diff(rate[own], prepend=rate[own][0]))
+    return Tiers(first, lower, rate, amount)
 
 
 @dataclass(frozen=True, eq=False)

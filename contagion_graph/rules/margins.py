@@ -109,13 +109,34 @@ class TieredMargin:
         >>> cg.TieredMargin({"ADA": [(0, 0.02), (1_000, 0.05)]}).maintenance(graph).round(9).tolist()
         [20.0, 170.0]
         """
+        return _series(graph, self._margins(graph))
+
+    def margin_table(self, graph: ExposureGraph) -> pd.DataFrame:
+        """Return the tier that would bind for each position, and its cost: the table of `ExposureGraph.margin_table`.
+
+        Parameters
+        ----------
+        graph : ExposureGraph
+            The positions.
+
+        Returns
+        -------
+        DataFrame, by account
+            As there.
+
+        Raises
+        ------
+        ParameterError
+            An asset that the graph does not know.
+        """
+        return self._margins(graph).table(graph._rows, graph.price, graph.account_index, graph.assets)
+
+    def _margins(self, graph: ExposureGraph) -> GraphMargins:
         check_graph(graph)
-        column = np.repeat(
-            rows_of(list(self.tiers), graph.assets, "tiers"), [len(each) for each in self.tiers.values()]
-        )
+        sizes = [len(each) for each in self.tiers.values()]
+        column = np.repeat(rows_of(list(self.tiers), graph.assets, "tiers"), sizes)
         lower, rate = np.array([pair for each in self.tiers.values() for pair in each], dtype=np.float64).T
-        schedule = tier_schedule(column, lower, rate, len(graph.assets))
-        return _series(graph, GraphMargins(schedule, (), graph.assets))
+        return GraphMargins(tier_schedule(column, lower, rate, len(graph.assets)), (), graph.assets)
 
     def _amounts(self, asset: str) -> FloatArray:
         lower, rate = np.array(self.tiers[asset], dtype=np.float64).T
@@ -241,18 +262,48 @@ class ScenarioMargin:
         ParameterError
             Arrays of an asset that the graph does not know.
         """
+        return _series(graph, self._margins(graph))
+
+    def margin_table(self, graph: ExposureGraph) -> pd.DataFrame:
+        """Return the scenario that would bind in each risk group, and its cost: as `ExposureGraph.margin_table`.
+
+        Parameters
+        ----------
+        graph : ExposureGraph
+            The positions.
+
+        Returns
+        -------
+        DataFrame, by account
+            As there; move and vol_factor are NaN where arrays were given.
+
+        Raises
+        ------
+        ParameterError
+            Arrays of an asset that the graph does not know.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays([[3.0]], price=[100.0], assets=["X"])
+        >>> cg.ScenarioMargin(move=[-0.16, 0.0, 0.16]).margin_table(graph)[["part", "piece", "cost"]].iloc[0].tolist()
+        ['X', 0, 48.0]
+        """
+        return self._margins(graph).table(graph._rows, graph.price, graph.account_index, graph.assets)
+
+    def _margins(self, graph: ExposureGraph) -> GraphMargins:
         check_graph(graph)
         m, columns = len(graph.assets), graph._columns
         arrays = None if self.arrays is None else _array_block(self.arrays, graph)
         if arrays is None:
             move, vol_factor, weight = (np.tile(each, (m, 1)) for each in self.scenarios)
         else:
-            move = vol_factor = weight = arrays
+            move = vol_factor = weight = np.full_like(arrays, np.nan)
         grid = grid_of(
-            "", np.arange(len(graph.account_index)), graph.quantity, graph._risk_groups[0], columns, move=move,
+            "scenarios", np.arange(len(graph.account_index)), graph.quantity, graph._risk_groups[0], columns, move=move,
             vol_factor=vol_factor, weight=weight, contingency=np.full(m, self.contingency), arrays=arrays,
         )  # fmt: skip
-        return _series(graph, GraphMargins(None, (grid,), graph._risk_groups[1]))
+        return GraphMargins(None, (grid,), graph._risk_groups[1])
 
 
 def _array_block(arrays: Mapping[str, ArrayLike], graph: ExposureGraph) -> FloatArray:
