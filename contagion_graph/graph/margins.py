@@ -173,6 +173,7 @@ def risk_groups(assets: "pd.Index[str]", group: "pd.Index[str] | None", columns:
     Examples
     --------
     >>> import pandas as pd
+    >>> from contagion_graph.graph.scenario_grids import LinearColumns
     >>> codes, names = risk_groups(pd.Index(["X", "Y", "Z"]), pd.Index(["a", "", "a"]), LinearColumns(3))
     >>> codes.tolist(), names.tolist()
     ([0, 1, 0], ['a', 'Y'])
