@@ -80,7 +80,6 @@ class Rest(NamedTuple):
 class Before(NamedTuple):
     """What is known of the accounts before a scenario (n each)."""
 
-    cash: Array
     slack: Array  # s at p0, lessened by more than rounding can amount to
     up: Array  # u
     down: Array  # d
@@ -88,10 +87,15 @@ class Before(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """A box of prices (m each), the largest relative fall and rise from p0 in it, and the highest loss rate."""
+    """A box of prices (m each), the largest relative fall and rise from p0 in it, and the highest loss rate.
 
+    `gains` says whether slack rises as fast where a price moves for an account as it falls where it moves against it.
+    """
+
+    price: Array  # p0
     low: Array
     high: Array
+    gains: bool
     fall: float
     rise: float
     loss_rate: float
@@ -222,3 +226,27 @@ class Segments(NamedTuple):
     start: Array  # first cell of each segment
     column: Array  # of each cell
     quantity: Array
+
+
+class Strikes(NamedTuple):
+    """Which assets net by strike, and what that costs (m each)."""
+
+    netting: Array  # options of one underlying, strike and expiry have one number; -1: none
+    cost: Array  # of each net short unit [currency]
+
+
+class Left(NamedTuple):
+    """What is left of positions: closed shares (n each), which assets are sellable (m), and a next sale.
+
+    `next` is the share of what is left that each of the rows asked for closes next (k); empty: nobody closes more.
+    """
+
+    closed_long: Array
+    closed_short: Array
+    sellable: Array
+    next: Array
+
+
+def nothing_closed(n: int, m: int) -> Left:
+    """Return what is left of n accounts in m assets where nothing is closed."""
+    return Left(np.zeros(n), np.zeros(n), np.zeros(m), np.zeros(0))

@@ -11,6 +11,7 @@ from contagion_graph.kernels import threads
 from contagion_graph.margin.candidates import sample, single
 from contagion_graph.margin.candidates.screening import Box
 from contagion_graph.state import Bounds
+from tests.margin_books import case_of, with_margins
 from tests.markets import graph_of, model_of, run_case
 from tests.reference.random_markets import random_case
 
@@ -68,6 +69,19 @@ def test_random_markets(runs):
     assert min(fewer, shared) > MARKETS / 10
 
 
+def test_random_markets_with_tiers_and_grids(runs):
+    """500 markets with margin tiers, scenario grids and flat rates side by side."""
+    fewer = 0
+    for seed in range(500):
+        case = case_of(seed)
+        graph, _ = with_margins(case, seed)
+        mine, whole = (run_case(case, graph, revaluation=mode) for mode in ("incremental", "full"))
+        assert_same_bits(mine, whole)
+        fewer += mine.solution.revaluations < 0.7 * whole.solution.revaluations
+    assert min(runs.values()) > 500 / 50
+    assert fewer > 500 / 10
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_one_account_at_a_time(seed, runs, monkeypatch):
     """In an order, on candidates and on all accounts."""
@@ -122,8 +136,8 @@ def test_candidates_are_who_can_be_in_breach_in_the_box(seed):
 def test_what_is_not_a_number_stays_a_candidate():
     graph = cg.ExposureGraph.from_arrays([[1.0], [1.0]], price=[10.0], margin_long=0.1)
     before = single.known(graph, cg.graph.scenario.scenario(graph), cg.MarginCascade(sharing=None)).before
-    before = before._replace(slack=np.array([np.nan, 5.0]), cash=np.array([np.nan, 0.0]))
-    bounds = Bounds(np.array([9.0]), np.array([11.0]), 0.1, 0.1, 0.0)
+    before = before._replace(slack=np.array([np.nan, 5.0]))
+    bounds = Bounds(graph.price, np.array([9.0]), np.array([11.0]), True, 0.1, 0.1, 0.0)
     assert passes.rows_in_box(graph._rows.cells, before, bounds, graph._rows.row_borders).tolist() == [0]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
+from contagion_graph.state import nothing_closed
 from tests.reference.margins import black, grid_margin, tier_margin
 from tests.shared_data import case
 
@@ -153,10 +154,11 @@ def test_options_in_a_graph_with_a_grid():
         )
         assert table["part"].unique().tolist() == ["0"], "one underlying is one risk group"
         grid = graph._margins.grids[0]
-        gains, quantity = grid.gains(graph.price), graph.quantity.data
-        found = grid.costs(graph.price, gains)
-        slopes = grid.slopes(graph.price, gains, quantity, -quantity, found.scenario)
-        assert slopes == pytest.approx(-found.margin), "the margin of a share of a book is that share of its margin"
+        left = nothing_closed(9, graph.price.size)._replace(sellable=np.ones(graph.price.size), next=np.zeros(9))
+        found = grid.costs(graph.price, left, np.arange(9), np.array([0, 9]))
+        assert found.relief == pytest.approx(found.margin), (
+            "the margin of a share of a book is that share of its margin"
+        )
 
 
 def derive_blocks(given: dict[str, Any], common: dict[str, Any]) -> tuple[list[float], list[Any], list[Any]]:

@@ -8,13 +8,12 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.graph.scenario import scenario
-from contagion_graph.margin.rounds.margins import MarginMarket, MarginsLeft
+from contagion_graph.state import nothing_closed
+from tests.margin_books import case_of, with_margins
 from tests.markets import graph_of, model_of
 from tests.reference.dense_cascade import dense_cascade
-from tests.reference.dense_state import Floats, Ints, Margin, Outcome
-from tests.reference.margins import grid_margin, tier_margin
-from tests.reference.random_markets import Case, random_case
+from tests.reference.dense_state import Outcome
+from tests.reference.random_markets import Case
 
 MARKETS = 500
 TOLERANCE = 1e-9
@@ -27,64 +26,6 @@ class Run(NamedTuple):
     oracle: Outcome
     result: cg.CascadeResult
     scale: float
-
-
-def with_margins(case: Case, seed: int) -> tuple[cg.ExposureGraph, Margin]:
-    """Draw tiers, grids and groups for a market: its graph with them, and the margin straight from the definition."""
-    rng, market = np.random.default_rng([seed, 7]), case.market
-    graph = graph_of(market)
-    n, m = graph.quantity.shape
-    value = graph._rows.initial.gross.mean() + 1.0
-    tiers = {}
-    for asset in graph.assets[rng.random(m) < 0.5]:
-        lower = np.concatenate([[0.0], np.sort(rng.uniform(0.05, 2.0, rng.integers(0, 4)) * value)])
-        tiers[asset] = list(zip(lower.tolist(), np.sort(rng.uniform(0.0, 0.5, lower.size)).tolist(), strict=True))
-    grids = {
-        name: (np.concatenate([[0.0], rng.uniform(-0.3, 0.3, size)]), rng.uniform(0.2, 1.0, size + 1))
-        for name, size in (("wide", 6), ("narrow", 2))
-    }
-    on = rng.choice(["", "wide", "narrow"], n, p=[0.4, 0.35, 0.25])
-    groups = rng.choice(["one", "two", ""], m)
-    rows = [(asset, *pair) for asset, pairs in tiers.items() for pair in pairs]
-    scenarios = [
-        (name, "", move, 1.0, weight, 0.0) for name, grid in grids.items() for move, weight in zip(*grid, strict=True)
-    ]
-    columns = ["grid", "underlying", "move", "vol_factor", "weight", "contingency"]
-    flat = graph.margin_units.toarray()
-    rate = np.divide(
-        flat, np.abs(graph.quantity.toarray()), out=np.zeros_like(flat), where=graph.quantity.toarray() != 0
-    )
-    assert (flat[graph.quantity.toarray() == 0.0] == 0.0).all()
-    graph = replace(
-        graph,
-        margin_tiers=pd.DataFrame(rows, columns=["asset", "lower", "rate"]),
-        margin_scenarios=pd.DataFrame(scenarios, columns=columns),
-        account_margin=pd.Index(on.tolist(), dtype="str"),
-        asset_group=pd.Index(groups.tolist(), dtype="str"),
-    )
-    named = [group or asset for group, asset in zip(groups, graph.assets, strict=True)]
-
-    def margin(left: Floats, price: Floats, accounts: Ints) -> Floats:
-        found = np.zeros(len(left))
-        for k, i in enumerate(accounts):
-            if on[i]:
-                moves, weights = grids[on[i]]
-                found[k] = grid_margin(left[k], price[:, None] * moves * weights, named)
-            else:
-                for j in np.flatnonzero(left[k]):
-                    notional, asset = abs(left[k, j]) * price[j], graph.assets[j]
-                    found[k] += tier_margin(notional, tiers[asset]) if asset in tiers else rate[i, j] * notional
-        return found
-
-    return graph, margin
-
-
-def case_of(seed: int) -> Case:
-    """Draw a case whose rule takes any margin: it closes whole, to a target, or a fixed share."""
-    case, rng = random_case(seed), np.random.default_rng([seed, 8])
-    if case.rules.liquidation[0] in ("leverage", "repay"):
-        case = replace(case, rules=replace(case.rules, liquidation=("target", float(rng.uniform(0.0, 0.5)))))
-    return case
 
 
 def run(case: Case, graph: cg.ExposureGraph, **options: Any) -> cg.CascadeResult:
@@ -295,12 +236,14 @@ def test_the_slope_of_a_margin_is_that_of_its_differences():
     for seed in range(40):
         case = case_of(seed)
         graph, margin = with_margins(case, seed)
-        market = MarginMarket(graph._rows, scenario(graph), np.zeros(len(graph.account_index)))
+        whole = nothing_closed(*graph.quantity.shape)._replace(sellable=graph.sellable.astype(float))
         rows = np.flatnonzero(np.diff(graph.quantity.indptr))
-        left = MarginsLeft(market, rows)
         share, other = np.random.default_rng(seed).random((2, rows.size))
-        (value, slope), (beyond, _) = left(share), left(other)
+        (value, relief), (beyond, _) = (
+            graph._margins.of(graph.price, whole._replace(next=each), rows, graph._rows.row_borders)
+            for each in (share, other)
+        )
         sold = graph.quantity.toarray()[rows] * graph.sellable
         expected = margin(graph.quantity.toarray()[rows] - share[:, None] * sold, graph.price, rows)
         assert value == pytest.approx(expected, rel=1e-12, abs=1e-9)
-        assert (beyond >= value + slope * (other - share) - 1e-9 * (1.0 + value)).all()
+        assert (beyond >= value - relief * (other - share) - 1e-9 * (1.0 + value)).all()

@@ -367,7 +367,7 @@ class ExposureGraph(OwnTables, GraphExports):
         1     pm    X      0  -0.2  20.0
         2     pm    Y      2   0.2  10.0
         """
-        margins = self._margins or GraphMargins(None, (), self.assets)
+        margins = self._margins or GraphMargins(None, (), self.assets, self._rows.cells)
         return margins.table(self._rows, self.price, self.account_index, self.assets)
 
     @cached_property

@@ -5,17 +5,19 @@ M_i = sum_j max_l (r_l |q_ij| p_j - d_l) on rates and tiers, and on a grid the s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
-from contagion_graph._typing import FloatArray
-from contagion_graph.graph.rows import RowReductions
-from contagion_graph.graph.scenario_grids import Codes, Columns, Grid, grid_of
+from contagion_graph._cached import cached_property
+from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.graph.rows import RowReductions, cells_of
+from contagion_graph.graph.scenario_grids import NONE, Codes, Columns, Grid, grid_of
 from contagion_graph.solvers.arrays import ratio, row_of_cells
-from contagion_graph.state import Cells, Tiers
+from contagion_graph.state import Cells, Left, Tiers, nothing_closed
 from contagion_graph.tables.schema import EVERY
 
 COLUMNS = ("margin", "part", "piece", "rate", "move", "vol_factor", "contingency", "cost")  # of the table of margins
@@ -62,40 +64,104 @@ class GraphMargins:
         Scenario grids with the accounts that are on them; no account is on two.
     group_names : Index
         The names of the risk groups.
+    cells : Cells
+        What all accounts hold.
+    weight : ndarray, shape (n,), optional
+        How many accounts each of them stands for; None: one.
     """
 
     tiers: Tiers | None
     grids: Sequence[Grid]
     group_names: "pd.Index[str]"
+    cells: Cells
+    weight: FloatArray | None = None
 
-    def maintenance(self, rows: RowReductions, price: FloatArray, cells: Cells | None = None) -> FloatArray:
-        """Return the maintenance margin of every account at a price, shape (n,) [currency].
+    @cached_property
+    def _on_grids(self) -> tuple[Codes, Codes]:
+        """Which grid each account is on, -1 where on none, and its place there."""
+        number, place = np.full(self.n, NONE), np.zeros(self.n, dtype=np.int64)
+        for k, grid in enumerate(self.grids):
+            number[grid.rows], place[grid.rows] = k, np.arange(grid.rows.size)
+        return number, place
+
+    @property
+    def n(self) -> int:
+        """How many accounts there are."""
+        return int(self.cells.indptr.size) - 1
+
+    @cached_property
+    def apart(self) -> BoolArray:
+        """Which accounts are on a grid, or, where there are tiers, on rates and tiers, shape (n,)."""
+        apart: BoolArray = np.full(self.n, self.tiers is not None) | (self._on_grids[0] != NONE)
+        return apart
+
+    def of(self, price: FloatArray, left: Left, rows: Codes, row_borders: Codes) -> tuple[FloatArray, FloatArray]:
+        """Return the maintenance margin of accounts, and its relief, shape (len(rows),) each [currency].
+
+        The relief is by how much the margin falls per unit of a further share of what is left and sellable; it is no
+        figure where nobody closes more.
 
         Parameters
         ----------
-        rows : RowReductions
-            The graph.
         price : ndarray, shape (m,)
             Currency per unit.
-        cells : Cells, optional
-            What is left of the positions, in the cells of the graph; None: all.
+        left : Left
+            What is left of the cells.
+        rows : ndarray of int
+            The accounts, ascending.
+        row_borders : ndarray of int
+            Rows at which the chunks begin and end.
         """
-        from contagion_graph.kernels import grids, row_sums
+        from contagion_graph.kernels import grids
 
-        held = rows.cells if cells is None else cells
-        if self.tiers is None:
-            margin = row_sums.value_rows(held, price, *rows.chunked(None))[2]
-        else:
-            margin = grids.tier_rows(held, self.tiers, price, *rows.chunked(None))
-        for grid in self.grids:
-            margin[grid.rows] = grid.costs(price, grid.gains(price), None if cells is None else held.quantity).margin
-        return margin
+        out, number, place = np.empty((2, rows.size)), *(each[rows] for each in self._on_grids)
+        for k in range(NONE, len(self.grids)):
+            own = np.flatnonzero(number == k)
+            some, borders = rows[own], np.searchsorted(rows[own], row_borders)
+            asked = left._replace(next=left.next[own] if left.next.size else left.next)
+            if k == NONE:
+                out[:, own] = grids.tier_rows(self.cells, self._schedule(price.size), price, asked, some, borders)
+            else:
+                out[:, own] = self.grids[k].costs(price, asked, place[own], borders)[:2]
+        if self.weight is not None:
+            out *= self.weight[rows]
+        return out[0], out[1]
+
+    def kept(self, rows: Codes, cells: Cells, weight: FloatArray | None = None) -> "GraphMargins":
+        """Return the margins of some accounts, ascending, which are then all, and whose cells are these."""
+        number, place = (each[rows] for each in self._on_grids)
+        own = [np.flatnonzero(number == k) for k in range(len(self.grids))]
+        grids = [grid.kept(place[some], some) for grid, some in zip(self.grids, own, strict=True)]
+        return replace(self, grids=grids, cells=cells, weight=weight)
+
+    def most(self, quantity: sparse.csr_array, margin_units: FloatArray) -> FloatArray:
+        """Return units mu of each cell such that no slack falls faster than (q - mu) p where a price moves against it.
+
+        Of a long, the lowest margin counts; of a short, the highest.
+        """
+        account, column, q = row_of_cells(quantity), quantity.indices, quantity.data
+        units = margin_units.copy()
+        if self.tiers is not None:
+            first, _, rate, _ = self.tiers
+            tiered = np.flatnonzero(np.diff(first)[column] > 0)
+            ends = np.where(q[tiered] > 0.0, first[column[tiered]], first[column[tiered] + 1] - 1)
+            units[tiered] = np.abs(q[tiered]) * rate[ends]
+        number = self._on_grids[0][account]
+        for k, grid in enumerate(self.grids):
+            own = np.flatnonzero(number == k)
+            units[own] = -q[own] * grid.most(column[own])
+        return units
+
+    def _schedule(self, m: int) -> Tiers:
+        none = np.zeros(0)
+        return self.tiers if self.tiers is not None else Tiers(np.zeros(m + 1, dtype=np.int64), none, none, none)
 
     def table(
         self, rows: RowReductions, price: FloatArray, accounts: pd.MultiIndex, assets: "pd.Index[str]"
     ) -> pd.DataFrame:
         """Return the parts of every account's margin, by account: `ExposureGraph.margin_table` describes it."""
-        parts = [self._rate_parts(rows, price, assets), *(self._grid_parts(grid, price) for grid in self.grids)]
+        left = nothing_closed(self.n, price.size)
+        parts = [self._rate_parts(rows, price, assets), *(self._grid_parts(grid, price, left) for grid in self.grids)]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in ("account", *COLUMNS)}
         order = np.argsort(columns["account"], kind="stable")
         frame = pd.DataFrame(
@@ -106,7 +172,7 @@ class GraphMargins:
     def _rate_parts(self, rows: RowReductions, price: FloatArray, assets: "pd.Index[str]") -> dict[str, Any]:
         """Return a part for each cell of the accounts that are on rates and tiers."""
         account = row_of_cells(rows.quantity)
-        cells = np.flatnonzero(np.isin(account, self.on_rates(rows)))
+        cells = np.flatnonzero(self._on_grids[0][account] == NONE)
         column = rows.quantity.indices[cells]
         notional, flat = (
             np.abs(rows.quantity.data[cells]) * price[column],
@@ -144,9 +210,10 @@ class GraphMargins:
             tier[tiered & (begin + step < first[column + 1]) & (notional >= lower[above])] += 1
         return tiered, tier, begin
 
-    def _grid_parts(self, grid: Grid, price: FloatArray) -> dict[str, Any]:
+    def _grid_parts(self, grid: Grid, price: FloatArray, left: Left) -> dict[str, Any]:
         """Return a part for each risk group of the accounts on a grid."""
-        found = grid.costs(price, grid.gains(price))
+        all_places, none_next = np.arange(grid.rows.size), left._replace(next=np.zeros(grid.rows.size))
+        found = grid.costs(price, none_next, all_places, np.array([0, grid.rows.size]))
         return {
             "account": grid.rows[grid.account_of_segment],
             "margin": np.full(found.cost.size, grid.name, dtype=object),
@@ -158,13 +225,6 @@ class GraphMargins:
             "contingency": found.contingency,
             "cost": found.cost + found.contingency,
         }
-
-    def on_rates(self, rows: RowReductions) -> Any:
-        """Return the accounts that are on no grid, ascending."""
-        taken = np.zeros(rows.cash.size, dtype=bool)
-        for grid in self.grids:
-            taken[grid.rows] = True
-        return np.flatnonzero(~taken)
 
 
 def risk_groups(assets: "pd.Index[str]", group: "pd.Index[str] | None", columns: Columns) -> tuple[Codes, Any]:
@@ -207,7 +267,7 @@ def margins_of(graph: Any) -> GraphMargins | None:
         )
         for grid in grids
     ]
-    return GraphMargins(schedule, made, graph._risk_groups[1])
+    return GraphMargins(schedule, made, graph._risk_groups[1], cells_of(graph.quantity, graph.margin_units))
 
 
 def _scenarios(table: pd.DataFrame, grid: str, underlying: "pd.Index[str]") -> dict[str, FloatArray]:

@@ -12,7 +12,7 @@ from contagion_graph._validate import ROUNDING
 from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
 from contagion_graph.errors import nearest
 from contagion_graph.graph.collectives import WHOLE, Collectives
-from contagion_graph.state import Cells
+from contagion_graph.state import Cells, Left, nothing_closed
 
 
 class Initial(NamedTuple):
@@ -35,8 +35,36 @@ BY_VALUE = ("initial", "gross_total", "sensitivity", "cells")  # of quantity, ma
 class Margins(Protocol):
     """Margins that are no flat rates; graph/margins.py has them."""
 
-    def maintenance(self, rows: "RowReductions", price: FloatArray, cells: Cells | None = None) -> FloatArray:
-        """Return the maintenance margin of every account at a price, on its cells or on what is left of them."""
+    @property
+    def apart(self) -> BoolArray:
+        """Which accounts are on other margins than flat rates."""
+
+    def of(self, price: FloatArray, left: Left, rows: Any, row_borders: Any) -> tuple[FloatArray, FloatArray]:
+        """Return the maintenance margin of accounts on what they have left, and its relief."""
+
+    def most(self, quantity: sparse.csr_array, margin_units: FloatArray) -> FloatArray:
+        """Return units mu of each cell that bound how fast slack falls."""
+
+    def kept(self, rows: Any, cells: Cells, weight: FloatArray | None = None) -> "Margins":
+        """Return the margins of some accounts, whose cells are these, times a weight of each."""
+
+
+class Linear(NamedTuple):
+    """A slack that is affine in the prices, and below E - M at all prices that are worse for an account than `price`.
+
+    E - M = cash + value - maintenance at `price`, where no price has moved; g is its sensitivity, shape (n,) each.
+    """
+
+    cash: FloatArray
+    value: FloatArray
+    gross: FloatArray
+    maintenance: FloatArray
+    sensitivity: FloatArray
+
+
+def cells_of(quantity: sparse.csr_array, margin_units: sparse.csr_array) -> Cells:
+    """Return the arrays of two matrices with the same cells, as the kernels take them."""
+    return Cells(quantity.indptr, unsigned(quantity.indices), quantity.data, margin_units.data)
 
 
 class RowReductions:
@@ -108,8 +136,7 @@ class RowReductions:
     @cached_property
     def cells(self) -> Cells:
         """The arrays of `quantity` and `margin_units` as the kernels take them."""
-        q = self.quantity
-        return Cells(q.indptr, unsigned(q.indices), q.data, self.margin_units.data)
+        return cells_of(self.quantity, self.margin_units)
 
     @cached_property
     def all_rows(self) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -180,8 +207,9 @@ class RowReductions:
         """Value, gross value and maintenance of every account at `price`, shape (n,) each [currency]."""
         initial = Initial(*self.valuation(self.price))
         if self.margins is not None:
-            maintenance = self.margins.maintenance(self, self.price)
-            initial = initial._replace(maintenance=maintenance)
+            left = nothing_closed(self.cash.size, self.price.size)
+            margins = self.margins.of(self.price, left, self.all_rows, self.row_borders)
+            initial = initial._replace(maintenance=margins[0])
         for array in initial:
             array.flags.writeable = False
         return initial
@@ -200,13 +228,32 @@ class RowReductions:
 
     @cached_property
     def sensitivity(self) -> FloatArray:
-        """The most that each account's slack can move: sum_j |quantity_ij - margin_units_ij| price_j, shape (n,)."""
+        """The most that each account's slack can move: g = sum_j |q_ij - mu_ij| p0_j, of `bounding`, shape (n,)."""
         from contagion_graph.kernels import row_sums
 
-        difference = self.cells._replace(quantity=self.quantity.data - self.margin_units.data)
+        cells = self.bounding
+        difference = cells._replace(quantity=cells.quantity - cells.margin_units)
         sensitivity = row_sums.value_rows(difference, self.price, *self.chunked(None))[1]
         sensitivity.flags.writeable = False
         return sensitivity
+
+    @cached_property
+    def bounding(self) -> Cells:
+        """The cells with units mu such that no slack falls faster than (q - mu) p; flat rates: those of `cells`."""
+        if self.margins is None:
+            return self.cells
+        return self.cells._replace(margin_units=self.margins.most(self.quantity, self.margin_units.data))
+
+    @cached_property
+    def linear(self) -> Linear:
+        """How slack falls from what it is at `price`."""
+        cash, (value, gross, maintenance) = self.cash, self.initial
+        if self.margins is not None:
+            from contagion_graph.kernels import row_sums
+
+            at_most = row_sums.value_rows(self.bounding, self.price, *self.chunked(None))[2]
+            cash, maintenance = cash + (at_most - maintenance), at_most
+        return Linear(cash, value, gross, maintenance, self.sensitivity)
 
     def hint(self, label: str) -> str:
         """Return which of all traders a mistyped label may mean, for messages."""

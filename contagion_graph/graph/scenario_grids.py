@@ -1,16 +1,14 @@
 """Scenario grids: what one unit of each column gains in each scenario, and the margin of the accounts on a grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.chunks import BLOCK, chunk_borders
-from contagion_graph.solvers.arrays import row_of_cells
-from contagion_graph.state import Segments
+from contagion_graph.solvers.arrays import ranges, row_of_cells
+from contagion_graph.state import Left, Segments, Strikes
 
 Codes = np.ndarray[Any, Any]  # of whole numbers
 NONE = -1  # no scenario is a loss; no netting set
@@ -52,27 +50,11 @@ class LinearColumns(NamedTuple):
         return gained
 
 
-class Options(NamedTuple):
-    """The option cells of the accounts on a grid, and the pairs (segment, netting set) in which they net.
-
-    Parameters
-    ----------
-    place, pair : ndarray of int
-        Of each option cell, its place among the cells of the grid, and its pair.
-    column, segment : ndarray of int
-        Of each pair, a column of it, and the segment.
-    """
-
-    place: Codes
-    pair: Codes
-    column: Codes
-    segment: Codes
-
-
 class Costs(NamedTuple):
-    """What accounts on a grid need: margin of each account; of each segment cost, contingency, binding scenario."""
+    """What accounts on a grid need: margin of each and its relief; of each segment cost, contingency, what binds."""
 
     margin: FloatArray
+    relief: FloatArray
     cost: FloatArray
     contingency: FloatArray
     scenario: Codes
@@ -96,12 +78,8 @@ class Grid:
         The scenarios of each column's underlying.
     contingency : ndarray, shape (m,)
         Share of the underlying's price for each net short option of a strike.
-    cells : ndarray of int
-        The cells of the accounts in the order of the segments.
     segments : Segments
-        The cells by account and risk group; their quantities are those of the graph.
-    options : Options
-        Cells that net by strike.
+        The cells of the accounts by account, risk group and netting set; their quantities are those of the graph.
     arrays : ndarray, shape (m, S), or None
         Gains of one unit that were given [currency]; None: what the columns gain in the scenarios.
     """
@@ -114,9 +92,7 @@ class Grid:
     vol_factor: FloatArray
     weight: FloatArray
     contingency: FloatArray
-    cells: Codes
     segments: Segments
-    options: Options
     arrays: FloatArray | None = None
 
     @property
@@ -140,54 +116,40 @@ class Grid:
             return self.arrays
         return np.ascontiguousarray(self.weight * self.columns.gains(price, self.move, self.vol_factor))
 
-    def costs(self, price: FloatArray, gains: FloatArray, quantity: FloatArray | None = None) -> Costs:
-        """Return what each account needs, and each of its risk groups.
+    def costs(self, price: FloatArray, left: Left, places: Codes, borders: Codes) -> Costs:
+        """Return what some of the accounts need, and each of their risk groups.
 
         Parameters
         ----------
         price : ndarray, shape (m,)
             Currency per unit.
-        gains : ndarray, shape (m, S)
-            L at this price.
-        quantity : ndarray, optional
-            Units in all cells of the graph; None: those that it holds.
+        left : Left
+            What is left of the positions of the graph.
+        places : ndarray of int
+            The accounts, by their place among `rows`, ascending.
+        borders : ndarray of int
+            Where among them the chunks begin and end.
         """
         from contagion_graph.kernels import grids
 
-        segments = self.segments if quantity is None else self.segments._replace(quantity=quantity[self.cells])
-        borders = np.minimum(chunk_borders(segments.start[segments.first]) * BLOCK, self.rows.size)
-        margin, cost, scenario = grids.grid_rows(segments, gains, borders)
-        net = self._net(segments.quantity)
-        contingency = self._of_segments(np.maximum(-net, 0.0) * self._each(price))
-        if contingency.any():
-            margin += np.bincount(self.account_of_segment, weights=contingency, minlength=margin.size)
-        return Costs(margin, cost, contingency, scenario)
+        rows = self.rows[places]
+        return Costs(
+            *grids.grid_rows(self.segments, self.gains(price), self._strikes(price), left, places, rows, borders)
+        )
 
-    def slopes(
-        self, price: FloatArray, gains: FloatArray, quantity: FloatArray, change: FloatArray, scenario: Codes
-    ) -> FloatArray:
-        """Return how the margin of each account changes when its quantities do, by the scenarios that bind.
+    def kept(self, places: Codes, rows: Codes) -> "Grid":
+        """Return the grid with some of its accounts, which are other rows."""
+        first, start, column, quantity = self.segments
+        segments = ranges(first[places], first[places + 1])
+        cells = ranges(start[segments], start[segments + 1])
+        ends = np.concatenate([[0], np.cumsum(np.diff(start)[segments])])
+        firsts = np.concatenate([[0], np.cumsum(np.diff(first)[places])])
+        return replace(self, rows=rows, segments=Segments(firsts, ends, column[cells], quantity[cells]))
 
-        Parameters
-        ----------
-        price, gains, quantity
-            As in `costs`.
-        change : ndarray
-            Change of the units in all cells of the graph.
-        scenario : ndarray of int
-            What binds in each segment.
-        """
-        segment, change = self.segment_of_cell, change[self.cells]
-        of_cells = np.where(scenario[segment] == NONE, 0.0, gains[self.segments.column, scenario[segment]])
-        slope: FloatArray = np.bincount(segment, weights=-change * of_cells, minlength=scenario.size).astype(np.float64)
-        net = self._net(quantity[self.cells])
-        slope = slope + self._of_segments(np.where(net < 0.0, -self._net(change), 0.0) * self._each(price))
-        return np.bincount(self.account_of_segment, weights=slope, minlength=self.rows.size).astype(np.float64)
-
-    def of_accounts(self, rows: Codes, quantity: sparse.csr_array) -> "Grid":
-        """Return the grid with other accounts on it, rows of another matrix with the same columns."""
-        scenarios = {name: getattr(self, name) for name in ("move", "vol_factor", "weight", "contingency", "arrays")}
-        return grid_of(self.name, rows, quantity, self.group_of, self.columns, **scenarios)
+    def most(self, column: Codes) -> FloatArray:
+        """Return for units of columns how much more of their price than itself a scenario can count at most."""
+        largest: FloatArray = np.maximum((self.weight * self.move).max(axis=1), 0.0)[column]
+        return largest
 
     def of_segments(self, name: str, scenario: Codes) -> FloatArray:
         """Return the move or vol_factor of the scenario that binds in each segment; NaN where columns differ in it."""
@@ -197,20 +159,12 @@ class Grid:
         differ = np.bincount(segment, weights=of_cells != own[segment], minlength=scenario.size) > 0.0
         return np.where((scenario == NONE) | differ, np.nan, own)
 
-    def _net(self, quantity: FloatArray) -> FloatArray:
-        """Return the net options of each pair, given the quantities of the grid's cells."""
-        weights = quantity[self.options.place]
-        return np.bincount(self.options.pair, weights=weights, minlength=self.options.column.size).astype(np.float64)
-
-    def _each(self, price: FloatArray) -> FloatArray:
-        """Return what one net short option of each pair costs."""
-        column = self.options.column
-        cost: FloatArray = self.contingency[column] * price[self.columns.underlying[column]]
-        return cost
-
-    def _of_segments(self, of_pairs: FloatArray) -> FloatArray:
-        size = self.segments.start.size - 1
-        return np.bincount(self.options.segment, weights=of_pairs, minlength=size).astype(np.float64)
+    def _strikes(self, price: FloatArray) -> Strikes:
+        """Return which columns net, and what each net short unit of them costs; of no column where that is nothing."""
+        netting = np.where(self.contingency > 0.0, self.columns.netting, NONE)
+        if (netting == NONE).all():
+            return Strikes(netting[:0], self.contingency[:0])
+        return Strikes(netting, self.contingency * price[self.columns.underlying])
 
 
 def grid_of(
@@ -221,7 +175,8 @@ def grid_of(
     place = np.full(quantity.shape[0], NONE)
     place[rows] = np.arange(rows.size)
     cells = np.flatnonzero(place[account] != NONE)
-    cells = cells[np.lexsort((column[cells], group_of[column[cells]], account[cells]))]
+    held = column[cells]
+    cells = cells[np.lexsort((held, columns.netting[held], group_of[held], account[cells]))]
     own, held = place[account[cells]], column[cells].astype(np.int64)
     starts = np.flatnonzero(np.diff(own, prepend=NONE) | np.diff(group_of[held], prepend=NONE))
     segments = Segments(
@@ -230,14 +185,4 @@ def grid_of(
         column=held,
         quantity=quantity.data[cells],
     )
-    options = _options(
-        held, np.repeat(np.arange(starts.size), np.diff(segments.start)), columns, scenarios["contingency"]
-    )
-    return Grid(name, rows, columns, group_of, cells=cells, segments=segments, options=options, **scenarios)
-
-
-def _options(held: Codes, segment: Codes, columns: Columns, contingency: FloatArray) -> Options:
-    place = np.flatnonzero((columns.netting[held] != NONE) & (contingency[held] > 0.0))
-    pair, distinct = pd.factorize(pd.MultiIndex.from_arrays([segment[place], columns.netting[held[place]]]))
-    one = place[np.unique(pair, return_index=True)[1]] if len(distinct) else place
-    return Options(place, pair, held[one], segment[one])
+    return Grid(name, rows, columns, group_of, segments=segments, **scenarios)

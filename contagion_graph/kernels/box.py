@@ -6,9 +6,11 @@ Most rows are left out by numbers that are kept of each: its slack s falls by at
 
 u and d the parts of its sensitivity g that lose where prices fall, and where they rise, F and R the largest relative
 fall and rise from p0 in the box, b its weight in loss sharing and C the highest loss rate. Of the others the least
-slack in the box is computed from their cells:
+slack in the box is computed from their cells,
 
-    cash - loss + sum_j min over [low_j, high_j] of (q_j - mu_j) p.
+    s + sum_j min over [low_j, high_j] of (q_j - mu_j) (p - p0_j) - b C,
+
+where on margins that are no flat rates no term counts above 0.
 """
 
 import numpy as np
@@ -28,7 +30,7 @@ def rows_in_box(cells: Cells, before: Before, bounds: Bounds, borders: Array) ->
     borders : array
         Rows at which the chunks begin and end.
     """
-    found, counts = np.empty(before.cash.size, dtype=np.int64), np.zeros(borders.size - 1, dtype=np.int64)
+    found, counts = np.empty(before.slack.size, dtype=np.int64), np.zeros(borders.size - 1, dtype=np.int64)
     _rows(found.size, counts.size, cells, before, bounds, borders, found, counts)
     return np.concatenate([found[first : first + count] for first, count in zip(borders[:-1], counts, strict=True)])
 
@@ -37,8 +39,8 @@ def rows_in_box(cells: Cells, before: Before, bounds: Bounds, borders: Array) ->
 def _rows(
     chunks: Chunks, cells: Cells, before: Before, bounds: Bounds, borders: Array, found: Array, counts: Array
 ) -> None:
-    cash, slack, up, down, base = before
-    low, high, fall, rise, loss_rate = bounds
+    slack, up, down, base = before
+    price, low, high, gains, fall, rise, loss_rate = bounds
     indptr, indices, quantity, margin_units = cells
     for chunk in range(chunks[0], chunks[1]):
         first, count = borders[chunk], borders[chunk]
@@ -50,11 +52,12 @@ def _rows(
             if k + AHEAD < last:
                 fetch_row(indptr, indices, quantity, margin_units, found[k + AHEAD])
             row = found[k]
-            least, size = cash[row], abs(cash[row])
+            least, size = slack[row], 0.0
             for cell in range(indptr[row], indptr[row + 1]):
                 d, column = quantity[cell] - margin_units[cell], indices[cell]
-                least += d * (low[column] if d > 0.0 else high[column])
-                size += (abs(quantity[cell]) + abs(d)) * high[column]
+                change = d * ((low[column] if d > 0.0 else high[column]) - price[column])
+                least += change if gains else min(change, 0.0)
+                size += (abs(quantity[cell]) + abs(d)) * (high[column] + price[column])
             found[count] = row
             count += not least - GUARD * size > base[row] * loss_rate * SAFE
         counts[chunk] = count - first

@@ -29,7 +29,7 @@ def first_triggers(
     cash: Array, value: Array, gross: Array, margin: Array, sensitivity: Array, base: Array, shock: tuple[float, float],
     trigger: Array,
 ) -> None:  # fmt: skip
-    """Set the triggers of all accounts after a shock, from their values before it; there T = C = 0.
+    """Set the triggers of all accounts after a shock, from their affine slack before it; there T = C = 0.
 
     trigger_i = (s_i - u_i max_j (p0_j - p_j)+ / p0_j - d_i max_j (p_j - p0_j)+ / p0_j) / max(g_i, b_i); u and d are the
     parts of g that lose where prices fall, and where they rise: u + d = g, u - d = sum_j (q_ij - mu_ij) p0_j.
@@ -263,6 +263,24 @@ def _trigger(
     if not np.isfinite(slack):
         at = -np.inf
     return float(at)
+
+
+@njit(cache=True, nogil=True)
+def put_margins(channels: Channels, accounts: Accounts, price_move: float, rows: Array, margin: Array) -> None:
+    """Put margins of rows (ascending) that have just been valued in the place of those at flat rates."""
+    member, pool, base, since, loss_rate = channels
+    for k in range(rows.size):
+        row = rows[k]
+        accounts.maintenance[row] = margin[k]
+        held = accounts.longs[row], accounts.shorts[row], margin[k]
+        left, money = (accounts.closed_long[row], accounts.closed_short[row]), accounts.money[row]
+        accounts.trigger[row] = _trigger(
+            member, pool, base, since, loss_rate, accounts.settled, row, money, held, left, accounts.sensitivity[row],
+            price_move,
+        )  # fmt: skip
+        if k + 1 == rows.size or rows[k + 1] // STRIP != row // STRIP:
+            strip = row // STRIP
+            accounts.strip_trigger[strip] = _least(accounts.trigger[strip * STRIP : (strip + 1) * STRIP])
 
 
 def settle(

@@ -461,5 +461,5 @@ def _least_share(
         share = np.where(searched, np.minimum(step, 1.0), share)
         searched &= share < 1.0
         margin, slope = margin_left(share)
-        near = ROUNDING * (wanted * np.abs(margin) + np.abs(accounts.equity) + cost)
+        near = ROUNDING * (wanted * np.abs(margin) + np.abs(accounts.equity) + accounts.closable_gross)
     return share

@@ -15,6 +15,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.margins import GraphMargins, tier_schedule
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.graph.scenario_grids import grid_of
+from contagion_graph.state import nothing_closed
 from contagion_graph.tables.vectors import rows_of
 
 
@@ -136,7 +137,8 @@ class TieredMargin:
         sizes = [len(each) for each in self.tiers.values()]
         column = np.repeat(rows_of(list(self.tiers), graph.assets, "tiers"), sizes)
         lower, rate = np.array([pair for each in self.tiers.values() for pair in each], dtype=np.float64).T
-        return GraphMargins(tier_schedule(column, lower, rate, len(graph.assets)), (), graph.assets)
+        schedule = tier_schedule(column, lower, rate, len(graph.assets))
+        return GraphMargins(schedule, (), graph.assets, graph._rows.cells)
 
     def _amounts(self, asset: str) -> FloatArray:
         lower, rate = np.array(self.tiers[asset], dtype=np.float64).T
@@ -303,7 +305,7 @@ class ScenarioMargin:
             "scenarios", np.arange(len(graph.account_index)), graph.quantity, graph._risk_groups[0], columns, move=move,
             vol_factor=vol_factor, weight=weight, contingency=np.full(m, self.contingency), arrays=arrays,
         )  # fmt: skip
-        return GraphMargins(None, (grid,), graph._risk_groups[1])
+        return GraphMargins(None, (grid,), graph._risk_groups[1], graph._rows.cells)
 
 
 def _array_block(arrays: Mapping[str, ArrayLike], graph: ExposureGraph) -> FloatArray:
@@ -315,5 +317,6 @@ def _array_block(arrays: Mapping[str, ArrayLike], graph: ExposureGraph) -> Float
 
 
 def _series(graph: ExposureGraph, margins: GraphMargins) -> "pd.Series[float]":
-    margin = margins.maintenance(graph._rows, graph.price)
+    rows, left = graph._rows, nothing_closed(len(graph.account_index), len(graph.assets))
+    margin, _ = margins.of(graph.price, left, rows.all_rows, rows.row_borders)
     return pd.Series(margin, index=graph.account_index, name="maintenance")

@@ -99,6 +99,20 @@ def row_of_cells(matrix: sparse.csr_array) -> IntArray:
     return np.asarray(over_cells(matrix, np.arange(matrix.shape[0])))
 
 
+def ranges(start: Any, end: Any) -> IntArray:
+    """Return the whole numbers of several ranges, one range after the other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ranges(np.array([3, 9]), np.array([5, 10])).tolist()
+    [3, 4, 9]
+    """
+    size = end - start
+    shift = start - (np.cumsum(size) - size)
+    return np.asarray(np.repeat(shift, size) + np.arange(size.sum()))
+
+
 def with_data(matrix: sparse.csr_array, data: Any) -> sparse.csr_array:
     """Return a matrix with the same cells and other data, shape (nnz,); it shares the arrays of the cells.
 

@@ -54,7 +54,7 @@ class Screen:
 
         graph = self.graph
         initial = Rest(graph.cash, graph.initial.gross + graph.sensitivity, base, np.empty(base.size))
-        revaluation.first_triggers(graph.cash, *graph.initial, graph.sensitivity, base, (0.0, 0.0), initial.trigger)
+        revaluation.first_triggers(*graph.linear, base, (0.0, 0.0), initial.trigger)
         return initial
 
     def moves(self, prices: FloatArray, initial: Rest) -> tuple[FloatArray, FloatArray]:

@@ -22,7 +22,6 @@ from contagion_graph.margin.candidates.subgraph import CandidateGraph, Candidate
 from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.result import CascadeArrays
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
-from contagion_graph.margin.rounds.margins import MarginMarket
 from contagion_graph.margin.rounds.path import Path, run_path, weights
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.impact import ImpactRecord
@@ -50,9 +49,10 @@ def known(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> Know
     if last is not None and last[0] == sharing:
         return last[1]  # type: ignore[no-any-return]
     base = weights(graph, scenario, rules)
-    net, slope = rows.initial.value - rows.initial.maintenance, rows.sensitivity
-    slack = rows.cash + net - GUARD * (np.abs(rows.cash) + GROWN * (rows.initial.gross + slope))
-    found = Known(WholeBase(rows, base), Before(rows.cash, slack, (slope + net) / 2.0, (slope - net) / 2.0, base))
+    cash, value, gross, maintenance, slope = rows.linear
+    net = value - maintenance
+    slack = cash + net - GUARD * (np.abs(cash) + GROWN * (gross + slope))
+    found = Known(WholeBase(rows, base), Before(slack, (slope + net) / 2.0, (slope - net) / 2.0, base))
     record = getattr(type(sharing), "__dataclass_params__", None)
     if sharing is None or (declared(sharing, "fixed") is True and record is not None and record.frozen):
         vars(rows)[KNOWN] = sharing, found
@@ -64,8 +64,9 @@ def candidates(graph: RowReductions, box: Box, before: Before) -> Rows:
     from contagion_graph.kernels import box as passes
 
     low, high = box.low / graph.price, box.high / graph.price
-    bounds = Bounds(box.low, box.high, max(1.0 - low.min(), 0.0), max(high.max() - 1.0, 0.0), float(box.loss_rate))
-    return passes.rows_in_box(graph.cells, before, bounds, graph.row_borders)
+    moves = max(1.0 - low.min(), 0.0), max(high.max() - 1.0, 0.0)
+    bounds = Bounds(graph.price, box.low, box.high, graph.margins is None, *moves, float(box.loss_rate))
+    return passes.rows_in_box(graph.bounding, before, bounds, graph.row_borders)
 
 
 def sample_of(graph: RowReductions) -> Sample:
@@ -92,12 +93,11 @@ def run_rounds(
     full: bool = False,
 ) -> tuple[CascadeArrays, Solution]:
     """Run the rounds of a scenario, on its candidates where that is worth a copy of them."""
-    rows, found, flat = graph._rows, None, graph._margins is None
-    if flat and not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE:
+    rows, found = graph._rows, None
+    if not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE:
         found = run_on_candidates(graph, scenario, rules, impact, rank=rank)
     if found is None:
-        base = weights(graph, scenario, rules)
-        market = Market(rows, scenario, base, full=full) if flat else MarginMarket(rows, scenario, base)
+        market = Market(rows, scenario, weights(graph, scenario, rules), full=full)
         path = Path(rows, scenario, rules, impact, market, rank=rank)
         solution = run_path(path)
         found = path.arrays(), solution

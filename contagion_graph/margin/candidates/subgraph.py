@@ -8,7 +8,7 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray
 from contagion_graph.chunks import BLOCK, chunk_borders
-from contagion_graph.graph.rows import Initial, RowReductions
+from contagion_graph.graph.rows import Initial, Linear, RowReductions
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.candidates.screening import Box
 from contagion_graph.margin.rounds.account_state import Market, Rows
@@ -47,6 +47,11 @@ class CandidateGraph(RowReductions):
         self.assets, self.insurance_fund = graph.assets, graph.insurance_fund
         self.initial, self.gross_total = Initial(*(each[rows] for each in graph.initial)), graph.gross_total
         self.sensitivity = graph.sensitivity[rows]
+        if graph.margins is not None:
+            self.margins, self.linear = (
+                graph.margins.kept(rows, self.cells),
+                Linear(*(each[rows] for each in graph.linear)),
+            )
         self.row_borders = np.searchsorted(rows, graph.row_borders)
         self.block_borders = chunk_borders(indptr)
         self.pool_of = graph.pool_of[rows]

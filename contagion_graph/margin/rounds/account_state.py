@@ -3,6 +3,7 @@
 Which accounts have to be valued again is explained in kernels/revaluation.py and docs/screening.md.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from contagion_graph import state
 from contagion_graph._typing import FloatArray
 from contagion_graph.chunks import BLOCK, STRIP
-from contagion_graph.graph.rows import RowReductions
+from contagion_graph.graph.rows import Margins, RowReductions
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.rules.liquidation import BreachedAccounts
 
@@ -90,11 +91,9 @@ class Market:
         else:
             moves = scenario.price_shocked / graph.price - 1.0
             shock = float(-moves.min(initial=0.0)), float(moves.max(initial=0.0))
-            revaluation.first_triggers(
-                graph.cash, *graph.initial, graph.sensitivity, base, shock, self.accounts.trigger
-            )
+            revaluation.first_triggers(*graph.linear, base, shock, self.accounts.trigger)
         revaluation.least_triggers(self.accounts.trigger, self.accounts.strip_trigger)
-        self._found = np.empty(n, dtype=np.int64)
+        self._found, self._margin_put = np.empty(n, dtype=np.int64), np.zeros(n, dtype=np.int32)
         self._borders = np.minimum(graph.block_borders * BLOCK, n)
         self._block_base, self._stale = np.zeros((size, v)), np.ones(size, dtype=bool)
         hit = scenario.hit
@@ -108,8 +107,23 @@ class Market:
 
     def revalue(self, rise: FloatArray | float = 0.0) -> None:
         """Revalue the candidates for a breach at the present prices, or for one if loss rates rose so much."""
-        state = (self.graph.cells, self._market, self.channels, self.accounts)
-        self.revaluations += self._passes.revalue(*state, self._moved(rise), self._borders, self._found)
+        arrays = (self.graph.cells, self._market, self.channels, self.accounts)
+        self.revaluations += self._passes.revalue(*arrays, self._moved(rise), self._borders, self._found)
+        if self.graph.margins is not None:
+            self._put_margins(self.graph.margins)
+
+    def _put_margins(self, margins: Margins) -> None:
+        """Put the margins of accounts valued at the present prices in the place of those at flat rates."""
+        number = self._number[0]
+        rows = np.flatnonzero((self.accounts.valued == number) & (self._margin_put != number) & margins.apart)
+        margin = self.sign * self._margins_left(margins, rows, np.zeros(0))[0]
+        self._passes.put_margins(self.channels, self.accounts, self.price_move, rows, margin)
+        self._margin_put[rows] = number
+
+    def _margins_left(self, margins: Margins, rows: Rows, share: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the margins of accounts when each closes a share of what it has left, and how much more frees."""
+        left = state.Left(self.accounts.closed_long, self.accounts.closed_short, self._market.sellable, share)
+        return margins.of(self.sign * self.price, left, rows, self.graph.row_borders)
 
     def candidates(self, rise: FloatArray | float = 0.0) -> tuple[Rows, FloatArray]:
         """Return the candidates, ascending, and their equity; they have been valued at the present prices."""
@@ -119,7 +133,16 @@ class Market:
 
     def seen(self, rows: Rows, accounts: BreachedAccounts) -> BreachedAccounts:
         """Return what the liquidation rule sees of rows, given what it sees on flat rates."""
-        return accounts
+        margins = self.graph.margins
+        if margins is None:
+            return accounts
+
+        def margin_left(share: FloatArray) -> tuple[FloatArray, FloatArray]:
+            margin, relief = self._margins_left(margins, rows, share)
+            return margin, -relief
+
+        freed = accounts.maintenance - margin_left(np.ones(rows.size))[0]
+        return replace(accounts, closable_maintenance=freed, margin_left=margin_left)
 
     def _moved(self, rise: FloatArray | float) -> tuple[float, FloatArray]:
         rates = self.channels.loss_rate + (np.inf if self.full else rise)
