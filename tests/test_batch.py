@@ -8,8 +8,9 @@ import pytest
 import contagion_graph as cg
 from contagion_graph.kernels import threads
 from contagion_graph.margin.candidates import batch, screening
-from contagion_graph.margin.candidates.batch import Batches, Ended
+from contagion_graph.margin.candidates.batch import Batches
 from contagion_graph.margin.candidates.screening import Box, Screen
+from contagion_graph.margin.candidates.single import Ended
 from tests.markets import graph_of, model_of
 from tests.reference.dense_cascade import dense_cascade
 from tests.reference.random_markets import mix, random_case, random_shock

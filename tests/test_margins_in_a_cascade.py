@@ -247,3 +247,76 @@ def test_the_slope_of_a_margin_is_that_of_its_differences():
         expected = margin(graph.quantity.toarray()[rows] - share[:, None] * sold, graph.price, rows)
         assert value == pytest.approx(expected, rel=1e-12, abs=1e-9)
         assert (beyond >= value - relief * (other - share) - 1e-9 * (1.0 + value)).all()
+
+
+# --- what runs cascades -----------------------------------------------------------------------------------------------
+
+
+def markets(number: int) -> list[tuple[cg.ExposureGraph, cg.MarginCascade]]:
+    """Return markets with tiers and grids, at a depth at which little moves prices far."""
+    found = []
+    for seed in range(number):
+        case = case_of(seed)
+        graph, _ = with_margins(case, seed)
+        found.append((graph.assign(depth=graph.depth * 5.0), model_of(case.rules)))
+    return found
+
+
+def test_a_sweep_has_the_figures_of_single_runs():
+    for graph, model in markets(30):
+        rng = np.random.default_rng(1)
+        shocks = pd.DataFrame(rng.uniform(-0.4, 0.2, (5, len(graph.assets))), columns=graph.assets)
+        swept = cg.sweep(graph, model, shocks, on_failure="ignore")
+        for number, shock in shocks.iterrows():
+            alone = model.run(graph, shock, on_failure="ignore").summary()
+            for name in ("closed", "gross_loss", "shortfall", "fund_used"):
+                assert swept.scenarios.loc[number, name] == pytest.approx(alone[name], rel=1e-12)
+
+
+def test_indirect_exposure_is_what_cascades_of_single_assets_cost():
+    """Also where an asset alone brings nobody into breach, which is known without a run."""
+    found = 0
+    for graph, model in markets(30):
+        exposure = cg.indirect_exposure(graph, model, -0.2, on_failure="ignore").to_pandas()
+        before = model.run(graph, on_failure="ignore").traders["indirect"]
+        for asset in graph.assets:
+            alone = model.run(graph, {asset: -0.2}, on_failure="ignore").traders["indirect"]
+            expected = (alone - before).reindex(exposure.index)
+            scale = graph.gross_value.sum() + np.abs(graph.cash).sum()
+            np.testing.assert_allclose(exposure[asset], expected, atol=1e-9 * scale)
+            found += bool((expected > 1e-9 * scale).any())
+    assert found > 30
+
+
+def test_searches_find_where_an_event_begins():
+    found = 0
+    for graph, model in markets(30):
+        event = cg.scenarios.ShareClosed(0.5)
+        shock = pd.Series(-1.0, index=graph.assets)
+        try:
+            point = cg.tipping_point(graph, model, shock, event=event, on_failure="ignore")
+        except cg.ParameterError:  # it happens without a shock
+            continue
+        if not point.found:
+            continue
+        found += 1
+        assert point.solution.error_bound is None, "more of a shock can end a breach of a hedged book"
+        baseline = model.run(graph, on_failure="ignore")
+        assert event(model.run(graph, shock * point.size, on_failure="ignore"), baseline)
+    assert found > 5
+
+
+def test_curves_and_exposure_to_traders_are_what_runs_say():
+    for graph, model in markets(10):
+        asset, name = graph.assets[0], graph.traders[0]
+        curve = cg.exposure_curve(graph, model, asset, sizes=[-0.3, -0.1], on_failure="ignore")
+        scale = graph.gross_value.sum() + np.abs(graph.cash).sum()
+        before = model.run(graph, on_failure="ignore").traders["loss"]
+        for size in (-0.3, -0.1):
+            expected = model.run(graph, {asset: size}, on_failure="ignore").traders["loss"] - before
+            np.testing.assert_allclose(curve["loss"].loc[size], expected, atol=1e-9 * scale)
+        table = cg.exposure_to_traders(graph, model, k=len(graph.traders), traders=[name], on_failure="ignore")
+        runs = [model.run(graph, defaults=given, on_failure="ignore").traders["loss"] for given in ([name], None)]
+        assert len(table)
+        for victim, value in zip(table["trader"], table["loss"], strict=True):
+            assert value == pytest.approx((runs[0] - runs[1])[victim], abs=1e-9 * scale)

@@ -79,7 +79,7 @@ def exposure_curve(
     >>> curve["closed", "kink"].tolist()
     [False, True, False]
     """
-    check_inputs(graph, model, on_failure)
+    check_inputs(graph, model, on_failure, any_margin=True)
     column, moves = int(rows_of([asset], graph.assets, "asset")[0]), _sorted_sizes(sizes)
     chosen = traders_of(graph, traders)
     if 2 * len(moves) * len(chosen.labels) > LARGEST_TABLE:

@@ -115,7 +115,7 @@ def indirect_exposure(
       trader asset  value
     0      B     X   2.14
     """
-    check_inputs(graph, model, on_failure)
+    check_inputs(graph, model, on_failure, any_margin=True)
     check_size("size", size)
     if size == 0:
         raise ParameterError("size is 0: nothing moves; give a relative price change such as -0.10")

@@ -17,9 +17,9 @@ from contagion_graph.tables.vectors import rows_of
 Positions = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def check_inputs(graph: Any, model: Any, on_failure: str) -> None:
+def check_inputs(graph: Any, model: Any, on_failure: str, *, any_margin: bool = False) -> None:
     """Refuse what is no graph or no model, and markets in which no account can affect another; warn of breaches."""
-    check_run(graph, model, on_failure)
+    check_run(graph, model, on_failure, any_margin=any_margin)
     if model.sharing is None and np.isinf(graph.depth[graph.sellable]).all() and not is_backed(graph):
         raise ParameterError(
             "nothing indirect can happen: no asset that can be sold has a depth, so no sale moves a price, and the "

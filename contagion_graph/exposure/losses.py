@@ -101,7 +101,7 @@ class Losses:
     def _quiet(self, size: float) -> BoolArray:
         """Return whether no account comes into breach when an asset alone moves: then nothing follows, shape (m,).
 
-        Slack then moves by (q_ij - mu_ij) p0_j size, and stays above 0 by as much as rounding can be.
+        Slack then falls by (q_ij - mu_ij) p0_j size at most, and stays above 0 by as much as rounding can be.
         """
         graph, quiet = self.graph, np.full(len(self.graph.assets), self.unmoved)
         if is_backed(graph):  # what moves is then more than one asset
@@ -110,12 +110,12 @@ class Losses:
         slack = graph._rows.equity - graph._rows.initial.maintenance - noise
         if not self.unmoved or (slack < 0.0).any():
             return np.zeros_like(quiet)
-        indptr, indices = graph.quantity.indptr, graph.quantity.indices
+        indptr, indices, _, at_most = graph._rows.bounding
         for start in range(0, slack.size, ROWS_AT_ONCE):
             rows = slice(start, min(start + ROWS_AT_ONCE, slack.size))
             part = slice(indptr[rows.start], indptr[rows.stop])
             column = indices[part]
-            moved = (graph.quantity.data[part] - graph.margin_units.data[part]) * (graph.price * size)[column]
+            moved = (graph.quantity.data[part] - at_most[part]) * (graph.price * size)[column]
             left = np.repeat(slack[rows], np.diff(indptr[rows.start : rows.stop + 1])) + moved
             quiet[column[left < 0.0]] = False
         return quiet
@@ -182,6 +182,7 @@ def accounts_of(result: CascadeResult, rows: Positions) -> CascadeResult:
     part = {
         **{"quantity": graph.quantity[rows], "margin_units": graph.margin_units[rows], "cash": graph.cash[rows]},
         **{"account_index": graph.account_index[rows], "share": None, "records": None, "attributes": {}},
+        "account_margin": None if graph.account_margin is None else graph.account_margin[rows],
     }
     columns = {name: getattr(end, name) for name in BY_ACCOUNT}
     columns = {name: column if column is None else column[rows] for name, column in columns.items()}

@@ -73,7 +73,7 @@ def exposure_to_traders(
     0      B         A  0.79
     1      A         B  0.78
     """
-    check_inputs(graph, model, on_failure)
+    check_inputs(graph, model, on_failure, any_margin=True)
     check_number("exposure_to_traders", "k", k, low=1, whole=True)
     if traders is None and len(graph.traders) > MOST_DEFAULTS:
         raise ParameterError(

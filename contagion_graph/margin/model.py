@@ -13,7 +13,7 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.collectives import Spread
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import AccountKey, Order, Shock, check_graph, closed_shares, ranks, scenario
-from contagion_graph.margin.candidates.single import run_rounds
+from contagion_graph.margin.candidates.single import arrays_of, run_rounds
 from contagion_graph.margin.equilibria.equilibria import TwoSided, equilibria, nearest
 from contagion_graph.margin.equilibria.result import Equilibria
 from contagion_graph.margin.prepare import CascadeRules, prepared
@@ -135,9 +135,10 @@ class MarginCascade(CascadeRules):
             case = scenario(graph, shock, losses, defaults)
             graph, impact = prepared(graph, self, any_margin=True)
             rank = None if order is None else ranks(graph, order)
-            arrays, solution = run_rounds(graph, case, self, impact, rank=rank, full=revaluation == "full")
-        _report(solution, on_failure)
-        return CascadeResult(graph, self, arrays, solution)
+            ended = run_rounds(graph, case, self, impact, rank=rank, full=revaluation == "full")
+            arrays = arrays_of(graph, ended, case)
+        _report(ended.solution, on_failure)
+        return CascadeResult(graph, self, arrays, ended.solution)
 
     def equilibria(
         self,
@@ -248,15 +249,15 @@ class MarginCascade(CascadeRules):
             return nearest(graph, scenario(graph, shock), self, shares)
 
 
-def check_run(graph: Any, model: Any, on_failure: str = "raise") -> None:
+def check_run(graph: Any, model: Any, on_failure: str = "raise", *, any_margin: bool = False) -> None:
     """Refuse what is no graph, no model of a cascade, or no way to treat a failure; before the runs, not after them.
 
-    Margins that are no flat rates are refused too: `MarginCascade.run` alone takes them.
+    Margins that are no flat rates are refused too, unless `any_margin` says that what follows takes them.
     """
     check_graph(graph)
     check_model(model, MarginCascade, "cg.MarginCascade()")
     check_on_failure(on_failure)
-    prepared(graph, model)
+    prepared(graph, model, any_margin=any_margin)
 
 
 def _check_choices(**choices: tuple[str, Any]) -> None:

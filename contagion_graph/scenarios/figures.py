@@ -6,7 +6,7 @@ import numpy as np
 
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.margin.candidates.batch import Ended
+from contagion_graph.margin.candidates.single import Ended
 from contagion_graph.margin.rounds.account_state import Rows
 
 COLUMNS = (

@@ -8,7 +8,8 @@ import numpy as np
 from contagion_graph._typing import FloatArray
 from contagion_graph.chunks import WIDTH
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.margin.candidates.batch import Batches, Ended
+from contagion_graph.margin.candidates.batch import Batches
+from contagion_graph.margin.candidates.single import Ended
 from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.scenarios.figures import COLUMNS, Losses, figures, losses
 from contagion_graph.state import Ends, Members, Tally, Touched

@@ -7,6 +7,7 @@ runs on all rows. What is foreseen decides the work, never the answer.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -17,13 +18,13 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.candidates.screening import Box, Screen
+from contagion_graph.margin.candidates.single import Ended, run_rounds
 from contagion_graph.margin.candidates.subgraph import CandidateGraph, CandidateMarket, OutsideBoxError, WholeBase
 from contagion_graph.margin.prepare import CascadeRules, prepared
-from contagion_graph.margin.rounds.account_state import Market, Rows
+from contagion_graph.margin.rounds.account_state import Rows
 from contagion_graph.margin.rounds.path import Path, run_path, weights
 from contagion_graph.rules.declarations import declared
 from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.solution import Solution
 from contagion_graph.state import Rest
 
 MORE, SPARE = 1.25, 2e-3  # a box goes so many times as far as foreseen, and a small move beyond that
@@ -31,30 +32,6 @@ FARTHER = 3.0  # ... the second box
 LEAST_RATE, LEAST_SHARE = 0.02, 0.1
 Outcome = TypeVar("Outcome")
 FEW = 0.5  # of all rows; more of them are not worth a copy
-
-
-class Ended(NamedTuple):
-    """A scenario whose cascade has ended.
-
-    Parameters
-    ----------
-    number : int
-        Its place in the batch.
-    path : Path
-        Its rounds.
-    solution : Solution
-        How it ended.
-    rows : ndarray of int
-        The rows of the graph that are rows of the path.
-    base : ndarray, shape (n,)
-        Weights of all accounts in loss sharing.
-    """
-
-    number: int
-    path: Path
-    solution: Solution
-    rows: Rows
-    base: FloatArray
 
 
 class Case(NamedTuple):
@@ -79,7 +56,7 @@ class Batches:
     """
 
     def __init__(self, graph: ExposureGraph, rules: CascadeRules) -> None:
-        self.graph, self.impact = prepared(graph, rules)
+        self.graph, self.impact = prepared(graph, rules, any_margin=True)
         self.rows = self.graph._rows
         self.rules, self.screen = rules, Screen(self.rows, self.impact)
         self._share, self._rate = 1.0, LEAST_RATE
@@ -118,7 +95,12 @@ class Batches:
             ended = self._on_candidates(case, fund)
             return None if ended is None else (_gone(ended.path), finish(ended))
 
-        self._first, initial = first, self._initial(prices)
+        self._first = first
+        if self.rows.margins is not None:  # the passes for many scenarios know flat rates alone
+            for number, price in enumerate(prices):
+                yield finish(self._alone(number, price, fund))
+            return
+        initial = self._initial(prices)
         moves, gone, left = self.screen.moves(prices, initial), np.zeros((len(prices), 2)), list(range(len(prices)))
         for box in self._boxes(prices, moves):
             around, candidates = self._around(box.of(left), initial) if left else (self.rows, [])
@@ -131,7 +113,7 @@ class Batches:
                     gone[case.number], outcome = found
                     yield outcome
         for number in left:
-            ended = self._on_all(number, prices[number], fund)
+            ended = self._alone(number, prices[number], fund)
             gone[number] = _gone(ended.path)
             yield finish(ended)
         self._learn(_largest(np.maximum(*moves), prices), *gone.T)
@@ -179,25 +161,28 @@ class Batches:
         try:
             market = CandidateMarket(few, scenario, whole, box)
             path = Path(few, scenario, self.rules, self.impact, market, fund=fund)
-            return Ended(number, path, self._played(number, path), few.rows, whole.initial)
+            with self._named(number):
+                return Ended(path, run_path(path), few.rows, whole.initial, number)
         except OutsideBoxError:
             return None
 
-    def _on_all(self, number: int, price: FloatArray, fund: FloatArray | None) -> Ended:
+    def _alone(self, number: int, price: FloatArray, fund: FloatArray | None) -> Ended:
+        """Run a scenario as one that is not in a batch."""
         scenario = self._scenario(price, len(self.graph.cash))
-        base = weights(self.graph, scenario, self.rules)
-        market = Market(self.rows, scenario, base.copy())
-        path = Path(self.rows, scenario, self.rules, self.impact, market, fund=fund)
-        return Ended(number, path, self._played(number, path), self.rows.all_rows, base)
+        with self._named(number):
+            ended = run_rounds(self.graph, scenario, self.rules, self.impact, fund=fund)
+            return ended._replace(number=number)
 
     @staticmethod
     def _scenario(price: FloatArray, size: int) -> Scenario:
         return Scenario(price, np.zeros(size), np.zeros(size, dtype=bool))
 
-    def _played(self, number: int, path: Path) -> Solution:
+    @contextmanager
+    def _named(self, number: int) -> Iterator[None]:
+        """Say of which scenario an error tells."""
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, at the next look
-                return run_path(path)
+                yield
         except ConvergenceError as error:
             message = f"scenario {self._first + number} (rows count from 0): {error}"
             raise ConvergenceError(message, error.solution) from error

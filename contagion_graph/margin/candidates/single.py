@@ -83,6 +83,30 @@ def wider(box: Box, price: FloatArray) -> Box:
     return Box(np.maximum(low, 0.0), high, WIDER * box.loss_rate)
 
 
+class Ended(NamedTuple):
+    """A scenario whose rounds have ended.
+
+    Parameters
+    ----------
+    path : Path
+        Its rounds.
+    solution : Solution
+        How they ended.
+    rows : ndarray of int
+        The rows of the graph that are rows of the path.
+    base : ndarray, shape (n,)
+        Weights of all accounts in loss sharing.
+    number : int
+        Its place in a batch.
+    """
+
+    path: Path
+    solution: Solution
+    rows: Rows
+    base: FloatArray
+    number: int = 0
+
+
 def run_rounds(
     graph: ExposureGraph,
     scenario: Scenario,
@@ -90,23 +114,30 @@ def run_rounds(
     impact: ImpactRecord,
     *,
     rank: IntArray | None = None,
+    fund: FloatArray | None = None,
     full: bool = False,
-) -> tuple[CascadeArrays, Solution]:
+) -> Ended:
     """Run the rounds of a scenario, on its candidates where that is worth a copy of them."""
-    rows, found = graph._rows, None
+    rows, ended = graph._rows, None
     if not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE:
-        found = run_on_candidates(graph, scenario, rules, impact, rank=rank)
-    if found is None:
-        market = Market(rows, scenario, weights(graph, scenario, rules), full=full)
-        path = Path(rows, scenario, rules, impact, market, rank=rank)
-        solution = run_path(path)
-        found = path.arrays(), solution
-    return found
+        ended = run_on_candidates(graph, scenario, rules, impact, rank=rank, fund=fund)
+    if ended is None:
+        base = weights(graph, scenario, rules)
+        market = Market(rows, scenario, base.copy(), full=full)
+        path = Path(rows, scenario, rules, impact, market, rank=rank, fund=fund)
+        ended = Ended(path, run_path(path), rows.all_rows, base)
+    return ended
 
 
 def run_on_candidates(
-    graph: ExposureGraph, scenario: Scenario, rules: CascadeRules, impact: ImpactRecord, *, rank: IntArray | None = None
-) -> tuple[CascadeArrays, Solution] | None:
+    graph: ExposureGraph,
+    scenario: Scenario,
+    rules: CascadeRules,
+    impact: ImpactRecord,
+    *,
+    rank: IntArray | None = None,
+    fund: FloatArray | None = None,
+) -> Ended | None:
     """Run a scenario on its candidates; None where these are most accounts, or prices leave every box."""
     rows, hit = graph._rows, scenario.hit
     whole, before = known(graph, scenario, rules)
@@ -123,18 +154,19 @@ def run_on_candidates(
         case = replace(scenario, losses=scenario.losses[some], defaults=scenario.defaults[some])
         try:
             market = CandidateMarket(few, case, whole, box)
-            path = Path(few, case, rules, impact, market, rank=None if rank is None else rank[some])
-            solution = run_path(path)
-            return spread(path, few, scenario, whole.initial), solution
+            path = Path(few, case, rules, impact, market, rank=None if rank is None else rank[some], fund=fund)
+            return Ended(path, run_path(path), few.rows, whole.initial)
         except OutsideBoxError:
             box = wider(box, scenario.price_shocked)
     return None
 
 
-def spread(path: Path, few: CandidateGraph, scenario: Scenario, base: FloatArray) -> CascadeArrays:
-    """Return what a cascade on candidates came to, for all accounts: the others bear shared losses, and no more."""
-    found, rows, rate = path.arrays(), few.rows, path.market.channels.loss_rate
-    touched = np.flatnonzero(found.breach_round)
+def arrays_of(graph: ExposureGraph, ended: Ended, scenario: Scenario) -> CascadeArrays:
+    """Return what a cascade came to, for all accounts: those that were left out bear shared losses, and no more."""
+    found, rows, base = ended.path.arrays(), ended.rows, ended.base
+    if rows.size == base.size:
+        return found
+    touched, rate = np.flatnonzero(found.breach_round), ended.path.market.channels.loss_rate
 
     def everywhere(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         out = np.zeros(base.size, dtype=values.dtype)
@@ -143,7 +175,7 @@ def spread(path: Path, few: CandidateGraph, scenario: Scenario, base: FloatArray
 
     socialised = np.zeros(base.size)
     if rate.any():
-        socialised = base * rate[few.graph.pool_of]
+        socialised = base * rate[graph._rows.pool_of]
         socialised[rows] = found.socialised
     return replace(
         found,

@@ -52,11 +52,13 @@ def isotone_obstacles(graph: ExposureGraph, model: CascadeRules) -> list[str]:
     >>> isotone_obstacles(graph, cg.MarginCascade(cg.TargetMargin()))
     ['accounts close in parts', 'losses are shared', 'longs and shorts of an asset meet']
     """
+    priced, _ = prepared(graph, model, any_margin=True)
     reasons = {
         "accounts close in parts": not model.closes_whole,
         "margins can depend on other accounts": declared(model.liquidation, "margins") is None,
         "losses are shared": model.sharing is not None,
         "sales count at the price when sold": model.impact.volume != "initial",
-        "longs and shorts of an asset meet": not is_isotone(prepared(graph, model)[0]),
+        "margins are no flat rates": priced._margins is not None,
+        "longs and shorts of an asset meet": not is_isotone(priced),
     }
     return [reason for reason, holds in reasons.items() if holds]
