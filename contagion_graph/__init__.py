@@ -47,6 +47,7 @@ _HOME = {
     "generate": "synthetic.venues",
     "named": "margin.literature.named",
     "venues": "margin.venues.presets",
+    "pricing": "rules.pricing",
     "importance": "importance",
     "spectral_radius": "margin.equilibria.amplification",
     "critical_notional": "margin.equilibria.amplification",

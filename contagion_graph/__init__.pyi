@@ -59,6 +59,7 @@ from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.margin.venues import presets as venues
 from contagion_graph.report.page import write_report
+from contagion_graph.rules import pricing
 from contagion_graph.rules.impact import ConstantProductImpact, ExponentialImpact, FloorExponentialImpact, LinearImpact
 from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LeverageTarget, RepayAndSeize, TargetMargin
 from contagion_graph.rules.margins import ScenarioMargin, TieredMargin
@@ -144,6 +145,7 @@ __all__ = [
     "named",
     "paths",
     "plot",
+    "pricing",
     "read_tables",
     "reconstruct",
     "reverse_stress",

@@ -16,7 +16,7 @@ from contagion_graph.clearing.result import ClearingResult
 from contagion_graph.clearing.system import System
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import AccountKey, Shock, check_graph, scenario
+from contagion_graph.graph.scenario import AccountKey, Shock, check_graph, check_no_instruments, scenario
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
 from contagion_graph.solvers.monotone import Problem, approach
 from contagion_graph.solvers.solution import check_on_failure, conclude
@@ -177,6 +177,7 @@ class CommonAssetClearing:
 
 def _books(graph: ExposureGraph, shock: Any, losses: Any, impact: ImpactRecord) -> Books:
     check_graph(graph)
+    check_no_instruments(graph, "CommonAssetClearing")
     case = scenario(graph, shock, losses)
     short = np.flatnonzero(graph.quantity.data < 0.0)
     if short.size:

@@ -100,7 +100,12 @@ def _sources(tables: Mapping[str, object] | str | Path) -> dict[str, object]:
 
 
 def _flat(sources: dict[str, object]) -> dict[str, object]:
-    """Refuse tables of margins that are no flat rates: a graph in parts has none."""
+    """Refuse tables of margins that are no flat rates, and of instruments: a graph in parts has none."""
+    if "instruments" in sources:
+        raise ParameterError(
+            "partition: a graph in parts prices no instruments; leave out table instruments, and give their prices in "
+            "table assets"
+        )
     wrong = [name for name in ("margin_tiers", "margin_scenarios") if name in sources]
     if wrong:
         raise ParameterError(

@@ -18,6 +18,7 @@ from scipy.sparse import csgraph, linalg
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import BackingWarning, Faults, ParameterError, tell
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.price_map import PriceMap
 from contagion_graph.tables.labels import text_index
 
 Answer = TypeVar("Answer", pd.DataFrame, "pd.Series[float]")
@@ -79,10 +80,11 @@ def weights_of(graph: ExposureGraph, *, after_haircut: bool = False) -> sparse.c
     return weights
 
 
-def shocked_prices(graph: ExposureGraph, changes: FloatArray) -> FloatArray:
-    """Return the prices after relative changes of assets, passed down to all that is made of them.
+def shocked_prices(graph: ExposureGraph, changes: FloatArray, columns: PriceMap | None = None) -> FloatArray:
+    """Return the prices after relative changes of assets, passed down to all that is made of or priced from them.
 
-    Every shock comes through here: what a graph carries of its assets is never left out.
+    Every shock comes through here: what a graph carries of its assets is never left out. An instrument is valued anew
+    at the price of its underlying; a change of its own comes on top of that.
 
     Parameters
     ----------
@@ -90,6 +92,8 @@ def shocked_prices(graph: ExposureGraph, changes: FloatArray) -> FloatArray:
         m assets; without a backing, prices are p0 (1 + change).
     changes : ndarray, shape (m,) or (N, m)
         What happens to each asset itself, at least -1.
+    columns : PriceMap, optional
+        In the place of the graph's: after a shock of vols.
 
     Raises
     ------
@@ -114,6 +118,18 @@ def shocked_prices(graph: ExposureGraph, changes: FloatArray) -> FloatArray:
     >>> shocked_prices(graph, np.array([0.0, -1.0])).round(6).tolist()
     [10.0, 0.0]
     """
+    columns = graph._price_map if columns is None else columns
+    if columns is not None:
+        own, columns_given = columns.instruments, np.array(changes)
+        columns_given[..., own] = 0.0
+        priced = columns.prices(_of_backing(graph, columns_given))
+        priced[..., own] *= 1.0 + changes[..., own]
+        return priced
+    return _of_backing(graph, changes)
+
+
+def _of_backing(graph: ExposureGraph, changes: FloatArray) -> FloatArray:
+    """Return the prices after changes of assets, passed down to all that is made of them."""
     if not is_backed(graph):
         return np.asarray(graph.price * (1.0 + changes))
     given = np.atleast_2d(changes)
@@ -132,12 +148,12 @@ def shocked_prices(graph: ExposureGraph, changes: FloatArray) -> FloatArray:
 
 def reached_by(graph: ExposureGraph, moved: BoolArray) -> BoolArray:
     """Say which prices can change where some assets do: theirs, and those of all that is made of them, shape (m,)."""
-    if not is_backed(graph):
-        return moved
-    weights, reached = weights_of(graph), moved
-    for _ in range(len(graph.assets)):
-        reached = moved | (weights @ reached.astype(np.float64) > 0.0)
-    return reached
+    reached, columns = moved, graph._price_map
+    if is_backed(graph):
+        weights = weights_of(graph)
+        for _ in range(len(graph.assets)):
+            reached = moved | (weights @ reached.astype(np.float64) > 0.0)
+    return reached if columns is None else reached | reached[columns.underlying]
 
 
 def passed_down(assets: "pd.Index[str]", weights: sparse.csr_array, changes: FloatArray) -> FloatArray:

@@ -16,6 +16,7 @@ from contagion_graph.tables import frames, networks
 from contagion_graph.tables.assemble import KEPT
 
 Nodes = Literal["positions", "bipartite"]
+BESIDE = ("instruments", "margin_tiers", "margin_scenarios")  # tables that a bipartite graph keeps
 VECTORS = ("cash", "price", "depth", "margin_long", "margin_short", "sellable", "insurance_fund", "share")
 
 
@@ -38,8 +39,8 @@ class GraphExports:
         Returns
         -------
         dict of DataFrame
-            positions, assets, pools, accounts, and backing, obligations, margin_tiers and margin_scenarios where they
-            were given.
+            positions, assets, pools, accounts, and backing, obligations, instruments, margin_tiers and
+            margin_scenarios where they were given.
 
         Examples
         --------
@@ -133,7 +134,7 @@ class GraphExports:
         >>> list(graph.to_networkx().edges(data=True))
         [('trader:A', 'asset:A', {'quantity': 2.0, 'value': 20.0, 'weight': 20.0})]
         """
-        kept = ("pools", "accounts", *KEPT.values()) if nodes == "positions" else ("margin_tiers", "margin_scenarios")
+        kept = ("pools", "accounts", *KEPT.values()) if nodes == "positions" else BESIDE
         tables = {name: table for name, table in self.to_frames().items() if name in kept}
         return elements.to_networkx(*self.elements(nodes), tables=tables)
 

@@ -13,11 +13,14 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph import elements
 from contagion_graph.graph.exports import GraphExports
+from contagion_graph.graph.greeks import greeks_table
 from contagion_graph.graph.margins import GraphMargins, margins_of, risk_groups
 from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.graph.price_map import Payoff, PriceMap, price_map
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario_grids import Columns, LinearColumns
 from contagion_graph.tables import arrays, assemble
+from contagion_graph.tables.instruments import check_underlyings, with_prices
 from contagion_graph.tables.networks import ranks_of_frame
 from contagion_graph.tables.records import PositionRecords
 from contagion_graph.tables.vectors import row_of
@@ -58,6 +61,10 @@ class ExposureGraph(OwnTables, GraphExports):
         Further columns of tables assets, pools and accounts, by label.
     backing, obligation_table : DataFrame or None
         Tables backing and obligations, checked. `obligations` is the network of the latter.
+    instruments : DataFrame or None
+        Table instruments, checked, with the vols of all options.
+    payoffs : mapping of asset to Payoff, or None
+        The payoffs of instruments of the kind payoff.
     margin_tiers, margin_scenarios : DataFrame or None
         Tables margin_tiers and margin_scenarios, checked.
     account_margin : Index, length n, or None
@@ -96,6 +103,8 @@ class ExposureGraph(OwnTables, GraphExports):
     attributes: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     backing: pd.DataFrame | None = None
     obligation_table: pd.DataFrame | None = None
+    instruments: pd.DataFrame | None = None
+    payoffs: Mapping[str, Payoff] | None = None
     margin_tiers: pd.DataFrame | None = None
     margin_scenarios: pd.DataFrame | None = None
     account_margin: "pd.Index[str] | None" = None
@@ -119,7 +128,7 @@ class ExposureGraph(OwnTables, GraphExports):
     # --- in -----------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_tables(
+    def from_tables(  # noqa: PLR0913 - one argument a table
         cls,
         positions: object,
         assets: object,
@@ -128,18 +137,22 @@ class ExposureGraph(OwnTables, GraphExports):
         accounts: object = None,
         backing: object = None,
         obligations: object = None,
+        instruments: object = None,
         margin_tiers: object = None,
         margin_scenarios: object = None,
+        payoffs: Any = None,
     ) -> "ExposureGraph":
         """Build a graph from tables.
 
         Parameters
         ----------
-        positions, assets, pools, accounts, backing, obligations, margin_tiers, margin_scenarios : table
+        positions, assets, pools, accounts, backing, obligations, instruments, margin_tiers, margin_scenarios : table
             A pandas, polars, Arrow or DuckDB table, a mapping of columns, the path of a .csv or .parquet file, or a
             folder of Parquet files, whose rows follow each other in the order of the files' names. Columns and units
             are listed in docs/notation.md. Labels are text; integers are written as their digits. Table positions may
             have no rows where table pools or accounts is given: a venue before its first trade.
+        payoffs : mapping of asset to Payoff, optional
+            What instruments of the kind payoff are worth (docs/adding-a-payoff.md).
 
         Returns
         -------
@@ -166,9 +179,9 @@ class ExposureGraph(OwnTables, GraphExports):
         sources = {"positions": positions, "assets": assets, "pools": pools, "accounts": accounts}
         described = pools is not None or accounts is not None  # then a venue may have no positions yet
         sources |= {"backing": backing, "obligations": obligations}
-        sources |= {"margin_tiers": margin_tiers, "margin_scenarios": margin_scenarios}
+        sources |= {"instruments": instruments, "margin_tiers": margin_tiers, "margin_scenarios": margin_scenarios}
         tables = assemble.read_tables(sources, empty=described)
-        return cls(**assemble.graph_arrays(tables))
+        return cls(**assemble.graph_arrays(tables, payoffs))
 
     @classmethod
     def from_arrays(  # noqa: PLR0913 - one argument a vector of the graph
@@ -186,10 +199,12 @@ class ExposureGraph(OwnTables, GraphExports):
         insurance_fund: Any = None,
         traders: Any = None,
         assets: Any = None,
+        instruments: object = None,
         margin_tiers: object = None,
         margin_scenarios: object = None,
         account_margin: Any = None,
         asset_group: Any = None,
+        payoffs: Mapping[str, Payoff] | None = None,
     ) -> "ExposureGraph":
         """Build a graph from a matrix and vectors: one account a row, one asset a column.
 
@@ -200,7 +215,7 @@ class ExposureGraph(OwnTables, GraphExports):
             with `traders` and `assets` by label, or give these; a frame that is only numbered from 0 has no labels.
         price, depth, margin_long, margin_short, sellable : number, array_like, or mapping or Series by asset
             As in table assets; depth None = no impact anywhere. Where an asset is not named, the margin is 0 and
-            it is sellable; price and depth name all.
+            it is sellable; price and depth name all, but that the price of an instrument may be left out, or NaN.
         cash, share : number, array_like, or mapping or Series by account
             As in table accounts; cash None, and accounts that are not named, = 0. Fold -quantity * entry_price of
             derivatives into cash.
@@ -210,12 +225,14 @@ class ExposureGraph(OwnTables, GraphExports):
             A number holds for each pool.
         traders, assets : array_like of labels, optional
             None takes those of a DataFrame, or numbers them "0", "1", ...
-        margin_tiers, margin_scenarios : table, optional
+        instruments, margin_tiers, margin_scenarios : table, optional
             As in `from_tables`.
         account_margin : mapping or Series by account, or array_like of labels, optional
             The grid that each account is on; "" and what is not named: rates and tiers.
         asset_group : mapping or Series by asset, or array_like of labels, optional
             The risk group of each asset on grids; "" and what is not named: its own.
+        payoffs : mapping of asset to Payoff, optional
+            As in `from_tables`.
 
         Returns
         -------
@@ -242,9 +259,11 @@ class ExposureGraph(OwnTables, GraphExports):
             "insurance_fund": 0.0 if insurance_fund is None else insurance_fund,
             "sellable": True if sellable is None else sellable,
         }
-        made = arrays.arrays_from_vectors(quantity, vectors, pool=pool, traders=traders, assets=assets)
-        given = {"margin_tiers": margin_tiers, "margin_scenarios": margin_scenarios}
-        given |= {"account_margin": account_margin, "asset_group": asset_group}
+        made = arrays.arrays_from_vectors(
+            quantity, vectors, pool=pool, traders=traders, assets=assets, unpriced=arrays.instrument_labels(instruments)
+        )
+        given = {"instruments": instruments, "margin_tiers": margin_tiers, "margin_scenarios": margin_scenarios}
+        given |= {"account_margin": account_margin, "asset_group": asset_group, "payoffs": payoffs}
         given = {name: value for name, value in given.items() if value is not None}
         return cls(**arrays.with_margins(made, given))
 
@@ -281,12 +300,19 @@ class ExposureGraph(OwnTables, GraphExports):
 
     @cached_property
     def _rows(self) -> RowReductions:  # type: ignore[override] # declared by the exports
-        return RowReductions.of(self, margins=self._margins)
+        return RowReductions.of(self, margins=self._margins, price_map=self._price_map)
 
     @cached_property
     def _columns(self) -> Columns:
         """What the columns are priced from."""
-        return LinearColumns(len(self.assets))
+        return LinearColumns(len(self.assets)) if self._price_map is None else self._price_map
+
+    @cached_property
+    def _price_map(self) -> PriceMap | None:
+        """How instruments are priced from their underlyings; None: there are none."""
+        if self.instruments is None or self.instruments.empty:
+            return None
+        return price_map(self.instruments, self.assets, self.price, self.payoffs)
 
     @cached_property
     def _risk_groups(self) -> tuple[Any, "pd.Index[str]"]:
@@ -370,6 +396,31 @@ class ExposureGraph(OwnTables, GraphExports):
         margins = self._margins or GraphMargins(None, (), self.assets, self._rows.cells)
         return margins.table(self._rows, self.price, self.account_index, self.assets)
 
+    def greeks(self) -> pd.DataFrame:
+        """Return how the value of every account answers to each underlying, at `price`.
+
+        Sums over the positions of an account in an underlying and in all that is priced from it, quantity_ij times the
+        sensitivity of one unit; shares and coins have a delta of 1. They are derivatives: a shock revalues whole.
+
+        Returns
+        -------
+        DataFrame, by account and underlying
+            delta [units of the underlying], gamma [units per unit of currency], vega [currency per 1 of vol], theta
+            [currency a year]. Pairs without positions are left out. The theta of payoffs of your own is not known: NaN.
+
+        Examples
+        --------
+        >>> import contagion_graph as cg
+        >>> graph = cg.ExposureGraph.from_arrays(
+        ...     [[0.5, -1.0]], price={"BTC": 100.0}, assets=["BTC", "call"], depth=1e6, traders=["A"],
+        ...     instruments={"asset": ["call"], "underlying": ["BTC"], "kind": ["call"], "strike": [100.0],
+        ...                  "expiry": [0.25], "vol": [0.8]},
+        ... )
+        >>> graph.greeks().round(4).iloc[0].to_dict()
+        {'delta': -0.0793, 'gamma': -0.0098, 'vega': -19.5521, 'theta': 31.2834}
+        """
+        return greeks_table(self)
+
     @cached_property
     def obligations(self) -> ObligationNetwork:
         """What traders owe each other: one node a trader, in the order of `traders`.
@@ -391,8 +442,10 @@ class ExposureGraph(OwnTables, GraphExports):
         self,
         *,
         backing: object = SAME,
+        instruments: object = SAME,
         margin_tiers: object = SAME,
         margin_scenarios: object = SAME,
+        payoffs: Mapping[str, Payoff] | None = None,
         **vectors: Any,
     ) -> "ExposureGraph":
         """Return a copy with other vectors, or another table of what assets are made of, or of margins.
@@ -402,12 +455,14 @@ class ExposureGraph(OwnTables, GraphExports):
         backing : table or None
             Table backing in the place of the present one; None: none, so that shocks are taken as they are given. Left
             out: the present one.
-        margin_tiers, margin_scenarios : table or None
-            As `backing`; None: flat rates alone, or no grids.
+        instruments, margin_tiers, margin_scenarios : table or None
+            As `backing`; None: all assets have prices of their own, flat rates alone, or no grids.
+        payoffs : mapping of asset to Payoff, optional
+            Goes with `instruments`, as in `from_tables`.
         **vectors : number, array_like, or mapping or Series by label
             Any of `price`, `depth`, `sellable`, `insurance_fund`, `cash`, `share`, `account_margin`, `asset_group`.
-            Labels that a mapping does not name keep their value. `cash` is that of the graph: it includes -quantity *
-            entry_price of derivatives.
+            Labels that a mapping does not name keep their value; prices of instruments follow their underlyings. `cash`
+            is that of the graph: it includes -quantity * entry_price of derivatives.
 
         Returns
         -------
@@ -432,16 +487,21 @@ class ExposureGraph(OwnTables, GraphExports):
             for name, value in vectors.items()
         }
         faults.raise_if_any()
+        if "price" in changed and self._price_map is not None:
+            changed["price"] = arrays.following(self._price_map, changed["price"], vectors["price"], self.assets)
         assemble.check_size(self._fields() | changed)
         if backing is not SAME:
             changed["backing"] = None if backing is None else assemble.kept_table("backing", backing, self.assets)
+            changed |= with_prices(self._fields() | changed) if instruments is SAME else {}
         if "cash" in changed and self.records is not None:
             own_cash = changed["cash"] + self.records.entry_value()
             changed["records"] = replace(self.records, own_cash=own_cash)
-        tables = {"margin_tiers": margin_tiers, "margin_scenarios": margin_scenarios}
+        if payoffs is not None and instruments is SAME:
+            instruments = self.instruments
+        tables = {"instruments": instruments, "margin_tiers": margin_tiers, "margin_scenarios": margin_scenarios}
         of_margins = {name: value for name, value in (tables | named).items() if value is not SAME}
         if of_margins:
-            changed = arrays.with_margins(self._fields() | changed, of_margins)
+            changed = arrays.with_margins(self._fields() | changed, of_margins | {"payoffs": payoffs})
         return replace(self, **changed)
 
     def subset(
@@ -485,6 +545,7 @@ class ExposureGraph(OwnTables, GraphExports):
         rows = kept[0][self._rows.trader_of] & kept[2][self._rows.pool_of]
         if not rows.any() or not kept[1].any():
             raise ParameterError("the subset is empty; keep at least one account and one asset")
+        check_underlyings(self.instruments, self.assets[kept[1]])
         return type(self)(**arrays.subset_arrays(self._fields(), rows, kept[1], kept[2]))
 
     def _fields(self) -> dict[str, Any]:

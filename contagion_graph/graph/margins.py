@@ -134,10 +134,14 @@ class GraphMargins:
         grids = [grid.kept(place[some], some) for grid, some in zip(self.grids, own, strict=True)]
         return replace(self, grids=grids, cells=cells, weight=weight)
 
-    def most(self, quantity: sparse.csr_array, margin_units: FloatArray) -> FloatArray:
+    def priced_by(self, columns: Columns) -> "GraphMargins":
+        """Return the margins when columns are priced in another way: after a shock of vols."""
+        return replace(self, grids=[replace(grid, columns=columns) for grid in self.grids])
+
+    def most(self, quantity: sparse.csr_array, margin_units: FloatArray, unit: FloatArray) -> FloatArray:
         """Return units mu of each cell such that no slack falls faster than (q - mu) p where a price moves against it.
 
-        Of a long, the lowest margin counts; of a short, the highest.
+        Of a long, the lowest margin counts; of a short, the highest. `unit` is a move of 1 of each price (m).
         """
         account, column, q = row_of_cells(quantity), quantity.indices, quantity.data
         units = margin_units.copy()
@@ -149,7 +153,7 @@ class GraphMargins:
         number = self._on_grids[0][account]
         for k, grid in enumerate(self.grids):
             own = np.flatnonzero(number == k)
-            units[own] = -q[own] * grid.most(column[own])
+            units[own] = -q[own] * grid.most(unit)[column[own]]
         return units
 
     def _schedule(self, m: int) -> Tiers:
@@ -240,6 +244,7 @@ def risk_groups(assets: "pd.Index[str]", group: "pd.Index[str] | None", columns:
     """
     named = assets[columns.underlying]
     if group is not None:
+        group = pd.Index(np.where(group != "", group, group[columns.underlying]), dtype="str")
         named = pd.Index(np.where(group != "", group, named), dtype="str")
     codes, names = pd.factorize(named)
     return codes, names

@@ -12,6 +12,7 @@ from contagion_graph._validate import ROUNDING
 from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
 from contagion_graph.errors import nearest
 from contagion_graph.graph.collectives import WHOLE, Collectives
+from contagion_graph.graph.price_map import PriceMap
 from contagion_graph.state import Cells, Left, nothing_closed
 
 
@@ -29,7 +30,7 @@ SHARED = (
 )
 BY_LABEL = ("trader_of", "pool_of", "members", "membership")  # what the other fields change nothing of
 BY_PLACE = ("all_rows", "block_borders", "row_borders")  # ... nor of these, but where cells are added
-BY_VALUE = ("initial", "gross_total", "sensitivity", "cells")  # of quantity, margin_units and price
+BY_VALUE = ("initial", "gross_total", "sensitivity", "unit", "cells")  # of quantity, margin_units and price
 
 
 class Margins(Protocol):
@@ -42,7 +43,10 @@ class Margins(Protocol):
     def of(self, price: FloatArray, left: Left, rows: Any, row_borders: Any) -> tuple[FloatArray, FloatArray]:
         """Return the maintenance margin of accounts on what they have left, and its relief."""
 
-    def most(self, quantity: sparse.csr_array, margin_units: FloatArray) -> FloatArray:
+    def priced_by(self, columns: PriceMap) -> "Margins":
+        """Return the margins when columns are priced in another way: after a shock of vols."""
+
+    def most(self, quantity: sparse.csr_array, margin_units: FloatArray, unit: FloatArray) -> FloatArray:
         """Return units mu of each cell that bound how fast slack falls."""
 
     def kept(self, rows: Any, cells: Cells, weight: FloatArray | None = None) -> "Margins":
@@ -85,6 +89,7 @@ class RowReductions:
     pools: "pd.Index[str]"
     group: Collectives = WHOLE
     margins: "Margins | None" = None
+    price_map: PriceMap | None = None
 
     @classmethod
     def of(cls, graph: Any, **more: Any) -> Self:
@@ -227,13 +232,24 @@ class RowReductions:
         return below
 
     @cached_property
+    def unit(self) -> FloatArray:
+        """What counts as a move of 1 of each price, shape (m,) [currency per unit]: p0, or u0 |dF/du| where it is more.
+
+        So an option far out of the money, whose price triples, counts no more than its underlying. Any number above 0
+        is right: the sensitivity is in the same unit.
+        """
+        if self.price_map is None:
+            return self.price
+        return np.maximum(self.price, self.price[self.price_map.underlying] * self.price_map.delta_bounds)
+
+    @cached_property
     def sensitivity(self) -> FloatArray:
-        """The most that each account's slack can move: g = sum_j |q_ij - mu_ij| p0_j, of `bounding`, shape (n,)."""
+        """The most that each account's slack can move: g = sum_j |q_ij - mu_ij| unit_j, of `bounding`, shape (n,)."""
         from contagion_graph.kernels import row_sums
 
         cells = self.bounding
         difference = cells._replace(quantity=cells.quantity - cells.margin_units)
-        sensitivity = row_sums.value_rows(difference, self.price, *self.chunked(None))[1]
+        sensitivity = row_sums.value_rows(difference, self.unit, *self.chunked(None))[1]
         sensitivity.flags.writeable = False
         return sensitivity
 
@@ -242,7 +258,7 @@ class RowReductions:
         """The cells with units mu such that no slack falls faster than (q - mu) p; flat rates: those of `cells`."""
         if self.margins is None:
             return self.cells
-        return self.cells._replace(margin_units=self.margins.most(self.quantity, self.margin_units.data))
+        return self.cells._replace(margin_units=self.margins.most(self.quantity, self.margin_units.data, self.unit))
 
     @cached_property
     def linear(self) -> Linear:

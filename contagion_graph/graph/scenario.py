@@ -12,10 +12,12 @@ from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.graph.backing import is_backed, shocked_prices
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.price_map import PriceMap
 from contagion_graph.tables.labels import HINTED, is_label, label_text, note_repeated, text_index
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import account_rows_of, argument
 
+VOL = "vol:"  # before the label of an underlying: the vol of the options on it
 Shock = Mapping[Any, float] | pd.Series
 AccountKey = str | int | tuple[Any, ...]
 Order = Iterable[AccountKey] | np.random.Generator
@@ -35,12 +37,15 @@ class Scenario:
         Accounts that close in the first round whatever their margin.
     price_given : ndarray, shape (m,), or None
         p0 (1 + shock) where `price_shocked` is more than that; None: the graph has no backing.
+    columns : PriceMap or None
+        How instruments are priced after a shock of vols; None: as the graph says.
     """
 
     price_shocked: FloatArray
     losses: FloatArray
     defaults: BoolArray
     price_given: FloatArray | None = None
+    columns: PriceMap | None = None
 
     @property
     def passed_down(self) -> int | None:
@@ -74,7 +79,8 @@ def scenario(
     contagion_graph.errors.ParameterError: shock: unknown asset 'EHT' (did you mean 'ETH'?). Use a label of ...
     """
     faults = Faults(ParameterError)
-    change = _relative_changes(graph, {} if shock is None else shock, faults)
+    shock, columns = _without_vols(graph, {} if shock is None else shock, faults)
+    change = _relative_changes(graph, shock, faults)
     loss = _given_losses(graph, {} if losses is None else losses, faults)
     defaulted = np.zeros(len(graph.account_index), dtype=bool)
     if isinstance(defaults, str) or not isinstance(defaults, Iterable | None):
@@ -84,7 +90,7 @@ def scenario(
         defaulted[rows] = True
     faults.raise_if_any()
     given = graph.price * (1.0 + change) if is_backed(graph) else None
-    return Scenario(shocked_prices(graph, change), loss, defaulted, given)
+    return Scenario(shocked_prices(graph, change, columns), loss, defaulted, given, columns)
 
 
 def relative_changes(graph: ExposureGraph, shock: Shock) -> FloatArray:
@@ -101,8 +107,31 @@ def check_graph(graph: Any) -> None:
         raise ParameterError(f"graph is a {type(graph).__name__}; build an ExposureGraph first")
 
 
+def check_no_instruments(graph: ExposureGraph, what: str) -> None:
+    """Refuse a graph with instruments, where prices are taken to move in proportion to a shock, or each by itself.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[1.0, 1.0]], price={"X": 10.0}, assets=["X", "future"],
+    ...     instruments={"asset": ["future"], "underlying": ["X"], "kind": ["linear"]},
+    ... )
+    >>> check_no_instruments(graph, "runway")
+    Traceback (most recent call last):
+    contagion_graph.errors.ParameterError: runway: the graph has 1 instrument that is priced from another asset, ...
+    """
+    if graph._price_map is not None:
+        count = graph._price_map.instruments.size
+        several = f"{count:,} instruments that are" if count != 1 else "1 instrument that is"
+        raise ParameterError(
+            f"{what}: the graph has {several} priced from another asset, and this takes every price to move by itself, "
+            "in proportion to a shock; graph.assign(instruments=None) takes their prices as given"
+        )
+
+
 def check_flat_margins(graph: ExposureGraph, what: str) -> None:
-    """Refuse a graph with margins that are known at its own prices and positions only, where others are looked at.
+    """Refuse a graph with instruments, and one with margins that are known at its own prices and positions only.
 
     Examples
     --------
@@ -114,6 +143,12 @@ def check_flat_margins(graph: ExposureGraph, what: str) -> None:
     Traceback (most recent call last):
     contagion_graph.errors.ParameterError: MarginCascade: the graph has margin tiers of 1 asset; ...
     """
+    check_no_instruments(graph, what)
+    check_rates(graph, what)
+
+
+def check_rates(graph: ExposureGraph, what: str) -> None:
+    """Refuse a graph with margin tiers or accounts on scenario grids."""
     if graph._margins is None:
         return
     tiered = 0 if graph.margin_tiers is None else graph.margin_tiers["asset"].nunique()
@@ -195,6 +230,30 @@ def _relative_changes(graph: ExposureGraph, shock: Shock, faults: Faults) -> Flo
         else:
             changes[column] = change
     return changes
+
+
+def _without_vols(graph: ExposureGraph, shock: Shock, faults: Faults) -> tuple[Shock, PriceMap | None]:
+    """Return a shock without changes of vols ("vol:BTC"), and how columns are priced after these; None: as before."""
+    columns = graph._price_map
+    if columns is None or not isinstance(shock, Mapping | pd.Series):
+        return shock, None
+    vols = {key: change for key, change in shock.items() if str(key).startswith(VOL) and str(key) not in graph.assets}
+    if not vols:
+        return shock, None
+    factor, on = np.ones(len(graph.assets)), graph.assets[columns.underlying]
+    smiling = np.flatnonzero(columns.vol > 0.0)
+    for key, change in vols.items():
+        name = str(key).removeprefix(VOL)
+        own = smiling[on[smiling] == name]
+        if not own.size:
+            known = [VOL + each for each in on[smiling].unique()]
+            faults.add("shock", f"no option has {str(key)!r}{nearest(str(key), known)}", f"Vols are {known}.")
+        elif not _is_finite(change) or change < -1:
+            remedy = "Give a finite relative change of at least -1: 0.3 = the vol rises by 30 %."
+            faults.add("shock", f"{str(key)!r} changes by {change!r}", remedy)
+        else:
+            factor[own] = 1.0 + change
+    return {key: change for key, change in shock.items() if key not in vols}, columns.with_vols(factor)
 
 
 def _given_losses(graph: ExposureGraph, losses: Mapping[AccountKey, float], faults: Faults) -> FloatArray:

@@ -28,6 +28,9 @@ class Columns(Protocol):
     def gains(self, price: FloatArray, move: FloatArray, vol_factor: FloatArray) -> FloatArray:
         """Return F(u (1 + move), vol x vol_factor) - F(u, vol) of each column and scenario, shape (m, S)."""
 
+    def steepest(self, move: FloatArray, weight: FloatArray, unit: FloatArray) -> FloatArray:
+        """Return how many units the weighted gains of each column can change by as prices move by 1, shape (m,)."""
+
 
 class LinearColumns(NamedTuple):
     """Columns that are assets themselves: each gains its price times the move."""
@@ -48,6 +51,10 @@ class LinearColumns(NamedTuple):
         """Return price times move."""
         gained: FloatArray = price[:, None] * move
         return gained
+
+    def steepest(self, move: FloatArray, weight: FloatArray, unit: FloatArray) -> FloatArray:
+        """Return the largest weighted move: gains move with the price itself."""
+        return np.asarray(np.maximum((weight * move).max(axis=1), 0.0))
 
 
 class Costs(NamedTuple):
@@ -146,10 +153,15 @@ class Grid:
         firsts = np.concatenate([[0], np.cumsum(np.diff(first)[places])])
         return replace(self, rows=rows, segments=Segments(firsts, ends, column[cells], quantity[cells]))
 
-    def most(self, column: Codes) -> FloatArray:
-        """Return for units of columns how much more of their price than itself a scenario can count at most."""
-        largest: FloatArray = np.maximum((self.weight * self.move).max(axis=1), 0.0)[column]
-        return largest
+    def most(self, unit: FloatArray) -> FloatArray:
+        """Return by how much more than its price the slack of a unit of each column can move, shape (m,).
+
+        In units of `unit`, when no price has moved by more than 1 of them.
+        """
+        steepest, netting = self.columns.steepest(self.move, self.weight, unit), self.columns.netting != NONE
+        if netting.any():
+            steepest = steepest + np.where(netting, self.contingency * unit[self.columns.underlying] / unit, 0.0)
+        return steepest
 
     def of_segments(self, name: str, scenario: Codes) -> FloatArray:
         """Return the move or vol_factor of the scenario that binds in each segment; NaN where columns differ in it."""

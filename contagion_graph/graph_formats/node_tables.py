@@ -17,6 +17,7 @@ TAKEN = {"id", "label", "side", "viz", "start", "end", "spells", "parents", "pid
 TAKEN |= {"status", "accounts_closing", "price_now", "change_now", "held"}
 
 BREACH = "breach_round"
+TERMS = ("kind", "underlying", "strike", "expiry", "vol")  # of instruments
 
 
 def closed_shares(result: CascadeResult, positions: Positions) -> FloatArray:
@@ -52,6 +53,9 @@ def asset_side(graph: ExposureGraph, result: CascadeResult | None) -> Side:
     else:
         known = {str(name): values.to_numpy() for name, values in result.assets.items()}
         known["price_change"] = known["price_after"] / known["price_before"] - 1.0
+    if graph.instruments is not None:
+        terms = graph.instruments.set_index("asset").reindex(graph.assets)
+        known |= {name: terms[name].to_numpy() for name in TERMS if terms[name].notna().any()}
     return _side("asset", graph.assets, table.drop(columns="asset"), known)
 
 

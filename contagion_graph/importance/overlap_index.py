@@ -19,7 +19,7 @@ from scipy import sparse
 from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import check_graph
+from contagion_graph.graph.scenario import check_graph, check_no_instruments
 from contagion_graph.importance.krylov import Stop, leading_vector
 from contagion_graph.solvers.arrays import scaled_rows, with_data
 
@@ -59,6 +59,7 @@ class Overlap:
 def overlap_of(graph: ExposureGraph, name: str, *, netted: bool = False) -> Overlap:
     """Return the overlap of a graph for a measure of this name; netted: longs and shorts in one column, with signs."""
     check_graph(graph)
+    check_no_instruments(graph, name)
     with np.errstate(divide="ignore"):
         per_value = np.where(graph.sellable, 1.0 / graph.depth, 0.0)
     if not per_value.any():

@@ -10,7 +10,7 @@ from contagion_graph._validate import check_number
 from contagion_graph.errors import InBreachWarning, ParameterError, tell
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import BY_LABEL, BY_PLACE
-from contagion_graph.graph.scenario import check_flat_margins
+from contagion_graph.graph.scenario import check_no_instruments, check_rates
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
 from contagion_graph.rules.liquidation import FullLiquidation, LiquidationRule
@@ -87,8 +87,9 @@ def prepared(
 ) -> tuple[ExposureGraph, ImpactRecord]:
     """Return the graph with the margin that the liquidation rule goes by, and the impact in the order of its assets.
 
-    A graph keeps the graph that the last frozen rule with margins of its own made of it, for the next run. Margin tiers
-    and scenario grids are refused unless `any_margin` says that they are taken, and the liquidation rule does.
+    A graph keeps the graph that the last frozen rule with margins of its own made of it, for the next run. Instruments
+    are refused unless `any_margin` says that what follows runs cascades alone; margin tiers and scenario grids unless
+    the liquidation rule takes them too.
 
     Examples
     --------
@@ -102,6 +103,8 @@ def prepared(
     >>> prepared(graph, rules)[0] is prepared(graph, rules)[0]
     True
     """
+    if not any_margin:
+        check_no_instruments(graph, "MarginCascade")
     rule, impact = rules.liquidation, rules.impact.for_assets(graph.assets)
     known, found = vars(graph).get(KEPT, (None, graph))
     if known != rule:
@@ -120,9 +123,9 @@ def prepared(
 def _check_margins(graph: ExposureGraph, rules: CascadeRules, any_margin: bool) -> None:
     rule = rules.liquidation
     if not any_margin:
-        check_flat_margins(graph, "MarginCascade")
+        check_rates(graph, "MarginCascade")
     elif not declared(rule, "any_margin"):
-        check_flat_margins(graph, f"MarginCascade with {type(rule).__name__}, which does not declare any_margin = True")
+        check_rates(graph, f"MarginCascade with {type(rule).__name__}, which does not declare any_margin = True")
 
 
 def breached_before(graph: ExposureGraph, rules: CascadeRules) -> int:

@@ -11,6 +11,7 @@ from contagion_graph._result import Result
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph._validate import ROUNDING
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.price_map import PriceMap
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import Solution
 
@@ -71,6 +72,8 @@ class CascadeArrays:
     price_short: FloatArray | None = None
     trades: "tuple[Trade, ...] | None" = None
     price_given: FloatArray | None = None
+    passed_on: FloatArray | None = None
+    columns: PriceMap | None = None
 
     @property
     def closed_whole(self) -> BoolArray:
@@ -227,7 +230,8 @@ class CascadeResult(Result):
         price_before, price_shocked, price_after [currency per unit], units_sold (net; below 0 = bought), value_sold,
         open_interest_before, open_interest_after [currency; longs and shorts both count]; price_after_short where
         shorts are valued at another price than longs; where the graph has a backing, price_given: the price after the
-        changes that were given, before they were passed down to what is made of an asset.
+        changes that were given, before they were passed down to what is made of an asset; where the graph has
+        instruments, units_passed_on: what closing them sold in the book of their underlying, above its own units_sold.
         """
         graph, end = self.graph, self.arrays
         gross = graph.quantity.copy()
@@ -250,6 +254,8 @@ class CascadeResult(Result):
             columns["price_after_short"] = end.price_short
         if end.price_given is not None:
             columns["price_given"] = end.price_given
+        if end.passed_on is not None:
+            columns["units_passed_on"] = end.passed_on
         return pd.DataFrame(columns, index=graph.assets.rename("asset"))
 
     @cached_property

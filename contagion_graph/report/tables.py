@@ -8,6 +8,7 @@ import pandas as pd
 
 from contagion_graph.io.summary_text import money
 from contagion_graph.margin.attribution.blame import blame
+from contagion_graph.margin.attribution.replay import moves_twice
 from contagion_graph.margin.result import CascadeResult
 
 ROWS = 1000  # of a table on the page
@@ -63,7 +64,7 @@ class Table(NamedTuple):
 def tables_of(result: CascadeResult) -> list[Table]:
     """Return the tables of the page: traders by loss, assets by the change of their price, pools, rounds."""
     traders = result.traders[list(TRADERS)]
-    if result.arrays.trades is not None:
+    if result.arrays.trades is not None and not moves_twice(result):
         traders = traders.assign(caused_to_others=blame(result)["from_others"])
     assets = result.assets.drop(columns="units_sold")
     change = assets["price_after"] / assets["price_before"] - 1.0

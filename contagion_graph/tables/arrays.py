@@ -12,6 +12,8 @@ from contagion_graph._typing import BoolArray
 from contagion_graph.errors import SHOWN, Faults
 from contagion_graph.solvers.arrays import with_data
 from contagion_graph.tables.assemble import account_index, check_size, kept_table
+from contagion_graph.tables.convert import columns_of
+from contagion_graph.tables.instruments import with_prices
 from contagion_graph.tables.labels import (
     is_label,
     label_text,
@@ -55,16 +57,19 @@ VECTORS = {
     "insurance_fund": VectorArgument("pools", "insurance_fund"),
 }
 NAMED = {"account_margin": "account_index", "asset_group": "assets"}  # labels by label of these
-TABLES = ("margin_tiers", "margin_scenarios")
+TABLES = ("instruments", "margin_tiers", "margin_scenarios")
 CHANGEABLE = ("price", "depth", "sellable", "insurance_fund", "cash", "share")
 
 DEFAULTS = {"sellable": True, "price": np.nan, "depth": np.nan}  # what a mapping does not name: 0, or NaN: a fault
 
 
 def arrays_from_vectors(
-    quantity: Any, vectors: Mapping[str, Any], *, pool: Any, traders: Any, assets: Any
+    quantity: Any, vectors: Mapping[str, Any], *, pool: Any, traders: Any, assets: Any, unpriced: Any = ()
 ) -> dict[str, Any]:
-    """Return the fields of a graph from a matrix and vectors; raise one error with all faults."""
+    """Return the fields of a graph from a matrix and vectors; raise one error with all faults.
+
+    `unpriced` are the assets that may have no price; it is then NaN.
+    """
     faults = Faults()
     cells = cells_of("quantity", quantity, faults, NO_CELLS)
     n, m = cells.shape
@@ -82,11 +87,14 @@ def arrays_from_vectors(
         _note_twice(accounts, trader_index, faults)
     check_cells("quantity", cells, UNITS, faults, rows=("trader", trader_index), columns=("asset", asset_index))
     indexes = {"assets": asset_index, "accounts": accounts, "pools": pools}
+    vectors, blank = _without_prices(vectors, asset_index, unpriced)
     numbers = {
         name: None if value is None else VECTORS[name].values(value, indexes, faults, base=DEFAULTS.get(name))
         for name, value in vectors.items()
     }
     faults.raise_if_any()
+    if blank.any():
+        numbers["price"] = np.where(blank, np.nan, np.asarray(numbers["price"]))
     long, short = numbers["margin_long"], numbers["margin_short"]
     rate = np.where(cells.data >= 0, long[cells.indices], short[cells.indices])  # type: ignore[index]
     graph = {
@@ -101,6 +109,48 @@ def arrays_from_vectors(
     return graph
 
 
+def instrument_labels(instruments: object) -> Any:
+    """Return the labels of the assets that table instruments names; faults in it are found when it is checked."""
+    columns = None if instruments is None else columns_of(instruments, "instruments", Faults(), text_columns=["asset"])
+    return () if columns is None or "asset" not in columns else [str(each) for each in columns["asset"].to_pylist()]
+
+
+def _without_prices(
+    vectors: Mapping[str, Any], assets: "pd.Index[str]", unpriced: Any
+) -> tuple[Mapping[str, Any], BoolArray]:
+    """Return the vectors with 1 in the place of the prices that are left open, and which these are."""
+    blank, price = np.asarray(assets.isin(unpriced)), vectors["price"]
+    if not blank.any():
+        return vectors, blank
+    if isinstance(price, Mapping | pd.Series):
+        given = {str(asset): value for asset, value in price.items()}
+        without = [asset for asset in assets[blank] if asset not in given or pd.isna(given[asset])]
+        blank &= np.asarray(assets.isin(without))
+        return {**vectors, "price": {**given, **dict.fromkeys(without, 1.0)}}, blank
+    try:
+        price = np.array(price, dtype=np.float64)
+    except (TypeError, ValueError):
+        return vectors, np.zeros_like(blank)
+    blank &= np.isnan(price) if price.shape == blank.shape else np.zeros_like(blank)
+    return ({**vectors, "price": np.where(blank, 1.0, price)} if blank.any() else vectors), blank
+
+
+def following(prices: Any, price: Any, given: Any, assets: "pd.Index[str]") -> Any:
+    """Return changed prices; those of instruments that a mapping or Series does not name follow their underlyings."""
+    if not isinstance(given, Mapping | pd.Series):
+        return price
+    named = assets.isin([str(asset) for asset in given.keys()])  # noqa: SIM118 - of a Series too
+    own = prices.instruments[~named[prices.instruments]]
+    price[own] = prices.prices(price)[own]
+    worthless = own[~(price[own] > 0.0)]
+    if worthless.size:
+        faults = Faults()
+        remedy = "Name it with a price above 0."
+        faults.add("price", f"{assets[worthless[0]]!r} is worth nothing at these prices of its underlying", remedy)
+        faults.raise_if_any()
+    return price
+
+
 def with_margins(graph: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a graph with other tables and labels of margins, checked; raise one error with all faults.
 
@@ -111,12 +161,16 @@ def with_margins(graph: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
     given : mapping
         Of `TABLES` and `NAMED`, what is new; None takes it away.
     """
-    faults, missing = Faults(), dict.fromkeys((*TABLES, *NAMED, "records"))
+    faults, missing = Faults(), dict.fromkeys((*TABLES, *NAMED, "records", "backing", "payoffs"))
     fields: dict[str, Any] = {**missing, **graph}
     for name in TABLES:
         if name in given:
             table = given[name]
             fields[name] = None if table is None else kept_table(name, table, fields["assets"])
+    if "instruments" in given:
+        fields["payoffs"] = given.get("payoffs")
+        fields |= with_prices(fields)
+        check_size(fields)
     for name, index in NAMED.items():
         if name in given:
             fields[name] = _named(name, given[name], fields[index], fields[name], faults)
@@ -262,6 +316,7 @@ def subset_arrays(graph: Mapping[str, Any], rows: BoolArray, columns: BoolArray,
         "attributes": {name: frame[masks[name]] for name, frame in graph["attributes"].items()},
         "backing": _rows_within(graph["backing"], ("asset", "underlying"), graph["assets"][columns]),
         "obligation_table": _rows_within(graph["obligation_table"], ("debtor", "creditor"), levels[0]),
+        "instruments": _rows_within(graph["instruments"], ("asset",), graph["assets"][columns]),
         "margin_tiers": _rows_within(graph["margin_tiers"], ("asset",), graph["assets"][columns]),
         "margin_scenarios": scenarios,
         "account_margin": _known_grids(graph["account_margin"], rows, scenarios),

@@ -13,6 +13,7 @@ from contagion_graph.errors import SHOWN, Faults, nearest
 from contagion_graph.solvers.arrays import with_data
 from contagion_graph.tables.checks import check_amounts, check_values, note_rows, read_table
 from contagion_graph.tables.codes import blocks, by_appearance, take, union
+from contagion_graph.tables.instruments import check_instruments, check_priced, with_prices
 from contagion_graph.tables.labels import text_index
 from contagion_graph.tables.margins import check_grids, check_links, check_margin_table
 from contagion_graph.tables.records import PositionRecords
@@ -22,11 +23,13 @@ FLAGGED = 4  # possible accounts a row
 KEPT = {  # fields of a graph that are tables
     "backing": "backing",
     "obligation_table": "obligations",
+    "instruments": "instruments",
     "margin_tiers": "margin_tiers",
     "margin_scenarios": "margin_scenarios",
 }
 LINKS = {  # columns of kept tables that name assets
     "backing": ("asset", "underlying"),
+    "instruments": ("asset", "underlying"),
     "margin_tiers": ("asset",),
     "margin_scenarios": ("underlying",),
 }
@@ -50,16 +53,23 @@ def read_tables(sources: Mapping[str, object], *, empty: bool = False) -> dict[s
 
 
 def kept_table(name: str, source: object, assets: "pd.Index[str]") -> pd.DataFrame:
-    """Read and check table backing, margin_tiers or margin_scenarios of a graph that is there."""
+    """Read and check table backing, instruments, margin_tiers or margin_scenarios of a graph that is there."""
     faults = Faults()
     table = read_table(name, source, faults)
     if table is not None:
         for column in LINKS[name]:
             check_known(table, column, assets, "Use labels of graph.assets.", faults)
-        check_margin_table(table, faults)
+        check_kept(table, faults)
     faults.raise_if_any()
     assert table is not None, "a table that is none is a fault"
     return _frame(table)
+
+
+def check_kept(table: Table, faults: Faults) -> None:
+    """Note what is wrong within table instruments, margin_tiers or margin_scenarios; other tables pass."""
+    check_margin_table(table, faults)
+    if table.name == "instruments":
+        check_instruments(table, faults)
 
 
 def check_references(tables: Mapping[str, Table], faults: Faults) -> None:
@@ -77,9 +87,11 @@ def check_references(tables: Mapping[str, Table], faults: Faults) -> None:
         holders = [tables[name].labels["trader"].values for name in ("accounts", "positions") if name in tables]
         for column in ("debtor", "creditor"):
             check_known(tables["obligations"], column, union(holders)[0], "Add it to table accounts.", faults)
-    for name in ("margin_tiers", "margin_scenarios"):
+    for name in ("instruments", "margin_tiers", "margin_scenarios"):
         if name in tables:
-            check_margin_table(tables[name], faults)
+            check_kept(tables[name], faults)
+    if "assets" in tables:
+        check_priced(tables, faults)
     if "accounts" in tables and "margin" in tables["accounts"].labels:
         check_grids(tables["accounts"], tables.get("margin_scenarios"), faults)
     _check_pool_column(tables, faults)
@@ -170,8 +182,8 @@ def account_index(levels: list[Any], codes: list[Any]) -> pd.MultiIndex:
     return pd.MultiIndex(levels=levels, codes=codes, names=ACCOUNT_LEVELS, verify_integrity=False)
 
 
-def graph_arrays(tables: Mapping[str, Table]) -> dict[str, Any]:
-    """Return the fields of a graph from checked tables."""
+def graph_arrays(tables: Mapping[str, Table], payoffs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the fields of a graph from checked tables, and the payoffs of its own instruments."""
     positions, assets = tables["positions"], tables["assets"]
     index, rows = account_rows(tables)
     asset_index = _in_row_order(assets, "asset")
@@ -213,7 +225,9 @@ def graph_arrays(tables: Mapping[str, Table]) -> dict[str, Any]:
         **{name: _frame(tables[table]) if table in tables else None for name, table in KEPT.items()},
         "asset_group": _optional_labels(assets, "group"),
         "account_margin": None if "accounts" not in tables else _of_accounts(tables["accounts"], rows, len(index)),
+        "payoffs": payoffs,
     }
+    graph |= with_prices(graph)
     check_links(graph)
     check_size(graph)
     return graph

@@ -113,7 +113,7 @@ def check_table(name: str, columns: Columns, faults: Faults, *, empty: bool = Fa
             note_rows(table, column, blank, faults, "blank", "Give every row a label.")
     if all(labels.values.tolist() != [UNREAD] for labels in table.labels.values()):
         _check_unique(table, schema.unique, faults)
-    if "kind" in table.labels:
+    if "kind" in table.labels and "quantity" in table.numbers:
         _check_signs(table, faults)
     if schema.attributes:
         _check_attributes(name, columns, faults)
@@ -198,7 +198,7 @@ def _numbers(table: Table, column: str, kind: Number, values: pa.ChunkedArray, f
         note_rows(table, column, rows, faults, problem, remedy, values)
 
     note(unreadable, "not a number")
-    if kind.default is REQUIRED:
+    if kind.default is REQUIRED and not kind.open:
         note(np.flatnonzero(blank), "blank or NaN")
     note(np.flatnonzero(kind.fault_of(numbers)), "out of range")
     if kind.default is not REQUIRED:

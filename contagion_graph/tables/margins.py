@@ -123,16 +123,26 @@ def _check_own_rates(graph: Mapping[str, Any], faults: Faults) -> None:
         )
 
 
+def underlying_of(graph: Mapping[str, Any]) -> Any:
+    """Return the label of what each asset is priced from: itself where it is no instrument."""
+    assets, table = graph["assets"], graph["instruments"]
+    if table is None:
+        return assets
+    named = assets.to_series()
+    named[table["asset"]] = table["underlying"].to_numpy()
+    return pd.Index(named, dtype="str")
+
+
 def _check_covered(graph: Mapping[str, Any], grid: str, faults: Faults) -> None:
     """Note underlyings without scenarios that accounts on a grid hold, and risk groups whose scenarios do not match."""
     table = graph["margin_scenarios"][graph["margin_scenarios"]["grid"] == grid]
     counts = table.groupby("underlying", sort=False).size()
     rows = np.flatnonzero(graph["account_margin"] == grid)
     held = np.unique(graph["quantity"][rows].indices)
-    underlying = graph["assets"][held]
+    underlying = underlying_of(graph)[held]
     size = counts.reindex(underlying).fillna(counts.get(EVERY, 0)).to_numpy()
     remedy = "Add its scenarios to table margin_scenarios, or scenarios with a blank underlying: every other one."
-    for name in underlying[size == 0][:SHOWN]:
+    for name in underlying[size == 0].unique()[:SHOWN]:
         faults.add(
             "margin_scenarios.underlying",
             f"grid {grid!r} has no scenarios of {name!r}, which its accounts hold",

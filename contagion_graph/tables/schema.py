@@ -38,6 +38,7 @@ class Number:
     above: bool = False
     infinite: bool = False
     default: Any = REQUIRED
+    open: bool = False  # a blank may be filled from other tables
 
     def fault_of(self, values: FloatArray) -> BoolArray:
         """Say which values are outside the range."""
@@ -103,7 +104,7 @@ SCHEMAS: dict[str, TableSchema] = {
     "assets": TableSchema(
         {
             "asset": Label(),
-            "price": Number("currency per unit", low=0, above=True),
+            "price": Number("currency per unit", low=0, above=True, open=True),
             "depth": Number("currency; blank = no impact", low=0, above=True, infinite=True, default=np.inf),
             "margin_long": Number(SHARE, low=0, high=1, default=0.0),
             "margin_short": Number(SHARE, low=0, high=1, default=0.0),
@@ -151,6 +152,20 @@ SCHEMAS: dict[str, TableSchema] = {
             "seniority": Number("rank; the lowest is paid first", low=0, default=0.0),
         },
         shown=("debtor", "creditor"),
+    ),
+    "instruments": TableSchema(
+        {
+            "asset": Label(),
+            "underlying": Label(),
+            "kind": Label(),
+            "ratio": Number("units of the underlying a unit; blank = 1", low=0, above=True, default=np.nan),
+            "strike": Number("currency per unit of the underlying", low=0, above=True, default=np.nan),
+            "expiry": Number("years from now", low=0, above=True, default=np.nan),
+            "vol": Number("a year, 0.8 = 80 %; blank = from the price", low=0, default=np.nan),
+            "pass_through": Number("share of the delta that reaches the underlying", low=0, high=1, default=1.0),
+        },
+        shown=("asset",),
+        unique=("asset",),
     ),
     "margin_tiers": TableSchema(
         {
@@ -209,7 +224,7 @@ SCHEMAS: dict[str, TableSchema] = {
     ),
 }
 GRAPH_TABLES = (
-    *("positions", "assets", "pools", "accounts", "backing", "obligations"),
+    *("positions", "assets", "pools", "accounts", "backing", "obligations", "instruments"),
     *("margin_tiers", "margin_scenarios"),
 )
 

@@ -18,7 +18,7 @@ from contagion_graph.exposure.inputs import traders_of
 from contagion_graph.exposure.matrix import ExposureMatrix
 from contagion_graph.graph.backing import solver, system_of, weights_of
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import Shock, check_graph
+from contagion_graph.graph.scenario import Shock, check_graph, check_no_instruments
 from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
@@ -108,6 +108,7 @@ class Backing:
             A cycle that has no worth of its own, by name.
         """
         check_graph(graph)
+        check_no_instruments(graph, "Backing")
         weight = weights_of(graph)
         share = np.asarray(weight.sum(axis=1)).ravel()
         units = sparse.diags_array(graph.price) @ weight @ sparse.diags_array(1.0 / graph.price)
@@ -252,6 +253,7 @@ class Backing:
             Traders x assets [units].
         """
         check_graph(graph)
+        check_no_instruments(graph, "Backing")
         if not graph.assets.equals(self.assets):
             raise ParameterError("effective_holdings: the graph has other assets than the backing")
         every = traders_of(graph, None)

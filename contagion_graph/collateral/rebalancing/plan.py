@@ -97,7 +97,7 @@ class Plan(Result):
         added = self.table[(action == "deposit") & (asset >= 0)]
         frames["positions"] = pd.concat([positions, _deposits(added, positions)], ignore_index=True)
         frames["accounts"] = frames["accounts"].assign(cash=cash)
-        return ExposureGraph.from_tables(**frames)
+        return ExposureGraph.from_tables(**frames, payoffs=graph.payoffs)
 
     def summary(self) -> "pd.Series[float]":
         """Return the main figures.

@@ -9,7 +9,7 @@ from scipy import sparse
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice
 from contagion_graph.graph.scenario import AccountKey
-from contagion_graph.margin.attribution.replay import check_rounds, replay, rows_of
+from contagion_graph.margin.attribution.replay import check_sellers, replay, rows_of
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.margin.rounds.trades import Rows
 
@@ -120,7 +120,7 @@ def blame(result: CascadeResult, by: By = "trader", *, victim: AccountKey | None
     85.65
     """
     check_choice("by", by, get_args(By))
-    check_rounds(result)
+    check_sellers(result)
     victims = np.ones(len(result.graph.account_index), dtype=bool)
     if victim is not None:
         victims[:] = False

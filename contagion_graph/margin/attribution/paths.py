@@ -10,7 +10,7 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import ROUNDING, check_number
-from contagion_graph.graph.scenario import AccountKey
+from contagion_graph.graph.scenario import AccountKey, check_no_instruments
 from contagion_graph.margin.attribution.replay import Round, check_rounds, replay, rows_of
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.margin.rounds.trades import Rows
@@ -205,6 +205,7 @@ def paths(result: CascadeResult, trader: AccountKey, *, k: int = 5) -> pd.DataFr
     [('asset:ETH', 'trader:A', 'asset:BTC', 'trader:B')]
     """
     check_rounds(result)
+    check_no_instruments(result.graph, "paths")
     check_number("paths", "k", k, low=1, whole=True)
     victims = rows_of(result, trader, "trader")
     history, graph = _History(result, victims), result.graph

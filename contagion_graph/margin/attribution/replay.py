@@ -15,6 +15,7 @@ from contagion_graph._cached import cached_property
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.price_map import PriceMap
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.margin.rounds.trades import Rows, Trade
 from contagion_graph.tables.vectors import account_rows
@@ -39,6 +40,28 @@ def check_rounds(result: Any) -> None:
         )
 
 
+def moves_twice(result: CascadeResult) -> bool:
+    """Say whether an instrument has a depth of its own: its price then moves for two reasons in one round."""
+    columns = result.arrays.columns
+    return columns is not None and bool(np.isfinite(result.graph.depth[columns.instruments]).any())
+
+
+def check_sellers(result: Any) -> None:
+    """Refuse what has no recorded rounds, or rounds in which it is not known who moved a price how far.
+
+    Raises
+    ------
+    ParameterError
+        What is no result of a cascade; an equilibrium; instruments with a depth of their own.
+    """
+    check_rounds(result)
+    if moves_twice(result):
+        raise ParameterError(
+            "an instrument has a depth of its own, so that its price moves for two reasons in one round: whom to blame "
+            "for how much of it is not known. Leave the depth of instruments blank"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Round:
     """One round of a result again; it holds until the next one is asked for.
@@ -55,6 +78,8 @@ class Round:
         By how much that grew in the round.
     base : ndarray, shape (n,)
         Base weights b of loss sharing.
+    columns : PriceMap or None
+        How instruments are priced; None: there are none.
     """
 
     graph: ExposureGraph
@@ -62,6 +87,7 @@ class Round:
     closed: FloatArray
     part: FloatArray
     base: FloatArray
+    columns: PriceMap | None = None
 
     @cached_property
     def units(self) -> sparse.csr_array:
@@ -70,8 +96,19 @@ class Round:
 
     @cached_property
     def sellers(self) -> sparse.csr_array:
-        """Share of each account in breach in the move of each price; a column adds up to 1."""
-        return net_shares(self.units)
+        """Share of each account in breach in the move of each price; a column adds up to 1.
+
+        An instrument moves with its underlying: by whom that was sold, itself or through what is priced from it.
+        """
+        if self.columns is None:
+            return net_shares(self.units)
+        m, own = self.columns.underlying.size, self.columns.instruments
+        plain = np.setdiff1d(np.arange(m), own)
+        passed = (self.columns.pass_through * self.columns.deltas(self.trade.before))[own]
+        cells = np.concatenate([np.ones(plain.size), passed]), np.concatenate([plain, own])
+        onto = sparse.csr_array((cells[0], (cells[1], self.columns.underlying[cells[1]])), shape=(m, m))
+        each = sparse.csr_array((np.ones(m), (self.columns.underlying, np.arange(m))), shape=(m, m))
+        return net_shares(sparse.csr_array(self.units @ onto @ each))
 
     @cached_property
     def leavers(self) -> sparse.csr_array:
@@ -146,7 +183,7 @@ def replay(result: CascadeResult) -> Iterator[Round]:
         share, before = np.array([trade.long, trade.short]), closed[:, trade.rows]
         part[:, trade.rows] = share * (1.0 - before)
         closed[:, trade.rows] = np.where(share == 1.0, 1.0, before + part[:, trade.rows])
-        yield Round(result.graph, trade, closed, part, base)
+        yield Round(result.graph, trade, closed, part, base, end.columns)
         part[:, trade.rows] = 0.0
 
 

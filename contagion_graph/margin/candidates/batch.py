@@ -96,7 +96,9 @@ class Batches:
             return None if ended is None else (_gone(ended.path), finish(ended))
 
         self._first = first
-        if self.rows.margins is not None:  # the passes for many scenarios know flat rates alone
+        if (
+            self.rows.margins is not None or self.rows.price_map is not None
+        ):  # the passes know flat rates and plain assets
             for number, price in enumerate(prices):
                 yield finish(self._alone(number, price, fund))
             return

@@ -119,7 +119,7 @@ def run_rounds(
 ) -> Ended:
     """Run the rounds of a scenario, on its candidates where that is worth a copy of them."""
     rows, ended = graph._rows, None
-    if not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE:
+    if not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE and rows.price_map is None:
         ended = run_on_candidates(graph, scenario, rules, impact, rank=rank, fund=fund)
     if ended is None:
         base = weights(graph, scenario, rules)

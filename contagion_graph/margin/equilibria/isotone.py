@@ -59,6 +59,7 @@ def isotone_obstacles(graph: ExposureGraph, model: CascadeRules) -> list[str]:
         "losses are shared": model.sharing is not None,
         "sales count at the price when sold": model.impact.volume != "initial",
         "margins are no flat rates": priced._margins is not None,
+        "instruments are priced from other assets": priced._price_map is not None,
         "longs and shorts of an asset meet": not is_isotone(priced),
     }
     return [reason for reason, holds in reasons.items() if holds]

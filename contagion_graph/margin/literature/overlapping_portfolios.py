@@ -5,7 +5,7 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import check_graph
+from contagion_graph.graph.scenario import check_graph, check_no_instruments
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
 from contagion_graph.solvers.arrays import row_of_cells, with_data
 from contagion_graph.solvers.spectrum import spectral_radius
@@ -63,6 +63,7 @@ def caccioli_stability(graph: ExposureGraph, *, impact: ImpactRecord | None = No
     2.0
     """
     check_graph(graph)
+    check_no_instruments(graph, "caccioli_stability")
     rule = (ExponentialImpact() if impact is None else impact).for_assets(graph.assets)
     q, equity = graph.quantity, graph._rows.equity
     values = with_data(q, q.data * graph.price[q.indices])

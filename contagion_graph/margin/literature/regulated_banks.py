@@ -17,7 +17,7 @@ from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError, nearest
 from contagion_graph.graph.backing import moved_note
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import Shock, check_graph, scenario
+from contagion_graph.graph.scenario import Shock, check_graph, check_no_instruments, scenario
 from contagion_graph.rules.capital import CapitalRatio
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
 from contagion_graph.solvers.arrays import product, ratio, row_of_cells, with_data
@@ -177,6 +177,7 @@ def farmer(
     ([4.0, 18.62], [18.8, 10.903])
     """
     check_graph(graph)
+    check_no_instruments(graph, "farmer")
     if not isinstance(ratio, CapitalRatio):
         raise ParameterError(f"ratio is a {type(ratio).__name__}; give a CapitalRatio")
     check_number("farmer", "max_rounds", max_rounds, low=0, whole=True)

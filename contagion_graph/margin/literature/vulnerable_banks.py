@@ -13,7 +13,7 @@ from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.backing import moved_note
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import Shock, check_graph, scenario
+from contagion_graph.graph.scenario import Shock, check_graph, check_no_instruments, scenario
 from contagion_graph.solvers.arrays import ratio, with_data
 from contagion_graph.solvers.solution import EXACT, Solution
 from contagion_graph.tables.labels import label_text
@@ -157,6 +157,7 @@ def greenwood_landier_thesmar(
     [0.0225, 0.018]
     """
     check_graph(graph)
+    check_no_instruments(graph, "greenwood_landier_thesmar")
     case = scenario(graph, shock)
     change = case.price_shocked - graph.price
     equity = graph._rows.equity

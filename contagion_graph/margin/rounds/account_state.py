@@ -86,7 +86,10 @@ class Market:
             valued=np.zeros(n, dtype=np.int32),
             strip_trigger=np.empty(-(-n // STRIP)),
         )
-        if mirrored:
+        self.margins = graph.margins
+        if self.margins is not None and scenario.columns is not None:
+            self.margins = self.margins.priced_by(scenario.columns)
+        if mirrored or graph.price_map is not None:  # no affine bound of slack is known with instruments
             self.accounts.trigger[:] = -np.inf
         else:
             moves = scenario.price_shocked / graph.price - 1.0
@@ -109,8 +112,8 @@ class Market:
         """Revalue the candidates for a breach at the present prices, or for one if loss rates rose so much."""
         arrays = (self.graph.cells, self._market, self.channels, self.accounts)
         self.revaluations += self._passes.revalue(*arrays, self._moved(rise), self._borders, self._found)
-        if self.graph.margins is not None:
-            self._put_margins(self.graph.margins)
+        if self.margins is not None:
+            self._put_margins(self.margins)
 
     def _put_margins(self, margins: Margins) -> None:
         """Put the margins of accounts valued at the present prices in the place of those at flat rates."""
@@ -133,7 +136,7 @@ class Market:
 
     def seen(self, rows: Rows, accounts: BreachedAccounts) -> BreachedAccounts:
         """Return what the liquidation rule sees of rows, given what it sees on flat rates."""
-        margins = self.graph.margins
+        margins = self.margins
         if margins is None:
             return accounts
 
@@ -156,7 +159,7 @@ class Market:
 
     def _put_prices(self, price: FloatArray) -> None:
         price = self.sign * price
-        self.price_move += float((np.abs(price - self.price) / self.graph.price).max())
+        self.price_move += float((np.abs(price - self.price) / self.graph.unit).max())
         self.price[:] = price
         self._number += 1
 

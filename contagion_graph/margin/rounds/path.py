@@ -21,6 +21,7 @@ from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.result import CascadeArrays
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
 from contagion_graph.margin.rounds.closing import Closing, breached_accounts
+from contagion_graph.margin.rounds.instrument_book import InstrumentBook
 from contagion_graph.margin.rounds.loss_waterfall import Shared, share_losses
 from contagion_graph.margin.rounds.trades import Trade
 from contagion_graph.rules.impact import ImpactRecord
@@ -75,6 +76,8 @@ class Path:
         self.rounds: list[dict[str, float]] = []
         self.trades: list[Trade] = []
         self.rank, self.gross_value = rank, graph.gross_total
+        columns = graph.price_map if scenario.columns is None else scenario.columns
+        self.book = None if columns is None else InstrumentBook(columns, scenario.price_shocked)
 
     def change(self, step: int) -> tuple[float, bool]:
         """Return the value that the round to come closes, as a share of gross value, and whether it is not worth it."""
@@ -177,14 +180,27 @@ class Path:
     def _move(self, units: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the price after a sale, and the price at which it trades."""
         graph, impact, start, before = self.graph, self.impact, self.size, self.market.price
+        sold = self.sold + units
+        if self.book is not None:
+            passed_on = self.book.sell(units, before)
+            units, sold = units + passed_on, sold + self.book.passed_on
         if impact.volume == "current":
             self.size = start + (units * before) / graph.depth
         else:
-            self.size = ((self.sold + units) * graph.price) / graph.depth
-        after = product(self.scenario.price_shocked, impact.price_factor(self.size))
+            self.size = (sold * graph.price) / graph.depth
+        factor = impact.price_factor(self.size)
+        after = product(self.scenario.price_shocked, factor)
         if self.rules.trade_price_weight is None:
-            return after, product(self.scenario.price_shocked, impact.average_factor(start, self.size))
-        return after, before + self.rules.trade_price_weight * (after - before)
+            average_factor = impact.average_factor(start, self.size)
+            average = product(self.scenario.price_shocked, average_factor)
+        else:
+            weight = self.rules.trade_price_weight
+            average = before + weight * (after - before)
+            average_factor = factor if self.book is None else self.book.factor + weight * (factor - self.book.factor)
+        if self.book is None:
+            return after, average
+        self.book.factor = factor
+        return self.book.priced(after, factor), self.book.priced(average, average_factor)
 
     def shortfalls(self, closing: Closing) -> tuple[Rows, FloatArray]:
         """Return which accounts, now wholly closed, leave a shortfall, and how much (step 7)."""
@@ -244,6 +260,8 @@ class Path:
             rounds=self.rounds,
             trades=tuple(self.trades),
             price_given=self.scenario.price_given,
+            passed_on=None if self.book is None else self.book.passed_on,
+            columns=None if self.book is None else self.book.columns,
         )
 
 
