@@ -346,10 +346,15 @@ def test_chunks_cover_all_rows_once_and_share_the_work():
 def test_only_what_is_documented_is_public():
     given = ["from_arrays", "from_networkx", "from_tables"]
     told = ["equity", "gross_value", "maintenance", "slack", "obligations", "traders", "n_positions", "total"]
-    told += ["margin_table"]
+    told += ["margin_table", "greeks"]
     made = ["assign", "subset", "elements", "fingerprint", "to_frames", "to_igraph", "to_networkx", "to_scipy"]
     with_defaults = ["backing", "obligation_table", "records", "margin_tiers", "margin_scenarios"]
-    with_defaults += ["account_margin", "asset_group"]  # fields, which the class docstring describes
+    with_defaults += [
+        "account_margin",
+        "asset_group",
+        "instruments",
+        "payoffs",
+    ]  # fields, which the class docstring describes
     public = {name for name in dir(cg.ExposureGraph) if not name.startswith("_")}
     assert public == {*given, *told, *made, *with_defaults}
     every = public - set(with_defaults) | {each.name for each in fields(cg.ExposureGraph)}

@@ -439,6 +439,19 @@ OTHERS = {  # arguments that take no data by label of a graph, or refuse another
     **dict.fromkeys((f"ScenarioMargin({name})" for name in ("move", "vol_factor", "weight")), "no labels"),
     **dict.fromkeys(("ScenarioMargin(arrays)", "TieredMargin(tiers)"), "names the assets, test_margins"),
     "TieredMargin.of_notional(notional)": "no labels",
+    **dict.fromkeys(
+        (f"ExposureGraph.{name}(payoffs)" for name in ("assign", "from_arrays", "from_tables")),
+        "names the assets, test_instruments",
+    ),
+    **dict.fromkeys(
+        (
+            f"pricing.EuropeanOption.{name}({each})"
+            for name in ("price", "delta", "gamma", "vega", "theta", "implied_vol")
+            for each in ("u", "vol", "value")
+        ),
+        "no labels",
+    ),
+    **dict.fromkeys(("pricing.inverse_perpetual(contracts)", "pricing.inverse_perpetual(entry)"), "no labels"),
     "venues.dydx(liquidity_tiers)": "names the assets",
     **dict.fromkeys(("write_report(facts)", "to_latex(units)", "cite(*used)"), "no labels"),
     **dict.fromkeys(

@@ -14,11 +14,12 @@ from contagion_graph.tables.schema import GRAPH_TABLES, SCHEMAS
 
 TABLES: dict[str, dict[str, list[Any]]] = {
     "positions": {"trader": ["A"], "asset": ["W"], "quantity": [1.0]},
-    "assets": {"asset": ["W", "X"], "price": [1.0, 2.0]},
+    "assets": {"asset": ["W", "X", "Z"], "price": [1.0, 2.0, 3.0]},
     "pools": {"pool": ["pool"]},
     "accounts": {"trader": ["A"]},
     "backing": {"asset": ["W"], "underlying": ["X"], "weight": [0.5]},
     "obligations": {"debtor": ["A"], "creditor": ["A"], "amount": [0.0]},
+    "instruments": {"asset": ["Z"], "underlying": ["X"], "kind": ["linear"]},
     "margin_tiers": {"asset": ["W"], "lower": [0.0], "rate": [0.1]},
     "margin_scenarios": {"grid": ["pm"], "move": [0.0]},
 }

@@ -105,6 +105,7 @@ CALLS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "distress.many_shocks": ([NETWORK, cg.DebtRank()], {"equity_shocks": {"one": {"A": 0.5}}}),
     "distress.stress_blocks": ([NETWORK, cg.DebtRank()], {}),
     "distress.uniform_shocks": ([NETWORK, cg.DebtRank(), [0.1]], {}),
+    "pricing.inverse_perpetual": ([], {"face": 100.0, "contracts": [1.0], "entry": [10.0]}),
     "set_threads": ([1], {}),
     "ExposureGraph.from_arrays": ([[[1.0]]], {"price": 1.0}),
     "ExposureGraph.from_tables": ([{"trader": ["A"]}, {"asset": ["X"]}], {}),
