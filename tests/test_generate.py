@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.synthetic import venues
+from contagion_graph.synthetic import account_sizes, venues
 
 THRESHOLDS = {  # Aave v3 Ethereum, base mode, 2023-11-08; source in venues.py
     **{"WETH": 83, "wstETH": 81, "WBTC": 78, "USDC": 80, "DAI": 80, "USDT": 76, "cbETH": 77, "rETH": 77, "AAVE": 73},
@@ -118,8 +118,8 @@ def test_the_exponent_of_account_sizes_is_the_tail():
     deposit = venues.perpetuals(50_000, 2, tail=1.1, rng=0).records.own_cash
     above = [(deposit > size).mean() for size in (1e4, 1e5)]
     assert np.log10(above[0] / above[1]) == pytest.approx(1.1, abs=0.1)
-    assert deposit.min() >= venues.SMALLEST
-    assert deposit.max() <= venues.LARGEST
+    assert deposit.min() >= account_sizes.SMALLEST
+    assert deposit.max() <= account_sizes.LARGEST
 
 
 def test_popularity_and_open_interest_fall_with_rank(exchange: cg.ExposureGraph):
@@ -337,3 +337,66 @@ def test_misuse_of_one_venue_is_refused_by_name(venue, name: str, value: float):
 def test_a_refusal_says_what_would_do():
     with pytest.raises(cg.ParameterError, match="n_positions is 12; it must be a whole number from 18 to 50"):
         venues.perpetuals(10, 5, n_positions=12)
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def option_venue() -> cg.ExposureGraph:
+    return venues.options(2_000, 3, rng=0)
+
+
+def roles(graph: cg.ExposureGraph) -> np.ndarray:
+    """Return the role of each account."""
+    return graph.traders.str.extract(r"([a-z]+)", expand=False).to_numpy()
+
+
+def test_every_option_nets_to_zero_and_no_account_is_in_breach(option_venue: cg.ExposureGraph):
+    for graph in (option_venue, venues.options(10, 1, n_expiries=1, n_strikes=3, rng=1)):
+        own = graph._price_map.instruments
+        net = np.asarray(graph.quantity.sum(axis=0))[own]
+        gross = np.asarray(abs(graph.quantity).sum(axis=0))[own]
+        assert (np.abs(net) <= 1e-9 * gross).all()
+        assert (graph.slack > 0.0).all()
+        assert set(graph.account_margin) == {"pm"}
+
+
+def test_roles_hold_what_their_names_say(option_venue: cg.ExposureGraph):
+    role, k = roles(option_venue), 3
+    held = option_venue.quantity.toarray()
+    coins, options = held[:, :k], held[:, k:]
+    assert set(role) == {"maker", "covered", "naked", "buyer"}
+    assert (options[role == "buyer"] >= 0.0).all()
+    assert (options[np.isin(role, ["naked", "covered"])] <= 0.0).all()
+    covered = role == "covered"
+    assert (coins[covered].sum(axis=1) >= -options[covered].sum(axis=1)).all()
+    greeks = option_venue.greeks()
+    makers = np.array([name.startswith("maker") for name in greeks.index.get_level_values("trader")])
+    assert greeks["delta"][makers].abs().max() < 1e-6 * np.abs(held).sum()
+    assert (greeks["gamma"][makers].groupby("underlying").sum() < 0.0).all(), "makers are short what clients buy"
+
+
+def test_strikes_and_expiries_are_listed_as_venues_list_them(option_venue: cg.ExposureGraph):
+    table = option_venue.instruments
+    assert (table.groupby(["underlying", "strike", "expiry"]).size() == 2).all(), "a call and a put"
+    for (_, expiry), each in table.groupby(["underlying", "expiry"]):
+        steps = np.unique(np.diff(np.unique(each["strike"])).round(9))
+        assert len(steps) == 1
+        lead = steps[0] / 10.0 ** np.floor(np.log10(steps[0]) + 1e-9)
+        assert lead == pytest.approx(1.0) or lead in (2.0, 2.5, 5.0)
+        assert expiry * 365.0 == pytest.approx(round(expiry * 365.0))
+    assert table["asset"].str.fullmatch(r"[A-Z]+-\d+D-[\d.]+-[CP]").all()
+
+
+def test_options_are_drawn_from_the_seed():
+    one, other, third = (venues.options(50, 1, rng=seed).fingerprint() for seed in (0, 0, 1))
+    assert one == other != third
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"n_accounts": 9}, {"n_underlyings": 0}, {"n_expiries": 9}, {"n_strikes": 2}, {"tail": 0}, {"room": 0}]
+)
+def test_arguments_of_options_are_checked(wrong: dict[str, int]):
+    with pytest.raises(cg.ParameterError, match=f"options: {next(iter(wrong))} is"):
+        venues.options(**({"n_accounts": 20} | wrong))

@@ -105,6 +105,7 @@ CALLS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "distress.many_shocks": ([NETWORK, cg.DebtRank()], {"equity_shocks": {"one": {"A": 0.5}}}),
     "distress.stress_blocks": ([NETWORK, cg.DebtRank()], {}),
     "distress.uniform_shocks": ([NETWORK, cg.DebtRank(), [0.1]], {}),
+    "generate.options": ([10, 1], {"rng": 0}),
     "pricing.inverse_perpetual": ([], {"face": 100.0, "contracts": [1.0], "entry": [10.0]}),
     "set_threads": ([1], {}),
     "ExposureGraph.from_arrays": ([[[1.0]]], {"price": 1.0}),
@@ -195,7 +196,9 @@ GOOD = {  # calls that mean something
     ("importance.shapley_values", "value", "a function"),
 }
 SAME_KIND = {
-    **dict.fromkeys(("generate.perpetuals", "generate.lending", "critical_notional"), "two numbers"),
+    **dict.fromkeys(
+        ("generate.perpetuals", "generate.lending", "generate.options", "critical_notional"), "two numbers"
+    ),
     **dict.fromkeys(("reconstruct.maximum_entropy", "reconstruct.minimum_density"), "two lists of numbers"),
     "scenarios.draw.factor": "two frames",
 }

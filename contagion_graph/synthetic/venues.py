@@ -1,4 +1,4 @@
-"""Synthetic venues with the statistics of real ones: a perpetuals exchange and a lending protocol.
+"""Synthetic venues with the statistics of real ones: a perpetuals exchange, a lending protocol, a venue for options.
 
 Every figure has its source and date beside it, or is called an assumption. Currency is USD.
 """
@@ -14,14 +14,13 @@ from contagion_graph._typing import BoolArray, FloatArray, Seed
 from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.synthetic.account_sizes import TAIL, capital_of
 from contagion_graph.synthetic.asset_universe import STABLECOINS, lending_assets, perpetual_assets, with_depth
+from contagion_graph.synthetic.options import options
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
-# Account sizes: Pareto, bounded at both ends. Axtell (2001), Science 293:1818-1820: exponent about 1 for firms. Those
-# auto-deleveraged on Hyperliquid on 10 October 2025 (github.com/ConejoCapital/HyperMultiAssetedADL, commit 79bad0fa,
-# 2025-12-07): Hill estimate 1.00 in the top 0.5 %, 0.74 in the top 5 %. Assumptions: 1.1, which has a mean; the bounds.
-TAIL, SMALLEST, LARGEST = 1.1, 1e3, 1e7
+__all__ = ["lending", "options", "perpetuals"]
 
 # Leverage: log-normal, fitted to open interest on Hyperliquid late in 2025 (36 % of it at 0-3x, 48 % at 3-7x, the rest
 # above). Assumption: it falls with account size, to this power.
@@ -99,7 +98,7 @@ def perpetuals(
     check_number("perpetuals", "fund_share", fund_share, low=0, high=1)
     draw = generator_of("perpetuals", rng)
     assets = perpetual_assets(n_assets)
-    capital = _capital(n_accounts, tail, draw)
+    capital = capital_of(n_accounts, tail, draw)
     makers = np.argsort(-capital)[:2]
     book = _book(capital, makers, n_assets, n_positions, draw)
     positions, open_interest = _perpetual_positions(book, assets, capital, makers, leverage, draw)
@@ -178,7 +177,7 @@ def lending(
     check_number("lending", "fund_share", fund_share, low=0, high=1)
     draw = generator_of("lending", rng)
     assets = lending_assets(n_assets)
-    capital = _capital(n_accounts, tail, draw)
+    capital = capital_of(n_accounts, tail, draw)
     largest = np.argsort(-capital)[:1]
     book = _book(capital, largest, n_assets, n_positions, draw)
     owed = _owed(book, assets["asset"].isin(STABLECOINS).to_numpy(), largest, draw)
@@ -236,13 +235,6 @@ class _Book:
         total = self.account_sums(amount)
         total[total == 0.0] = np.inf
         return amount / total[self.account]
-
-
-def _capital(n_accounts: int, tail: float, draw: np.random.Generator) -> FloatArray:
-    """Draw from P(X > s) = (s^-a - b^-a) / (1 - b^-a), 1 < s < b, in units of the smallest."""
-    bound = (LARGEST / SMALLEST) ** -tail
-    survival = bound + (1.0 - bound) * draw.random(n_accounts)
-    return np.asarray(SMALLEST * survival ** (-1.0 / tail))
 
 
 def _book(capital: FloatArray, full: Ints, n_assets: int, n_positions: int, draw: np.random.Generator) -> _Book:
