@@ -249,7 +249,6 @@ def test_a_change_of_a_price_is_made_in_one_place():
     }
     allowed = {
         "graph/backing.py",
-        "graph/scenario.py",  # what was given, beside what was passed down
         "collateral/backing/backing.py",
     }
     assert set(places) == allowed, places

@@ -365,6 +365,63 @@ def test_blame_falls_on_who_sold_the_underlying(seed: int):
             cg.blame(whole.model.run(whole.graph, whole.shock))
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_exposures_are_those_of_the_runs(seed: int):
+    market = option_market(seed)
+    graph, model, k = market.graph, replace(market.model, sharing=cg.ProRata()), 2
+    exposure = cg.indirect_exposure(graph, model, -0.1)
+    assert exposure.to_pandas().columns.tolist() == ["BTC", "ETH"], "by underlying"
+    quiet = model.run(graph).traders
+    for coin in ("BTC", "ETH"):
+        moved = model.run(graph, {coin: -0.1}).traders
+        expected = moved["indirect"] - quiet["indirect"]
+        assert exposure.to_pandas()[coin].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-6)
+        curve = cg.exposure_curve(graph, model, coin, sizes=[-0.1])
+        loss = moved["loss"] - quiet["loss"]
+        assert curve["loss"].iloc[0].to_numpy() == pytest.approx(loss.to_numpy(), abs=1e-6)
+        alone = loss - curve["indirect"].iloc[0].to_numpy()
+        assert alone.to_numpy() == pytest.approx(moved["standalone"].to_numpy(), abs=1e-6)
+    own = graph.assets[-1]
+    of_one = cg.indirect_exposure(graph, model, -0.1, assets=[own]).to_pandas()[own]
+    moved = model.run(graph, {own: -0.1}).traders
+    assert of_one.to_numpy() == pytest.approx((moved["indirect"] - quiet["indirect"]).to_numpy(), abs=1e-6)
+    pairs = cg.exposure_to_traders(graph, model, k=k)
+    assert len(pairs) <= k
+
+
+def test_who_holds_an_option_holds_its_underlying():
+    graph = cg.ExposureGraph.from_arrays(
+        [[0.0, 10.0], [5.0, 0.0], [0.0, 0.0]], price={"X": 100.0}, assets=["X", "call"], cash=[-20.0, -460.0, 1_000.0],
+        depth=[1e3, np.inf], margin_long=0.1, traders=["A", "B", "C"],
+        instruments={"asset": ["call"], "underlying": ["X"], "kind": ["call"], "strike": [110.0], "expiry": [0.1],
+                     "vol": [0.6]},
+    )  # fmt: skip
+    exposure = cg.indirect_exposure(graph, cg.MarginCascade(), -0.1)
+    assert not {"A", "B"} & set(exposure.top(3, not_held=True)["trader"])
+
+
+def test_backed_underlyings_pass_shocks_on_to_instruments():
+    """A fall of what X is made of reaches its call; only changes that were given count as direct in exposures."""
+    graph = cg.ExposureGraph.from_tables(
+        positions={"trader": ["A", "B"], "asset": ["call", "X"], "quantity": [10.0, 5.0]},
+        assets={"asset": ["Y", "X", "call"], "price": [50.0, 100.0, None], "depth": [1e4, 1e4, None],
+                "margin_long": [0.1] * 3},
+        accounts={"trader": ["A", "B"], "cash": [100.0, -400.0]},
+        backing={"asset": ["X"], "underlying": ["Y"], "weight": [0.5]},
+        instruments={"asset": ["call"], "underlying": ["X"], "kind": ["call"], "strike": [100.0], "expiry": [0.1],
+                     "vol": [0.6]},
+    )  # fmt: skip
+    result = cg.MarginCascade().run(graph, {"Y": -0.2})
+    assets = result.assets
+    assert assets.loc["X", "price_shocked"] == pytest.approx(90.0)
+    assert assets.loc["call", "price_shocked"] == pytest.approx(black.price(1, 90.0, 100.0, 0.1, 0.6).item())
+    assert assets["price_given"].tolist() == pytest.approx([40.0, 100.0, graph.price[2]])
+    exposure = cg.indirect_exposure(graph, cg.MarginCascade(), -0.2).to_pandas()
+    assert exposure.loc["A", "Y"] == pytest.approx(result.traders.loc["A", "loss"])
+    own = cg.MarginCascade().run(graph, {"X": -0.2}).assets
+    assert own.loc["call", "price_given"] == own.loc["call", "price_shocked"]
+
+
 def test_searches_take_them():
     market = option_market(3)
     graph = market.graph
@@ -393,9 +450,6 @@ REFUSED: dict[str, Callable[[cg.ExposureGraph], Any]] = {
     "CommonAssetClearing.run": lambda graph: cg.CommonAssetClearing().run(graph),
     "paths": lambda graph: cg.paths(MODEL.run(graph), "A"),
     "collateral.Backing.from_graph": cg.collateral.Backing.from_graph,
-    "exposure_curve": lambda graph: cg.exposure_curve(graph, MODEL, "BTC", sizes=[-0.1]),
-    "exposure_to_traders": lambda graph: cg.exposure_to_traders(graph, MODEL),
-    "indirect_exposure": lambda graph: cg.indirect_exposure(graph, MODEL, -0.1),
     "named.caccioli_stability": cg.named.caccioli_stability,
     "named.farmer": lambda graph: cg.named.farmer(graph, FALL, 0.05),
     "named.greenwood_landier_thesmar": lambda graph: cg.named.greenwood_landier_thesmar(graph, FALL),
@@ -410,7 +464,15 @@ REFUSED: dict[str, Callable[[cg.ExposureGraph], Any]] = {
 }
 TAKEN = {  # functions that run cascades alone, or ask for values at the prices of the graph
     *("backbone", "direct_exposure", "named.with_market_depth", "named.without_margins"),
-    *("reverse_stress", "scenarios.ladder", "sweep", "tipping_point"),
+    *(
+        "exposure_curve",
+        "exposure_to_traders",
+        "indirect_exposure",
+        "reverse_stress",
+        "scenarios.ladder",
+        "sweep",
+        "tipping_point",
+    ),
     *(
         f"importance.{name}"
         for name in (

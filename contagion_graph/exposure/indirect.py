@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_number
@@ -74,7 +76,7 @@ def indirect_exposure(
     size : float
         Relative price change, from -1 up, not 0: -0.10 = falls by 10 %.
     assets, traders : iterable of labels, optional
-        None: all.
+        None: all; of the assets, those that are no instruments.
     on_failure : {"raise", "warn", "ignore"}
         What to do where a run does not converge: its last state is then used.
 
@@ -120,10 +122,15 @@ def indirect_exposure(
     if size == 0:
         raise ParameterError("size is 0: nothing moves; give a relative price change such as -0.10")
     columns, chosen = rows_of(assets, graph.assets, "assets"), traders_of(graph, traders)
+    if assets is None and graph._price_map is not None:
+        columns = np.setdiff1d(columns, graph._price_map.instruments)
     baseline = model.run(graph, on_failure=on_failure)
     losses = Losses(baseline, chosen, "indirect")
     terms, cells = losses.terms(losses.by_asset(model, columns, float(size), on_failure))
-    held = terms[0][0] if assets is None else terms[0][0][:, columns]
+    held = terms[0][0]
+    if graph._price_map is not None:
+        held = sparse.csr_array(abs(held) @ graph._price_map.onto_underlyings)
+    held = held if columns.size == len(graph.assets) else held[:, columns]
     name = f"indirect loss when the asset moves by {size:+.4g} [currency]{passed_down_note(graph)}"
     labels = graph.assets[columns]
     return IndirectExposure(

@@ -10,7 +10,6 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.backing import is_backed
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import check_no_instruments
 from contagion_graph.margin.model import check_run
 from contagion_graph.margin.prepare import warn_in_breach
 from contagion_graph.tables.vectors import rows_of
@@ -21,7 +20,6 @@ Positions = np.ndarray[Any, np.dtype[np.int64]]
 def check_inputs(graph: Any, model: Any, on_failure: str, *, any_margin: bool = False) -> None:
     """Refuse what is no graph or no model, and markets in which no account can affect another; warn of breaches."""
     check_run(graph, model, on_failure, any_margin=any_margin)
-    check_no_instruments(graph, "exposures through a cascade")
     if model.sharing is None and np.isinf(graph.depth[graph.sellable]).all() and not is_backed(graph):
         raise ParameterError(
             "nothing indirect can happen: no asset that can be sold has a depth, so no sale moves a price, and the "

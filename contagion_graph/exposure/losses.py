@@ -20,7 +20,7 @@ from scipy import sparse
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.exposure.inputs import Positions, Traders
-from contagion_graph.graph.backing import is_backed, weights_of
+from contagion_graph.graph.backing import given_prices, is_backed, weights_of
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeArrays, CascadeResult
@@ -110,6 +110,8 @@ class Losses:
         slack = graph._rows.equity - graph._rows.initial.maintenance - noise
         if not self.unmoved or (slack < 0.0).any():
             return np.zeros_like(quiet)
+        if graph._price_map is not None:  # what is priced from an asset moves with it
+            quiet[graph._price_map.underlying[graph._price_map.instruments]] = False
         indptr, indices, _, at_most = graph._rows.bounding
         for start in range(0, slack.size, ROWS_AT_ONCE):
             rows = slice(start, min(start + ROWS_AT_ONCE, slack.size))
@@ -200,9 +202,13 @@ def changed_state(end: CascadeArrays, before: CascadeArrays) -> BoolArray:
 
 
 def standalone(graph: ExposureGraph, asset: int, size: float) -> FloatArray:
-    """Return min(direct, positive equity) of every account where one price alone moves [currency].
+    """Return min(direct, positive equity) of every account where one asset alone moves [currency].
 
-    direct_i = -Q_ij p0_j size
+    direct_i = -Q_ij p0_j size, and the losses of the instruments that are priced from it.
     """
-    direct = graph.quantity[:, [asset]].toarray()[:, 0] * (-size * graph.price[asset])
+    if graph._price_map is None:
+        direct = graph.quantity[:, [asset]].toarray()[:, 0] * (-size * graph.price[asset])
+    else:
+        change = np.where(np.arange(len(graph.assets)) == asset, size, 0.0)
+        direct = graph.quantity @ (graph.price - given_prices(graph, change))
     return np.asarray(np.minimum(direct, np.maximum(graph._rows.equity, 0.0)))

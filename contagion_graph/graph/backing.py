@@ -119,13 +119,24 @@ def shocked_prices(graph: ExposureGraph, changes: FloatArray, columns: PriceMap 
     [10.0, 0.0]
     """
     columns = graph._price_map if columns is None else columns
-    if columns is not None:
-        own, columns_given = columns.instruments, np.array(changes)
-        columns_given[..., own] = 0.0
-        priced = columns.prices(_of_backing(graph, columns_given))
-        priced[..., own] *= 1.0 + changes[..., own]
-        return priced
-    return _of_backing(graph, changes)
+    if columns is None:
+        return _of_backing(graph, changes)
+    own, plain = columns.instruments, np.array(changes)
+    plain[..., own] = 0.0
+    return _of_instruments(columns, _of_backing(graph, plain), changes)
+
+
+def given_prices(graph: ExposureGraph, changes: FloatArray, columns: PriceMap | None = None) -> FloatArray:
+    """Return the same without what a backing passes down: instruments move with changes that were given alone."""
+    columns, price = graph._price_map if columns is None else columns, graph.price * (1.0 + changes)
+    return np.asarray(price) if columns is None else _of_instruments(columns, price, changes)
+
+
+def _of_instruments(columns: PriceMap, price: FloatArray, changes: FloatArray) -> FloatArray:
+    """Return prices with those of instruments put in, and their own changes on top."""
+    own, priced = columns.instruments, columns.prices(price)
+    priced[..., own] *= 1.0 + changes[..., own]
+    return priced
 
 
 def _of_backing(graph: ExposureGraph, changes: FloatArray) -> FloatArray:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from contagion_graph._cached import cached_property
 from contagion_graph._typing import BoolArray, FloatArray
@@ -116,6 +117,14 @@ class PriceMap:
     def instruments(self) -> Codes:
         """The columns that are priced from another one, ascending."""
         return np.flatnonzero(self.underlying != np.arange(self.underlying.size))
+
+    @cached_property
+    def onto_underlyings(self) -> sparse.csr_array:
+        """1 where a column is, or is priced from, the column of the matrix, shape (m, m)."""
+        own = self.instruments
+        m = self.underlying.size
+        rows = np.concatenate([np.arange(m), own]), np.concatenate([np.arange(m), self.underlying[own]])
+        return sparse.csr_array((np.ones(m + own.size), rows), shape=(m, m))
 
     @cached_property
     def netting(self) -> Codes:

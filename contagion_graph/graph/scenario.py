@@ -10,7 +10,7 @@ import pandas as pd
 
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.errors import Faults, ParameterError, nearest
-from contagion_graph.graph.backing import is_backed, shocked_prices
+from contagion_graph.graph.backing import given_prices, is_backed, shocked_prices
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.price_map import PriceMap
 from contagion_graph.tables.labels import HINTED, is_label, label_text, note_repeated, text_index
@@ -89,7 +89,7 @@ def scenario(
     for rows in _rows("defaults", graph, () if defaults is None else defaults, faults):
         defaulted[rows] = True
     faults.raise_if_any()
-    given = graph.price * (1.0 + change) if is_backed(graph) else None
+    given = given_prices(graph, change, columns) if is_backed(graph) else None
     return Scenario(shocked_prices(graph, change, columns), loss, defaulted, given, columns)
 
 
