@@ -339,6 +339,7 @@ def test_faults_of_assign_are_named():
         ({"instruments": {"asset": ["X"], "underlying": ["BTC"], "kind": ["linear"]}}, "unknown label 'X'"),
         ({"backing": {"asset": ["fut"], "underlying": ["ETH"], "weight": [0.5]}}, "is in table backing too"),
         ({"payoffs": {"ETH": None}}, "'ETH' is no instrument of the kind payoff"),
+        ({"sellable": {"put": False}}, "assets.sellable: false, of an instrument in 1 row"),
     ):
         with pytest.raises(cg.TableError, match=message):
             venue().assign(**given)

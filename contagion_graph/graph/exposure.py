@@ -20,7 +20,7 @@ from contagion_graph.graph.price_map import Payoff, PriceMap, price_map
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario_grids import Columns, LinearColumns
 from contagion_graph.tables import arrays, assemble
-from contagion_graph.tables.instruments import check_underlyings, with_prices
+from contagion_graph.tables.instruments import check_sellable, check_underlyings, with_prices
 from contagion_graph.tables.networks import ranks_of_frame
 from contagion_graph.tables.records import PositionRecords
 from contagion_graph.tables.vectors import row_of
@@ -486,6 +486,7 @@ class ExposureGraph(OwnTables, GraphExports):
             name: arrays.VECTORS[name].values(value, indexes, faults, base=getattr(self, name))
             for name, value in vectors.items()
         }
+        check_sellable(self._fields() | changed, faults)
         faults.raise_if_any()
         if "price" in changed and self._price_map is not None:
             changed["price"] = arrays.following(self._price_map, changed["price"], vectors["price"], self.assets)

@@ -105,6 +105,7 @@ def with_prices(graph: Mapping[str, Any]) -> dict[str, Any]:
         return {"instruments": None}
     faults, payoffs = Faults(), graph.get("payoffs") or {}
     _check_backing(graph, faults)
+    check_sellable(graph, faults)
     _check_payoffs(table, payoffs, faults)
     faults.raise_if_any()
     column, on = assets.get_indexer(table["asset"]), assets.get_indexer(table["underlying"])
@@ -165,6 +166,19 @@ def _check_backing(graph: Mapping[str, Any], faults: Faults) -> None:
         if both:
             remedy = "Keep its row in one of the two tables: its price follows the underlying there."
             faults.add("instruments.asset", f"{both[0]!r} is in table backing too, as {column}", remedy)
+
+
+def check_sellable(graph: Mapping[str, Any], faults: Faults) -> None:
+    """Note instruments that cannot be sold while their underlying can: a closed account would go on to lose by them."""
+    table = graph["instruments"]
+    if table is None:
+        return
+    own, underlying = (graph["sellable"][graph["assets"].get_indexer(table[name])] for name in ("asset", "underlying"))
+    rows = np.flatnonzero(~own & underlying)
+    if rows.size:
+        shown = [f"asset {table['asset'].iloc[row]!r} on {table['underlying'].iloc[row]!r}" for row in rows[:SHOWN]]
+        remedy = "Let it be sellable, with a depth if its own book is thin, or its underlying not."
+        faults.add_rows("assets.sellable", "false, of an instrument", remedy, rows=rows.tolist(), examples=shown)
 
 
 def _check_payoffs(table: pd.DataFrame, payoffs: Mapping[str, Any], faults: Faults) -> None:

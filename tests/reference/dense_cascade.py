@@ -4,18 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from .dense_state import NOTHING, TIE, Books, Flags, Floats, Impact, Margin, Market, Outcome, Rules, Sharing
+from .dense_state import NOTHING, TIE, Books, Flags, Floats, Follow, Impact, Margin, Market, Outcome, Rules, Sharing
 
 
 def dense_cascade(
-    market: Market, rules: Rules, shock: Floats, losses: Floats, defaults: Flags, margin: Margin | None = None
-) -> Outcome:
+    market: Market, rules: Rules, shock: Floats, losses: Floats, defaults: Flags, margin: Margin | None = None,
+    instruments: Follow | None = None,
+) -> Outcome:  # fmt: skip
     """Run the cascade after relative price changes `shock` (m,), `losses` (n,) of cash and given `defaults` (n,).
 
     `margin` takes what accounts hold (k, m), prices and which accounts they are, returns M (k,); None: flat rates.
+    `instruments` are those after the shock; None: no column is priced from another.
     """
     p_bar = market.price * (1 + shock)
-    books = replace(make_books(market, rules, p_bar, losses), margin=margin)
+    if instruments is not None:
+        p_bar = instruments.prices(p_bar)
+    books = replace(make_books(market, rules, p_bar, losses), margin=margin, instruments=instruments)
     out = start(market, p_bar)
     gross = float((np.abs(books.sell + books.keep) @ market.price).sum())
     for number in range(1, rules.max_rounds + 1):
@@ -98,6 +102,7 @@ def start(market: Market, p_bar: Floats) -> Outcome:
         price_shocked=p_bar,
         price_after=p_bar,
         units_sold=np.zeros(m),
+        units_reached=np.zeros(m),
         value_sold=np.zeros(m),
         size=np.zeros(m),
         closed_long=np.zeros(n),
@@ -265,16 +270,21 @@ def trade(market: Market, rules: Rules, books: Books, out: Outcome, theta: Float
     units = units_closed(books, out, theta)
     sold, x, p = units.sum(axis=0), out.size, out.price_after
     out.units_sold = out.units_sold + sold
+    reached = sold if books.instruments is None else books.instruments.reached(sold, p) * market.sellable
+    out.units_reached = out.units_reached + reached
     if rules.volume == "initial":
-        out.size = out.units_sold * market.price / market.depth
+        out.size = out.units_reached * market.price / market.depth
     else:
-        out.size = x + sold * p / market.depth
-    out.price_after = out.price_shocked * price_factor(rules.impact, out.size)
+        out.size = x + reached * p / market.depth
+    out.price_after = prices_at(books, out, price_factor(rules.impact, out.size))
     out.net_buying |= bool((out.units_sold < 0).any())
     # 5. w = p_bar mean(f over [x, x']), or p + alpha (p' - p)
-    w = out.price_shocked * mean_price_factor(rules.impact, x, out.size)
+    w = prices_at(books, out, mean_price_factor(rules.impact, x, out.size))
     if rules.alpha is not None:
         w = (1 - rules.alpha) * p + rules.alpha * out.price_after
+        if books.instruments is not None:
+            own = (1 - rules.alpha) * price_factor(rules.impact, x) + rules.alpha * price_factor(rules.impact, out.size)
+            w = books.instruments.prices(w, own)
     out.value_sold += sold * w
     # 6. proceeds less bonus, which goes to the liquidators, and gamma
     out.proceeds += units @ w
@@ -289,6 +299,12 @@ def trade(market: Market, rules: Rules, books: Books, out: Outcome, theta: Float
     received = rules.penalty_to_fund * np.bincount(market.pool, penalty, len(market.insurance_fund))
     out.fund_received += received
     out.fund_after += received
+
+
+def prices_at(books: Books, out: Outcome, factor: Floats) -> Floats:
+    """Return p_bar times a factor; instruments follow the price of their underlying, times the factor of their own."""
+    price = out.price_shocked * factor
+    return price if books.instruments is None else books.instruments.prices(price, factor)
 
 
 def largest_move(before: Floats, after: Floats) -> float:

@@ -31,6 +31,15 @@ class Curve(Protocol):
 
 
 Impact = Literal["linear", "exponential"] | Curve
+
+
+class Follow(Protocol):
+    """Columns that are priced from others: tests/reference/instruments.py has them."""
+
+    def prices(self, price: Floats, factor: Floats | None = None) -> Floats: ...  # noqa: D102
+    def reached(self, units: Floats, price: Floats) -> Floats: ...  # noqa: D102
+
+
 Margin = Callable[[Floats, Floats, Ints], Floats]  # what accounts hold (k, m), prices, which accounts: M (k,)
 
 
@@ -79,6 +88,7 @@ class Books:
     cash: Floats
     base: Floats
     margin: Margin | None = None
+    instruments: Follow | None = None
 
 
 @dataclass
@@ -88,6 +98,7 @@ class Outcome:
     price_shocked: Floats  # (m,) p_bar
     price_after: Floats  # (m,) p
     units_sold: Floats  # (m,) S, net
+    units_reached: Floats  # (m,) what has reached each book: S, and what instruments passed through
     value_sold: Floats  # (m,) at the prices w
     size: Floats  # (m,) x
     closed_long: Floats  # (n,) gamma of what is held long

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 
 
 def black(kind: int, strike: float, years: float, forward: float, vol: float) -> float:
@@ -14,7 +13,12 @@ def black(kind: int, strike: float, years: float, forward: float, vol: float) ->
     if width <= 0.0:
         return max(kind * (forward - strike), 0.0)
     d = math.log(forward / strike) / width
-    return float(kind * (forward * norm.cdf(kind * (d + width / 2)) - strike * norm.cdf(kind * (d - width / 2))))
+    return kind * (forward * normal(kind * (d + width / 2)) - strike * normal(kind * (d - width / 2)))
+
+
+def normal(x: float) -> float:
+    """Return the standard normal distribution function."""
+    return math.erfc(-x / math.sqrt(2.0)) / 2.0
 
 
 def tier_margin(notional: float, tiers: Sequence[tuple[float, float]]) -> float:

@@ -182,7 +182,7 @@ class Path:
         graph, impact, start, before = self.graph, self.impact, self.size, self.market.price
         sold = self.sold + units
         if self.book is not None:
-            passed_on = self.book.sell(units, before)
+            passed_on = self.book.sell(units, before, graph.sellable)
             units, sold = units + passed_on, sold + self.book.passed_on
         if impact.volume == "current":
             self.size = start + (units * before) / graph.depth
