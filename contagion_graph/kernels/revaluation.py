@@ -267,12 +267,16 @@ def _trigger(
 
 @njit(cache=True, nogil=True)
 def put_margins(channels: Channels, accounts: Accounts, price_move: float, rows: Array, margin: Array) -> None:
-    """Put margins of rows (ascending) that have just been valued in the place of those at flat rates."""
+    """Put margins of rows (ascending) that have just been valued in the place of those at flat rates.
+
+    Gains of options on a grid are rounded by the size of their underlying, which can be far above their value: so the
+    triggers are lowered by a guard of the sensitivity too.
+    """
     member, pool, base, since, loss_rate = channels
     for k in range(rows.size):
         row = rows[k]
         accounts.maintenance[row] = margin[k]
-        held = accounts.longs[row], accounts.shorts[row], margin[k]
+        held = accounts.longs[row], accounts.shorts[row], margin[k] + GUARD * accounts.sensitivity[row]
         left, money = (accounts.closed_long[row], accounts.closed_short[row]), accounts.money[row]
         accounts.trigger[row] = _trigger(
             member, pool, base, since, loss_rate, accounts.settled, row, money, held, left, accounts.sensitivity[row],
