@@ -15,6 +15,7 @@ from contagion_graph.solvers import black
 from tests.option_books import OptionMarket, option_market
 from tests.public import FUNCTIONS
 from tests.test_margin_tables import FLAT_ALONE
+from tests.together import parts_of, together
 
 TABLES = ("accounts", "assets", "rounds", "pools")
 
@@ -505,9 +506,31 @@ def test_every_function_of_a_graph_is_judged():
     assert found - REFUSED.keys() == TAKEN
 
 
-def test_graphs_in_parts_have_no_instruments(tmp_path: Path):
-    with pytest.raises(cg.ParameterError, match="a graph in parts prices no instruments"):
-        cg.distributed.partition(small_venue().to_frames(), tmp_path, n_parts=2)
+@pytest.mark.parametrize("seed", range(6))
+def test_parts_of_a_graph_give_the_bits_of_the_whole(seed: int, tmp_path: Path):
+    market = option_market(seed, grids=False, n=2_500)
+    tables = market.graph.to_frames()
+    cg.distributed.partition(tables, tmp_path / "parts", n_parts=3)
+    graph = cg.ExposureGraph.from_tables(**tables)
+    whole = market.model.run(graph, market.shock)
+    parts = parts_of(tmp_path / "parts")
+    assert len(parts) == 3
+    results, _ = together(parts, lambda part: market.model.run(part, market.shock))
+    found = pd.concat([result.accounts for result in results])
+    np.testing.assert_array_equal(found.to_numpy(), whole.accounts.to_numpy())
+    for result in results:
+        np.testing.assert_array_equal(result.arrays.price_after, whole.arrays.price_after)
+        np.testing.assert_array_equal(result.arrays.passed_on, whole.arrays.passed_on)
+
+
+def test_instruments_of_graphs_in_parts_are_checked(tmp_path: Path):
+    tables = small_venue().to_frames()
+    tables["instruments"] = tables["instruments"].assign(kind="put", vol=np.nan, strike=200.0)
+    with pytest.raises(cg.TableError, match="a price at which no vol values the option"):
+        cg.distributed.partition(tables, tmp_path / "parts", n_parts=2)
+    payoff = tables["instruments"].assign(kind="payoff")
+    with pytest.raises(cg.TableError, match="has the kind payoff, and no record"):
+        cg.distributed.partition(tables | {"instruments": payoff}, tmp_path / "parts", n_parts=2)
 
 
 def test_a_loss_of_traders_by_direct_exposure_is_the_value_at_the_prices():

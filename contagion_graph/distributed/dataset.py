@@ -1,7 +1,7 @@
 """The layout of a partitioned data set, and the way from a part of it to a graph.
 
 dataset.json             accounts, cells, and the blocks at which chunks and parts begin and end
-assets.parquet           and pools, and backing and obligations where they were given: whole
+assets.parquet           and pools, and backing, instruments and obligations where they were given: whole
 split_traders.parquet    traders with accounts in more than one part
 part-00000/              positions.parquet and accounts.parquet, which lists every account of the part
 """
@@ -105,7 +105,7 @@ def read_part(folder: str | Path, part: int) -> ExposureGraph:
     parts = read_layout(folder).parts
     if part not in range(parts):
         raise ParameterError(f"{str(folder)!r} has parts 0 to {parts - 1}, no part {part!r}")
-    shared = {name: Path(folder) / f"{name}.parquet" for name in ("assets", "pools", "backing")}
+    shared = {name: Path(folder) / f"{name}.parquet" for name in ("assets", "pools", "backing", "instruments")}
     own = {name: part_folder(folder, part) / f"{name}.parquet" for name in ("positions", "accounts")}
     sources = {name: path for name, path in {**own, **shared}.items() if path.exists()}
     return ExposureGraph(**assemble.graph_arrays(assemble.read_tables(sources, empty=True)))

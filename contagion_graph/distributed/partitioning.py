@@ -13,7 +13,7 @@ from contagion_graph.distributed.account_rows import Ints, account_rows, cell_co
 from contagion_graph.distributed.dataset import Layout
 from contagion_graph.distributed.write_dataset import write_accounts, write_positions, write_whole_tables
 from contagion_graph.errors import Faults, ParameterError
-from contagion_graph.tables.assemble import check_references
+from contagion_graph.tables.assemble import check_prices, check_references
 from contagion_graph.tables.checks import read_table
 from contagion_graph.tables.convert import UNREADABLE, is_parquet, parquet_files
 from contagion_graph.tables.files import path_of, replacing_folder, table_files
@@ -100,12 +100,7 @@ def _sources(tables: Mapping[str, object] | str | Path) -> dict[str, object]:
 
 
 def _flat(sources: dict[str, object]) -> dict[str, object]:
-    """Refuse tables of margins that are no flat rates, and of instruments: a graph in parts has none."""
-    if "instruments" in sources:
-        raise ParameterError(
-            "partition: a graph in parts prices no instruments; leave out table instruments, and give their prices in "
-            "table assets"
-        )
+    """Refuse tables of margins that are no flat rates: a graph in parts has none."""
     wrong = [name for name in ("margin_tiers", "margin_scenarios") if name in sources]
     if wrong:
         raise ParameterError(
@@ -154,6 +149,8 @@ def _checked(sources: Mapping[str, object], spooled: Path) -> tuple[dict[str, Ta
             tables[name] = table
     check_references(tables, faults)
     faults.raise_if_any()
+    if "instruments" in tables:
+        check_prices(tables)
     assert positions is not None
     return tables, positions
 

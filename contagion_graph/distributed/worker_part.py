@@ -120,7 +120,7 @@ class Part(ExposureGraph):
     @cached_property
     def _rows(self) -> PartRows:  # type: ignore[override] # declared by the exports
         more = ("number", "block_borders", "split", "group")
-        return PartRows.of(self, **{name: getattr(self, name) for name in more})
+        return PartRows.of(self, price_map=self._price_map, **{name: getattr(self, name) for name in more})
 
     def among(self, group: Collectives) -> "Part":
         """Return this part as one of a group, with what is known of its rows at initial prices."""

@@ -241,6 +241,13 @@ def check_size(graph: Mapping[str, Any]) -> None:
     faults.raise_if_any()
 
 
+def check_prices(tables: Mapping[str, Table]) -> None:
+    """Refuse instruments of checked tables that cannot be priced."""
+    frames = {field: _frame(tables[name]) if name in tables else None for field, name in KEPT.items()}
+    assets = tables["assets"]
+    with_prices({**frames, "assets": _in_row_order(assets, "asset"), "price": assets.numbers["price"]})
+
+
 def _optional_labels(table: Table, column: str) -> "pd.Index[str] | None":
     """Return the labels of a column row by row, "" where blank; None: the table does not have it."""
     if column not in table.labels:
