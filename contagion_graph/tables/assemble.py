@@ -245,7 +245,8 @@ def check_prices(tables: Mapping[str, Table]) -> None:
     """Refuse instruments of checked tables that cannot be priced."""
     frames = {field: _frame(tables[name]) if name in tables else None for field, name in KEPT.items()}
     assets = tables["assets"]
-    with_prices({**frames, "assets": _in_row_order(assets, "asset"), "price": assets.numbers["price"]})
+    fields = {"assets": _in_row_order(assets, "asset"), "price": assets.numbers["price"]}
+    with_prices({**frames, **fields, "sellable": assets.flags["sellable"]})
 
 
 def _optional_labels(table: Table, column: str) -> "pd.Index[str] | None":
