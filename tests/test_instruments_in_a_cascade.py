@@ -338,19 +338,35 @@ def test_a_graph_without_instruments_gives_what_it_gave():
 @pytest.mark.parametrize("seed", range(20))
 def test_sweeps_run_the_same_cascades(seed: int):
     market = option_market(seed)
-    names = ["BTC", "ETH"]
-    shocks = pd.DataFrame(np.random.default_rng(seed).uniform(-0.2, 0.2, (6, 2)), columns=names)
+    rng, names = np.random.default_rng(seed), ["BTC", "ETH"]
+    shocks = pd.DataFrame(rng.uniform(-0.2, 0.2, (6, 2)), columns=names)
+    if "vol:BTC" in market.shock:
+        shocks["vol:BTC"] = rng.uniform(-0.4, 0.8, 6)
     swept = cg.sweep(market.graph, market.model, shocks, keep="traders")
+    losses = []
     for number, shock in shocks.iterrows():
         result = market.model.run(market.graph, shock)
+        losses.append(result.traders["loss"])
         row = swept.scenarios.loc[number]
         assert row["rounds"] == len(result.rounds)
         assert row["gross_loss"] == pytest.approx(result.summary()["gross_loss"])
-        assert (
-            swept.prices.loc[number].to_numpy() == pytest.approx(result.arrays.price_after)
-            if hasattr(swept, "prices")
-            else True
-        )
+        after = result.arrays.price_after / market.graph.price - 1.0
+        assert swept.price_changes.loc[number].to_numpy() == pytest.approx(after)
+    mean = pd.concat(losses, axis=1).mean(axis=1)
+    assert swept.traders["expected_loss"].to_numpy() == pytest.approx(mean.to_numpy(), abs=1e-6)
+    worst = swept.worst(1)
+    assert worst.columns.tolist()[:2] == names
+    assert ("vol:BTC" in worst) == ("vol:BTC" in shocks)
+
+
+def test_vols_of_scenarios_are_checked():
+    graph, shocks = short_call(), pd.DataFrame({"X": [0.1], "vol:Y": [0.2]})
+    with pytest.raises(cg.ParameterError, match=r"no option has 'vol:Y' \(did you mean 'vol:X'\?\)"):
+        cg.sweep(graph, MODEL, shocks)
+    with pytest.raises(cg.ParameterError, match="asset 'vol:X' changes by -2"):
+        cg.sweep(graph, MODEL, shocks.set_axis(["X", "vol:X"], axis=1) * [1.0, -10.0])
+    with pytest.raises(cg.ParameterError, match="unknown asset 'vol:X'"):
+        cg.sweep(graph.assign(instruments=None), MODEL, pd.DataFrame({"vol:X": [0.2]}))
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -232,23 +232,51 @@ def _relative_changes(graph: ExposureGraph, shock: Shock, faults: Faults) -> Flo
     return changes
 
 
+def vol_factors(graph: ExposureGraph, changes: Mapping[Any, FloatArray], size: int) -> FloatArray:
+    """Return what scenarios multiply the vol of each column by, shape (size, m); refuse what has no vol.
+
+    Parameters
+    ----------
+    changes : mapping of "vol:..." to ndarray, shape (size,)
+        Relative changes, at least -1.
+    """
+    faults, factors = Faults(ParameterError), np.ones((size, len(graph.assets)))
+    for key, change in changes.items():
+        factors[:, _with_vol(graph, key, faults)] = 1.0 + change[:, None]
+    faults.raise_if_any()
+    return factors
+
+
+def _with_vol(graph: ExposureGraph, key: Any, faults: Faults) -> Any:
+    """Return the columns of the options that a shock of a vol names; none, and a fault, where there are none."""
+    columns = graph._price_map
+    assert columns is not None
+    smiling = np.flatnonzero(columns.vol > 0.0)
+    on = graph.assets[columns.underlying[smiling]]
+    own = smiling[on == str(key).removeprefix(VOL)]
+    if not own.size:
+        known = [VOL + each for each in on.unique()]
+        faults.add("shock", f"no option has {str(key)!r}{nearest(str(key), known)}", f"Vols are {known}.")
+    return own
+
+
+def is_vol(graph: ExposureGraph, label: object) -> bool:
+    """Say whether a label of a shock names the vol of an underlying, and no asset."""
+    return graph._price_map is not None and str(label).startswith(VOL) and str(label) not in graph.assets
+
+
 def _without_vols(graph: ExposureGraph, shock: Shock, faults: Faults) -> tuple[Shock, PriceMap | None]:
     """Return a shock without changes of vols ("vol:BTC"), and how columns are priced after these; None: as before."""
     columns = graph._price_map
     if columns is None or not isinstance(shock, Mapping | pd.Series):
         return shock, None
-    vols = {key: change for key, change in shock.items() if str(key).startswith(VOL) and str(key) not in graph.assets}
+    vols = {key: change for key, change in shock.items() if is_vol(graph, key)}
     if not vols:
         return shock, None
-    factor, on = np.ones(len(graph.assets)), graph.assets[columns.underlying]
-    smiling = np.flatnonzero(columns.vol > 0.0)
+    factor = np.ones(len(graph.assets))
     for key, change in vols.items():
-        name = str(key).removeprefix(VOL)
-        own = smiling[on[smiling] == name]
-        if not own.size:
-            known = [VOL + each for each in on[smiling].unique()]
-            faults.add("shock", f"no option has {str(key)!r}{nearest(str(key), known)}", f"Vols are {known}.")
-        elif not _is_finite(change) or change < -1:
+        own = _with_vol(graph, key, faults)
+        if own.size and (not _is_finite(change) or change < -1):
             remedy = "Give a finite relative change of at least -1: 0.3 = the vol rises by 30 %."
             faults.add("shock", f"{str(key)!r} changes by {change!r}", remedy)
         else:

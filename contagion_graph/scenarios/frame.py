@@ -8,7 +8,9 @@ import pandas as pd
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import given_as
 from contagion_graph.errors import Faults, ParameterError, nearest
+from contagion_graph.graph.backing import shocked_prices
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import is_vol, vol_factors
 from contagion_graph.tables.labels import label_text, text_index
 
 REMEDY = "Give finite relative changes of at least -1: -0.3 = falls by 30 %."
@@ -20,8 +22,10 @@ def scenario_frame(changes: FloatArray, assets: Any) -> pd.DataFrame:
     return pd.DataFrame(changes, index=index, columns=pd.Index(assets, name="asset"))
 
 
-def changes_of(scenarios: pd.DataFrame, graph: ExposureGraph) -> pd.DataFrame:
+def changes_of(scenarios: pd.DataFrame, graph: ExposureGraph, *, vols: bool = False) -> pd.DataFrame:
     """Check scenarios and bring them into the order of a graph's assets; assets that they lack do not change.
+
+    Changes of vols ("vol:BTC") follow, as far as `vols` allows them.
 
     Examples
     --------
@@ -46,7 +50,8 @@ def changes_of(scenarios: pd.DataFrame, graph: ExposureGraph) -> pd.DataFrame:
         scenarios.to_numpy(dtype=np.float64),
     )
     columns = graph.assets.get_indexer(assets)
-    for label in assets[columns < 0]:
+    of_vols = np.array([vols and is_vol(graph, label) for label in assets])
+    for label in assets[(columns < 0) & ~of_vols]:
         faults.add("scenarios", f"unknown asset {label!r}{nearest(label, graph.assets)}", "Use labels of graph.assets.")
     for label in assets[assets.duplicated()]:
         faults.add("scenarios", f"asset {label!r} has two columns", "Give each asset once.")
@@ -60,8 +65,32 @@ def changes_of(scenarios: pd.DataFrame, graph: ExposureGraph) -> pd.DataFrame:
         faults.add_rows("scenarios", "out of range", REMEDY, rows=rows, examples=examples)
     faults.raise_if_any()
     changes = np.zeros((len(values), len(graph.assets)))
-    changes[:, columns] = values
-    return pd.DataFrame(changes, index=scenarios.index.rename("scenario"), columns=graph.assets.rename("asset"))
+    changes[:, columns[~of_vols]] = values[:, ~of_vols]
+    labels = graph.assets.append(assets[of_vols]).rename("asset")
+    changes = np.hstack([changes, values[:, of_vols]])
+    return pd.DataFrame(changes, index=scenarios.index.rename("scenario"), columns=labels)
+
+
+def rows_of_scenarios(graph: ExposureGraph, changes: pd.DataFrame) -> FloatArray:
+    """Return the shocked prices of scenarios, one a row, and, where they change vols, what these are multiplied by.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        m assets.
+    changes : DataFrame
+        What `changes_of` returned.
+
+    Returns
+    -------
+    ndarray, shape (N, m) or (N, 2 m)
+        Currency per unit; factors of the vols of the columns.
+    """
+    m, values = len(graph.assets), changes.to_numpy()
+    if values.shape[1] == m or graph._price_map is None:
+        return shocked_prices(graph, values)
+    factors = vol_factors(graph, dict(zip(changes.columns[m:], values[:, m:].T, strict=True)), len(values))
+    return np.hstack([shocked_prices(graph, values[:, :m], graph._price_map.with_vols(factors)), factors])
 
 
 def _named(label: Any, row: int) -> str:

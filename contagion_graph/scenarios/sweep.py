@@ -7,14 +7,13 @@ import pandas as pd
 
 from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_choice, check_model, check_number
-from contagion_graph.graph.backing import shocked_prices
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.prepare import warn_in_breach
 from contagion_graph.scenarios.checkpoint import Checkpoint, mark_of
 from contagion_graph.scenarios.executors import Executor, Here, check_executor
-from contagion_graph.scenarios.frame import changes_of
+from contagion_graph.scenarios.frame import changes_of, rows_of_scenarios
 from contagion_graph.scenarios.run_tasks import kept_losses, run_all, state_size
 from contagion_graph.scenarios.sweep_result import SweepResult
 from contagion_graph.scenarios.tasks import Part, Setting
@@ -48,7 +47,8 @@ def sweep(
     model : MarginCascade
         The rules.
     scenarios : DataFrame, one row a scenario, one column an asset
-        Relative price changes, at least -1; assets that are no column do not change. See `scenarios.draw`.
+        Relative price changes, at least -1; assets that are no column do not change. See `scenarios.draw`. A column
+        "vol:BTC" changes the vols of all options on BTC.
     keep : {"traders", "scenarios"}
         "traders": also what each trader loses; the largest (1 - level) of its losses are kept, 12 bytes each, and a few
         more for their confidence interval. "scenarios": the figures of the scenarios only.
@@ -108,9 +108,9 @@ def sweep(
     check_number("sweep", "level", level, low=0.5, high=1, below=True)
     executor = Here() if executor is None else executor
     check_executor(executor)
-    changes = changes_of(scenarios, graph)
+    changes = changes_of(scenarios, graph, vols=True)
     warn_in_breach(graph, model)
-    price = shocked_prices(graph, changes.to_numpy())
+    price = rows_of_scenarios(graph, changes)
     setting = Setting(graph, model, kept_losses(len(price), level) if keep == "traders" else None)
     store = None
     if checkpoint is not None:

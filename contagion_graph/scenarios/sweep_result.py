@@ -12,7 +12,7 @@ from contagion_graph._result import Result
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph._validate import check_choice, check_number
 from contagion_graph.errors import ParameterError
-from contagion_graph.graph.backing import passed_down_note, shocked_prices
+from contagion_graph.graph.backing import passed_down_note
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.prepare import breached_before
@@ -25,6 +25,7 @@ from contagion_graph.scenarios.estimates import (
     tail_estimates,
 )
 from contagion_graph.scenarios.figures import COLUMNS
+from contagion_graph.scenarios.frame import rows_of_scenarios
 from contagion_graph.scenarios.run_tasks import rerun
 from contagion_graph.scenarios.tasks import Part, Setting
 from contagion_graph.solvers.solution import Solution
@@ -90,7 +91,7 @@ class SweepResult(Result):
     def price_changes(self) -> pd.DataFrame:
         """Relative price changes in the end, cascade included: scenario x asset."""
         changes = self.part.price / self.graph.price - 1.0
-        return pd.DataFrame(changes, index=self.changes.index, columns=self.changes.columns)
+        return pd.DataFrame(changes, index=self.changes.index, columns=self.graph.assets.rename("asset"))
 
     @cached_property
     def traders(self) -> pd.DataFrame:
@@ -325,7 +326,7 @@ class SweepResult(Result):
         return np.asarray(self.part.figures[name], dtype=np.float64)
 
     def _price(self, numbers: Any) -> FloatArray:
-        return shocked_prices(self.graph, self.changes.to_numpy()[numbers])
+        return rows_of_scenarios(self.graph, self.changes.iloc[numbers])
 
     def _tally(self) -> Tally:
         if self.part.tally is None:

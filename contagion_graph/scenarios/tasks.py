@@ -43,6 +43,8 @@ class Setting:
 class Task(NamedTuple):
     """Some scenarios: the number of the first of them, their shocked prices (S x m), and the losses worth keeping.
 
+    Factors of the vols of all columns may follow the prices (S x 2 m).
+
     Where the largest losses of earlier scenarios are known, losses below `floor` (one for each trader) are not among
     the largest of all, and need not be kept; None: nothing is known. The outcome is the same.
     """
@@ -135,7 +137,8 @@ class Worker:
         needed, after, rate = (np.stack([getattr(each, name) for each in done]) for name in Outcome._fields[3:])
         self.prices.append(after)
         self.needed.append(needed)
-        self.gross.append(self._tallied(price, after, rate, [each.found for each in done], first))
+        shocked = price[:, : after.shape[1]]
+        self.gross.append(self._tallied(shocked, after, rate, [each.found for each in done], first))
 
     def _tallied(
         self, price: FloatArray, after: FloatArray, rate: FloatArray, found: list[Losses], first: int

@@ -8,6 +8,7 @@ runs on all rows. What is foreseen decides the work, never the answer.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -81,7 +82,8 @@ class Batches:
         Parameters
         ----------
         prices : ndarray, shape (B, m)
-            Shocked prices of at most `WIDTH` scenarios.
+            Shocked prices of at most `WIDTH` scenarios. Factors of vols may follow (B x 2 m), of a graph with
+            instruments, whose scenarios run one by one.
         finish : callable
             Takes a scenario that has ended, on the thread that ran it, and returns its result.
         first : int
@@ -170,7 +172,10 @@ class Batches:
 
     def _alone(self, number: int, price: FloatArray, fund: FloatArray | None) -> Ended:
         """Run a scenario as one that is not in a batch."""
-        scenario = self._scenario(price, len(self.graph.cash))
+        m, columns = len(self.graph.assets), self.graph._price_map
+        scenario = self._scenario(price[:m], len(self.graph.cash))
+        if columns is not None and price.size > m:
+            scenario = replace(scenario, columns=columns.with_vols(price[m:]))
         with self._named(number):
             ended = run_rounds(self.graph, scenario, self.rules, self.impact, fund=fund)
             return ended._replace(number=number)
