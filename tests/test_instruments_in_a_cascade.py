@@ -439,6 +439,50 @@ def test_backed_underlyings_pass_shocks_on_to_instruments():
     assert own.loc["call", "price_given"] == own.loc["call", "price_shocked"]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_monitors_move_instruments_with_their_underlyings(seed: int):
+    """Accounts and breaches are those of the graph at the same prices, after ticks of coins and of options."""
+    market, rng = option_market(seed, grids=False, rest=False), np.random.default_rng(seed)
+    graph, monitor = market.graph, cg.SolvencyMonitor(market.graph)
+    before = monitor.breached
+    for _ in range(12):
+        factor = float(np.exp(rng.normal(0.0, 0.04)))
+        asset = str(rng.choice([*["BTC", "ETH"] * 4, *graph.assets[2:]]))
+        ticks = {asset: float(graph.price[graph.assets.get_loc(asset)]) * factor}
+        verdict = monitor.prices(ticks)
+        graph = graph.assign(price=ticks)
+        accounts = monitor.accounts
+        assert accounts["equity"].to_numpy() == pytest.approx(graph.equity.to_numpy(), rel=1e-9, abs=1e-6)
+        assert accounts["maintenance"].to_numpy() == pytest.approx(graph.maintenance.to_numpy(), rel=1e-9, abs=1e-6)
+        breached = list(graph.account_index[(graph.slack < 0.0).to_numpy()])
+        assert monitor.breached == breached
+        assert set(verdict.breached) == set(breached) - set(before)
+        before = breached
+    assert monitor.snapshot().price == pytest.approx(graph.price)
+    with pytest.raises(cg.ParameterError, match="breach_price: instruments are priced from"):
+        monitor.breach_price(graph.traders[0], graph.instruments["underlying"].iloc[0])
+    assert monitor.breach_price(graph.traders[0], graph.assets[-1]) != 0.0
+    monitor.list_asset("SOL", 5.0)
+    monitor.price("SOL", 6.0)
+    assert monitor.snapshot().price[-1] == 6.0
+    with pytest.raises(cg.ParameterError, match="runway: the graph has"):
+        monitor.runway()
+
+
+def test_a_price_at_its_floor_comes_back_in_a_monitor():
+    """A quote of half the value: at a lower price of X nothing is left of it; what it is above the value stays."""
+    quoted = value(100.0) / 2.0
+    graph = short_call().assign(price={"call": quoted})
+    monitor = cg.SolvencyMonitor(graph)
+    monitor.price("X", 50.0)
+    assert monitor.snapshot().price[1] < 1e-300
+    monitor.price("X", 120.0)
+    assert monitor.snapshot().price[1] == pytest.approx(value(120.0) - quoted)
+    monitor.price("call", value(120.0))
+    monitor.price("X", 100.0)
+    assert monitor.snapshot().price[1] == pytest.approx(value(100.0))
+
+
 def test_searches_take_them():
     market = option_market(3)
     graph = market.graph
@@ -462,7 +506,7 @@ MODEL = cg.MarginCascade()
 FALL = {"BTC": -0.1}
 COVARIANCE = pd.DataFrame(np.eye(3) * 0.01, index=["BTC", "ETH", "SOL"], columns=["BTC", "ETH", "SOL"])
 REFUSED: dict[str, Callable[[cg.ExposureGraph], Any]] = {
-    **FLAT_ALONE,
+    **{name: each for name, each in FLAT_ALONE.items() if name != "SolvencyMonitor"},
     "CommonAssetClearing.equilibria": lambda graph: cg.CommonAssetClearing().equilibria(graph),
     "CommonAssetClearing.run": lambda graph: cg.CommonAssetClearing().run(graph),
     "paths": lambda graph: cg.paths(MODEL.run(graph), "A"),

@@ -167,11 +167,13 @@ class PriceMap:
         price : ndarray, shape (m,) or (N, m)
             Currency per unit.
         """
+        return np.maximum(self.values(price), 0.0)
+
+    def values(self, price: FloatArray) -> FloatArray:
+        """Return F + e of all columns, which can be below 0, as `prices` does."""
         price = np.asarray(price)
         model = self._model(price[..., self.underlying], self.vol)
-        moved = self.price + (model - self._model0)
-        priced: FloatArray = np.maximum(np.where(self._fits, model, moved), 0.0)
-        return priced
+        return np.where(self._fits, model, self.price + (model - self._model0))
 
     def deltas(self, price: FloatArray) -> FloatArray:
         """Return dF/du of every column at prices of the underlyings, shape (m,); 1 where it is no instrument."""

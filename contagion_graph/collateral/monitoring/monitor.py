@@ -9,13 +9,14 @@ import pandas as pd
 from contagion_graph._validate import ROUNDING
 from contagion_graph.collateral.monitoring.account_index import Directory
 from contagion_graph.collateral.monitoring.asset_terms import Listing
+from contagion_graph.collateral.monitoring.instruments import Instruments
 from contagion_graph.collateral.monitoring.ledger import Crossed, Ledger, together
 from contagion_graph.collateral.monitoring.queries import MonitorViews
 from contagion_graph.collateral.monitoring.validate_events import check_scale, following, number, share
 from contagion_graph.collateral.monitoring.verdict import Verdict, verdict_of
 from contagion_graph.errors import EventError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import AccountKey, check_flat_margins, check_graph
+from contagion_graph.graph.scenario import AccountKey, check_graph, check_rates
 
 
 class SolvencyMonitor(MonitorViews):
@@ -48,16 +49,17 @@ class SolvencyMonitor(MonitorViews):
 
     def __init__(self, graph: ExposureGraph) -> None:
         check_graph(graph)
-        check_flat_margins(graph, "SolvencyMonitor")
+        check_rates(graph, "SolvencyMonitor")
         check_scale(graph)
         self._graph, self._ledger = graph, Ledger(graph)
         self._directory, self._assets = Directory(graph.account_index), Listing(graph)
+        self._instruments = None if graph._price_map is None else Instruments(graph._price_map)
         self._sequence, self._traded = 0, False
 
     # --- events -------------------------------------------------------------------------------------------------------
 
     def price(self, asset: object, price: float, *, sequence: int | None = None) -> Verdict:
-        """Put the price of one asset in force.
+        """Put the price of one asset in force; instruments that are priced from it follow.
 
         Parameters
         ----------
@@ -87,7 +89,8 @@ class SolvencyMonitor(MonitorViews):
         Parameters
         ----------
         prices : mapping or Series asset -> price
-            Above 0 [currency per unit]; assets that it does not name keep theirs.
+            Above 0 [currency per unit]; assets that it does not name keep theirs. Instruments that it does not name
+            follow their underlyings; what one that it names is worth beyond its value stays the same from then on.
         sequence : int, optional
             The number of the event, above that of the last one; None: the next number.
 
@@ -107,7 +110,10 @@ class SolvencyMonitor(MonitorViews):
         values = [number(f"the price of {asset!r}", price, least=0, above=True) for asset, price in prices.items()]
         if len(set(columns)) < len(columns) or not columns:
             raise EventError(f"the prices of {list(prices.keys())!r:.80} do not name each asset once")
-        return self._done(this, self._ledger.move(np.array(columns, dtype=np.int64), np.array(values)))
+        moved = np.array(columns, dtype=np.int64), np.array(values)
+        if self._instruments is not None:
+            moved = self._instruments.moved(self._ledger.watch.price, *moved)
+        return self._done(this, self._ledger.move(*moved))
 
     def trade(
         self,

@@ -8,6 +8,7 @@ import pandas as pd
 from contagion_graph.collateral.monitoring import runway as runways
 from contagion_graph.collateral.monitoring.account_index import Directory, Triple
 from contagion_graph.collateral.monitoring.asset_terms import Listing
+from contagion_graph.collateral.monitoring.instruments import Instruments
 from contagion_graph.collateral.monitoring.ledger import NO_ACCOUNT, Ledger
 from contagion_graph.collateral.monitoring.snapshot import graph_of
 from contagion_graph.collateral.monitoring.verdict import verdict_of
@@ -24,6 +25,7 @@ class MonitorViews:
     _ledger: Ledger
     _directory: Directory
     _assets: Listing
+    _instruments: Instruments | None
     _sequence: int
     _traded: bool
 
@@ -89,7 +91,8 @@ class MonitorViews:
     def breach_price(self, account: AccountKey, asset: object) -> float:
         """Return the price of one asset at which an account's equity is its maintenance, all other prices as they are.
 
-        p' = p - (E - M) / (q - mu);  an account in breach recovers there.
+        p' = p - (E - M) / (q - mu);  an account in breach recovers there. Not of an asset from which others are priced:
+        their prices would move too.
 
         Parameters
         ----------
@@ -106,10 +109,15 @@ class MonitorViews:
         Raises
         ------
         ParameterError
-            An unknown account or asset, or a trader with several accounts.
+            An unknown account or asset, or a trader with several accounts; an underlying of instruments.
         """
         row = self._directory.row_of(account, ParameterError)
         column = self._assets.column_of(asset, ParameterError)
+        if self._instruments is not None and column in self._instruments.underlyings:
+            raise ParameterError(
+                f"breach_price: instruments are priced from {str(asset)!r}, so that their prices move with it; ask for "
+                "the breach price of an instrument, or of an asset from which none is priced"
+            )
         equity, maintenance = self._ledger.value(row)
         quantity, margin_units = self._ledger.cell(row, column)
         if quantity == margin_units:
