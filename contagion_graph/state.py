@@ -68,6 +68,26 @@ class Accounts(NamedTuple):
     strip_trigger: Array
 
 
+class Closed(NamedTuple):
+    """What a cascade did to the accounts (n each): closed shares of longs and shorts, and amounts [currency]."""
+
+    long: Array
+    short: Array
+    proceeds: Array
+    penalty: Array
+    socialised: Array
+    shortfall: Array
+
+
+class Marks(NamedTuple):
+    """Prices after the shock, those of longs and of shorts at the end, and which assets are sellable (m each)."""
+
+    shocked: Array
+    long: Array
+    short: Array
+    sellable: Array
+
+
 class Rest(NamedTuple):
     """What is known of the accounts before a scenario (n each)."""
 

@@ -14,6 +14,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.price_map import PriceMap
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import Solution
+from contagion_graph.state import Closed, Marks
 
 if TYPE_CHECKING:
     from contagion_graph.margin.model import MarginCascade
@@ -131,7 +132,6 @@ class CascadeResult(Result):
     solution: Solution
 
     @cached_property
-    @np.errstate(invalid="ignore")  # an unbounded end has infinite prices
     def accounts(self) -> pd.DataFrame:
         """One row an account.
 
@@ -139,62 +139,32 @@ class CascadeResult(Result):
         [currency], closed (share 0 to 1; where longs and shorts were closed to different shares, of their gross value
         before the shock), breach_round (0 = never).
         """
-        graph, end = self.graph, self.arrays
-        before = graph._rows.equity
-        at_shock, left = self._values()
-        after = self._equity_after(left)
-        direct = graph._rows.initial.value - at_shock + end.losses
-        standalone = np.minimum(direct, np.maximum(before, 0.0))
-        loss = before - after
-        columns = {
-            "equity_before": before,
-            "equity_after": after,
-            "loss": loss,
-            "direct": direct,
-            "impact": at_shock - (left + end.proceeds),
-            "penalty": end.penalty.copy(),
-            "socialised": end.socialised.copy(),
-            "shortfall": end.shortfall.copy(),
-            "standalone": standalone,
-            "indirect": loss - standalone,
-            "closed": self._closed.copy(),
-            "breach_round": end.breach_round.copy(),
-        }
-        return pd.DataFrame(columns, index=graph.account_index, copy=False)
+        columns, ledger = self._ledger
+        frame = pd.DataFrame(ledger.T, index=self.graph.account_index, columns=list(columns), copy=False)
+        if self.arrays.closed_short is not None:
+            frame["closed"] = self._closed
+        return frame.assign(breach_round=self.arrays.breach_round)
 
-    def _equity_after(self, left: FloatArray) -> FloatArray:
-        """Return equity at the end, at least 0 where an account closed whole, given the value of what is left."""
-        end = self.arrays
-        worth = self.graph.cash - end.losses + end.proceeds - end.penalty - end.socialised + left
-        return np.where(end.closed_whole, np.maximum(worth, 0.0), worth + end.shortfall)
+    @cached_property
+    def _ledger(self) -> tuple[tuple[str, ...], FloatArray]:
+        """The figures of all accounts, shape (columns, n), and their names."""
+        from contagion_graph.kernels import ledger
+
+        graph, end, rows = self.graph, self.arrays, self.graph._rows
+        shares = end.closed, end.closed if end.closed_short is None else end.closed_short
+        closed = Closed(*shares, end.proceeds, end.penalty, end.socialised, end.shortfall)
+        at_short = end.price_after if end.price_short is None else end.price_short
+        marks = Marks(end.price_shocked, end.price_after, at_short, graph.sellable.astype(np.float64))
+        of_all = rows.cells, graph.cash, rows.initial.value, end.losses, closed, marks, rows.row_borders
+        return ledger.COLUMNS, ledger.account_ledger(*of_all)
 
     @cached_property
     def _gross_loss(self) -> float:
         """Loss of the traders that lose [currency], without the tables."""
-        loss = self.graph._rows.equity - self._equity_after(self._values()[1])
+        columns, ledger = self._ledger
+        loss = ledger[columns.index("loss")]
         loses = self.graph._rows.per_trader(loss) > 0.0
         return self.graph.total(loss * loses[self.graph._rows.trader_of])
-
-    @np.errstate(invalid="ignore")  # an unbounded end has infinite prices
-    def _values(self) -> tuple[FloatArray, FloatArray]:
-        """Return Q.p at the shocked prices, and the value of what is left at the end: Q.p less the closed Q~.p."""
-        end, sellable = self.arrays, self.graph.sellable
-        prices = [end.price_shocked, end.price_after, np.where(sellable, end.price_after, 0.0)]
-        values = self.graph.quantity @ np.column_stack(prices[: 2 if sellable.all() else 3])
-        if end.closed_short is None and end.price_short is None:
-            return values[:, 0], values[:, 1] - end.closed * values[:, -1]
-        at_short = end.price_after if end.price_short is None else end.price_short
-        closed_short = end.closed if end.closed_short is None else end.closed_short
-        long, short = self._sides(end.price_after, at_short)
-        closable = self._sides(prices[-1], np.where(sellable, at_short, 0.0))
-        return values[:, 0], long - end.closed * closable[0] - (short - closed_short * closable[1])
-
-    @np.errstate(invalid="ignore")  # an unbounded end has infinite prices
-    def _sides(self, price_long: FloatArray, price_short: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the value of the long positions at one price, and of the short ones, above 0, at another."""
-        value, gross, _ = self.graph._rows.valuation(price_long)
-        value_short, gross_short, _ = self.graph._rows.valuation(price_short)
-        return (gross + value) / 2.0, (gross_short - value_short) / 2.0
 
     @cached_property
     def _closed(self) -> FloatArray:
