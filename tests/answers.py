@@ -281,6 +281,7 @@ ELSEWHERE = {
         "impacts": "LinearImpact. ExponentialImpact. FloorExponentialImpact. SquareRootImpact. ConstantProductImpact. "
         "OrderBookImpact.",
         "they make books": "generate. reconstruct.",
+        "one instrument by itself: test_instruments": "pricing.",
         "margins of venues, in their currency: test_venues": "venues.",
         "draws and events": "scenarios.draw. scenarios.Executor. scenarios.FundEmpty. scenarios.TraderClosed.",
         "models": "named.breuer_summer_urosevic named.caccioli named.cont_schaanning named.huang",
