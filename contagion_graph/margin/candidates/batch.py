@@ -20,9 +20,10 @@ from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.candidates.screening import Box, Screen
 from contagion_graph.margin.candidates.single import Ended, run_rounds
-from contagion_graph.margin.candidates.subgraph import CandidateGraph, CandidateMarket, OutsideBoxError, WholeBase
+from contagion_graph.margin.candidates.subgraph import CandidateGraph, CandidateMarket, OutsideBoxError
 from contagion_graph.margin.prepare import CascadeRules, prepared
 from contagion_graph.margin.rounds.account_state import Rows
+from contagion_graph.margin.rounds.channel_sums import ChannelSums
 from contagion_graph.margin.rounds.path import Path, run_path, weights
 from contagion_graph.rules.declarations import declared
 from contagion_graph.solvers.arrays import ratio
@@ -67,7 +68,7 @@ class Batches:
     @property
     def shared_base(self) -> FloatArray | None:
         """The weights in loss sharing that hold in all scenarios; None where each has its own."""
-        return self._base.initial if self._same else None
+        return self._base.amount if self._same else None
 
     def run(
         self,
@@ -147,13 +148,14 @@ class Batches:
 
     def _initial(self, prices: FloatArray) -> Rest:
         """Return what is known of the accounts before a scenario; weights are the largest in any of the scenarios."""
-        base = self._base.initial
+        base = self._base.amount
         if not self._same:
-            base = np.max([self._whole(price).initial for price in prices], axis=0)
+            base = np.max([self._whole(price).amount for price in prices], axis=0)
         return self.screen.initial(base)
 
-    def _whole(self, price: FloatArray) -> WholeBase:
-        return WholeBase(self.rows, weights(self.graph, self._scenario(price, len(self.graph.cash)), self.rules))
+    def _whole(self, price: FloatArray) -> ChannelSums:
+        base = weights(self.graph, self._scenario(price, len(self.graph.cash)), self.rules)
+        return ChannelSums(self.rows, base).added_up()
 
     def _on_candidates(self, case: Case, fund: FloatArray | None) -> Ended | None:
         """Run a scenario on its candidates; None where other accounts can be in breach."""
@@ -166,7 +168,7 @@ class Batches:
             market = CandidateMarket(few, scenario, whole, box)
             path = Path(few, scenario, self.rules, self.impact, market, fund=fund)
             with self._named(number):
-                return Ended(path, run_path(path), few.rows, whole.initial, number)
+                return Ended(path, run_path(path), few.rows, whole.amount, number)
         except OutsideBoxError:
             return None
 

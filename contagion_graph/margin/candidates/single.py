@@ -18,10 +18,11 @@ from contagion_graph.graph.scenario import Scenario
 from contagion_graph.kernels.revaluation import GUARD
 from contagion_graph.margin.candidates.sample import Sample, drawn, foreseen
 from contagion_graph.margin.candidates.screening import Box
-from contagion_graph.margin.candidates.subgraph import CandidateGraph, CandidateMarket, OutsideBoxError, WholeBase
+from contagion_graph.margin.candidates.subgraph import CandidateGraph, CandidateMarket, OutsideBoxError
 from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.result import CascadeArrays
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
+from contagion_graph.margin.rounds.channel_sums import ChannelSums
 from contagion_graph.margin.rounds.path import Path, run_path, weights
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.impact import ImpactRecord
@@ -38,7 +39,7 @@ KNOWN, SAMPLE = "weights in loss sharing", "sample"  # where the rows of a graph
 class Known(NamedTuple):
     """What is known of the accounts before a scenario: their weights in loss sharing, and what screens them."""
 
-    whole: WholeBase
+    whole: ChannelSums
     before: Before
 
 
@@ -52,7 +53,7 @@ def known(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> Know
     cash, value, gross, maintenance, slope = rows.linear
     net = value - maintenance
     slack = cash + net - GUARD * (np.abs(cash) + GROWN * (gross + slope))
-    found = Known(WholeBase(rows, base), Before(slack, (slope + net) / 2.0, (slope - net) / 2.0, base))
+    found = Known(ChannelSums(rows, base).added_up(), Before(slack, (slope + net) / 2.0, (slope - net) / 2.0, base))
     record = getattr(type(sharing), "__dataclass_params__", None)
     if sharing is None or (declared(sharing, "fixed") is True and record is not None and record.frozen):
         vars(rows)[KNOWN] = sharing, found
@@ -141,7 +142,7 @@ def run_on_candidates(
     """Run a scenario on its candidates; None where these are most accounts, or prices leave every box."""
     rows, hit = graph._rows, scenario.hit
     whole, before = known(graph, scenario, rules)
-    box = foreseen(sample_of(rows).with_rows(hit), scenario, whole.initial, rules, impact)
+    box = foreseen(sample_of(rows).with_rows(hit), scenario, whole.amount, rules, impact)
     for _ in range(BOXES):
         if (box.high > GROWN * graph.price).any():
             return None
@@ -155,7 +156,7 @@ def run_on_candidates(
         try:
             market = CandidateMarket(few, case, whole, box)
             path = Path(few, case, rules, impact, market, rank=None if rank is None else rank[some], fund=fund)
-            return Ended(path, run_path(path), few.rows, whole.initial)
+            return Ended(path, run_path(path), few.rows, whole.amount)
         except OutsideBoxError:
             box = wider(box, scenario.price_shocked)
     return None

@@ -7,16 +7,28 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import FloatArray
-from contagion_graph.chunks import BLOCK, chunk_borders
+from contagion_graph.chunks import chunk_borders
 from contagion_graph.graph.rows import Initial, Linear, RowReductions
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.candidates.screening import Box
 from contagion_graph.margin.rounds.account_state import Market, Rows
+from contagion_graph.margin.rounds.channel_sums import ChannelSums
 from contagion_graph.state import Cells
 
 
 class OutsideBoxError(Exception):
     """Prices or loss rates have left the box: an account that was left out can be in breach."""
+
+
+def cells_of_rows(cells: Cells, rows: Rows) -> Cells:
+    """Return the cells of some rows, copied next to each other."""
+    from contagion_graph.kernels import batch
+
+    indptr = np.concatenate([[0], np.cumsum(cells.indptr[rows + 1] - cells.indptr[rows])])
+    size = int(indptr[-1])
+    out = Cells(indptr, np.empty(size, dtype=cells.indices.dtype), np.empty(size), np.empty(size))
+    batch.gather(cells, rows, out)
+    return out
 
 
 class CandidateGraph(RowReductions):
@@ -34,13 +46,8 @@ class CandidateGraph(RowReductions):
     rows: Rows
 
     def __init__(self, graph: RowReductions, rows: Rows) -> None:
-        from contagion_graph.kernels import batch
-
-        whole = graph.cells
-        indptr = np.concatenate([[0], np.cumsum(whole.indptr[rows + 1] - whole.indptr[rows])])
-        size = int(indptr[-1])
-        self.cells = Cells(indptr, np.empty(size, dtype=whole.indices.dtype), np.empty(size), np.empty(size))
-        batch.gather(whole, rows, self.cells)
+        self.cells = cells_of_rows(graph.cells, rows)
+        indptr = self.cells.indptr
         self.graph, self.rows = (graph.graph, graph.rows[rows]) if isinstance(graph, CandidateGraph) else (graph, rows)
         self.cash = graph.cash[rows]
         self.price, self.sellable, self.depth, self.pools = graph.price, graph.sellable, graph.depth, graph.pools
@@ -76,25 +83,6 @@ class CandidateGraph(RowReductions):
         return sparse.csr_array(cells, (self.rows.size, len(self.pools)))
 
 
-class WholeBase:
-    """The weights of all accounts in loss sharing before a scenario, and their sums by block.
-
-    Parameters
-    ----------
-    graph : RowReductions
-        The whole graph.
-    base : ndarray, shape (n,)
-        The weights.
-    """
-
-    def __init__(self, graph: RowReductions, base: FloatArray) -> None:
-        from contagion_graph.kernels import row_sums
-
-        self.graph, self.initial = graph, base
-        self.blocks = np.zeros((-(-base.size // BLOCK), len(graph.pools)))
-        row_sums.block_sums(*graph.members, base, np.arange(len(self.blocks)), self.blocks)
-
-
 class CandidateMarket(Market):
     """The market of the candidates of a scenario.
 
@@ -104,16 +92,16 @@ class CandidateMarket(Market):
         Those accounts.
     scenario : Scenario
         The prices, losses and defaults of those accounts.
-    whole : WholeBase
-        The weights of all accounts.
+    whole : ChannelSums
+        The weights of all accounts before the scenario, added up.
     box : Box
         In which no other account can come into breach.
     """
 
-    def __init__(self, graph: CandidateGraph, scenario: Scenario, whole: WholeBase, box: Box) -> None:
+    def __init__(self, graph: CandidateGraph, scenario: Scenario, whole: ChannelSums, box: Box) -> None:
         self.box, self.whole, self._rows = box, whole, graph.rows
-        self._all: FloatArray | None = None
-        super().__init__(graph, scenario, whole.initial[graph.rows])
+        self._all: ChannelSums | None = None
+        super().__init__(graph, scenario, whole.amount[graph.rows])
 
     def revalue(self, rise: FloatArray | float = 0.0) -> None:
         """Revalue the candidates; stop where other accounts could be in breach."""
@@ -125,11 +113,9 @@ class CandidateMarket(Market):
     def open_base(self) -> FloatArray:
         """Return the sum of the weights of each channel over all accounts, shape (v,)."""
         if self._all is None:
-            self._all, self._blocks = self.whole.initial.copy(), self.whole.blocks.copy()
-        graph, base = self.whole.graph, self.channels.base
-        changed = np.flatnonzero(self._all[self._rows] != base)
-        stale = np.zeros(len(self._blocks), dtype=bool)
-        stale[self._rows[changed] // BLOCK] = True
-        self._all[self._rows[changed]] = base[changed]
-        self._sums.block_sums(*graph.members, self._all, np.flatnonzero(stale), self._blocks)
-        return graph.group.total(self._sums.chunk_sums(self._blocks, graph.block_borders))
+            self._all = self.whole.copy()
+        base, rows = self._all.amount, self._rows
+        changed = base[rows] != self.channels.base
+        base[rows] = self.channels.base
+        self._all.changed(rows[changed])
+        return self._all.total()

@@ -12,8 +12,10 @@ import numpy as np
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph.scenario import Scenario
+from contagion_graph.margin.equilibria.closed_accounts import ClosedAccounts
 from contagion_graph.margin.equilibria.static_map import Case, Prices
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
+from contagion_graph.margin.rounds.channel_sums import ChannelSums
 from contagion_graph.solvers.solution import Solution, Status
 from contagion_graph.tables.labels import label_text
 
@@ -47,6 +49,8 @@ class Iterate(ABC):
         self.moved = np.flatnonzero(share)  # accounts whose share is above 0, or was
         self.market: Market | None = None
         self.rate = np.zeros(len(case.book.pools))
+        self.closed = ClosedAccounts(case)
+        self.bearing: ChannelSums | None = None
         self.revaluations = 0
 
     def follow(self, sold_other: FloatArray) -> tuple[Rows, FloatArray]:
@@ -66,6 +70,19 @@ class Iterate(ABC):
         if self.from_above or self.case.book.relief != "other":
             return prices
         return Prices(*(np.minimum(price, BEYOND) for price in prices))
+
+    def _loss_rate(self, rows: Rows) -> FloatArray:
+        """Return the loss rates that follow from all accounts that close something."""
+        if self.case.rules.sharing is None:
+            return self.rate
+        self.closed.add(rows)
+        return self.case.loss_rate(self.share, rows, self.closed.value_closed(self.prices, rows), self._bearing)
+
+    def _bearing(self) -> ChannelSums:
+        """Return the weights with which accounts share losses."""
+        if self.bearing is None:
+            self.bearing = self.case.bearing(self.share)
+        return self.bearing
 
     @abstractmethod
     def _revalue(self) -> Valued:
@@ -111,6 +128,9 @@ class Iterate(ABC):
         """Put new closed shares in force."""
         self.sold, self.fresh = self.sold + self.case.sold(share - self.share[rows], rows), False
         self.share[rows] = share
+        if self.bearing is not None:
+            self.bearing.amount[rows] = np.where(share < 1.0, self.case.base[rows] * (1.0 - share), 0.0)
+            self.bearing.changed(rows)
         if not self.from_above:
             self.moved = union(self.moved, rows, self.share.size)
 
@@ -132,7 +152,7 @@ class PlainIterate(Iterate):
 
     def _revalue(self) -> Valued:
         moving = self.moved[self.share[self.moved] > 0.0]
-        self.rate = self.case.loss_rate(self.share, moving, self.case.value_closed(self.prices, moving)[0])
+        self.rate = self._loss_rate(moving)
         if self.market is not None:
             self._allow_for_relief(self.market)
         market = self._put_in_force(moving)
@@ -186,25 +206,30 @@ class MonotoneIterate(Iterate):
     def _revalue(self) -> Valued:
         if self.from_above and not self.revaluations:
             return self._revalue_all()
-        case, rows = self.case, self.in_debt if self.from_above else self.moved
-        rows = rows[self.share[rows] > 0.0]
-        value = case.value_closed(self.prices, rows)[0]
+        case = self.case
         if self.from_above:
+            rows = self.in_debt[self.share[self.in_debt] > 0.0]
+            value = case.value_closed(self.prices, rows)[0]
             self.in_debt = rows[value < 0.0]
-        self.rate = case.loss_rate(self.share, rows, value)
-        share = self.share[self.moved]
-        partly = self.moved[(share > 0.0) & (self.from_above | (share < 1.0))]
-        moving = partly[:0] if case.rules.closes_whole else partly  # partial shares move with every price
+            self.rate = case.loss_rate(self.share, rows, value, self._bearing)
+        else:
+            self.rate = self._loss_rate(self.moved)
+        moving = self.moved[:0] if case.rules.closes_whole else self._partly()
         market = self._put_in_force(moving)
         known = self.from_above and not case.rules.closes_whole
         rows, equity = (moving, market.equity(moving)) if known else market.candidates()
         return rows, market.sign * equity, market.sign * market.accounts.maintenance[rows]
+
+    def _partly(self) -> Rows:
+        """Return the accounts that close in part: their shares move with every price."""
+        share = self.share[self.moved]
+        return self.moved[(share > 0.0) & (self.from_above | (share < 1.0))]
 
     def _revalue_all(self) -> Valued:
         """Return all accounts with E and M on their whole books: what may be the only valuation costs one pass."""
         case = self.case
         equity, maintenance, value = case.open_and_closed(self.prices)
         self.in_debt = np.flatnonzero((value < 0.0) & (self.share > 0.0))
-        self.rate = case.loss_rate(self.share, self.in_debt, value[self.in_debt])
+        self.rate = case.loss_rate(self.share, self.in_debt, value[self.in_debt], self._bearing)
         self.revaluations = equity.size
         return case.book.all_rows, equity - case.borne(self.rate), maintenance

@@ -11,6 +11,8 @@ from contagion_graph._cached import carry_over
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import RowReductions
+from contagion_graph.margin.candidates.subgraph import cells_of_rows
+from contagion_graph.margin.rounds.account_state import Rows
 
 Relief = Literal["none", "other"]
 
@@ -66,6 +68,25 @@ class Book(RowReductions):
         half = sold.size // 2
         opposite = np.concatenate([sold_other[half:], sold_other[:half]]) if self.relief == "other" else 0.0
         return ((sold + opposite) * self.size_of_unit).reshape(2, half)
+
+
+class BookRows(RowReductions):
+    """Some rows of a book, copied next to each other, for their values.
+
+    Parameters
+    ----------
+    book : Book
+        The book.
+    rows : ndarray of int
+        The rows, ascending.
+    losses : ndarray, shape (n,)
+        Given losses of all accounts [currency].
+    """
+
+    def __init__(self, book: RowReductions, rows: Rows, losses: FloatArray) -> None:
+        self.rows, self.losses = rows, losses[rows]
+        self.cells, self.cash, self.sellable = cells_of_rows(book.cells, rows), book.cash[rows], book.sellable
+        self.row_borders = np.searchsorted(rows, book.row_borders)
 
 
 def book_of(graph: ExposureGraph, relief: Relief | None = None) -> Book:

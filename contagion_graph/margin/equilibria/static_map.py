@@ -4,15 +4,17 @@ T values every account on its whole book, at the prices and loss rates that the 
 the share that the liquidation rule asks of each. Its fixed points are the equilibria.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from contagion_graph._typing import FloatArray
 from contagion_graph.graph.scenario import Scenario
-from contagion_graph.margin.equilibria.position_book import Book
+from contagion_graph.margin.equilibria.position_book import Book, BookRows
 from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.rounds.account_state import Rows
+from contagion_graph.margin.rounds.channel_sums import ChannelSums
 from contagion_graph.margin.rounds.closing import breached_accounts
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import BreachedAccounts, has_equity
@@ -55,36 +57,52 @@ class Case(NamedTuple):
         apart = self.book.total(np.abs(share - other) * (gross if rows is None else gross[rows]), rows)
         return apart / self.book.gross_total if apart > 0.0 else 0.0
 
-    def value_closed(self, prices: Prices, rows: Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return V, Q~.w and the penalty of accounts that close whole, V = cash + Q~.w + (Q-Q~).p - penalty."""
-        money, kept, proceeds, charge = self.closing(prices, rows)
+    def value_closed(
+        self, prices: Prices, rows: Rows, copied: BookRows | None = None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return V, Q~.w and the penalty of accounts that close whole, V = cash + Q~.w + (Q-Q~).p - penalty.
+
+        The rows are those of the book, or of rows that were copied.
+        """
+        money, kept, proceeds, charge = self.closing(prices, rows, copied)
         if self.rules.penalty_cap is None:
             return money - charge + kept, proceeds, charge
         value = money + kept
         return less_penalty(value, charge), proceeds, np.minimum(charge, np.maximum(value, 0.0))
 
-    def closing(self, prices: Prices, rows: Rows) -> tuple[FloatArray, FloatArray | float, FloatArray, FloatArray]:
+    def closing(
+        self, prices: Prices, rows: Rows, copied: BookRows | None = None
+    ) -> tuple[FloatArray, FloatArray | float, FloatArray, FloatArray]:
         """Return cash + Q~.w, (Q-Q~).p, Q~.w and penalty |Q~|.w of accounts that close whole [currency]."""
-        book, sellable = self.book, self.book.sellable
+        book, sellable = copied or self.book, self.book.sellable
+        losses = self.scenario.losses if copied is None else copied.losses
         proceeds, gross, _ = book.valuation(np.where(sellable, prices.average, 0.0), rows)
         kept = 0.0 if sellable.all() else book.valuation(np.where(sellable, 0.0, prices.terminal), rows)[0]
-        money = book.cash[rows] - self.scenario.losses[rows] + proceeds
+        money = book.cash[rows] - losses[rows] + proceeds
         return money, kept, proceeds, product(self.rules.penalty, gross)
 
-    def loss_rate(self, share: FloatArray, rows: Rows, value: FloatArray) -> FloatArray:
+    def loss_rate(
+        self, share: FloatArray, rows: Rows, value: FloatArray, bearing: Callable[[], ChannelSums] | None = None
+    ) -> FloatArray:
         """Return l_k = max(0, sum gamma_i max(0, -V_i) - fund_k) / sum b_i (1 - gamma_i) of every pool.
 
-        `value` is V of `rows`, all that can be below 0. 0 where there is nothing to share, infinite where no account
-        is left to share it. Penalties that enter a fund do not pay here: an account that closes would relieve others.
+        `value` is V of `rows`, all that can be below 0, `bearing` what is known of b (1 - gamma). 0 where there is
+        nothing to share, infinite where no account is left to share it. Penalties that enter a fund do not pay here:
+        an account that closes would relieve others.
         """
         book = self.book
         lost = book.column_sums(book.membership, share[rows] * np.maximum(-value, 0.0), rows)
         excess = np.maximum(lost - book.insurance_fund, 0.0)
         if self.rules.sharing is None or not excess.any():
             return np.zeros_like(excess)
-        left = np.flatnonzero(share < 1.0)
-        open_base = book.column_sums(book.membership, self.base[left] * (1.0 - share[left]), left)
+        open_base = (self.bearing(share) if bearing is None else bearing()).total()
         return ratio(excess, open_base, np.where(excess > 0.0, np.inf, 0.0))
+
+    def bearing(self, share: FloatArray) -> ChannelSums:
+        """Return the weights b (1 - gamma) with which accounts share losses."""
+        weight = np.zeros_like(share)
+        np.multiply(self.base, 1.0 - share, out=weight, where=share < 1.0)
+        return ChannelSums(self.book, weight)
 
     def closed_share(self, prices: Prices, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> FloatArray:
         """Return gamma' of accounts at E and M: 0 without a breach, 1 in breach with E <= 0, else the rule's share."""

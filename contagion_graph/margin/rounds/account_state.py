@@ -13,6 +13,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph.chunks import BLOCK, STRIP
 from contagion_graph.graph.rows import Margins, RowReductions
 from contagion_graph.graph.scenario import Scenario
+from contagion_graph.margin.rounds.channel_sums import ChannelSums
 from contagion_graph.rules.liquidation import BreachedAccounts
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -63,13 +64,12 @@ class Market:
         mirrored: bool = False,
         loss_rate: FloatArray | None = None,
     ) -> None:
-        from contagion_graph.kernels import revaluation, row_sums
+        from contagion_graph.kernels import revaluation
 
         n, v = graph.cash.size, len(graph.pools)
-        self.graph, self.full, self._passes, self._sums = graph, full, revaluation, row_sums
+        self.graph, self.full, self._passes = graph, full, revaluation
         self.sign = -1.0 if mirrored else 1.0
         self.price, self._number = self.sign * scenario.price_shocked, np.ones(1, dtype=np.int32)
-        size = -(-n // BLOCK)
         self._market = state.Market(self.price, graph.sellable.astype(np.float64), self._number)
         self.channels = state.Channels(*graph.members, base, np.zeros(n), np.zeros(v))
         self.accounts = state.Accounts(
@@ -98,7 +98,7 @@ class Market:
         revaluation.least_triggers(self.accounts.trigger, self.accounts.strip_trigger)
         self._found, self._margin_put = np.empty(n, dtype=np.int64), np.zeros(n, dtype=np.int32)
         self._borders = np.minimum(graph.block_borders * BLOCK, n)
-        self._block_base, self._stale = np.zeros((size, v)), np.ones(size, dtype=bool)
+        self._open = ChannelSums(graph, base)
         hit = scenario.hit
         self.accounts.money[hit] -= self.sign * scenario.losses[hit]
         self.revalue_next(hit)
@@ -176,7 +176,7 @@ class Market:
         accounts = (self.graph.cells, self._market, self.channels, self.accounts)
         borders = np.searchsorted(orders.rows, self._borders)
         settled = self._passes.settle(*accounts, orders, average, penalty, self.price_move, borders)
-        self._stale[orders.rows // BLOCK] = True
+        self._open.changed(orders.rows)
         self.revaluations += orders.rows.size
         self.revalue()
         return settled
@@ -210,7 +210,7 @@ class Market:
         weights: FloatArray = self.channels.base[rows]
         self.accounts.settled[rows] = self.socialised(rows)
         self.channels.base[rows] = 0.0
-        self._stale[rows // BLOCK] = True
+        self._open.changed(rows)
         return weights
 
     def readmit(self, rows: Rows, weights: FloatArray) -> None:
@@ -218,11 +218,8 @@ class Market:
         self.revalue_next(rows)
         self.channels.base[rows] = weights
         self.channels.since[rows] = self.channels.loss_rate[self.channels.indices[rows]]
-        self._stale[rows // BLOCK] = True
+        self._open.changed(rows)
 
     def open_base(self) -> FloatArray:
         """Return the sum of the weights of each channel, shape (v,)."""
-        members = (self.channels.indptr, self.channels.indices, self.channels.base)
-        self._sums.block_sums(*members, np.flatnonzero(self._stale), self._block_base)
-        self._stale[:] = False
-        return self.graph.group.total(self._sums.chunk_sums(self._block_base, self.graph.block_borders))
+        return self._open.total()
