@@ -12,6 +12,7 @@ from contagion_graph.margin.equilibria.closed_accounts import ClosedAccounts
 from contagion_graph.margin.equilibria.equilibria import case_of
 from contagion_graph.margin.equilibria.isotone import is_isotone
 from contagion_graph.margin.equilibria.iterates import MonotoneIterate, PlainIterate
+from contagion_graph.margin.equilibria.position_book import book_of
 from contagion_graph.margin.rounds.channel_sums import ChannelSums
 from tests.markets import graph_of, model_of
 from tests.reference.random_markets import random_case
@@ -122,3 +123,19 @@ def test_kept_values_on_random_markets(block):
                     break
                 iterate.move(rows, share)
     assert shared > 20
+
+
+@pytest.mark.parametrize("relief", [None, "none", "other"])
+def test_a_graph_keeps_its_last_book(relief):
+    """What all accounts hold together has the bits of the sums over all of them; a changed graph has its own book."""
+    graph = venue(1_500)
+    book = book_of(graph, relief)
+    assert book_of(graph, relief) is book
+    case = case_of(graph, scenario(graph), cg.MarginCascade(), relief)
+    assert case.book is book
+    everything = np.ones(1_500)
+    assert case.sold(everything).tobytes() == case.sold(everything, book.all_rows).tobytes()
+    assert book_of(graph, "none" if relief is None else None) is not book
+    assert book_of(graph, relief).relief == relief
+    shallow = graph.assign(depth=graph.depth / 2.0)
+    assert (book_of(shallow, relief).size_of_unit == 2.0 * book.size_of_unit).all()

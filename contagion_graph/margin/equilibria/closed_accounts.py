@@ -37,5 +37,5 @@ class ClosedAccounts:
     def value_closed(self, prices: Prices, rows: Rows) -> FloatArray:
         """Return V of accounts that are copied [currency]."""
         for piece in self.pieces:
-            self.value[piece.rows] = self.case.value_closed(prices, piece.all_rows, piece)[0]
+            self.value[piece.rows] = self.case.value_closed(prices, None, piece)[0]
         return self.value[rows]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from contagion_graph._cached import carry_over
+from contagion_graph._cached import cached_property, carry_over
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import RowReductions
@@ -15,6 +15,7 @@ from contagion_graph.margin.candidates.subgraph import cells_of_rows
 from contagion_graph.margin.rounds.account_state import Rows
 
 Relief = Literal["none", "other"]
+BOOK = "book"  # where the rows of a graph keep it
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,11 @@ class Book(RowReductions):
     insurance_fund: FloatArray
     relief: Relief | None = None
 
+    @cached_property
+    def held(self) -> FloatArray:
+        """Units that the accounts of each chunk hold together of each column, shape (chunks, k)."""
+        return self.chunk_sums(self.quantity, np.ones(self.cash.size))
+
     def columns(self, values: FloatArray) -> FloatArray:
         """Return a value of each asset as one of each column."""
         return values if self.relief is None else np.concatenate([values, values])
@@ -90,7 +96,17 @@ class BookRows(RowReductions):
 
 
 def book_of(graph: ExposureGraph, relief: Relief | None = None) -> Book:
-    """Return the book of a graph, with one column an asset, or (relief given) with one for each side of it."""
+    """Return the book of a graph, with one column an asset, or (relief given) with one for each side of it.
+
+    A graph keeps its last book: to cut it costs more than a greatest fixed point.
+    """
+    known = vars(graph._rows)
+    if BOOK not in known or known[BOOK].relief != relief:
+        known[BOOK] = _cut(graph, relief)
+    return known[BOOK]  # type: ignore[no-any-return]
+
+
+def _cut(graph: ExposureGraph, relief: Relief | None) -> Book:
     with np.errstate(divide="ignore"):
         unit = graph.price / graph.depth
     quantity, margin_units = graph.quantity, graph.margin_units

@@ -46,10 +46,15 @@ class Case(NamedTuple):
 
     def sold(self, share: FloatArray, rows: Rows | None = None) -> FloatArray:
         """Return S = Q~^T gamma [units], over all accounts or some."""
-        if rows is None:
-            rows = np.flatnonzero(share)
-            share = share[rows]
-        return np.where(self.book.sellable, self.book.column_sums(self.book.quantity, share, rows), 0.0)
+        book = self.book
+        if rows is None and (share == 1.0).all():
+            sold = book.group.total(book.held)
+        else:
+            if rows is None:
+                rows = np.flatnonzero(share)
+                share = share[rows]
+            sold = book.column_sums(book.quantity, share, rows)
+        return np.where(book.sellable, sold, 0.0)
 
     def distance(self, share: FloatArray, other: FloatArray, rows: Rows | None = None) -> float:
         """Return how far apart closed shares are, of all accounts or some, as a share of the gross value of all."""
@@ -58,27 +63,28 @@ class Case(NamedTuple):
         return apart / self.book.gross_total if apart > 0.0 else 0.0
 
     def value_closed(
-        self, prices: Prices, rows: Rows, copied: BookRows | None = None
+        self, prices: Prices, rows: Rows | None, copied: BookRows | None = None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return V, Q~.w and the penalty of accounts that close whole, V = cash + Q~.w + (Q-Q~).p - penalty.
 
-        The rows are those of the book, or of rows that were copied.
+        The rows are those of the book, or of rows that were copied; None: all of them.
         """
         money, kept, proceeds, charge = self.closing(prices, rows, copied)
-        if self.rules.penalty_cap is None:
+        if self._charged_whole:
             return money - charge + kept, proceeds, charge
         value = money + kept
         return less_penalty(value, charge), proceeds, np.minimum(charge, np.maximum(value, 0.0))
 
     def closing(
-        self, prices: Prices, rows: Rows, copied: BookRows | None = None
+        self, prices: Prices, rows: Rows | None, copied: BookRows | None = None
     ) -> tuple[FloatArray, FloatArray | float, FloatArray, FloatArray]:
         """Return cash + Q~.w, (Q-Q~).p, Q~.w and penalty |Q~|.w of accounts that close whole [currency]."""
         book, sellable = copied or self.book, self.book.sellable
         losses = self.scenario.losses if copied is None else copied.losses
         proceeds, gross, _ = book.valuation(np.where(sellable, prices.average, 0.0), rows)
         kept = 0.0 if sellable.all() else book.valuation(np.where(sellable, 0.0, prices.terminal), rows)[0]
-        money = book.cash[rows] - losses[rows] + proceeds
+        these = slice(None) if rows is None else rows
+        money = book.cash[these] - losses[these] + proceeds
         return money, kept, proceeds, product(self.rules.penalty, gross)
 
     def loss_rate(
@@ -146,7 +152,12 @@ class Case(NamedTuple):
         value, margin, fetched, penalty = row_sums.mark_rows(book.cells, prices.terminal, closed, fee, rows, borders)
         fetched += money
         value += money
-        return value, margin, fetched - penalty if self.rules.penalty_cap is None else less_penalty(fetched, penalty)
+        return value, margin, fetched - penalty if self._charged_whole else less_penalty(fetched, penalty)
+
+    @property
+    def _charged_whole(self) -> bool:
+        """Whether no cap can lessen a penalty."""
+        return self.rules.penalty_cap is None or self.rules.penalty == 0.0
 
     def marks(self, prices: Prices, rate: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return E = cash + Q.p - b.l, |Q|.p and M = mu.p of every account on its whole book [currency]."""
