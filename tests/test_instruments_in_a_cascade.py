@@ -259,6 +259,34 @@ def dense_path(  # noqa: C901, PLR0915 - one function, from top to bottom as the
     raise AssertionError("too many rounds")
 
 
+IMPACTS = [
+    cg.ExponentialImpact(),
+    cg.ExponentialImpact(volume="current"),
+    cg.LinearImpact(),
+    cg.SquareRootImpact(coefficient=0.3),
+    cg.FloorExponentialImpact(floor=0.5),
+]
+RULES = [cg.LeverageTarget(20.0, target=15.0), cg.RepayAndSeize(0.5, bonus=0.05), cg.TargetMargin(0.1)]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize("impact", range(len(IMPACTS)))
+@pytest.mark.parametrize("seed", range(6))
+def test_every_rule_and_impact_takes_them(rule: Any, impact: int, seed: int):
+    """Also defaults, given losses, and accounts that close one at a time."""
+    graph, shock = (market := option_market(seed)).graph, market.shock
+    if isinstance(rule, cg.RepayAndSeize):  # of flat rates alone
+        graph = graph.assign(account_margin=None)
+    model = cg.MarginCascade(rule, impact=IMPACTS[impact])
+    given: dict[str, Any] = {"losses": {graph.traders[1]: 50.0}, "on_failure": "ignore"}
+    given |= {"defaults": [graph.traders[0]]} if seed % 2 else {"order": list(graph.traders[::-1])}
+    some, every = (model.run(graph, shock, revaluation=each, **given) for each in ("incremental", "full"))
+    same(some, every)
+    accounts = some.accounts
+    parts = accounts[["direct", "impact", "penalty", "socialised"]].sum(axis=1) - accounts["shortfall"]
+    assert (accounts["loss"] - parts).abs().max() < 1e-9 * (1.0 + graph.gross_value.sum())
+
+
 def rebuilt(market: OptionMarket, **changed: Any) -> cg.ExposureGraph:
     return cg.ExposureGraph.from_arrays(**(market.given | changed))
 
