@@ -394,6 +394,36 @@ def test_a_payoff_of_ones_own_is_priced():
     assert graph.assign(payoffs=graph.payoffs).fingerprint() == graph.fingerprint()
 
 
+@pytest.mark.parametrize("bound", [0.025, np.inf])
+def test_payoffs_without_a_bound_are_revalued_in_every_round(bound: float):
+    """On a grid, where nothing bounds the slope, incremental is full revaluation of who holds it."""
+
+    @dataclass(frozen=True)
+    class Bounded(CashOrNothing):
+        def delta_bound(self, low: float, high: float) -> float:
+            """Return the bound, or that nothing is known of it."""
+            return bound if high == np.inf else super().delta_bound(low, high)
+
+    rng, n = np.random.default_rng(1), 200
+    held = np.column_stack([rng.normal(size=n), 100.0 * rng.normal(size=n)])
+    given = {
+        "price": {"BTC": 100.0}, "assets": ["BTC", "digital"], "depth": [5e3, np.inf],
+        "payoffs": {"digital": Bounded(strike=100.0, width=10.0)},
+        "instruments": {"asset": ["digital"], "underlying": ["BTC"], "kind": ["payoff"]},
+        "margin_scenarios": {"grid": ["pm"] * 3, "move": [-0.2, 0.0, 0.2]},
+        "account_margin": ["pm", ""] * (n // 2), "margin_long": 0.1, "margin_short": 0.1,
+    }  # fmt: skip
+    graph = cg.ExposureGraph.from_arrays(held, **given)
+    room = rng.uniform(1.0, 3.0, n) * graph.maintenance.to_numpy() - graph.equity.to_numpy()
+    graph = graph.assign(cash=room + 0.1)
+    runs = [
+        cg.MarginCascade(cg.TargetMargin()).run(graph, {"BTC": -0.1}, revaluation=each)
+        for each in ("incremental", "full")
+    ]
+    pd.testing.assert_frame_equal(runs[0].accounts, runs[1].accounts, check_exact=True)
+    assert len(runs[0].rounds) > 1
+
+
 def test_a_record_that_is_none_is_named():
     with pytest.raises(cg.TableError, match="the record of 'digital' has no delta, delta_bound"):
         with_payoff().assign(payoffs={"digital": type("P", (), {"price": lambda self, u, vol: u})()})

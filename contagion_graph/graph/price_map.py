@@ -228,14 +228,6 @@ class PriceMap:
         passed: FloatArray = np.bincount(self.underlying[own], weights=flow, minlength=units.size).astype(np.float64)
         return passed
 
-    def bounds(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the least and the largest price of every column while underlyings are between two prices.
-
-        Payoffs are monotone in u, so that both are at the ends.
-        """
-        ends = self.prices(low), self.prices(high)
-        return np.minimum(*ends), np.maximum(*ends)
-
     @cached_property
     def delta_bounds(self) -> FloatArray:
         """A number that |dF/du| of each column does not exceed between half and twice u0, shape (m,)."""
