@@ -70,7 +70,7 @@ class Idle:
 def _exchange(graph: DistributedGraph) -> float:
     def seconds(times: int) -> float:
         start = time.perf_counter()
-        graph.play(Idle(times), "run", shock=None, defaults=None)
+        graph._play(Idle(times), "run", shock=None, defaults=None)
         return time.perf_counter() - start
 
     return float(np.median([seconds(100) - seconds(0) for _ in range(RUNS)])) / 100
