@@ -19,6 +19,7 @@ _HOME = {
     "CloseFactor": "rules.liquidation",
     "LeverageTarget": "rules.liquidation",
     "RepayAndSeize": "rules.liquidation",
+    "TransferSlice": "rules.liquidation",
     "LinearImpact": "rules.impact",
     "ExponentialImpact": "rules.impact",
     "FloorExponentialImpact": "rules.impact",

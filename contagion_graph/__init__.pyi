@@ -61,7 +61,14 @@ from contagion_graph.margin.venues import presets as venues
 from contagion_graph.report.page import write_report
 from contagion_graph.rules import pricing
 from contagion_graph.rules.impact import ConstantProductImpact, ExponentialImpact, FloorExponentialImpact, LinearImpact
-from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LeverageTarget, RepayAndSeize, TargetMargin
+from contagion_graph.rules.liquidation import (
+    CloseFactor,
+    FullLiquidation,
+    LeverageTarget,
+    RepayAndSeize,
+    TargetMargin,
+    TransferSlice,
+)
 from contagion_graph.rules.margins import ScenarioMargin, TieredMargin
 from contagion_graph.rules.order_book import OrderBookImpact
 from contagion_graph.rules.sharing import ProRata
@@ -123,6 +130,7 @@ __all__ = [
     "TargetMargin",
     "ThresholdCascade",
     "TieredMargin",
+    "TransferSlice",
     "UnusedColumnWarning",
     "UnusedFileWarning",
     "Written",

@@ -277,7 +277,7 @@ ELSEWHERE = {
         "pictures, files and texts": "plot. write_ to_latex cite read_tables",
         "no book": "rules. set_threads get_threads critical_notional importance.shapley_values "
         "TieredMargin.of_notional",
-        "rules": "FullLiquidation. TargetMargin. CloseFactor. LeverageTarget. RepayAndSeize. ProRata.",
+        "rules": "FullLiquidation. TargetMargin. CloseFactor. LeverageTarget. RepayAndSeize. ProRata. TransferSlice.",
         "impacts": "LinearImpact. ExponentialImpact. FloorExponentialImpact. SquareRootImpact. ConstantProductImpact. "
         "OrderBookImpact.",
         "they make books": "generate. reconstruct.",

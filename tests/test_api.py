@@ -23,7 +23,7 @@ NAMES = {
     *("Equilibria", "FullLiquidation", "LeverageTarget", "LinearImpact", "MarginCascade", "ObligationNetwork"),
     *("OrderBookImpact", "ParameterError"),
     *("ProRata", "RepayAndSeize", "Solution", "SquareRootImpact", "Status", "TableError", "TargetMargin"),
-    *("ScenarioMargin", "TieredMargin", "pricing"),
+    *("ScenarioMargin", "TieredMargin", "TransferSlice", "pricing"),
     *("UnusedColumnWarning", "UnusedFileWarning", "BackingWarning"),
     *("CommonAssetClearing", "CommonAssetResult"),
     *("ClearingEquilibria", "ClearingResult", "EisenbergNoe", "RogersVeraart", "reconstruct"),

@@ -44,6 +44,7 @@ CITED: dict[str, tuple[str, ...]] = {
     "CloseFactor": ("aave2025",),
     "LeverageTarget": ("cont2017",),
     "RepayAndSeize": ("aave2025", "warmuz2022"),
+    "TransferSlice": (),
     "CapitalRatio": ("farmer2020",),
     "ProRata": (),
     "cont_schaanning": ("cont2017",),

@@ -35,8 +35,8 @@ class MarginCascade(CascadeRules):
     Parameters
     ----------
     liquidation : LiquidationRule
-        `FullLiquidation`, `TargetMargin`, `CloseFactor`, `LeverageTarget`, `RepayAndSeize`, or a rule of your own
-        (docs/adding-a-rule.md).
+        `FullLiquidation`, `TargetMargin`, `CloseFactor`, `LeverageTarget`, `RepayAndSeize`, `TransferSlice`, or a rule
+        of your own (docs/adding-a-rule.md).
     impact : ImpactRecord
         `ExponentialImpact`, `LinearImpact`, `FloorExponentialImpact`, `SquareRootImpact`, `ConstantProductImpact`,
         `OrderBookImpact`, or one of your own. Its `volume` says at which price counts what is sold.

@@ -93,6 +93,8 @@ class LiquidationRule:
     ----------
     bonus : float
         What liquidators are paid for each unit of debt that they repay.
+    in_book : bool
+        Whether what it closes is sold in the order books, and moves prices.
     closed_values : tuple of float or None
         All values, ascending, that a closed share can take, with the 0 of an account that is not in breach.
     monotone : bool or None
@@ -114,6 +116,7 @@ class LiquidationRule:
     """
 
     bonus = 0.0
+    in_book: bool = True
     closed_values: tuple[float, ...] | None = None
     monotone: bool | None = None
     one_share: bool | None = True
@@ -153,6 +156,21 @@ class LiquidationRule:
         """
         share = self.closed_share(accounts)
         return ClosedSides(share, share, np.zeros_like(share))
+
+    def repaid_whole(self, accounts: BreachedAccounts) -> FloatArray:
+        """Return min(D, C / (1 + bonus)), the debt that is repaid where accounts close whole.
+
+        Parameters
+        ----------
+        accounts : BreachedAccounts
+            The k accounts in breach.
+
+        Returns
+        -------
+        ndarray, shape (k,)
+            Currency; the bonus is paid on it.
+        """
+        return np.minimum(accounts.debt, accounts.closable_long / (1.0 + self.bonus))
 
 
 @dataclass(frozen=True)
@@ -206,7 +224,7 @@ class TargetMargin(LiquidationRule):
         """Return theta for every account."""
         wanted = 1.0 + self.buffer
         if accounts.margin_left is not None:
-            return _least_share(accounts, wanted, accounts.margin_left)
+            return least_share(accounts, wanted, accounts.penalty * accounts.closable_gross, accounts.margin_left)
         shortage = wanted * accounts.maintenance - accounts.equity
         relief = wanted * accounts.closable_maintenance - accounts.penalty * accounts.closable_gross
         with np.errstate(over="ignore"):
@@ -410,19 +428,80 @@ class RepayAndSeize(LiquidationRule):
         seized = (1.0 + self.bonus) * wanted
         enough = has_equity(accounts) & (seized < collateral) & _owes(accounts)
         long = np.divide(seized, collateral, out=np.ones_like(seized), where=enough)
-        repaid = np.where(enough, wanted, repaid_whole(accounts, self.bonus))
+        repaid = np.where(enough, wanted, self.repaid_whole(accounts))
         return ClosedSides(long, np.where(enough, factor, 1.0), repaid)
+
+
+@dataclass(frozen=True)
+class TransferSlice(LiquidationRule):
+    """An account in breach passes the least slice of its positions and cash that ends the breach to an outside buyer.
+
+    The buyer pays (1 - d) of the equity of the slice: E' = E (1 - d theta) and M' = (1 - theta) M, so that E' >= (1 +
+    b) M' needs theta = ((1 + b) M - E) / ((1 + b) M_c - d E - penalty G_c), at most 1, and 1 where the denominator is
+    not positive. Positions pass at the prices before the round, and no price moves: auctions of option venues and of
+    clearing houses. An account without equity passes whole, and leaves its shortfall. On margin tiers and scenario
+    grids theta is the least root of (1 + b) M(theta) = E (1 - d theta) - penalty theta G_c, as for `TargetMargin`. What
+    cannot be sold stays, and M_c and G_c leave it out.
+
+    Parameters
+    ----------
+    discount : float
+        d, what the buyer pays less, as a share of the equity that passes, in [0, 1).
+    buffer : float
+        b, by which equity has to exceed maintenance afterwards; 0.1 = 10 %.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = np.array([1.0])
+    >>> accounts = BreachedAccounts(
+    ...     equity=6 * one, maintenance=10 * one, closable_maintenance=10 * one, closable_gross=100 * one,
+    ...     debt=0 * one, penalty=0.0, closable_long=100 * one
+    ... )
+    >>> sides = TransferSlice(discount=0.2).closed_sides(accounts)
+    >>> sides.long.round(6).tolist(), sides.repaid.round(6).tolist()
+    ([0.454545], [2.727273])
+    """
+
+    discount: float
+    _: KW_ONLY
+    buffer: float = 0.0
+    any_margin = True
+    in_book = False
+
+    def __post_init__(self) -> None:
+        check_number("TransferSlice", "discount", self.discount, low=0, high=1, below=True)
+        check_number("TransferSlice", "buffer", self.buffer, low=0)
+
+    @property
+    def bonus(self) -> float:  # type: ignore[override] # that of a record does not change
+        """The discount: the buyer gains it on the equity that passes."""
+        return self.discount
+
+    def closed_share(self, accounts: BreachedAccounts) -> FloatArray:
+        """Return theta for every account."""
+        wanted, cost = 1.0 + self.buffer, accounts.penalty * accounts.closable_gross + self.discount * accounts.equity
+        if accounts.margin_left is not None:
+            return least_share(accounts, wanted, cost, accounts.margin_left)
+        with np.errstate(over="ignore"):
+            relief = wanted * accounts.closable_maintenance - cost
+            share = ratio(wanted * accounts.maintenance - accounts.equity, relief, 1.0)
+        return np.minimum(share, 1.0)
+
+    def closed_sides(self, accounts: BreachedAccounts) -> ClosedSides:
+        """Return theta for both sides, and the equity that passes."""
+        share = self.closed_share(accounts)
+        return ClosedSides(share, share, share * accounts.equity)
+
+    def repaid_whole(self, accounts: BreachedAccounts) -> FloatArray:
+        """Return the equity of accounts that pass whole, at least 0 [currency]."""
+        return np.maximum(accounts.equity, 0.0)
 
 
 def has_equity(accounts: BreachedAccounts) -> BoolArray:
     """Say who has equity that is more than the rounding of its debt; who has none closes whole."""
     has: BoolArray = accounts.equity > ROUNDING * accounts.debt
     return has
-
-
-def repaid_whole(accounts: BreachedAccounts, bonus: float) -> FloatArray:
-    """Return min(D, C / (1 + bonus)), the debt that is repaid where accounts close whole [currency]."""
-    return np.minimum(accounts.debt, accounts.closable_long / (1.0 + bonus))
 
 
 def _keeps(accounts: BreachedAccounts, full_below: float) -> BoolArray:
@@ -440,15 +519,17 @@ def _owes(accounts: BreachedAccounts) -> BoolArray:
     return owes
 
 
-def _least_share(
-    accounts: BreachedAccounts, wanted: float, margin_left: Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+def least_share(
+    accounts: BreachedAccounts,
+    wanted: float,
+    cost: FloatArray,
+    margin_left: Callable[[FloatArray], tuple[FloatArray, FloatArray]],
 ) -> FloatArray:
-    """Return the least theta in [0, 1] with wanted M(theta) <= E - penalty theta G_c; 1 where there is none.
+    """Return the least theta in [0, 1] with wanted M(theta) <= E - theta cost; 1 where there is none.
 
     The gap between both sides is convex, and above 0 at 0, where M is that of the breach. So the root of the piece that
     binds is never beyond the least root of the gap, and where that piece does not fall, there is none.
     """
-    cost = accounts.penalty * accounts.closable_gross
     share, searched = np.zeros_like(cost), np.ones(cost.size, dtype=bool)
     margin, slope, near = accounts.maintenance, margin_left(share)[1], np.zeros_like(cost)
     for _ in range(PIECES):

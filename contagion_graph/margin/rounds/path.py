@@ -25,7 +25,7 @@ from contagion_graph.margin.rounds.instrument_book import InstrumentBook
 from contagion_graph.margin.rounds.loss_waterfall import Shared, share_losses
 from contagion_graph.margin.rounds.trades import Trade
 from contagion_graph.rules.impact import ImpactRecord
-from contagion_graph.rules.liquidation import ClosedSides, has_equity, repaid_whole
+from contagion_graph.rules.liquidation import ClosedSides, has_equity
 from contagion_graph.solvers.arrays import product, ratio
 from contagion_graph.solvers.solution import Solution, Status, iterate
 from contagion_graph.state import Orders
@@ -145,7 +145,7 @@ class Path:
         whole = ~has_equity(accounts) | self.scenario.defaults[rows]
         longs = np.where(whole, 1.0, sides.long)
         shorts = longs if sides.short is sides.long else np.where(whole, 1.0, sides.short)
-        repaid = np.where(whole, repaid_whole(accounts, self.rules.liquidation.bonus), sides.repaid)
+        repaid = np.where(whole, self.rules.liquidation.repaid_whole(accounts), sides.repaid)
         sides = ClosedSides(longs, shorts, repaid)
         held = sides.long * left[0], sides.short * left[1]
         return Closing(rows, sides, *held, sides.long * accounts.closable_long + sides.short * short)
@@ -157,7 +157,7 @@ class Path:
         """
         graph, rules, (rows, sides, longs, shorts, _) = self.graph, self.rules, closing
         units = np.where(graph.sellable, self.units, 0.0)
-        price, average = self._move(units)
+        price, average = self._move(units) if rules.liquidation.in_book else (self.market.price.copy(),) * 2
         self.sold += units
         self.value_sold += units * average
         bonus = rules.liquidation.bonus * sides.repaid
