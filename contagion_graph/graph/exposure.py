@@ -20,7 +20,13 @@ from contagion_graph.graph.price_map import Payoff, PriceMap, price_map
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario_grids import Columns, LinearColumns
 from contagion_graph.tables import arrays, assemble
-from contagion_graph.tables.instruments import check_sellable, check_underlyings, with_prices
+from contagion_graph.tables.instruments import (
+    check_sellable,
+    check_underlyings,
+    following,
+    instrument_labels,
+    with_prices,
+)
 from contagion_graph.tables.networks import ranks_of_frame
 from contagion_graph.tables.records import PositionRecords
 from contagion_graph.tables.vectors import row_of
@@ -260,7 +266,7 @@ class ExposureGraph(OwnTables, GraphExports):
             "sellable": True if sellable is None else sellable,
         }
         made = arrays.arrays_from_vectors(
-            quantity, vectors, pool=pool, traders=traders, assets=assets, unpriced=arrays.instrument_labels(instruments)
+            quantity, vectors, pool=pool, traders=traders, assets=assets, unpriced=instrument_labels(instruments)
         )
         given = {"instruments": instruments, "margin_tiers": margin_tiers, "margin_scenarios": margin_scenarios}
         given |= {"account_margin": account_margin, "asset_group": asset_group, "payoffs": payoffs}
@@ -489,7 +495,7 @@ class ExposureGraph(OwnTables, GraphExports):
         check_sellable(self._fields() | changed, faults)
         faults.raise_if_any()
         if "price" in changed and self._price_map is not None:
-            changed["price"] = arrays.following(self._price_map, changed["price"], vectors["price"], self.assets)
+            changed["price"] = following(self._price_map, changed["price"], vectors["price"], self.assets)
         assemble.check_size(self._fields() | changed)
         if backing is not SAME:
             changed["backing"] = None if backing is None else assemble.kept_table("backing", backing, self.assets)

@@ -1,6 +1,5 @@
 """Price shocks, given losses and given defaults, as arrays in label order."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +12,11 @@ from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.graph.backing import given_prices, is_backed, shocked_prices
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.price_map import PriceMap
+from contagion_graph.graph.vol_shocks import is_finite, without_vols
 from contagion_graph.tables.labels import HINTED, is_label, label_text, note_repeated, text_index
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import account_rows_of, argument
 
-VOL = "vol:"  # before the label of an underlying: the vol of the options on it
 Shock = Mapping[Any, float] | pd.Series
 AccountKey = str | int | tuple[Any, ...]
 Order = Iterable[AccountKey] | np.random.Generator
@@ -79,7 +78,7 @@ def scenario(
     contagion_graph.errors.ParameterError: shock: unknown asset 'EHT' (did you mean 'ETH'?). Use a label of ...
     """
     faults = Faults(ParameterError)
-    shock, columns = _without_vols(graph, {} if shock is None else shock, faults)
+    shock, columns = without_vols(graph, {} if shock is None else shock, faults)
     change = _relative_changes(graph, shock, faults)
     loss = _given_losses(graph, {} if losses is None else losses, faults)
     defaulted = np.zeros(len(graph.account_index), dtype=bool)
@@ -224,64 +223,12 @@ def _relative_changes(graph: ExposureGraph, shock: Shock, faults: Faults) -> Flo
         if column < 0:
             hint = nearest(str(asset), graph.assets) if len(faults.found) < HINTED else ""
             faults.add("shock", f"unknown asset {str(asset)!r}{hint}", "Use a label of graph.assets.")
-        elif not _is_finite(change) or change < -1:
+        elif not is_finite(change) or change < -1:
             remedy = "Give a finite relative change of at least -1: -0.3 = falls by 30 %."
             faults.add("shock", f"asset {str(asset)!r} changes by {change!r}", remedy)
         else:
             changes[column] = change
     return changes
-
-
-def vol_factors(graph: ExposureGraph, changes: Mapping[Any, FloatArray], size: int) -> FloatArray:
-    """Return what scenarios multiply the vol of each column by, shape (size, m); refuse what has no vol.
-
-    Parameters
-    ----------
-    changes : mapping of "vol:..." to ndarray, shape (size,)
-        Relative changes, at least -1.
-    """
-    faults, factors = Faults(ParameterError), np.ones((size, len(graph.assets)))
-    for key, change in changes.items():
-        factors[:, _with_vol(graph, key, faults)] = 1.0 + change[:, None]
-    faults.raise_if_any()
-    return factors
-
-
-def _with_vol(graph: ExposureGraph, key: Any, faults: Faults) -> Any:
-    """Return the columns of the options that a shock of a vol names; none, and a fault, where there are none."""
-    columns = graph._price_map
-    assert columns is not None
-    smiling = np.flatnonzero(columns.vol > 0.0)
-    on = graph.assets[columns.underlying[smiling]]
-    own = smiling[on == str(key).removeprefix(VOL)]
-    if not own.size:
-        known = [VOL + each for each in on.unique()]
-        faults.add("shock", f"no option has {str(key)!r}{nearest(str(key), known)}", f"Vols are {known}.")
-    return own
-
-
-def is_vol(graph: ExposureGraph, label: object) -> bool:
-    """Say whether a label of a shock names the vol of an underlying, and no asset."""
-    return graph._price_map is not None and str(label).startswith(VOL) and str(label) not in graph.assets
-
-
-def _without_vols(graph: ExposureGraph, shock: Shock, faults: Faults) -> tuple[Shock, PriceMap | None]:
-    """Return a shock without changes of vols ("vol:BTC"), and how columns are priced after these; None: as before."""
-    columns = graph._price_map
-    if columns is None or not isinstance(shock, Mapping | pd.Series):
-        return shock, None
-    vols = {key: change for key, change in shock.items() if is_vol(graph, key)}
-    if not vols:
-        return shock, None
-    factor = np.ones(len(graph.assets))
-    for key, change in vols.items():
-        own = _with_vol(graph, key, faults)
-        if own.size and (not _is_finite(change) or change < -1):
-            remedy = "Give a finite relative change of at least -1: 0.3 = the vol rises by 30 %."
-            faults.add("shock", f"{str(key)!r} changes by {change!r}", remedy)
-        else:
-            factor[own] = 1.0 + change
-    return {key: change for key, change in shock.items() if key not in vols}, columns.with_vols(factor)
 
 
 def _given_losses(graph: ExposureGraph, losses: Mapping[AccountKey, float], faults: Faults) -> FloatArray:
@@ -295,7 +242,7 @@ def _given_losses(graph: ExposureGraph, losses: Mapping[AccountKey, float], faul
         if given[rows].any():
             faults.add("losses", f"account {label_text(key)!r} is named twice", "Name each account once.")
         given[rows] = True
-        if not _is_finite(loss) or loss < 0:
+        if not is_finite(loss) or loss < 0:
             faults.add(
                 "losses", f"{label_text(key)!r} loses {loss!r}", "Give a finite loss of at least 0, in currency."
             )
@@ -321,7 +268,3 @@ def _rows(where: str, graph: ExposureGraph, keys: Iterable[AccountKey], faults: 
                 where, f"unknown account {label_text(key)!r}{hint}", "Name a trader or a (trader, pool, subaccount)."
             )
     return rows
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)

@@ -10,7 +10,7 @@ from contagion_graph._validate import given_as
 from contagion_graph.errors import Faults, ParameterError, nearest
 from contagion_graph.graph.backing import shocked_prices
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import is_vol, vol_factors
+from contagion_graph.graph.vol_shocks import is_vol, vol_factors
 from contagion_graph.tables.labels import label_text, text_index
 
 REMEDY = "Give finite relative changes of at least -1: -0.3 = falls by 30 %."

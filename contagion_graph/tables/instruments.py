@@ -10,6 +10,7 @@ from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import SHOWN, Faults, ParameterError, nearest
 from contagion_graph.solvers import black
 from contagion_graph.tables.checks import note_rows
+from contagion_graph.tables.convert import columns_of
 from contagion_graph.tables.schema import UNREAD, Table
 
 OPTIONS = {"call": 1.0, "put": -1.0}
@@ -71,6 +72,48 @@ def _check_chains(table: Table, asset: Any, underlying: Any, faults: Faults) -> 
             note_rows(table, "underlying", np.array([row]), faults, f"cyclic underlyings: {cycle}", NO_CHAIN)
     chained = np.flatnonzero(np.isin(underlying, asset) & ~cyclic)
     note_rows(table, "underlying", chained, faults, "is an instrument itself", NO_CHAIN)
+
+
+def instrument_labels(instruments: object) -> Any:
+    """Return the labels of the assets that table instruments names; faults in it are found when it is checked."""
+    columns = None if instruments is None else columns_of(instruments, "instruments", Faults(), text_columns=["asset"])
+    return () if columns is None or "asset" not in columns else [str(each) for each in columns["asset"].to_pylist()]
+
+
+def without_prices(
+    vectors: Mapping[str, Any], assets: "pd.Index[str]", unpriced: Any
+) -> tuple[Mapping[str, Any], BoolArray]:
+    """Return the vectors with 1 in the place of the prices that are left open, and which these are."""
+    blank, price = np.asarray(assets.isin(unpriced)), vectors["price"]
+    if not blank.any():
+        return vectors, blank
+    if isinstance(price, Mapping | pd.Series):
+        given = {str(asset): value for asset, value in price.items()}
+        without = [asset for asset in assets[blank] if asset not in given or pd.isna(given[asset])]
+        blank &= np.asarray(assets.isin(without))
+        return {**vectors, "price": {**given, **dict.fromkeys(without, 1.0)}}, blank
+    try:
+        price = np.array(price, dtype=np.float64)
+    except (TypeError, ValueError):
+        return vectors, np.zeros_like(blank)
+    blank &= np.isnan(price) if price.shape == blank.shape else np.zeros_like(blank)
+    return ({**vectors, "price": np.where(blank, 1.0, price)} if blank.any() else vectors), blank
+
+
+def following(prices: Any, price: Any, given: Any, assets: "pd.Index[str]") -> Any:
+    """Return changed prices; those of instruments that a mapping or Series does not name follow their underlyings."""
+    if not isinstance(given, Mapping | pd.Series):
+        return price
+    named = assets.isin([str(asset) for asset in given.keys()])  # noqa: SIM118 - of a Series too
+    own = prices.instruments[~named[prices.instruments]]
+    price[own] = prices.prices(price)[own]
+    worthless = own[~(price[own] > 0.0)]
+    if worthless.size:
+        faults = Faults()
+        remedy = "Name it with a price above 0."
+        faults.add("price", f"{assets[worthless[0]]!r} is worth nothing at these prices of its underlying", remedy)
+        faults.raise_if_any()
+    return price
 
 
 def check_underlyings(table: pd.DataFrame | None, kept: "pd.Index[str]") -> None:
