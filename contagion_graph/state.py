@@ -100,9 +100,10 @@ class Rest(NamedTuple):
 class Before(NamedTuple):
     """What is known of the accounts before a scenario (n each)."""
 
-    slack: Array  # s at p0, lessened by more than rounding can amount to
-    up: Array  # u
-    down: Array  # d
+    slack: Array  # s at p0
+    extent: Array  # |cash| + |Q|.p0: rounding is measured by it
+    net: Array  # u - d
+    sensitivity: Array  # g = u + d
     base: Array  # b
 
 

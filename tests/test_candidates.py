@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
+from contagion_graph.graph.price_map import PriceMap
 from contagion_graph.kernels import box as passes
 from contagion_graph.kernels import threads
 from contagion_graph.margin.candidates import sample, single
@@ -13,6 +14,7 @@ from contagion_graph.margin.candidates.screening import Box
 from contagion_graph.state import Bounds
 from tests.margin_books import case_of, with_margins
 from tests.markets import graph_of, model_of, run_case
+from tests.option_markets import option_case, run_options
 from tests.reference.random_markets import random_case
 
 MARKETS = 1_000
@@ -23,6 +25,8 @@ def assert_same_bits(one: cg.CascadeResult, other: cg.CascadeResult) -> None:
     assert (one.solution.status, one.solution.steps) == (other.solution.status, other.solution.steps)
     for field in dataclasses.fields(one.arrays):
         mine, theirs = getattr(one.arrays, field.name), getattr(other.arrays, field.name)
+        if isinstance(mine, PriceMap):
+            mine, theirs = mine.vol, theirs.vol
         if isinstance(mine, np.ndarray):
             assert mine.dtype == theirs.dtype
             mine, theirs = mine.tobytes(), theirs.tobytes()
@@ -80,6 +84,19 @@ def test_random_markets_with_tiers_and_grids(runs):
         fewer += mine.solution.revaluations < 0.7 * whole.solution.revaluations
     assert min(runs.values()) > 500 / 50
     assert fewer > 500 / 10
+
+
+@pytest.mark.parametrize("margins", [False, True])
+def test_random_markets_with_instruments(runs, margins):
+    """500 markets with options and futures: shocks of prices and volatilities, own depths, tiers and grids."""
+    fewer, number = 0, 500 if margins else 150
+    for seed in range(number):
+        drawn = option_case(seed, margins=margins)
+        mine, whole = (run_options(drawn, revaluation=mode) for mode in ("incremental", "full"))
+        assert_same_bits(mine, whole)
+        fewer += mine.solution.revaluations < 0.7 * whole.solution.revaluations
+    assert sum(runs.values()) == 0 if margins else min(runs.values()) > number / 100
+    assert fewer > number / 10
 
 
 @pytest.mark.parametrize("seed", range(20))

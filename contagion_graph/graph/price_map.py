@@ -228,6 +228,18 @@ class PriceMap:
         passed: FloatArray = np.bincount(self.underlying[own], weights=flow, minlength=units.size).astype(np.float64)
         return passed
 
+    def bounds(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the least and the largest prices while those of underlyings are in a box: payoffs are monotone."""
+        ends = self.prices(low), self.prices(high)
+        return np.minimum(*ends), np.maximum(*ends)
+
+    def passed_back(self, moved: FloatArray) -> FloatArray:
+        """Return what a sold unit of each column moves most: its own book, or that of its underlying, shape (m,).
+
+        `moved` is what it moves of its own book.
+        """
+        return np.maximum(moved, moved[self.underlying] * np.abs(self.pass_through * self.deltas(self.price)))
+
     @cached_property
     def delta_bounds(self) -> FloatArray:
         """A number that |dF/du| of each column does not exceed between half and twice u0, shape (m,)."""

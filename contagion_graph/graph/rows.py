@@ -54,16 +54,12 @@ class Margins(Protocol):
 
 
 class Linear(NamedTuple):
-    """A slack that is affine in the prices, and below E - M at all prices that are worse for an account than `price`.
+    """How slack falls at most from what it is at `price`, shape (n,) each [currency]."""
 
-    E - M = cash + value - maintenance at `price`, where no price has moved; g is its sensitivity, shape (n,) each.
-    """
-
-    cash: FloatArray
-    value: FloatArray
-    gross: FloatArray
-    maintenance: FloatArray
-    sensitivity: FloatArray
+    slack: FloatArray  # s = E - M
+    extent: FloatArray  # |cash| + |Q|.p0: rounding is measured by it
+    net: FloatArray  # sum_j (q_j - mu_j) unit_j, of `bounding`
+    sensitivity: FloatArray  # g, the sum of their sizes
 
 
 def cells_of(quantity: sparse.csr_array, margin_units: sparse.csr_array) -> Cells:
@@ -263,13 +259,23 @@ class RowReductions:
     @cached_property
     def linear(self) -> Linear:
         """How slack falls from what it is at `price`."""
-        cash, (value, gross, maintenance) = self.cash, self.initial
-        if self.margins is not None:
+        value, gross, maintenance = self.initial
+        net = value - maintenance
+        slack = self.cash + net
+        if self.margins is not None or self.price_map is not None:
             from contagion_graph.kernels import row_sums
 
-            at_most = row_sums.value_rows(self.bounding, self.price, *self.chunked(None))[2]
-            cash, maintenance = cash + (at_most - maintenance), at_most
-        return Linear(cash, value, gross, maintenance, self.sensitivity)
+            held, _, at_most = row_sums.value_rows(self.bounding, self.unit, *self.chunked(None))
+            net = held - at_most
+        return Linear(slack, np.abs(self.cash) + gross, net, self.sensitivity)
+
+    def moves(self, low: FloatArray, high: FloatArray) -> tuple[float, float]:
+        """Return the largest fall to `low`, and rise to `high`, of a price in its unit."""
+        fall = max(float(((self.price - low) / self.unit).max(initial=0.0)), 0.0)
+        rise = max(float(((high - self.price) / self.unit).max(initial=0.0)), 0.0)
+        if self.price_map is not None and self.margins is not None:  # margins that follow prices of what is not held
+            fall = rise = max(fall, rise)
+        return fall, rise
 
     def hint(self, label: str) -> str:
         """Return which of all traders a mistyped label may mean, for messages."""

@@ -19,6 +19,8 @@ from contagion_graph.kernels.compiling import AHEAD, Chunks, chunked, fetch_row
 from contagion_graph.kernels.revaluation import GUARD
 from contagion_graph.state import Array, Before, Bounds, Cells
 
+GROWN = 4.0  # times p0: up to there a box may go
+ROUNDING = GUARD * GROWN
 SAFE = 1.0 + 1e-9  # a row that is left out has slack, whatever the rounding of the comparison
 
 
@@ -39,20 +41,21 @@ def rows_in_box(cells: Cells, before: Before, bounds: Bounds, borders: Array) ->
 def _rows(
     chunks: Chunks, cells: Cells, before: Before, bounds: Bounds, borders: Array, found: Array, counts: Array
 ) -> None:
-    slack, up, down, base = before
+    slack, extent, net, sensitivity, base = before
     price, low, high, gains, fall, rise, loss_rate = bounds
     indptr, indices, quantity, margin_units = cells
     for chunk in range(chunks[0], chunks[1]):
         first, count = borders[chunk], borders[chunk]
         for row in range(first, borders[chunk + 1]):
             found[count] = row
-            count += not slack[row] > (up[row] * fall + down[row] * rise + base[row] * loss_rate) * SAFE
+            loss = (net[row] * (fall - rise) + sensitivity[row] * (fall + rise)) / 2.0 + base[row] * loss_rate
+            count += not slack[row] - ROUNDING * (extent[row] + sensitivity[row]) > loss * SAFE
         last, count = count, first
         for k in range(first, last):
             if k + AHEAD < last:
                 fetch_row(indptr, indices, quantity, margin_units, found[k + AHEAD])
             row = found[k]
-            least, size = slack[row], 0.0
+            least, size = slack[row], ROUNDING / GUARD * (extent[row] + sensitivity[row])
             for cell in range(indptr[row], indptr[row + 1]):
                 d, column = quantity[cell] - margin_units[cell], indices[cell]
                 change = d * ((low[column] if d > 0.0 else high[column]) - price[column])

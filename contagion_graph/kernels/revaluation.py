@@ -26,25 +26,24 @@ LARGEST = np.finfo(np.float64).max
 
 @njit(cache=True, nogil=True)
 def first_triggers(
-    cash: Array, value: Array, gross: Array, margin: Array, sensitivity: Array, base: Array, shock: tuple[float, float],
-    trigger: Array,
-) -> None:  # fmt: skip
-    """Set the triggers of all accounts after a shock, from their affine slack before it; there T = C = 0.
+    slack: Array, extent: Array, net: Array, sensitivity: Array, base: Array, shock: tuple[float, float], trigger: Array
+) -> None:
+    """Set the triggers of all accounts after a shock, from their slack before it; there T = C = 0.
 
-    trigger_i = (s_i - u_i max_j (p0_j - p_j)+ / p0_j - d_i max_j (p_j - p0_j)+ / p0_j) / max(g_i, b_i); u and d are the
-    parts of g that lose where prices fall, and where they rise: u + d = g, u - d = sum_j (q_ij - mu_ij) p0_j.
+    trigger_i = (s_i - u_i F - d_i R) / max(g_i, b_i); u and d are the parts of g that lose where prices fall, and where
+    they rise: u + d = g, u - d = net.
 
     Parameters
     ----------
     shock : two floats
-        The largest relative fall and rise of a price.
+        The largest relative fall F and rise R of a price.
     """
     fall, rise = shock
     for row in range(trigger.size):
-        net, slope = value[row] - margin[row], sensitivity[row]
-        loss = (slope + net) / 2.0 * fall + (slope - net) / 2.0 * rise
-        size = abs(cash[row]) + (gross[row] + slope) * (1.0 + fall + rise)
-        trigger[row] = _distance(cash[row] + net - loss, size, slope, base[row])
+        slope = sensitivity[row]
+        loss = (slope + net[row]) / 2.0 * fall + (slope - net[row]) / 2.0 * rise
+        size = (extent[row] + slope) * (1.0 + fall + rise)
+        trigger[row] = _distance(slack[row] - loss, size, slope, base[row])
 
 
 @njit(cache=True, nogil=True)

@@ -76,6 +76,8 @@ def drawn(graph: RowReductions) -> Sample:
 
     n, every = graph.cash.size, max(graph.cash.size // EACH, 1)
     unit = np.where(graph.sellable, graph.price / graph.depth, 0.0)
+    if graph.price_map is not None:
+        unit = graph.price_map.passed_back(unit)
     impact = row_sums.largest_cells(graph.cells, unit, graph.row_borders)
     near = ratio(graph.equity - graph.initial.maintenance, graph.sensitivity, np.inf)
     k = min(EACH, n) - 1
@@ -107,5 +109,8 @@ def foreseen(graph: Sample, scenario: Scenario, base: FloatArray, rules: Cascade
     closed = float((market.accounts.closed_long * gross).sum() / graph.gross_total)
     spare = price * (SPARE + ERRORS * np.sqrt(closed) * graph.error)
     low, high = price - MORE * (price - prices.min(axis=0)) - spare, price + MORE * (prices.max(axis=0) - price) + spare
+    if path.book is not None:
+        ends = path.book.columns.bounds(low, high)
+        low, high = np.minimum(low, ends[0] * path.book.own_change), np.maximum(high, ends[1] * path.book.own_change)
     spare = ratio(LOST * graph.gross_total, base.sum(), 0.0)
     return Box(np.maximum(low, 0.0), high, RATE * market.channels.loss_rate.max() + spare)

@@ -15,7 +15,7 @@ from contagion_graph.graph.collectives import WHOLE
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario import Scenario
-from contagion_graph.kernels.revaluation import GUARD
+from contagion_graph.kernels.box import GROWN
 from contagion_graph.margin.candidates.sample import Sample, drawn, foreseen
 from contagion_graph.margin.candidates.screening import Box
 from contagion_graph.margin.candidates.subgraph import CandidateGraph, CandidateMarket, OutsideBoxError
@@ -32,7 +32,6 @@ from contagion_graph.state import Before, Bounds
 WORTH_A_SAMPLE = 100_000  # rows from which on candidates are copied
 FEW = 0.5  # of all rows; more of them are not worth a copy
 BOXES, WIDER = 2, 2.0  # boxes that are tried, and how many times as far the next one goes
-GROWN = 4.0  # times p0: up to there the slack of an account is lessened for rounding
 KNOWN, SAMPLE = "weights in loss sharing", "sample"  # where the rows of a graph keep what other runs can use
 
 
@@ -50,10 +49,7 @@ def known(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> Know
     if last is not None and last[0] == sharing:
         return last[1]  # type: ignore[no-any-return]
     base = weights(graph, scenario, rules)
-    cash, value, gross, maintenance, slope = rows.linear
-    net = value - maintenance
-    slack = cash + net - GUARD * (np.abs(cash) + GROWN * (gross + slope))
-    found = Known(ChannelSums(rows, base).added_up(), Before(slack, (slope + net) / 2.0, (slope - net) / 2.0, base))
+    found = Known(ChannelSums(rows, base).added_up(), Before(*rows.linear, base))
     record = getattr(type(sharing), "__dataclass_params__", None)
     if sharing is None or (declared(sharing, "fixed") is True and record is not None and record.frozen):
         vars(rows)[KNOWN] = sharing, found
@@ -64,9 +60,8 @@ def candidates(graph: RowReductions, box: Box, before: Before) -> Rows:
     """Return the rows that can be in breach somewhere in a box."""
     from contagion_graph.kernels import box as passes
 
-    low, high = box.low / graph.price, box.high / graph.price
-    moves = max(1.0 - low.min(), 0.0), max(high.max() - 1.0, 0.0)
-    bounds = Bounds(graph.price, box.low, box.high, graph.margins is None, *moves, float(box.loss_rate))
+    moves, gains = graph.moves(box.low, box.high), graph.margins is None
+    bounds = Bounds(graph.price, box.low, box.high, gains, *moves, float(box.loss_rate))
     return passes.rows_in_box(graph.bounding, before, bounds, graph.row_borders)
 
 
@@ -120,7 +115,8 @@ def run_rounds(
 ) -> Ended:
     """Run the rounds of a scenario, on its candidates where that is worth a copy of them."""
     rows, ended = graph._rows, None
-    if not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE and rows.price_map is None:
+    single = rows.margins is None or rows.price_map is None  # margins of instruments leave too few accounts out
+    if single and not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE:
         ended = run_on_candidates(graph, scenario, rules, impact, rank=rank, fund=fund)
     if ended is None:
         base = weights(graph, scenario, rules)
@@ -144,7 +140,7 @@ def run_on_candidates(
     whole, before = known(graph, scenario, rules)
     box = foreseen(sample_of(rows).with_rows(hit), scenario, whole.amount, rules, impact)
     for _ in range(BOXES):
-        if (box.high > GROWN * graph.price).any():
+        if (box.high > GROWN * rows.unit).any():
             return None
         some = candidates(rows, box, before)
         if hit.size:

@@ -53,12 +53,10 @@ class CandidateGraph(RowReductions):
         self.price, self.sellable, self.depth, self.pools = graph.price, graph.sellable, graph.depth, graph.pools
         self.assets, self.insurance_fund = graph.assets, graph.insurance_fund
         self.initial, self.gross_total = Initial(*(each[rows] for each in graph.initial)), graph.gross_total
-        self.sensitivity = graph.sensitivity[rows]
+        self.linear, self.price_map = Linear(*(each[rows] for each in graph.linear)), graph.price_map
+        self.sensitivity = self.linear.sensitivity
         if graph.margins is not None:
-            self.margins, self.linear = (
-                graph.margins.kept(rows, self.cells),
-                Linear(*(each[rows] for each in graph.linear)),
-            )
+            self.margins = graph.margins.kept(rows, self.cells)
         self.row_borders = np.searchsorted(rows, graph.row_borders)
         self.block_borders = chunk_borders(indptr)
         self.pool_of = graph.pool_of[rows]

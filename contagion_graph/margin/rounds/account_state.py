@@ -89,11 +89,12 @@ class Market:
         self.margins = graph.margins
         if self.margins is not None and scenario.columns is not None:
             self.margins = self.margins.priced_by(scenario.columns)
-        if mirrored or graph.price_map is not None:  # no affine bound of slack is known with instruments
+        if mirrored or (
+            self.margins is not None and scenario.columns is not None
+        ):  # no bound for margins at other vols
             self.accounts.trigger[:] = -np.inf
         else:
-            moves = scenario.price_shocked / graph.price - 1.0
-            shock = float(-moves.min(initial=0.0)), float(moves.max(initial=0.0))
+            shock = graph.moves(scenario.price_shocked, scenario.price_shocked)
             revaluation.first_triggers(*graph.linear, base, shock, self.accounts.trigger)
         revaluation.least_triggers(self.accounts.trigger, self.accounts.strip_trigger)
         self._found, self._margin_put = np.empty(n, dtype=np.int64), np.zeros(n, dtype=np.int32)
