@@ -12,14 +12,17 @@ import numpy as np
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph.scenario import Scenario
+from contagion_graph.kernels.revaluation import GUARD
 from contagion_graph.margin.equilibria.closed_accounts import ClosedAccounts
 from contagion_graph.margin.equilibria.static_map import Case, Prices
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
 from contagion_graph.margin.rounds.channel_sums import ChannelSums
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.solution import Solution, Status
 from contagion_graph.tables.labels import label_text
 
 LARGEST = np.finfo(np.float64).max
+SPARE = 1e-9  # of how far prices may move: more than rounding
 BEYOND = 1e150  # a price without a bound, while others are computed: no account that gains by it is in breach
 Valued = tuple[Rows, FloatArray, FloatArray]
 
@@ -146,6 +149,7 @@ class PlainIterate(Iterate):
 
     def __init__(self, case: Case) -> None:
         super().__init__(case, np.where(case.scenario.defaults, 1.0, 0.0))
+        self.closed_until = np.full(self.share.size, -np.inf)  # the price move T up to which it closes whole
 
     def _admitted(self, rows: Rows, share: FloatArray) -> FloatArray:
         return share
@@ -155,9 +159,24 @@ class PlainIterate(Iterate):
         self.rate = self._loss_rate(moving)
         if self.market is not None:
             self._allow_for_relief(self.market)
+            moving = moving[self.closed_until[moving] <= self.market.move_to(self.prices.terminal)]
         market = self._put_in_force(moving)
-        rows = union(market.candidates()[0], moving, self.share.size)  # one that has recovered is no candidate
-        return rows, market.equity(rows), market.accounts.maintenance[rows]
+        rows = union(market.candidate_rows(), moving, self.share.size)  # one that has recovered is no candidate
+        equity = market.equity(rows)
+        self._leave_out_under_water(market, rows, equity)
+        return rows, equity, market.accounts.maintenance[rows]
+
+    def _leave_out_under_water(self, market: Market, rows: Rows, equity: FloatArray) -> None:
+        """Leave out accounts with E < 0, which close whole, until E can have risen to 0: by max(|Q|.p0, b) (T + C)."""
+        accounts, case = market.accounts, self.case
+        with np.errstate(invalid="ignore", over="ignore"):
+            size = np.abs(accounts.money[rows]) + accounts.longs[rows] + accounts.shorts[rows]
+            depth = -equity - GUARD * (size + np.abs(accounts.worth[rows] - equity))
+        slope = np.maximum(case.book.initial.gross[rows], case.base[rows])
+        under = depth > 0.0
+        reached = market.price_move + ratio(depth, slope, np.inf) * (1.0 - SPARE)
+        self.closed_until[rows] = np.where(under, reached, -np.inf)
+        market.leave_out(rows[under])
 
     def _allow_for_relief(self, market: Market) -> None:
         """Keep triggers valid where loss rates fall: T makes up for C, since T + C alone is compared."""
@@ -166,6 +185,7 @@ class PlainIterate(Iterate):
             market.price_move += fall
         else:
             market.revalue_next(self.case.book.all_rows)
+            self.closed_until[:] = -np.inf
 
 
 class MonotoneIterate(Iterate):

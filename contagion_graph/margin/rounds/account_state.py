@@ -131,9 +131,16 @@ class Market:
 
     def candidates(self, rise: FloatArray | float = 0.0) -> tuple[Rows, FloatArray]:
         """Return the candidates, ascending, and their equity; they have been valued at the present prices."""
-        seen = (self._number[0], True, 0, self._found.size)
-        rows = self._passes.candidate_rows(self.channels, self.accounts, self._moved(rise), *seen, self._found).copy()
+        rows = self.candidate_rows(rise)
         return rows, self.equity(rows)
+
+    def candidate_rows(self, rise: FloatArray | float = 0.0) -> Rows:
+        """Return the candidates, ascending."""
+        seen = (self._number[0], True, 0, self._found.size)
+        found: Rows = self._passes.candidate_rows(
+            self.channels, self.accounts, self._moved(rise), *seen, self._found
+        ).copy()
+        return found
 
     def seen(self, rows: Rows, accounts: BreachedAccounts) -> BreachedAccounts:
         """Return what the liquidation rule sees of rows, given what it sees on flat rates."""
@@ -158,10 +165,13 @@ class Market:
         self._put_prices(price)
         self.revalue()
 
+    def move_to(self, price: FloatArray) -> float:
+        """Return the cumulative price move T if these prices were put in force."""
+        return self.price_move + float((np.abs(self.sign * price - self.price) / self.graph.unit).max())
+
     def _put_prices(self, price: FloatArray) -> None:
-        price = self.sign * price
-        self.price_move += float((np.abs(price - self.price) / self.graph.unit).max())
-        self.price[:] = price
+        self.price_move = self.move_to(price)
+        self.price[:] = self.sign * price
         self._number += 1
 
     def settle(
