@@ -91,6 +91,8 @@ PLOTS: dict[str, Callable[[], Any]] = {
     "importance": importance,
     "frontier": frontier,
     "loss-distribution": lambda: cg.plot.loss_distribution(result().traders["loss"]),
+    "margin-scenarios": lambda: cg.plot.margin_scenarios(cg.generate.options(400, rng=1), "maker0"),
+    "greeks": lambda: cg.plot.greeks(cg.generate.options(400, rng=1)),
 }
 
 

@@ -65,6 +65,11 @@ def result() -> cg.CascadeResult:
     return found
 
 
+def options() -> cg.ExposureGraph:
+    """Return a small venue of options on portfolio margin."""
+    return cg.generate.options(200, rng=1)
+
+
 def all_plots(result: cg.CascadeResult) -> dict[str, Callable[[], Any]]:
     """Return every plot of one market."""
     graph, asset = result.graph, result.graph.assets[0]
@@ -86,6 +91,8 @@ def all_plots(result: cg.CascadeResult) -> dict[str, Callable[[], Any]]:
         "tipping": lambda: cg.plot.tipping(ends()),
         "importance": lambda: cg.plot.importance(of.compare(graph, [of.strength, of.hits])),
         "loss_distribution": lambda: cg.plot.loss_distribution(result.traders["loss"]),
+        "margin_scenarios": lambda: cg.plot.margin_scenarios(options(), options().traders[0]),
+        "greeks": lambda: cg.plot.greeks(options()),
     }
 
 
@@ -331,6 +338,27 @@ def test_given_axes_are_used_and_returned(name: str, result: cg.CascadeResult, m
     assert figure_of(returned) is figure
 
 
+def test_the_circles_are_the_costs_of_the_margin_table():
+    graph = options()
+    table = graph.margin_table().loc[graph.traders[0]]
+    ax = cg.plot.margin_scenarios(graph, graph.traders[0])
+    circles = [line for line in ax.lines if line.get_markersize() == 13]
+    assert [circle.get_ydata()[0] for circle in circles] == pytest.approx(
+        (table["cost"] - table["contingency"]).tolist()
+    )
+    assert [circle.get_xdata()[0] for circle in circles] == table["move"].tolist()
+
+
+def test_bars_of_a_greek_are_its_sums():
+    graph = options()
+    gamma, price = graph.greeks()["gamma"].unstack("underlying"), pd.Series(graph.price, index=graph.assets)
+    gamma = (gamma * price[gamma.columns] ** 2 / 100.0).fillna(0.0)
+    ax = cg.plot.greeks(graph, k=1)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["BTC"]
+    drawn = [bar.get_width() for bar in ax.patches]
+    assert drawn == pytest.approx([gamma["BTC"].clip(lower=0.0).sum(), gamma["BTC"].clip(upper=0.0).sum()])
+
+
 @pytest.mark.parametrize(("name", "ending"), [("waterfall", ".pdf"), ("bipartite", ".svg"), ("tipping", ".png")])
 def test_the_same_figure_gives_the_same_bytes(name: str, ending: str, result: cg.CascadeResult, tmp_path: Path):
     plot = all_plots(result)[name]
@@ -377,6 +405,10 @@ def test_what_is_no_result_is_refused(result: cg.CascadeResult, tmp_path: Path):
         (lambda: cg.plot.exposure(result), "matrix is a CascadeResult"),
         (lambda: cg.plot.exposure_curve(pd.DataFrame({"a": [1.0]})), "not what exposure_curve returned"),
         (lambda: cg.plot.tipping({}), "is no mapping"),
+        (lambda: cg.plot.margin_scenarios(options(), "nobody"), "unknown label 'nobody'"),
+        (lambda: cg.plot.margin_scenarios(result.graph, result.graph.traders[0]), "is on no grid"),
+        (lambda: cg.plot.greeks(options(), greek="rho"), "greek"),
+        (lambda: cg.plot.greeks(options(), k=0), "k is 0"),
         (lambda: cg.plot.tipping({0.1: 3}), "equilibria at 0.1"),
         (lambda: cg.plot.tipping({0.1: both}, column="lost"), "column is 'lost'"),
         (lambda: cg.plot.importance(3), "comparison is a int"),

@@ -10,6 +10,7 @@ from contagion_graph.plot.equilibria import tipping
 from contagion_graph.plot.exposures import exposure, exposure_curve
 from contagion_graph.plot.files import save
 from contagion_graph.plot.losses import loss_distribution
+from contagion_graph.plot.margins import greeks, margin_scenarios
 from contagion_graph.plot.measures import importance
 from contagion_graph.plot.network import bipartite
 from contagion_graph.plot.rounds import cascade, closed, fund, prices
@@ -22,8 +23,10 @@ __all__ = [
     "exposure_curve",
     "frontier",
     "fund",
+    "greeks",
     "importance",
     "loss_distribution",
+    "margin_scenarios",
     "prices",
     "save",
     "tipping",
