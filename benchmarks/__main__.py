@@ -20,6 +20,7 @@ import contagion_graph as cg
 from benchmarks import clearing, distress, exporting, loading, measures, pages, watching
 from benchmarks import hundred_million as from_disk
 from benchmarks.cluster import rows as cluster_rows
+from benchmarks.margins import rows as margin_rows
 from benchmarks.plain_scipy import plain_cascade
 from benchmarks.reference import SMALL, Reference, large
 from benchmarks.scenarios import batch_rows, sweep_rows
@@ -201,6 +202,11 @@ def scenarios() -> Iterator[str]:
         yield line(name, measured, budget, "", note)
 
 
+def grids() -> Iterator[str]:
+    """Measure scenario grids beside flat rates."""
+    yield from plain(margin_rows(*large(Reference.graph())))
+
+
 def hundred_million() -> Iterator[str]:
     """Measure 10^8 positions from disk: loading, cascades, parts."""
     yield from plain(from_disk.rows())
@@ -217,6 +223,7 @@ ROWS = (
     valuation,
     cascades,
     equilibria,
+    grids,
     scenarios,
     exposure,
     importance,
