@@ -557,6 +557,8 @@ TAKEN = {  # functions that run cascades alone, or ask for values at the prices 
         "exposure_curve",
         "exposure_to_traders",
         "indirect_exposure",
+        "plot.greeks",
+        "plot.margin_scenarios",
         "reverse_stress",
         "scenarios.ladder",
         "sweep",

@@ -278,7 +278,8 @@ ANY_MARGIN = {  # functions that run cascades alone
     *("exposure_curve", "exposure_to_traders", "indirect_exposure", "reverse_stress", "scenarios.ladder", "sweep"),
     "tipping_point",
 }
-NO_MARGINS = {  # functions of a graph that ask for no margin, or put one of their own in its place
+NO_MARGINS = {  # functions of a graph that ask for no margin at other prices, or put one of their own in its place
+    *("plot.greeks", "plot.margin_scenarios"),
     *("backbone", "direct_exposure", "collateral.Plan.apply"),
     *("named.caccioli_stability", "named.farmer", "named.greenwood_landier_thesmar", "named.with_market_depth"),
     "named.without_margins",

@@ -69,7 +69,7 @@ def margin_scenarios(graph: "ExposureGraph", account: AccountKey, *, ax: "Axes |
     ... )
     >>> ax = cg.plot.margin_scenarios(graph, "A")
     >>> [line.get_ydata().tolist() for line in ax.lines[::3][:2]]
-    [[10.0, -0.0, -10.0], [-5.0, -0.0, 5.0]]
+    [[10.0, 0.0, -10.0], [-5.0, 0.0, 5.0]]
     """
     check_graph(graph)
     faults = Faults(ParameterError)
@@ -131,7 +131,7 @@ def greeks(graph: "ExposureGraph", *, greek: Greek = "gamma", k: int = 10, ax: "
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[2.0], [-1.0]], price=[100.0], assets=["BTC"])
     >>> ax = cg.plot.greeks(graph, greek="delta")
-    >>> [bar.get_width() for bar in ax.patches]
+    >>> [float(bar.get_width()) for bar in ax.patches]
     [200.0, -100.0]
     """
     check_graph(graph)
