@@ -31,6 +31,8 @@ CALLS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "plot.exposure": ([cg.direct_exposure(GRAPH)], {}),
     "plot.exposure_curve": ([cg.exposure_curve(GRAPH, MODEL, "BTC", sizes=[-0.1])], {}),
     "plot.frontier": (["comparison"], {}),
+    "plot.greeks": ([GRAPH], {}),
+    "plot.margin_scenarios": ([GRAPH, "A"], {}),
     "plot.importance": (["comparison"], {}),
     "plot.loss_distribution": ([[1.0, 2.0]], {}),
     "plot.save": (["ax", "file.png"], {}),
