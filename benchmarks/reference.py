@@ -33,7 +33,7 @@ class Reference:
 
 def with_initial_values(graph: cg.ExposureGraph) -> cg.ExposureGraph:
     """Compute the initial values of a graph, and what else it keeps, before a clock runs."""
-    for name in ("initial", "sensitivity", "membership", "block_borders", "cells", "all_rows"):
+    for name in ("initial", "falls", "membership", "block_borders", "cells", "all_rows"):
         getattr(graph._rows, name)
     return graph
 

@@ -17,7 +17,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.state import Array
 
-KNOWN = ("initial", "sensitivity", "cells", "members", "row_borders", "all_rows")  # what every run needs
+KNOWN = ("initial", "falls", "cells", "members", "row_borders", "all_rows")  # what every run needs
 
 
 END = 256  # of a text, among its bytes

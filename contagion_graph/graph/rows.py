@@ -30,7 +30,7 @@ SHARED = (
 )
 BY_LABEL = ("trader_of", "pool_of", "members", "membership")  # what the other fields change nothing of
 BY_PLACE = ("all_rows", "block_borders", "row_borders")  # ... nor of these, but where cells are added
-BY_VALUE = ("initial", "gross_total", "sensitivity", "unit", "cells")  # of quantity, margin_units and price
+BY_VALUE = ("initial", "gross_total", "falls", "unit", "cells")  # of quantity, margin_units and price
 
 
 class Margins(Protocol):
@@ -239,15 +239,20 @@ class RowReductions:
         return np.maximum(self.price, self.price[self.price_map.underlying] * self.price_map.delta_bounds)
 
     @cached_property
-    def sensitivity(self) -> FloatArray:
-        """The most that each account's slack can move: g = sum_j |q_ij - mu_ij| unit_j, of `bounding`, shape (n,)."""
+    def falls(self) -> tuple[FloatArray, FloatArray]:
+        """The sums sum_j d_ij unit_j and g = sum_j |d_ij| unit_j, d = q - mu of `bounding`, shape (n,) each."""
         from contagion_graph.kernels import row_sums
 
         cells = self.bounding
         difference = cells._replace(quantity=cells.quantity - cells.margin_units)
-        sensitivity = row_sums.value_rows(difference, self.unit, *self.chunked(None))[1]
-        sensitivity.flags.writeable = False
-        return sensitivity
+        net, sensitivity, _ = row_sums.value_rows(difference, self.unit, *self.chunked(None))
+        net.flags.writeable = sensitivity.flags.writeable = False
+        return net, sensitivity
+
+    @property
+    def sensitivity(self) -> FloatArray:
+        """The most that each account's slack can move: g of `falls`, shape (n,)."""
+        return self.falls[1]
 
     @cached_property
     def bounding(self) -> Cells:
@@ -260,14 +265,7 @@ class RowReductions:
     def linear(self) -> Linear:
         """How slack falls from what it is at `price`."""
         value, gross, maintenance = self.initial
-        net = value - maintenance
-        slack = self.cash + net
-        if self.margins is not None or self.price_map is not None:
-            from contagion_graph.kernels import row_sums
-
-            held, _, at_most = row_sums.value_rows(self.bounding, self.unit, *self.chunked(None))
-            net = held - at_most
-        return Linear(slack, np.abs(self.cash) + gross, net, self.sensitivity)
+        return Linear(self.cash + (value - maintenance), np.abs(self.cash) + gross, *self.falls)
 
     def moves(self, low: FloatArray, high: FloatArray) -> tuple[float, float]:
         """Return the largest fall to `low`, and rise to `high`, of a price in its unit."""

@@ -13,7 +13,7 @@ import numpy as np
 from contagion_graph._typing import FloatArray
 from contagion_graph.chunks import STRIP
 from contagion_graph.errors import ConvergenceError
-from contagion_graph.graph.rows import Initial, Linear, RowReductions
+from contagion_graph.graph.rows import Initial, RowReductions
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.candidates.screening import Box
 from contagion_graph.margin.candidates.subgraph import CandidateGraph
@@ -47,14 +47,13 @@ class Sample(CandidateGraph):
     def __init__(self, graph: RowReductions, rows: Rows, weight: FloatArray, error: FloatArray) -> None:
         super().__init__(graph, rows)
         self.weight, self.error = weight, error
-        self.linear = Linear(*(each * weight for each in self.linear))
         if self.margins is not None:
             self.margins = self.margins.kept(self.all_rows, self.cells, weight)
         times = np.repeat(weight, np.diff(self.cells.indptr))
         self.cells = self.cells._replace(
             quantity=self.cells.quantity * times, margin_units=self.cells.margin_units * times
         )
-        self.cash, self.sensitivity = self.cash * weight, self.sensitivity * weight
+        self.cash, self.falls = self.cash * weight, (self.falls[0] * weight, self.falls[1] * weight)
         self.initial = Initial(*(each * weight for each in self.initial))
 
     def with_rows(self, others: Rows) -> "Sample":

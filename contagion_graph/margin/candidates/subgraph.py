@@ -8,7 +8,7 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray
 from contagion_graph.chunks import chunk_borders
-from contagion_graph.graph.rows import Initial, Linear, RowReductions
+from contagion_graph.graph.rows import Initial, RowReductions
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.candidates.screening import Box
 from contagion_graph.margin.rounds.account_state import Market, Rows
@@ -53,8 +53,7 @@ class CandidateGraph(RowReductions):
         self.price, self.sellable, self.depth, self.pools = graph.price, graph.sellable, graph.depth, graph.pools
         self.assets, self.insurance_fund = graph.assets, graph.insurance_fund
         self.initial, self.gross_total = Initial(*(each[rows] for each in graph.initial)), graph.gross_total
-        self.linear, self.price_map = Linear(*(each[rows] for each in graph.linear)), graph.price_map
-        self.sensitivity = self.linear.sensitivity
+        self.falls, self.price_map = (graph.falls[0][rows], graph.falls[1][rows]), graph.price_map
         if graph.margins is not None:
             self.margins = graph.margins.kept(rows, self.cells)
         self.row_borders = np.searchsorted(rows, graph.row_borders)

@@ -127,7 +127,7 @@ def _cut(graph: ExposureGraph, relief: Relief | None) -> Book:
     )
     kept = ["initial", "membership", "all_rows", "block_borders", "gross_total", "group"]
     if quantity.indptr is graph.quantity.indptr:  # no cell was added
-        kept += ["sensitivity"]
+        kept += ["falls"]
     carry_over(graph._rows, book, kept)
     return book
 
