@@ -48,7 +48,7 @@ def main() -> pd.DataFrame:
         sold = result.assets["units_passed_on"]
         closed = int((result.accounts["closed"] > 0.0).sum())
         print(
-            f"\n{name}: {len(result.rounds)} rounds, {closed} accounts close something; their options sell in the books"
+            f"\n{name}: rounds: {len(result.rounds)}; accounts that close something: {closed}; units sold in the books"
         )
         print(sold[sold != 0.0].round(2).to_string())
     answer = pd.concat(losses, names=["move"])

@@ -400,7 +400,7 @@ class ExposureGraph(OwnTables, GraphExports):
         2     pm    Y      2   0.2  10.0
         """
         margins = self._margins or GraphMargins(None, (), self.assets, self._rows.cells)
-        return margins.table(self._rows, self.price, self.account_index, self.assets)
+        return margins.table(self._rows)
 
     def greeks(self) -> pd.DataFrame:
         """Return how the value of every account answers to each underlying, at `price`.

@@ -127,6 +127,10 @@ class GraphMargins:
             out *= self.weight[rows]
         return out[0], out[1]
 
+    def of_all(self, rows: RowReductions) -> FloatArray:
+        """Return the maintenance margin of every account on all that it holds, at the prices of the graph, (n,)."""
+        return self.of(rows.price, nothing_closed(self.n, rows.price.size), rows.all_rows, rows.row_borders)[0]
+
     def kept(self, rows: Codes, cells: Cells, weight: FloatArray | None = None) -> "GraphMargins":
         """Return the margins of some accounts, ascending, which are then all, and whose cells are these."""
         number, place = (each[rows] for each in self._on_grids)
@@ -160,35 +164,30 @@ class GraphMargins:
         none = np.zeros(0)
         return self.tiers if self.tiers is not None else Tiers(np.zeros(m + 1, dtype=np.int64), none, none, none)
 
-    def table(
-        self, rows: RowReductions, price: FloatArray, accounts: pd.MultiIndex, assets: "pd.Index[str]"
-    ) -> pd.DataFrame:
+    def table(self, rows: RowReductions) -> pd.DataFrame:
         """Return the parts of every account's margin, by account: `ExposureGraph.margin_table` describes it."""
-        left = nothing_closed(self.n, price.size)
-        parts = [self._rate_parts(rows, price, assets), *(self._grid_parts(grid, price, left) for grid in self.grids)]
+        left = nothing_closed(self.n, rows.price.size)
+        parts = [self._rate_parts(rows), *(self._grid_parts(grid, rows.price, left) for grid in self.grids)]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in ("account", *COLUMNS)}
         order = np.argsort(columns["account"], kind="stable")
-        frame = pd.DataFrame(
-            {name: columns[name][order] for name in COLUMNS}, index=accounts[columns["account"][order]]
-        )
+        index = rows.account_index[columns["account"][order]]
+        frame = pd.DataFrame({name: columns[name][order] for name in COLUMNS}, index=index)
         return frame.astype({"margin": "str", "part": "str"})
 
-    def _rate_parts(self, rows: RowReductions, price: FloatArray, assets: "pd.Index[str]") -> dict[str, Any]:
+    def _rate_parts(self, rows: RowReductions) -> dict[str, Any]:
         """Return a part for each cell of the accounts that are on rates and tiers."""
         account = row_of_cells(rows.quantity)
         cells = np.flatnonzero(self._on_grids[0][account] == NONE)
         column = rows.quantity.indices[cells]
-        notional, flat = (
-            np.abs(rows.quantity.data[cells]) * price[column],
-            rows.margin_units.data[cells] * price[column],
-        )
+        price = rows.price[column]
+        notional, flat = np.abs(rows.quantity.data[cells]) * price, rows.margin_units.data[cells] * price
         tiered, tier, first = self.pieces(column, notional)
         rates, amount = (np.zeros(1), np.zeros(1)) if self.tiers is None else self.tiers[2:]
         nothing = np.full(cells.size, np.nan)
         return {
             "account": account[cells],
             "margin": np.where(tiered, "tiers", "rates"),
-            "part": assets[column].to_numpy(dtype=object),
+            "part": rows.assets[column].to_numpy(dtype=object),
             "piece": tier - first,
             "rate": np.where(tiered, rates[tier], ratio(flat, notional, np.nan)),
             "move": nothing,

@@ -13,7 +13,7 @@ from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
 from contagion_graph.errors import nearest
 from contagion_graph.graph.collectives import WHOLE, Collectives
 from contagion_graph.graph.price_map import PriceMap
-from contagion_graph.state import Cells, Left, nothing_closed
+from contagion_graph.state import Cells, Left
 
 
 class Initial(NamedTuple):
@@ -42,6 +42,9 @@ class Margins(Protocol):
 
     def of(self, price: FloatArray, left: Left, rows: Any, row_borders: Any) -> tuple[FloatArray, FloatArray]:
         """Return the maintenance margin of accounts on what they have left, and its relief."""
+
+    def of_all(self, rows: "RowReductions") -> FloatArray:
+        """Return the maintenance margin of every account on all that it holds, at the prices of the graph."""
 
     def priced_by(self, columns: PriceMap) -> "Margins":
         """Return the margins when columns are priced in another way: after a shock of vols."""
@@ -208,9 +211,7 @@ class RowReductions:
         """Value, gross value and maintenance of every account at `price`, shape (n,) each [currency]."""
         initial = Initial(*self.valuation(self.price))
         if self.margins is not None:
-            left = nothing_closed(self.cash.size, self.price.size)
-            margins = self.margins.of(self.price, left, self.all_rows, self.row_borders)
-            initial = initial._replace(maintenance=margins[0])
+            initial = initial._replace(maintenance=self.margins.of_all(self))
         for array in initial:
             array.flags.writeable = False
         return initial

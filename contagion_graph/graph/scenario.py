@@ -155,9 +155,9 @@ def check_rates(graph: ExposureGraph, what: str) -> None:
     parts = [f"margin tiers of {tiered:,} asset{'s' * (tiered != 1)}"] * bool(tiered)
     parts += [f"{on_grids:,} account{'s' * (on_grids != 1)} on scenario grids"] * bool(on_grids)
     raise ParameterError(
-        f"{what}: the graph has {' and '.join(parts)}; such margins are computed at the prices and positions of the "
-        "graph alone (maintenance, margin_table). For flat rates in their place, give graph.assign(margin_tiers=None, "
-        "account_margin=None) with margin_long and margin_short in table assets"
+        f"{what}: the graph has {' and '.join(parts)}; here margins can only be flat rates. For flat rates in their "
+        "place, give graph.assign(margin_tiers=None, account_margin=None) with margin_long and margin_short in table "
+        "assets"
     )
 
 

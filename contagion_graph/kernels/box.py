@@ -55,7 +55,7 @@ def _rows(
             if k + AHEAD < last:
                 fetch_row(indptr, indices, quantity, margin_units, found[k + AHEAD])
             row = found[k]
-            least, size = slack[row], ROUNDING / GUARD * (extent[row] + sensitivity[row])
+            least, size = slack[row], GROWN * (extent[row] + sensitivity[row])
             for cell in range(indptr[row], indptr[row + 1]):
                 d, column = quantity[cell] - margin_units[cell], indices[cell]
                 change = d * ((low[column] if d > 0.0 else high[column]) - price[column])

@@ -56,9 +56,17 @@ def least_triggers(trigger: Array, strip_trigger: Array) -> None:
 @njit(fastmath={"nnan", "nsz"})
 def _least(trigger: Array) -> float:
     least = np.inf
-    for k in range(trigger.size):  # triggers are numbers: the compiler may take several at a moved
+    for k in range(trigger.size):  # triggers are numbers: the compiler may take several at a time
         least = min(least, trigger[k])
     return float(least)
+
+
+@njit(inline="always")
+def _close_strip(rows: Array, k: int, trigger: Array, strip_trigger: Array) -> None:
+    """Set the least trigger of the strip of rows[k], after the last of the ascending rows that is in it."""
+    strip = rows[k] // STRIP
+    if k + 1 == rows.size or rows[k + 1] // STRIP != strip:
+        strip_trigger[strip] = _least(trigger[strip * STRIP : (strip + 1) * STRIP])
 
 
 @njit(inline="always")
@@ -220,9 +228,7 @@ def _revalue_rows(
         trigger[row] = _trigger(
             member, pool, base, since, loss_rate, settled, row, money[row], held, left, sensitivity[row], price_move
         )
-        if k + 1 == rows.size or rows[k + 1] // STRIP != row // STRIP:
-            strip = row // STRIP
-            least[strip] = _least(trigger[strip * STRIP : (strip + 1) * STRIP])
+        _close_strip(rows, k, trigger, least)
 
 
 @njit(inline="always")
@@ -281,9 +287,7 @@ def put_margins(channels: Channels, accounts: Accounts, price_move: float, rows:
             member, pool, base, since, loss_rate, accounts.settled, row, money, held, left, accounts.sensitivity[row],
             price_move,
         )  # fmt: skip
-        if k + 1 == rows.size or rows[k + 1] // STRIP != row // STRIP:
-            strip = row // STRIP
-            accounts.strip_trigger[strip] = _least(accounts.trigger[strip * STRIP : (strip + 1) * STRIP])
+        _close_strip(rows, k, accounts.trigger, accounts.strip_trigger)
 
 
 def settle(
@@ -376,6 +380,4 @@ def _settle(
             trigger[row] = np.inf if whole else -np.inf
             fee -= back
         out[0, k], out[1, k], out[2, k] = sold - bought, fee + bonus[k], worth[row] - borne
-        if k + 1 == rows.size or rows[k + 1] // STRIP != row // STRIP:
-            strip = row // STRIP
-            least[strip] = _least(trigger[strip * STRIP : (strip + 1) * STRIP])
+        _close_strip(rows, k, trigger, least)

@@ -15,7 +15,6 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.margins import GraphMargins, tier_schedule
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.graph.scenario_grids import grid_of
-from contagion_graph.state import nothing_closed
 from contagion_graph.tables.vectors import rows_of
 
 
@@ -130,7 +129,7 @@ class TieredMargin:
         ParameterError
             An asset that the graph does not know.
         """
-        return self._margins(graph).table(graph._rows, graph.price, graph.account_index, graph.assets)
+        return self._margins(graph).table(graph._rows)
 
     def _margins(self, graph: ExposureGraph) -> GraphMargins:
         check_graph(graph)
@@ -291,7 +290,7 @@ class ScenarioMargin:
         >>> cg.ScenarioMargin(move=[-0.16, 0.0, 0.16]).margin_table(graph)[["part", "cost"]].values.tolist()
         [['X', 48.0]]
         """
-        return self._margins(graph).table(graph._rows, graph.price, graph.account_index, graph.assets)
+        return self._margins(graph).table(graph._rows)
 
     def _margins(self, graph: ExposureGraph) -> GraphMargins:
         check_graph(graph)
@@ -317,6 +316,4 @@ def _array_block(arrays: Mapping[str, ArrayLike], graph: ExposureGraph) -> Float
 
 
 def _series(graph: ExposureGraph, margins: GraphMargins) -> "pd.Series[float]":
-    rows, left = graph._rows, nothing_closed(len(graph.account_index), len(graph.assets))
-    margin, _ = margins.of(graph.price, left, rows.all_rows, rows.row_borders)
-    return pd.Series(margin, index=graph.account_index, name="maintenance")
+    return pd.Series(margins.of_all(graph._rows), index=graph.account_index, name="maintenance")

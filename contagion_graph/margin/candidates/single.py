@@ -115,8 +115,8 @@ def run_rounds(
 ) -> Ended:
     """Run the rounds of a scenario, on its candidates where that is worth a copy of them."""
     rows, ended = graph._rows, None
-    single = rows.margins is None or rows.price_map is None  # margins of instruments leave too few accounts out
-    if single and not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE:
+    worth = rows.margins is None or rows.price_map is None  # bounds of margins with instruments leave few accounts out
+    if worth and not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE:
         ended = run_on_candidates(graph, scenario, rules, impact, rank=rank, fund=fund)
     if ended is None:
         base = weights(graph, scenario, rules)

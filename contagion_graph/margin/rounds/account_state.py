@@ -87,11 +87,9 @@ class Market:
             strip_trigger=np.empty(-(-n // STRIP)),
         )
         self.margins = graph.margins
-        if self.margins is not None and scenario.columns is not None:
-            self.margins = self.margins.priced_by(scenario.columns)
-        if mirrored or (
-            self.margins is not None and scenario.columns is not None
-        ):  # no bound for margins at other vols
+        if graph.margins is not None and scenario.columns is not None:
+            self.margins = graph.margins.priced_by(scenario.columns)
+        if mirrored or self.margins is not graph.margins:  # of margins at other vols no bound is known
             self.accounts.trigger[:] = -np.inf
         else:
             shock = graph.moves(scenario.price_shocked, scenario.price_shocked)
