@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
+from contagion_graph.margin.equilibria.isotone import is_isotone
 from tests.markets import graph_of, model_of
 from tests.reference.dense_equilibria import isotone, static_map
-from tests.reference.random_markets import Case
+from tests.reference.random_markets import Case, random_case
 from tests.reference.small_markets import small_market
 
 
@@ -76,12 +77,15 @@ def test_the_least_is_that_of_the_definition_where_the_greatest_is_unbounded():
         if share is None:
             continue
         graph = graph_of(case.market)
-        both = model_of(case.rules).equilibria(
-            graph,
-            dict(zip(graph.assets, case.shock, strict=True)),
-            losses={f"t{k}": loss for k, loss in enumerate(case.losses) if loss},
-            defaults=[f"t{k}" for k in np.flatnonzero(case.defaults)],
-        )
+        shock = dict(zip(graph.assets, case.shock, strict=True))
+        losses = {f"t{k}": loss for k, loss in enumerate(case.losses) if loss}
+        defaults = [f"t{k}" for k in np.flatnonzero(case.defaults)]
+        try:
+            both = model_of(case.rules).equilibria(graph, shock, losses=losses, defaults=defaults)
+        except cg.ConvergenceError:  # the least is infinite, in a book that is not netted
+            assert is_isotone(graph)
+            assert not dense_points(case)
+            continue
         np.testing.assert_array_equal(both.least.arrays.closed, share)
         assert both.least.solution.converged
         assert (both.greatest.arrays.closed >= share).all()
@@ -131,12 +135,15 @@ def test_no_equilibrium_of_a_netted_book_closes_less_than_the_lower_bound():
         market = replace(case.market, depth=case.market.depth * 0.35)
         case = replace(case, market=market, rules=replace(case.rules, impact=cg.ConstantProductImpact()))
         graph = graph_of(case.market)
-        both = model_of(case.rules).equilibria(
-            graph,
-            dict(zip(graph.assets, case.shock, strict=True)),
-            losses={f"t{k}": loss for k, loss in enumerate(case.losses) if loss},
-            defaults=[f"t{k}" for k in np.flatnonzero(case.defaults)],
-        )
+        shock = dict(zip(graph.assets, case.shock, strict=True))
+        losses = {f"t{k}": loss for k, loss in enumerate(case.losses) if loss}
+        defaults = [f"t{k}" for k in np.flatnonzero(case.defaults)]
+        try:
+            both = model_of(case.rules).equilibria(graph, shock, losses=losses, defaults=defaults)
+        except cg.ConvergenceError:  # the least is infinite, in a book that is not netted
+            assert is_isotone(graph)
+            assert not dense_points(case)
+            continue
         if both.greatest.solution.status is not cg.Status.UNBOUNDED:
             continue
         unbounded += 1
@@ -146,3 +153,43 @@ def test_no_equilibrium_of_a_netted_book_closes_less_than_the_lower_bound():
             above += both.least.arrays.closed.any()
     assert min(unbounded, points) > 50
     assert above > 3
+
+
+def test_where_the_least_is_infinite_too_the_error_names_the_asset():
+    """A default buys back 30 units times 10 of a pool that has 90 / 2 for sale: no equilibrium is finite, no path."""
+    graph = cg.ExposureGraph.from_arrays(
+        [[0.0, -30.0], [1.0, -1.0]], price=[1.0, 10.0], depth=90.0, cash=[5000.0, 50.0], assets=["X", "Y"]
+    )
+    model = cg.MarginCascade(impact=cg.ConstantProductImpact())
+    with pytest.raises(cg.ConvergenceError, match="price of asset 'Y' is inf"):
+        model.run(graph, defaults=["0"])
+    for two_sided in ("auto", "conservative"):
+        with pytest.raises(cg.ConvergenceError, match="price of asset 'Y' is infinite in the least") as error:
+            model.equilibria(graph, defaults=["0"], two_sided=two_sided)
+        assert error.value.solution.status is cg.Status.UNBOUNDED
+
+
+def test_an_end_is_given_or_named_whatever_crowds_buy_back():
+    """Random markets at shallow depth: the least equilibrium is given, or the path has no finite price either."""
+    given = refused = 0
+    for seed in range(400):
+        case = random_case(seed)
+        market = replace(case.market, depth=case.market.depth * 0.1)
+        graph, rules = graph_of(market), replace(case.rules, impact=cg.ConstantProductImpact(), alpha=None)
+        model = model_of(rules)
+        if rules.liquidation[0] not in ("full", "leverage"):
+            continue
+        scenario = {
+            "losses": {f"t{k}": loss for k, loss in enumerate(case.losses) if loss},
+            "defaults": [f"t{k}" for k in np.flatnonzero(case.defaults)],
+        }
+        shock = dict(zip(graph.assets, case.shock, strict=True))
+        try:
+            model.equilibria(graph, shock, **scenario)
+            given += 1
+        except cg.ConvergenceError:
+            refused += 1
+            with pytest.raises(cg.ConvergenceError, match=r"price of asset .* is inf"):  # the path has none either
+                model.run(graph, shock, **scenario)
+    assert given > 100
+    assert refused > 0

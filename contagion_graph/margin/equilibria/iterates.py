@@ -28,7 +28,7 @@ Valued = tuple[Rows, FloatArray, FloatArray]
 
 
 class UnboundedError(ConvergenceError):
-    """An iterate from above has come to an infinite price."""
+    """An iterate has come to an infinite price, which its fixed point then has too."""
 
 
 class Iterate(ABC):
@@ -59,9 +59,16 @@ class Iterate(ABC):
     def follow(self, sold_other: FloatArray) -> tuple[Rows, FloatArray]:
         """Return the accounts that T moves, and their new closed shares, given what the other iterate has sold."""
         self.prices = self._bounded(self.case.prices(self.sold, sold_other))
-        if self.from_above and not np.isfinite(np.concatenate(self.prices)).all():  # known to all parts of a graph
+        infinite = np.flatnonzero(~np.isfinite(self.prices.average))
+        if infinite.size:  # known to all parts of a graph
+            assets = self.case.book.assets
             solution = Solution(Status.UNBOUNDED, steps=0, residual=np.inf, revaluations=self.revaluations)
-            raise UnboundedError(f"the upper bound of the equilibria: {Status.UNBOUNDED.value}", solution)
+            end = "greatest" if self.from_above else "least"
+            raise UnboundedError(
+                f"price of asset {assets[infinite[0] % len(assets)]!r} is infinite in the {end} equilibrium. "
+                f"{Status.UNBOUNDED.value}",
+                solution,
+            )
         rows, equity, maintenance = self._revalue()
         self._check_finite(rows, equity, maintenance)
         share = self._admitted(rows, self.case.closed_share(self.prices, rows, equity, maintenance))

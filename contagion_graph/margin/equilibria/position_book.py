@@ -32,8 +32,8 @@ class Book(RowReductions):
         Currency per unit; p0 / depth: how far selling one unit moves along the price impact.
     sellable : ndarray of bool, shape (k,)
         Whether a column is ever sold.
-    account_index : MultiIndex
-        Label of each row.
+    account_index, assets : MultiIndex, Index
+        Label of each row, and of each asset.
     pools : Index
         Label of each pool.
     insurance_fund : ndarray, shape (v,)
@@ -50,6 +50,7 @@ class Book(RowReductions):
     size_of_unit: FloatArray
     sellable: BoolArray
     account_index: pd.MultiIndex
+    assets: "pd.Index[str]"
     pools: "pd.Index[str]"
     insurance_fund: FloatArray
     relief: Relief | None = None
@@ -121,6 +122,7 @@ def _cut(graph: ExposureGraph, relief: Relief | None) -> Book:
         size_of_unit=np.tile(unit, sides),
         sellable=np.tile(graph.sellable, sides),
         account_index=graph.account_index,
+        assets=graph.assets,
         pools=graph.pools,
         insurance_fund=graph.insurance_fund,
         relief=relief,
