@@ -258,13 +258,27 @@ def test_what_a_node_owes_itself_is_left_out_with_a_warning():
         cg.ObligationNetwork.from_tables(owed, {"node": ["A", "B"]})
 
 
-def test_amounts_without_a_sum_are_refused():
+def test_amounts_without_a_sum_are_refused(tmp_path):
     for given in ({"cash": [1e308, 1e308]}, {"cash": [0.0, -1e308]}, {"insurance_fund": 1e308}, {"price": 1e305}):
         with pytest.raises(cg.TableError, match=r"above 1e\+300.*Count in a larger unit of currency"):
             cg.ExposureGraph.from_arrays([[1e10], [1.0]], **{"price": 1.0, **given})
     tables = {"trader": ["A"], "asset": ["X"], "quantity": [1e308]}
     with pytest.raises(cg.TableError, match=r"quantity x price: above 1e\+300"):
         cg.ExposureGraph.from_tables(tables, {"asset": ["X"], "price": [1e10]})
+    assets, accounts = {"asset": ["X"], "price": [1e10]}, {"trader": ["A"], "cash": [1e308]}
+    small = tables | {"quantity": [1.0]}
+    for name, wrong in {
+        "quantity x price": {"positions": tables},
+        "quantity x entry_price": {"positions": tables | {"quantity": [1e280], "entry_price": [1e25]}},
+        "accounts.cash": {"positions": small, "accounts": accounts},
+        "pools.insurance_fund": {
+            "positions": tables | {"quantity": [1.0]},
+            "pools": {"pool": ["pool"], "insurance_fund": [1e308]},
+        },
+    }.items():
+        with pytest.raises(cg.TableError, match=rf"{name}: above 1e\+300"):
+            cg.distributed.partition({"assets": assets, **wrong}, tmp_path / "parts", n_parts=1)
+        assert not (tmp_path / "parts").exists()
     with pytest.raises(cg.TableError, match=r"obligations: above 1e\+300"):
         cg.ObligationNetwork.from_arrays([[0.0, 1e308], [1e308, 0.0]], external_assets=1.0)
     with pytest.raises(cg.TableError, match=r"nodes.external_assets: above 1e\+300"):

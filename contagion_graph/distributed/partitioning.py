@@ -13,7 +13,7 @@ from contagion_graph.distributed.account_rows import Ints, account_rows, cell_co
 from contagion_graph.distributed.dataset import Layout
 from contagion_graph.distributed.write_dataset import write_accounts, write_positions, write_whole_tables
 from contagion_graph.errors import Faults, ParameterError
-from contagion_graph.tables.assemble import check_prices, check_references
+from contagion_graph.tables.assemble import check_prices, check_references, check_sizes
 from contagion_graph.tables.checks import read_table
 from contagion_graph.tables.convert import UNREADABLE, is_parquet, parquet_files
 from contagion_graph.tables.files import path_of, replacing_folder, table_files
@@ -151,6 +151,7 @@ def _checked(sources: Mapping[str, object], spooled: Path) -> tuple[dict[str, Ta
     faults.raise_if_any()
     if "instruments" in tables:
         check_prices(tables)
+    check_sizes(tables)
     assert positions is not None
     return tables, positions
 

@@ -237,7 +237,23 @@ def check_size(graph: Mapping[str, Any]) -> None:
     """Refuse a graph whose amounts have no sum."""
     faults = Faults()
     check_amounts({name: graph[name] for name in ("cash", "insurance_fund")}, faults)
-    check_values(graph["quantity"], graph["price"], faults)
+    cells, price = graph["quantity"], graph["price"]
+    check_values(cells.data, price, lambda: price[cells.indices], "price", faults)
+    faults.raise_if_any()
+
+
+def check_sizes(tables: Mapping[str, Table]) -> None:
+    """Refuse checked tables whose amounts have no sum; positions are read whole only where some can be too large."""
+    named = {"accounts.cash": ("accounts", "cash"), "pools.insurance_fund": ("pools", "insurance_fund")}
+    faults, positions, assets = Faults(), tables["positions"], tables["assets"]
+    check_amounts({to: tables[name].numbers[column] for to, (name, column) in named.items() if name in tables}, faults)
+    prices = pd.Series(assets.numbers["price"], index=_in_row_order(assets, "asset"))
+    held = positions.labels["asset"]
+    by_asset: FloatArray = np.asarray(prices.reindex(held.values), dtype=np.float64)
+    entry = positions.numbers.get("entry_price")
+    check_values(positions.numbers["quantity"], by_asset, lambda: by_asset[held.codes], "price", faults)
+    if entry is not None:
+        check_values(positions.numbers["quantity"], entry, lambda: entry, "entry_price", faults)
     faults.raise_if_any()
 
 

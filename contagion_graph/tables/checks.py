@@ -4,13 +4,12 @@ A table enters as Arrow columns and leaves as a `Table`: labels as codes into th
 flags as booleans, blanks replaced by the default of the column. What is wrong is noted, never raised here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy import sparse
 
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import SHOWN, Faults, UnusedColumnWarning, closest, nearest, tell
@@ -74,12 +73,14 @@ def check_amounts(amounts: Mapping[str, FloatArray], faults: Faults) -> None:
                     faults.add_rows(where, problem, REMEDY, rows=wrong.tolist(), examples=shown)
 
 
-def check_values(cells: sparse.csr_array, price: FloatArray, faults: Faults) -> None:
-    """Note positions whose values are so large that a sum of them is no number."""
-    units = max(cells.data.max(initial=0.0), -cells.data.min(initial=0.0))
-    with np.errstate(over="ignore"):
-        if units * price.max(initial=0.0) > LARGEST:
-            check_amounts({"quantity x price": np.minimum(np.abs(cells.data) * price[cells.indices], HUGE)}, faults)
+def check_values(
+    quantity: FloatArray, prices: FloatArray, price_of_each: Callable[[], FloatArray], name: str, faults: Faults
+) -> None:
+    """Note quantities that at their prices, all of them among `prices`, have values whose sum is no number."""
+    units, price = (max(np.fmax.reduce(a, initial=0.0), -np.fmin.reduce(a, initial=0.0)) for a in (quantity, prices))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if units * price > LARGEST:
+            check_amounts({f"quantity x {name}": np.minimum(np.abs(quantity * price_of_each()), HUGE)}, faults)
 
 
 def _looks_read(column: str, free: set[str]) -> bool:
