@@ -39,7 +39,7 @@ _HOME = {
     "plot": "plot",
     "write_gexf": "graph_formats.gexf",
     "write_report": "report.page",
-    "Written": "io.written",
+    "Written": "_written",
     "write_graphml": "graph_formats.graphml",
     "write_gephi_csv": "graph_formats.gephi_csv",
     "backbone": "importance.backbone",

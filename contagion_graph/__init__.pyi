@@ -1,6 +1,7 @@
 """The public names of the package, for type checkers and editors; `__init__.py` loads the same ones."""
 
 from contagion_graph import collateral, distress, distributed, importance, plot, rules, scenarios
+from contagion_graph._written import Written
 from contagion_graph.clearing.common_asset_result import CommonAssetResult
 from contagion_graph.clearing.common_assets import CommonAssetClearing
 from contagion_graph.clearing.eisenberg_noe import EisenbergNoe
@@ -48,7 +49,6 @@ from contagion_graph.io.citations import cite
 from contagion_graph.io.latex import to_latex
 from contagion_graph.io.read import read_tables
 from contagion_graph.io.write import write_tables
-from contagion_graph.io.written import Written
 from contagion_graph.kernels.threads import get_threads, set_threads
 from contagion_graph.margin.attribution.blame import blame
 from contagion_graph.margin.attribution.paths import paths

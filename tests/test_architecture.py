@@ -11,7 +11,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "contagion_graph"
 LAYERS = [
-    {"errors", "_typing", "_validate", "_cached", "_result", "chunks", "state", "tables", "solvers", "kernels"},
+    {
+        *("errors", "_typing", "_validate", "_cached", "_solution", "_result", "_written", "chunks", "state"),
+        *("tables", "solvers", "kernels"),
+    },
     {"graph", "rules"},
     {"synthetic", "margin", "clearing", "distress"},
     {"exposure"},

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
+from contagion_graph._written import Written
 from contagion_graph.cli.arguments import add_folder, number, whole
 from contagion_graph.cli.progress import progress
 from contagion_graph.cli.rules import add_rules, model_of, shock_of
@@ -17,7 +18,6 @@ from contagion_graph.graph_formats.gexf import Mode, write_gexf
 from contagion_graph.graph_formats.graphml import write_graphml
 from contagion_graph.graph_formats.layout import Layout
 from contagion_graph.io.read import read_tables
-from contagion_graph.io.written import Written
 from contagion_graph.margin.model import MarginCascade
 
 WRITERS = {"gexf": write_gexf, "graphml": write_graphml, "csv": write_gephi_csv}

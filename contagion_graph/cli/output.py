@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from contagion_graph import plot
+from contagion_graph._written import Written
 from contagion_graph.errors import MissingExtraError
 from contagion_graph.graph_formats.gexf import write_gexf
 from contagion_graph.io.summary_text import report
 from contagion_graph.io.write import write_tables
-from contagion_graph.io.written import Written
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.report.figures import drawn, svg
 from contagion_graph.report.page import write_page

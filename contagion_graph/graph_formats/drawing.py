@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._typing import FloatArray
+from contagion_graph._written import Written
 from contagion_graph.graph.network import Network
 from contagion_graph.graph_formats.from_any import Source, network_of, standing
 from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.layout import Layout, layout_of
 from contagion_graph.graph_formats.style import Looks, looks_of
-from contagion_graph.io.written import Written
 from contagion_graph.solvers.arrays import ratio
 
 FLOAT32 = np.finfo(np.float32)

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from contagion_graph._written import Written
 from contagion_graph.graph_formats.columns import Column, columns, declared
 from contagion_graph.graph_formats.drawing import drawing_of
 from contagion_graph.graph_formats.from_any import Source
 from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.layout import Layout
-from contagion_graph.io.written import Written
 from contagion_graph.tables.convert import write_file
 from contagion_graph.tables.files import path_of, replacing_set
 

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import pandas as pd
 
 from contagion_graph._validate import check_choice
+from contagion_graph._written import Written
 from contagion_graph.graph_formats.drawing import Drawing, drawing_of
 from contagion_graph.graph_formats.from_any import Source
 from contagion_graph.graph_formats.from_exposures import Nodes
@@ -18,7 +19,6 @@ from contagion_graph.graph_formats.gexf_xml import Moving, document, moving
 from contagion_graph.graph_formats.layout import Layout
 from contagion_graph.graph_formats.snapshots import at_time, over_time
 from contagion_graph.graph_formats.timeline import timeline_of
-from contagion_graph.io.written import Written
 from contagion_graph.tables.files import check_target, path_of, replacing_file, replacing_set
 
 Mode = Literal["static", "dynamic", "slices"]

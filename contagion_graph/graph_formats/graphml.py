@@ -10,12 +10,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contagion_graph._written import Written
 from contagion_graph.graph_formats.columns import Column, Types, blocks, columns, declared, escaped, joined, longest
 from contagion_graph.graph_formats.drawing import Drawing, drawing_of
 from contagion_graph.graph_formats.from_any import Source
 from contagion_graph.graph_formats.from_exposures import Nodes
 from contagion_graph.graph_formats.layout import Layout
-from contagion_graph.io.written import Written
 from contagion_graph.tables.files import check_target, path_of, replacing_file
 
 SMALLEST = float(np.finfo(np.float64).tiny)

@@ -10,9 +10,9 @@ import pandas as pd
 
 from contagion_graph._result import Pair
 from contagion_graph._validate import check_choice
+from contagion_graph._written import Written
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.io.written import Written
 from contagion_graph.tables.convert import write_file
 from contagion_graph.tables.files import SUFFIXES, path_of, replacing_set
 from contagion_graph.tables.schema import GRAPH_TABLES

@@ -10,9 +10,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from contagion_graph._written import Written
 from contagion_graph.errors import MissingExtraError
 from contagion_graph.io.summary_text import sentences
-from contagion_graph.io.written import Written
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.plot.canvas import amount, check_result
 from contagion_graph.report.facts import facts_of
