@@ -1,6 +1,7 @@
 """The public names of the package, for type checkers and editors; `__init__.py` loads the same ones."""
 
 from contagion_graph import collateral, distress, distributed, importance, plot, rules, scenarios
+from contagion_graph._solution import Solution, Status
 from contagion_graph._written import Written
 from contagion_graph.clearing.common_asset_result import CommonAssetResult
 from contagion_graph.clearing.common_assets import CommonAssetClearing
@@ -77,7 +78,6 @@ from contagion_graph.scenarios.reverse import reverse_stress
 from contagion_graph.scenarios.sweep import sweep
 from contagion_graph.scenarios.sweep_result import SweepResult
 from contagion_graph.scenarios.tipping import tipping_point
-from contagion_graph.solvers.solution import Solution, Status
 from contagion_graph.synthetic import reconstruct
 from contagion_graph.synthetic import venues as generate
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import pandas as pd
 
 from contagion_graph._cached import OwnTables
-from contagion_graph.solvers.solution import Solution
+from contagion_graph._solution import Solution
 
 SHOWN = 20
 

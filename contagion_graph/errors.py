@@ -5,10 +5,8 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from contagion_graph.solvers.solution import Solution
+from contagion_graph._solution import Solution
 
 SHOWN = 3  # rows of a fault
 MANY = 2_000  # labels that are compared for a hint
@@ -51,7 +49,7 @@ class ConvergenceError(ContagionError, RuntimeError):
         How far it came.
     """
 
-    def __init__(self, message: str, solution: "Solution") -> None:
+    def __init__(self, message: str, solution: Solution) -> None:
         self.solution = solution
         super().__init__(message, solution)
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
+from contagion_graph._solution import Status
 from contagion_graph.distress.debtrank import propagate
-from contagion_graph.solvers.solution import Status
 from tests.markets import graph_of, model_of
 from tests.reference.small_markets import small_market
 from tests.shared_data import SHARED, case

@@ -7,10 +7,10 @@ from importlib import import_module
 import pytest
 
 import contagion_graph as cg
+from contagion_graph._solution import Solution, Status
 from contagion_graph.io.citations import CITED, entries
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import LiquidationRule
-from contagion_graph.solvers.solution import Solution, Status
 
 WHERE = {"article": "journal", "book": "publisher", "inproceedings": "booktitle", "incollection": "booktitle"}
 WHERE |= {"techreport": "institution", "misc": "howpublished|eprint"}

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._result import Result
+from contagion_graph._solution import Solution
 from contagion_graph._typing import FloatArray
 from contagion_graph.clearing.result import ClearingResult
 from contagion_graph.clearing.system import System, system_of
@@ -17,7 +18,6 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.solvers.arrays import product, ratio
-from contagion_graph.solvers.solution import Solution
 
 if TYPE_CHECKING:
     from contagion_graph.clearing.common_assets import CommonAssetClearing

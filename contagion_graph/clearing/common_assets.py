@@ -18,8 +18,8 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import AccountKey, Shock, check_graph, check_no_instruments, scenario
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
+from contagion_graph.solvers.iteration import check_on_failure, conclude
 from contagion_graph.solvers.monotone import Problem, approach
-from contagion_graph.solvers.solution import check_on_failure, conclude
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from contagion_graph._solution import Solution
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.clearing.system import TIE, Pieces, System
 from contagion_graph.solvers.arrays import over_cells
+from contagion_graph.solvers.iteration import iterate
 from contagion_graph.solvers.linear import EPS, NonnegativeSystem
-from contagion_graph.solvers.solution import Solution, iterate
 
 
 class Clearing(NamedTuple):

@@ -17,8 +17,8 @@ from contagion_graph.clearing.result import ClearingResult
 from contagion_graph.clearing.system import System, system_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
+from contagion_graph.solvers.iteration import check_on_failure, conclude
 from contagion_graph.solvers.linear import NonnegativeSystem
-from contagion_graph.solvers.solution import check_on_failure, conclude
 
 Seniority = Literal["external_first", "pari_passu"]
 Method = Literal["fictitious_default", "iteration"]

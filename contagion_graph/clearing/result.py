@@ -9,11 +9,11 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._result import Result
+from contagion_graph._solution import Solution
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph.clearing.system import System
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.arrays import ratio, scaled_rows
-from contagion_graph.solvers.solution import Solution
 
 if TYPE_CHECKING:
     from contagion_graph.clearing.common_assets import CommonAssetClearing

@@ -13,7 +13,7 @@ from contagion_graph.distress.result import Outcomes
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
 from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.solution import check_on_failure, conclude
+from contagion_graph.solvers.iteration import check_on_failure, conclude
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import argument
 

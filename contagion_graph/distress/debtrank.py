@@ -6,14 +6,15 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from contagion_graph._solution import Solution
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice, check_number
 from contagion_graph.distress.model import DistressModel, Insolvent, follow_levels
 from contagion_graph.distress.result import Outcomes
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork
+from contagion_graph.solvers.iteration import iterate
 from contagion_graph.solvers.ratio_bound import ratio_bound
-from contagion_graph.solvers.solution import Solution, iterate
 from contagion_graph.state import Passing
 
 Variant = Literal["linear", "single_hit", "exponential"]

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from contagion_graph._solution import Solution, Status
 from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.distress.propagate import spread
@@ -12,7 +13,7 @@ from contagion_graph.distress.result import DistressResult, Outcomes
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork, check_network
 from contagion_graph.solvers.arrays import ratio, with_data
-from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
+from contagion_graph.solvers.iteration import check_on_failure, conclude
 from contagion_graph.state import Passing
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import argument

@@ -12,9 +12,9 @@ from contagion_graph.distress.valuation import Debtors, Valuation
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.arrays import ratio
+from contagion_graph.solvers.iteration import iterate
 from contagion_graph.solvers.monotone import enclose
 from contagion_graph.solvers.ratio_bound import ratio_bound
-from contagion_graph.solvers.solution import iterate
 
 ROUNDING = 1e-13  # of what a node holds and owes
 

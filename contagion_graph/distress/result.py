@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._result import Result
+from contagion_graph._solution import Solution
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.graph.obligations import ObligationNetwork
 from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.solution import Solution
 
 if TYPE_CHECKING:
     from contagion_graph.distress.model import DistressModel

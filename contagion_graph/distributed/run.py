@@ -11,12 +11,12 @@ from uuid import uuid4
 import pandas as pd
 
 from contagion_graph._cached import forget
+from contagion_graph._solution import Solution
 from contagion_graph.distributed.exchange import END, FAILED, Exchange, Line, StoppedError, answer_to
 from contagion_graph.distributed.worker_part import Part
 from contagion_graph.errors import ContagionError
 from contagion_graph.margin.equilibria.result import Equilibria
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.solvers.solution import Solution
 
 
 class Head(NamedTuple):

@@ -8,6 +8,7 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._result import Result
+from contagion_graph._solution import Solution
 from contagion_graph._typing import OnFailure
 from contagion_graph.errors import ParameterError
 from contagion_graph.exposure.indirect import check_size
@@ -19,7 +20,6 @@ from contagion_graph.graph.backing import passed_down_note
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock
 from contagion_graph.margin.model import MarginCascade
-from contagion_graph.solvers.solution import Solution
 from contagion_graph.tables.vectors import rows_of
 
 

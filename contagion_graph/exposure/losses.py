@@ -26,7 +26,7 @@ from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.result import CascadeArrays, CascadeResult
 from contagion_graph.margin.rounds.account_state import union
 from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.solution import furthest
+from contagion_graph.solvers.iteration import furthest
 
 Measure = Literal["loss", "indirect"]
 Terms = tuple[tuple[sparse.csr_array, FloatArray], ...]

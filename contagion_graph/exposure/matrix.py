@@ -8,12 +8,12 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._result import SHOWN, Result
+from contagion_graph._solution import EXACT, Solution
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.solvers.arrays import largest
-from contagion_graph.solvers.solution import EXACT, Solution
 from contagion_graph.tables.vectors import rows_of
 
 LARGEST_TABLE = 10_000_000  # entries that to_pandas writes out: 80 MB

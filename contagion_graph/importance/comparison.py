@@ -9,13 +9,13 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from contagion_graph._result import Result
+from contagion_graph._solution import EXACT, Solution
 from contagion_graph._typing import Seed
 from contagion_graph._validate import check_kind, check_number, generator_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.solution import EXACT, Solution
 
 Measure = Callable[[ExposureGraph], "pd.Series[float]"]
 

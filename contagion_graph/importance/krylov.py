@@ -9,7 +9,7 @@ from scipy.linalg import eigh_tridiagonal
 
 from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_number
-from contagion_graph.solvers.solution import check_on_failure, conclude, iterate
+from contagion_graph.solvers.iteration import check_on_failure, conclude, iterate
 
 Apply = Callable[[FloatArray], FloatArray]
 Pair = tuple[FloatArray, FloatArray]

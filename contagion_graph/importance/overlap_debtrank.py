@@ -24,7 +24,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, scenario
 from contagion_graph.importance.overlap_index import overlap_of
 from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.solution import check_on_failure, conclude
+from contagion_graph.solvers.iteration import check_on_failure, conclude
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import argument, rows_of
 

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._result import Result
+from contagion_graph._solution import EXACT, Solution
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice, check_number
 from contagion_graph.errors import ParameterError
@@ -16,7 +17,6 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import check_graph
 from contagion_graph.importance.incidence import Of, exposures
 from contagion_graph.solvers.arrays import over_cells, with_data
-from contagion_graph.solvers.solution import EXACT, Solution
 from contagion_graph.tables.vectors import rows_of
 
 Measure = Literal["cosine", "jaccard", "liquidity"]

@@ -12,7 +12,7 @@ from contagion_graph._validate import check_number
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.importance.incidence import Of, Sides, Weight, sides
 from contagion_graph.importance.krylov import Stop, leading_vector, solve_coupled
-from contagion_graph.solvers.solution import iterate
+from contagion_graph.solvers.iteration import iterate
 
 
 def hits(

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
+from contagion_graph._solution import Solution, Status
 from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_choice, check_model
 from contagion_graph.errors import ParameterError
@@ -18,7 +19,7 @@ from contagion_graph.margin.equilibria.equilibria import TwoSided, equilibria, n
 from contagion_graph.margin.equilibria.result import Equilibria
 from contagion_graph.margin.prepare import CascadeRules, prepared
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
+from contagion_graph.solvers.iteration import check_on_failure, conclude
 
 RevaluationMode = Literal["incremental", "full"]
 

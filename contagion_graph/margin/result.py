@@ -8,12 +8,12 @@ import pandas as pd
 
 from contagion_graph._cached import cached_property
 from contagion_graph._result import Result
+from contagion_graph._solution import Solution
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph._validate import ROUNDING
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.price_map import PriceMap
 from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.solution import Solution
 from contagion_graph.state import Closed, Marks
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._result import Result
+from contagion_graph._solution import Solution
 from contagion_graph._typing import FloatArray, OnFailure, Seed
 from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import ParameterError
@@ -21,7 +22,6 @@ from contagion_graph.scenarios.events import Event
 from contagion_graph.scenarios.frame import changes_of
 from contagion_graph.scenarios.trials import Trials, figures_of
 from contagion_graph.solvers.ray_search import bisect, ray_search
-from contagion_graph.solvers.solution import Solution
 
 GAIN = 1e-4  # a direction is better if it needs a norm smaller by this share
 WORTHWHILE = 0.99  # turns that make the norm this much smaller are repeated with the same step

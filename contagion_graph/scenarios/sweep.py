@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 import pandas as pd
 
+from contagion_graph._solution import Solution, Status
 from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_choice, check_model, check_number
 from contagion_graph.graph.exposure import ExposureGraph
@@ -17,7 +18,7 @@ from contagion_graph.scenarios.frame import changes_of, rows_of_scenarios
 from contagion_graph.scenarios.run_tasks import kept_losses, run_all, state_size
 from contagion_graph.scenarios.sweep_result import SweepResult
 from contagion_graph.scenarios.tasks import Part, Setting
-from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude
+from contagion_graph.solvers.iteration import check_on_failure, conclude
 
 Keep = Literal["traders", "scenarios"]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._result import Result
+from contagion_graph._solution import Solution
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph._validate import check_choice, check_number
 from contagion_graph.errors import ParameterError
@@ -28,7 +29,6 @@ from contagion_graph.scenarios.figures import COLUMNS
 from contagion_graph.scenarios.frame import rows_of_scenarios
 from contagion_graph.scenarios.run_tasks import rerun
 from contagion_graph.scenarios.tasks import Part, Setting
-from contagion_graph.solvers.solution import Solution
 from contagion_graph.state import Tally
 
 Of = Literal["traders", "assets"]

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from contagion_graph._result import Result
+from contagion_graph._solution import Solution
 from contagion_graph._typing import OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
@@ -19,7 +20,6 @@ from contagion_graph.margin.result import CascadeResult
 from contagion_graph.scenarios.events import Event
 from contagion_graph.scenarios.trials import Trials, figures_of
 from contagion_graph.solvers.ray_search import ray_search
-from contagion_graph.solvers.solution import Solution
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from contagion_graph._solution import Solution, Status
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph._validate import check_model
 from contagion_graph.errors import ParameterError
@@ -14,7 +15,7 @@ from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.prepare import prepared
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.scenarios.events import Event, FundEmpty, KnownEvent, TraderClosed
-from contagion_graph.solvers.solution import Solution, Status, check_on_failure
+from contagion_graph.solvers.iteration import check_on_failure
 
 FIGURES = ("breached", "closed", "gross_loss", "shortfall", "fund_used", "uncovered")
 

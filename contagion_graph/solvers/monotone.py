@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from contagion_graph._solution import Solution
 from contagion_graph._typing import FloatArray
-from contagion_graph.solvers.solution import Solution, iterate
+from contagion_graph.solvers.iteration import iterate
 
 DOUBLINGS, PATIENCE = 8, 1.1
 ROUNDING = 1e-15  # of the scale: what a step may hide

@@ -8,9 +8,9 @@ import numpy as np
 from scipy import optimize, sparse
 from scipy.sparse import csgraph
 
+from contagion_graph._solution import Solution, Status
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.errors import ConvergenceError, MissingExtraError
-from contagion_graph.solvers.solution import Solution, Status
 
 MISS = 1e-9  # share of a need or a limit by which an answer may miss it
 GAP = 1e-6  # share of the objective by which an answer may be above its lower bound

@@ -5,8 +5,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackNoConvergence, eigs
 
+from contagion_graph._solution import Solution, Status
 from contagion_graph.errors import ConvergenceError
-from contagion_graph.solvers.solution import Solution, Status
 
 DENSE = 400  # nodes of a component up to which all eigenvalues at once are cheap, and exact
 

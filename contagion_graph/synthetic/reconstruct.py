@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from contagion_graph._solution import Solution, Status
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure, Seed
 from contagion_graph._validate import check_number, generator_of
 from contagion_graph.errors import SHOWN, ConvergenceError, Faults, ParameterError
 from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.solution import Solution, Status, check_on_failure, conclude, iterate
+from contagion_graph.solvers.iteration import check_on_failure, conclude, iterate
 from contagion_graph.tables.labels import labels_of_frame, note_repeated, places_of, text_index
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector

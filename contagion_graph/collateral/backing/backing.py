@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from contagion_graph._result import Result
+from contagion_graph._solution import Solution
 from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.collateral.backing.failures import FailureCost, failure_rounds
@@ -19,7 +20,7 @@ from contagion_graph.exposure.matrix import ExposureMatrix
 from contagion_graph.graph.backing import solver, system_of, weights_of
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, check_no_instruments
-from contagion_graph.solvers.solution import Solution, check_on_failure, conclude
+from contagion_graph.solvers.iteration import check_on_failure, conclude
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import vector
 

@@ -5,9 +5,10 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
+from contagion_graph._solution import Solution
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph._validate import check_number
-from contagion_graph.solvers.solution import Solution, iterate
+from contagion_graph.solvers.iteration import iterate
 
 
 @dataclass(frozen=True)

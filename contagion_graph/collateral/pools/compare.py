@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._result import Result
+from contagion_graph._solution import Solution
 from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph._validate import check_choice, check_number
 from contagion_graph.collateral.pools.pooling import Design, pooling
@@ -15,7 +16,7 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade, check_run
 from contagion_graph.scenarios.estimates import expected_shortfall
-from contagion_graph.solvers.solution import Solution, furthest
+from contagion_graph.solvers.iteration import furthest
 
 Risk = Literal["es", "var"]
 LARGEST = 50_000_000  # accounts x scenarios whose needs are held at once: 400 MB

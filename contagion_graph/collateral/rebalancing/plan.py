@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._result import Result
+from contagion_graph._solution import EXACT, Solution
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.errors import InfeasibleError, ParameterError
@@ -16,7 +17,6 @@ from contagion_graph.graph.scenario import check_flat_margins, check_graph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.programme import MISS, Optimum, Programme, Squares
-from contagion_graph.solvers.solution import EXACT, Solution
 from contagion_graph.tables.labels import label_text
 from contagion_graph.tables.schema import ACCOUNT_LEVELS, CASH
 from contagion_graph.tables.vectors import account_rows

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from contagion_graph._result import Result
+from contagion_graph._solution import Solution
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.collateral.rebalancing.plan import Plan, Rows, plan_of
@@ -19,7 +20,7 @@ from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.model import MarginCascade, check_run
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.declarations import declared
-from contagion_graph.solvers.solution import Solution, conclude, iterate
+from contagion_graph.solvers.iteration import conclude, iterate
 from contagion_graph.tables.schema import CASH
 from contagion_graph.tables.vectors import account_rows
 

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from contagion_graph._solution import Solution
 from contagion_graph._typing import FloatArray
 from contagion_graph.collateral.rebalancing.plan import AtRisk, Plan, Rows, at_risk, favour, least, plan_of
 from contagion_graph.collateral.rebalancing.top_up_deleverage import DUST, Accounts
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.solvers.programme import Programme
-from contagion_graph.solvers.solution import Solution
 from contagion_graph.tables.assemble import check_known
 from contagion_graph.tables.checks import read_table
 from contagion_graph.tables.labels import label_text

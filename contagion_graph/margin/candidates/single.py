@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from contagion_graph._solution import Solution
 from contagion_graph._typing import FloatArray, IntArray
 from contagion_graph.graph.collectives import WHOLE
 from contagion_graph.graph.exposure import ExposureGraph
@@ -26,7 +27,6 @@ from contagion_graph.margin.rounds.channel_sums import ChannelSums
 from contagion_graph.margin.rounds.path import Path, run_path, weights
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.impact import ImpactRecord
-from contagion_graph.solvers.solution import Solution
 from contagion_graph.state import Before, Bounds
 
 WORTH_A_SAMPLE = 100_000  # rows from which on candidates are copied

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from contagion_graph._solution import Solution, Status
 from contagion_graph._typing import FloatArray, OnFailure
 from contagion_graph.errors import ConvergenceError, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
@@ -21,7 +22,7 @@ from contagion_graph.margin.equilibria.static_map import Case
 from contagion_graph.margin.prepare import prepared
 from contagion_graph.margin.result import CascadeArrays, CascadeResult
 from contagion_graph.rules.declarations import declared
-from contagion_graph.solvers.solution import Solution, Status, conclude
+from contagion_graph.solvers.iteration import conclude
 
 if TYPE_CHECKING:
     from contagion_graph.margin.model import MarginCascade

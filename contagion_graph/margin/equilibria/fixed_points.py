@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from contagion_graph._solution import Solution
 from contagion_graph._typing import FloatArray
 from contagion_graph.margin.equilibria.iterates import Iterate, MonotoneIterate, PlainIterate, UnboundedError
 from contagion_graph.margin.equilibria.newton import leap
 from contagion_graph.margin.equilibria.static_map import Case
 from contagion_graph.margin.prepare import CascadeRules
+from contagion_graph.solvers.iteration import iterate
 from contagion_graph.solvers.monotone import enclose
-from contagion_graph.solvers.solution import Solution, iterate
 
 FEW = 12  # undecided accounts whose every combination may be tried
 PATIENCE = 50  # steps after which Newton's method takes over

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from contagion_graph._solution import Solution, Status
 from contagion_graph._typing import FloatArray
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph.scenario import Scenario
@@ -18,7 +19,6 @@ from contagion_graph.margin.equilibria.static_map import Case, Prices
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
 from contagion_graph.margin.rounds.channel_sums import ChannelSums
 from contagion_graph.solvers.arrays import ratio
-from contagion_graph.solvers.solution import Solution, Status
 from contagion_graph.tables.labels import label_text
 
 LARGEST = np.finfo(np.float64).max

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._result import Result
+from contagion_graph._solution import Solution
 from contagion_graph._typing import BoolArray, FloatArray, OnFailure
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError, nearest
@@ -21,7 +22,7 @@ from contagion_graph.graph.scenario import Shock, check_graph, check_no_instrume
 from contagion_graph.rules.capital import CapitalRatio
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
 from contagion_graph.solvers.arrays import product, ratio, row_of_cells, with_data
-from contagion_graph.solvers.solution import Solution, check_on_failure, conclude, iterate
+from contagion_graph.solvers.iteration import check_on_failure, conclude, iterate
 from contagion_graph.tables.labels import label_text
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import argument

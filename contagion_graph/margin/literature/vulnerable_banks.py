@@ -8,6 +8,7 @@ import pandas as pd
 from scipy import sparse
 
 from contagion_graph._result import Result
+from contagion_graph._solution import EXACT, Solution
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
 from contagion_graph.errors import ParameterError
@@ -15,7 +16,6 @@ from contagion_graph.graph.backing import moved_note
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, check_no_instruments, scenario
 from contagion_graph.solvers.arrays import ratio, with_data
-from contagion_graph.solvers.solution import EXACT, Solution
 from contagion_graph.tables.labels import label_text
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import argument

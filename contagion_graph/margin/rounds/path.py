@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from contagion_graph._solution import Solution, Status
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph.errors import ConvergenceError
 from contagion_graph.graph.exposure import ExposureGraph
@@ -27,7 +28,7 @@ from contagion_graph.margin.rounds.trades import Trade
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import ClosedSides, has_equity
 from contagion_graph.solvers.arrays import product, ratio
-from contagion_graph.solvers.solution import Solution, Status, iterate
+from contagion_graph.solvers.iteration import iterate
 from contagion_graph.state import Orders
 from contagion_graph.tables.labels import label_text
 
