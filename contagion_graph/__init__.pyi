@@ -51,9 +51,9 @@ from contagion_graph.io.latex import to_latex
 from contagion_graph.io.read import read_tables
 from contagion_graph.io.write import write_tables
 from contagion_graph.kernels.threads import get_threads, set_threads
+from contagion_graph.margin.amplification import critical_notional, spectral_radius
 from contagion_graph.margin.attribution.blame import blame
 from contagion_graph.margin.attribution.paths import paths
-from contagion_graph.margin.equilibria.amplification import critical_notional, spectral_radius
 from contagion_graph.margin.equilibria.result import Equilibria
 from contagion_graph.margin.literature import named
 from contagion_graph.margin.model import MarginCascade

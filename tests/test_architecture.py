@@ -25,6 +25,19 @@ LAYERS = [
 ]
 KERNELS = "contagion_graph.kernels."
 LATE_IMPORTS = {"igraph", "networkx", "matplotlib", "dask", "distributed", "clarabel"}
+# Imports for annotations alone that close a circle: the class of a `model` that a result names, and the graph and the
+# network whose nodes and edges are listed. Without the annotation a user's type checker would see `object`.
+ANNOTATIONS = {
+    ("margin.result", "margin.model"),
+    ("margin.equilibria.equilibria", "margin.model"),
+    ("clearing.result", "clearing.model"),
+    ("clearing.result", "clearing.common_assets"),
+    ("clearing.common_asset_result", "clearing.common_assets"),
+    ("distress.result", "distress.model"),
+    ("graph.network", "graph.exposure"),
+    ("graph.network", "graph.obligations"),
+    ("graph.holdings", "graph.exposure"),
+}
 
 
 def modules(folder: Path) -> dict[str, ast.Module]:
@@ -51,18 +64,20 @@ def guarded(tree: ast.Module) -> set[ast.AST]:
     return {child for node in ifs for child in ast.walk(node)}
 
 
-def imports(parsed: dict[str, ast.Module]) -> dict[str, set[str]]:
-    """Return which of the modules each module imports when it runs."""
-    return {
-        name: {target for node in ast.walk(tree) if node not in guarded(tree) for target in imported(node, parsed)}
-        & parsed.keys()
-        for name, tree in parsed.items()
-    }
+def imports(parsed: dict[str, ast.Module], *, annotations: bool = False) -> dict[str, set[str]]:
+    """Return which of the modules each module imports: when it runs, or also for annotations alone."""
+    graph = {}
+    for name, tree in parsed.items():
+        left_out = set() if annotations else guarded(tree)
+        nodes = [node for node in ast.walk(tree) if node not in left_out]
+        graph[name] = {target for node in nodes for target in imported(node, parsed)} & parsed.keys()
+    return graph
 
 
 MODULES = modules(PACKAGE)
 NAMES = set(MODULES)
 GRAPH = imports(MODULES)
+EVERY_IMPORT = imports(MODULES, annotations=True)
 
 
 def layer_of(name: str) -> int:
@@ -102,17 +117,81 @@ def test_there_is_no_cycle_beside_the_package(folder: str):
     assert len(in_order(graph)) == len(graph) > 0
 
 
+def allowed(graph: dict[str, set[str]], exceptions: set[tuple[str, str]]) -> dict[str, set[str]]:
+    """Return the imports without those that are listed as exceptions."""
+    listed = {(f"contagion_graph.{source}", f"contagion_graph.{target}") for source, target in exceptions}
+    return {name: {target for target in targets if (name, target) not in listed} for name, targets in graph.items()}
+
+
+def circle(graph: dict[str, set[str]]) -> set[str]:
+    """Return the names that are in a circle, or between two circles."""
+    while True:
+        used = {target for targets in graph.values() for target in targets}
+        left = {name: targets & graph.keys() for name, targets in graph.items() if targets and name in used}
+        if len(left) == len(graph):
+            return set(graph)
+        graph = {name: targets & left.keys() for name, targets in left.items()}
+
+
+def part_of(name: str, folder: str) -> str:
+    """Return the file of a folder, or the folder within, that a module belongs to."""
+    return ".".join(name.split(".")[: folder.count(".") + 2])
+
+
+def between_parts(graph: dict[str, set[str]], folder: str) -> dict[str, set[str]]:
+    """Return which files and folders within a folder import which others, each folder within taken as one."""
+    inside = {name for name in graph if name.startswith(f"{folder}.")}
+    parts: dict[str, set[str]] = {part_of(name, folder): set() for name in inside}
+    for name in inside:
+        parts[part_of(name, folder)] |= {part_of(target, folder) for target in graph[name] & inside}
+    return {part: targets - {part} for part, targets in parts.items()}
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == {"b", "c"}
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == set()
+    modules = {"p.a.x": {"p.b.x"}, "p.b.x": set(), "p.b.y": {"p.a.y"}, "p.a.y": set()}
+    assert circle(modules) == set()
+    assert circle(between_parts(modules, "p")) == {"p.a", "p.b"}
+
+
+def test_imports_inside_functions_and_for_annotations_are_counted():
+    tree = ast.parse("if TYPE_CHECKING:\n    from p.a import x\ndef f():\n    from p.b import y\n")
+    parsed = {"p.c": tree, "p.a": ast.parse(""), "p.b": ast.parse("")}
+    assert imports(parsed)["p.c"] == {"p.b"}
+    assert imports(parsed, annotations=True)["p.c"] == {"p.a", "p.b"}
+
+
+def test_there_is_no_cycle_of_annotations():
+    assert circle(allowed(EVERY_IMPORT, ANNOTATIONS)) == set()
+
+
+@pytest.mark.parametrize("pair", sorted(ANNOTATIONS), ids=" ".join)
+def test_every_exception_is_for_annotations_and_needed(pair: tuple[str, str]):
+    source, target = (f"contagion_graph.{name}" for name in pair)
+    assert target in EVERY_IMPORT[source] - GRAPH[source]
+    assert {source, target} <= circle(allowed(EVERY_IMPORT, ANNOTATIONS - {pair}))
+
+
+@pytest.mark.parametrize("folder", sorted({name.rpartition(".")[0] for name in NAMES} | {"contagion_graph"}))
+def test_there_is_no_cycle_of_folders(folder: str):
+    assert circle(between_parts(allowed(EVERY_IMPORT, ANNOTATIONS), folder)) == set()
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples"])
+def test_there_is_no_cycle_of_annotations_beside_the_package(folder: str):
+    graph = imports(modules(ROOT / folder), annotations=True)
+    assert circle(graph) == set()
+    assert all(circle(between_parts(graph, each)) == set() for each in {name.rpartition(".")[0] for name in graph})
+
+
 def groups(folder: str) -> list[set[str]]:
     """Return the files of a folder in groups that import nothing of each other; a folder within counts as a file."""
-    inside = {name for name in NAMES if name.startswith(f"{folder}.")}
-
-    def part(name: str) -> str:
-        return ".".join(name.split(".")[: folder.count(".") + 2])
-
-    group = {part(name): {part(name)} for name in inside}
-    for name in inside:
-        for target in GRAPH[name] & inside:
-            together = group[part(name)] | group[part(target)]
+    parts = between_parts(GRAPH, folder)
+    group = {part: {part} for part in parts}
+    for part, targets in parts.items():
+        for target in targets:
+            together = group[part] | group[target]
             group |= dict.fromkeys(together, together)
     return [set(each) for each in {frozenset(each & NAMES) for each in group.values()}]
 

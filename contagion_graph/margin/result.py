@@ -13,12 +13,12 @@ from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph._validate import ROUNDING
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.price_map import PriceMap
+from contagion_graph.margin.trades import Trade
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.state import Closed, Marks
 
 if TYPE_CHECKING:
     from contagion_graph.margin.model import MarginCascade
-    from contagion_graph.margin.rounds.trades import Trade
 
 
 @dataclass(frozen=True, eq=False)

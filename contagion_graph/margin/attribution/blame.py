@@ -11,7 +11,7 @@ from contagion_graph._validate import check_choice
 from contagion_graph.graph.scenario import AccountKey
 from contagion_graph.margin.attribution.replay import check_sellers, replay, rows_of
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.margin.rounds.trades import Rows
+from contagion_graph.margin.trades import Rows
 
 By = Literal["trader", "asset", "pool", "round", "victim"]
 NO_ASSET = ""

@@ -13,7 +13,7 @@ from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.graph.scenario import AccountKey, check_no_instruments
 from contagion_graph.margin.attribution.replay import Round, check_rounds, replay, rows_of
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.margin.rounds.trades import Rows
+from contagion_graph.margin.trades import Rows
 from contagion_graph.solvers.arrays import largest, over_cells, ratio
 
 NO_SOURCE = -1  # the source of what needs no further cause

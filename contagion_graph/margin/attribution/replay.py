@@ -17,7 +17,7 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.price_map import PriceMap
 from contagion_graph.margin.result import CascadeResult
-from contagion_graph.margin.rounds.trades import Rows, Trade
+from contagion_graph.margin.trades import Rows, Trade
 from contagion_graph.tables.vectors import account_rows
 
 NEAR_ZERO = 0.1  # of what was traded: a net sale below it is near 0, and shares of it would exceed 5.5

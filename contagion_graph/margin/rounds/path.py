@@ -24,7 +24,7 @@ from contagion_graph.margin.rounds.account_state import Market, Rows, union
 from contagion_graph.margin.rounds.closing import Closing, breached_accounts
 from contagion_graph.margin.rounds.instrument_book import InstrumentBook
 from contagion_graph.margin.rounds.loss_waterfall import Shared, share_losses
-from contagion_graph.margin.rounds.trades import Trade
+from contagion_graph.margin.trades import Trade
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import ClosedSides, has_equity
 from contagion_graph.solvers.arrays import product, ratio
