@@ -99,7 +99,7 @@ cg.rules.LiquidationRule()
 @pytest.fixture(scope="module")
 def said(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
     """Return what mypy says of both scripts: the line of the script and the message."""
-    folder = tmp_path_factory.mktemp("scripts")
+    folder, cache = tmp_path_factory.mktemp("scripts"), getattr(request.config, "cache", None)
     revealed = "\n".join(f"reveal_type({line})" for line in REVEALED.strip().splitlines())
     scripts = {"mistakes.py": START + MISTAKES, "tutorial.py": START + TUTORIAL + revealed}
     for name, text in scripts.items():
@@ -108,7 +108,7 @@ def said(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         "--strict",
         "--config-file=",
         "--follow-imports=silent",
-        f"--cache-dir={request.config.cache.mkdir('mypy')}",
+        f"--cache-dir={folder / 'cache' if cache is None else cache.mkdir('mypy')}",
     ]
     ran = subprocess.run(
         [sys.executable, "-m", "mypy", *options, *(str(folder / name) for name in scripts)],
