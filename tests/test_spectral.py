@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.margin.equilibria import amplification
+from contagion_graph.margin import amplification
 from tests.markets import graph_of, model_of
 from tests.reference import dense_equilibria as oracle
 from tests.reference.dense_cascade import Rules
