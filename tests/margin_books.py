@@ -45,17 +45,18 @@ def with_margins(case: Case, seed: int) -> tuple[cg.ExposureGraph, Margin]:
         account_margin=pd.Index(on.tolist(), dtype="str"),
         asset_group=pd.Index(groups.tolist(), dtype="str"),
     )
+    names, listed = list(graph.assets), on.tolist()
     named = [group or asset for group, asset in zip(groups, graph.assets, strict=True)]
 
     def margin(left: Floats, price: Floats, accounts: Ints) -> Floats:
         found = np.zeros(len(left))
         for k, i in enumerate(accounts):
-            if on[i]:
-                moves, weights = grids[on[i]]
+            if listed[i]:
+                moves, weights = grids[listed[i]]
                 found[k] = grid_margin(left[k], price[:, None] * moves * weights, named)
             else:
                 for j in np.flatnonzero(left[k]):
-                    notional, asset = abs(left[k, j]) * price[j], graph.assets[j]
+                    notional, asset = abs(left[k, j]) * price[j], names[j]
                     found[k] += tier_margin(notional, tiers[asset]) if asset in tiers else rate[i, j] * notional
         return found
 

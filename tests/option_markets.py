@@ -163,6 +163,7 @@ def _with_margins(
         account_margin=pd.Index(on.tolist(), dtype="str"),
     )
 
+    names, listed = list(graph.assets), on.tolist()
     known: dict[bytes, Floats] = {}  # of the last prices: searches ask for many margins at the same ones
 
     def margin(left: Floats, price: Floats, accounts: Ints) -> Floats:
@@ -171,11 +172,11 @@ def _with_margins(
             known[price.tobytes()] = grid.gains(price)
         found, block = np.zeros(len(left)), known[price.tobytes()]
         for k, i in enumerate(accounts):
-            if on[i]:
+            if listed[i]:
                 found[k] = grid_margin(left[k], block, underlying) + grid.short_options(left[k], price)
                 continue
             for j in np.flatnonzero(left[k]):
-                notional, asset = abs(left[k, j]) * price[j], graph.assets[j]
+                notional, asset = abs(left[k, j]) * price[j], names[j]
                 found[k] += tier_margin(notional, tiers[asset]) if asset in tiers else rate[i, j] * notional
         return found
 

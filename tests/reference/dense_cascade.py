@@ -239,14 +239,18 @@ def least_share(rules: Rules, books: Books, out: Outcome, i: int, equity: float,
 
     low, high = 0.0, 1.0
     for _ in range(200):  # thirds: the gap is convex
-        one, other = low + (high - low) / 3, high - (high - low) / 3
+        before, one, other = (low, high), low + (high - low) / 3, high - (high - low) / 3
         low, high = (low, other) if gap(one) <= gap(other) else (one, high)
+        if (low, high) == before:
+            break  # no number lies between
     if gap(high) > 0:
         return 1.0
     low = 0.0
     for _ in range(200):
-        middle = (low + high) / 2
+        before, middle = (low, high), (low + high) / 2
         low, high = (middle, high) if gap(middle) > 0 else (low, middle)
+        if (low, high) == before:
+            break
     return high
 
 
