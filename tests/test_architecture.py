@@ -196,6 +196,19 @@ def groups(folder: str) -> list[set[str]]:
     return [set(each) for each in {frozenset(each & NAMES) for each in group.values()}]
 
 
+# Files that import no other of their folder, and that none of it imports: tools, or a family of one kind of thing
+# whose members share what they need from lower layers.
+ALONE = {
+    "distress": {"spectrum", "walk_measures"},
+    "distributed": {"executor"},
+    "importance": {"comparison", "fire_sales"},
+    "io": {"citations", "latex", "price_stream", "read", "summary_text", "write"},
+    "kernels": {"products"},
+    "rules": {"declarations", "liquidation", "margins", "pricing", "sharing"},
+    "scenarios.draw": {"designed", "failures"},
+    "solvers": {"arrays", "black", "linear", "programme", "ratio_bound", "ray_search", "spectrum"},
+    "synthetic": {"reconstruct"},
+}
 FOLDERS = sorted({name.rpartition(".")[0] for name in NAMES} - {"contagion_graph"})
 
 
@@ -203,6 +216,8 @@ FOLDERS = sorted({name.rpartition(".")[0] for name in NAMES} - {"contagion_graph
 def test_the_files_of_a_folder_belong_together(folder: str):
     several = [sorted(group) for group in groups(folder) if len(group) > 1]
     assert len(several) <= 1, f"these groups import nothing of each other: {several}"
+    alone = {name.rpartition(".")[2] for group in groups(folder) if len(group) == 1 for name in group}
+    assert alone == ALONE.get(folder.removeprefix("contagion_graph."), set())
 
 
 def test_the_table_of_layers_for_contributors_is_this_one():
