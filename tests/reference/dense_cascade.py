@@ -377,15 +377,19 @@ def share_out(amount: float, base: Floats, cap: Floats) -> tuple[Floats, float]:
     return paid, amount
 
 
-def finish(market: Market, books: Books, out: Outcome, losses: Floats) -> None:
-    """Split each account's loss: direct, impact, penalty, socialised, less the shortfall that it leaves to others."""
-    quantity = books.sell + books.keep
-    long, short = np.maximum(0, books.sell) @ market.price, np.maximum(0, -books.sell) @ market.price
+def finish(market: Market, books: Books, out: Outcome, losses: Floats, first: Books | None = None) -> None:
+    """Split each account's loss: direct, impact, penalty, socialised, less the shortfall that it leaves to others.
+
+    `first` are the books of the start, where positions have passed between accounts since then.
+    """
+    first = books if first is None else first
+    quantity = first.sell + first.keep
+    long, short = np.maximum(0, first.sell) @ market.price, np.maximum(0, -first.sell) @ market.price
     part = long * out.closed_long + short * out.closed_short
     gross = long + short
     out.closed = np.where(gross > 0, part / np.where(gross > 0, gross, 1), (out.closed_long + out.closed_short) / 2)
     equity, _ = look(books, out)
-    out.equity_before = books.cash + losses + quantity @ market.price
+    out.equity_before = first.cash + losses + quantity @ market.price
     out.equity_after = np.where(closed_whole(out), np.maximum(0, equity), equity)
     out.direct = quantity @ (market.price - out.price_shocked) + losses
     out.impact = quantity @ out.price_shocked - (value_left(books, out) + out.proceeds)

@@ -21,6 +21,19 @@ Liquidation = (
     | tuple[Literal["leverage"], float, float]
     | tuple[Literal["repay"], float, float, float]
 )
+Rank = Literal["profit", "hyperliquid", "pro_rata", "random"] | tuple[float, ...]  # numbers of accounts; nan: never
+Layer = (
+    tuple[Literal["own"]]
+    | tuple[Literal["fund"]]
+    | tuple[Literal["purse"], tuple[float, ...]]  # amount of each pool
+    | tuple[Literal["members"], Literal["fund_contribution"] | Sharing, float]  # base, cap
+    | tuple[Literal["gains"]]
+    | tuple[
+        Literal["deleverage"], Rank, Literal["equity", "fund"], Literal["value", "margin"], int
+    ]  # ... trigger, seed
+    | tuple[Literal["pro_rata"], Sharing]
+)
+Fill = tuple[int, int, int, float, float, float]  # from, to, asset, units > 0, price, what the account `to` loses
 
 
 class Curve(Protocol):
@@ -55,6 +68,17 @@ class Market:
     pool: Ints  # (n,)
     insurance_fund: Floats  # (v,)
     share: Floats  # (n,)
+
+
+@dataclass(frozen=True)
+class VenueMarket:
+    """A market whose accounts have segregated resources, and some of whose pools have an account that takes over."""
+
+    market: Market
+    initial_margin: Floats  # (n,) not in cash
+    fund_contribution: Floats  # (n,) not in cash
+    vault: Flags  # (n,) at most one a pool
+    takeover_below: Floats  # (v,) share of M, nan: none
 
 
 @dataclass(frozen=True)
@@ -129,3 +153,40 @@ class Outcome:
     loss: Floats = field(init=False)
     standalone: Floats = field(init=False)
     indirect: Floats = field(init=False)
+
+
+@dataclass
+class Waterfall:
+    """A run with layers, fills and take-overs: the outcome of the cascade, and what is beside it.
+
+    In `out`, proceeds are what accounts received: of positions that passed to others, their value at the mark less
+    `transfer`. `books` shrink and grow with the positions that pass, `first` are those of the start.
+    """
+
+    venue: VenueMarket
+    rules: Rules
+    layers: tuple[Layer, ...]
+    out: Outcome
+    first: Books
+    books: Books
+    cost: Floats  # (n, m) what was paid for the cells of `books`, closed or not
+    base: Floats  # (layers, n) weights of member layers
+    cap: Floats  # (layers,) of member layers
+    purse_left: Floats  # (layers, v)
+    own_left: Floats  # (n,) r
+    own_used: Floats  # (n,)
+    used: Floats  # (layers, v) 0 for "deleverage", whose losses are in `transfer`
+    level: Floats  # (layers, v) C of member layers
+    borne: Floats  # (layers, n) what each account bore in member layers
+    transfer: Floats  # (n,) loss > 0 by fills and take-overs: units times the price less the mark
+    filled_whole: Flags  # (n,) all its legs were filled: it ends at 0
+    fills: list[Fill] = field(default_factory=list)  # in order
+    passed: list[Fill] = field(default_factory=list)  # take-overs, leg by leg; what the vault loses is below 0
+    quantity: Floats = field(init=False)  # (n, m) at the end
+    closest_zero: float = np.inf  # |E| / (1 + |E|) of accounts in breach that E <= 0 deleverages, or E > 0 passes on
+    closest_rank: float = np.inf  # how near to each other two ranks on a leg, or two deficits, came
+
+    @property
+    def closest(self) -> float:
+        """How near to a tie anything came that decides a jump: breach, E = 0, E = f M, a trigger, an order."""
+        return min(self.out.closest, self.out.closest_jump, self.closest_zero, self.closest_rank)
