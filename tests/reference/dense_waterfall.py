@@ -15,6 +15,8 @@ Steps 1 to 9 are those of dense_cascade; 2b and 3b are in dense_fills; step 8 as
 * An account all of whose legs were filled leaves no shortfall at all, not one of the size of rounding.
 * The level of a layer with a cap rises to the cap when the layer cannot raise what is due, even if nobody could pay.
   The level of a layer without a cap rises then by the least number that takes all there is.
+* Where layers stand before own contributions, they have paid the same share of each shortfall of the pool: an account
+  pays min(r, s due / sum of s).
 * What members bear is taken from equity; their own segregated contribution stays, and weighs and covers as before.
 * The deficit in a bankruptcy price is the whole -E, also where an own contribution could pay a part of it.
 * `closed_value` of a round counts what step 3 closes, filled or sold, and not what is taken over.
@@ -190,7 +192,7 @@ def settle(state: Waterfall, just_closed: Flags) -> dict[str, float]:
             used = 0.0
             match layer[0]:
                 case "own":
-                    used = own_contributions(state, shortfall, v)
+                    used = own_contributions(state, shortfall * (due / lost if lost > 0 else 0.0), v)
                     due = max(0.0, due - used)
                 case "fund":
                     used = by_fund = min(float(out.fund_after[v]), due)
@@ -214,7 +216,7 @@ def settle(state: Waterfall, just_closed: Flags) -> dict[str, float]:
 
 
 def own_contributions(state: Waterfall, shortfall: Floats, v: int) -> float:
-    """Let each account pay its own shortfall of the round from what it has segregated."""
+    """Let each account pay its own shortfall of the round, or what is left of it, from what it has segregated."""
     paid = np.where(state.venue.market.pool == v, np.minimum(state.own_left, shortfall), 0.0)
     state.own_left -= paid
     state.own_used += paid
