@@ -79,6 +79,8 @@ def deleverage(state: Waterfall, equity: Floats, breached: Flags, bankrupt: Flag
     rows.sort(key=lambda i: (equity[i], i))  # the worst first
     for one, next_ in pairwise(rows):
         state.closest_rank = min(state.closest_rank, gap(equity[one], equity[next_]))
+    if not rows:
+        return
     score, prices = scores(state, equity, rank, seed), {i: bankruptcy_prices(state, i, equity[i], share) for i in rows}
     for i in rows:
         for j in np.flatnonzero(np.isfinite(prices[i])):

@@ -181,7 +181,8 @@ def settle(state: Waterfall, just_closed: Flags) -> dict[str, float]:
     out, pool = state.out, state.venue.market.pool
     # 7. a wholly closed account with V < 0 leaves -V (for it E = V)
     shortfall = np.where(just_closed, np.maximum(0, out.socialised - worth(state.books, out)), 0.0)
-    shortfall[state.filled_whole] = 0.0
+    moved = (state.books.keep != 0).any(axis=1) & (state.books.instruments is not None)  # what it keeps, since the fill
+    shortfall[state.filled_whole & ~moved] = 0.0
     out.shortfall += shortfall
     # 8. per pool, layer by layer
     totals = dict.fromkeys(("shortfall", "fund_used", "socialised", "uncovered"), 0.0)

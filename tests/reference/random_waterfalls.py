@@ -141,7 +141,7 @@ def random_layers(rng: np.random.Generator, n: int, v: int, total: float) -> tup
     if ("own",) in drawn:
         drawn.remove(("own",))
         first = next((k for k, layer in enumerate(drawn) if layer[0] in ("members", "gains", "pro_rata")), len(drawn))
-        drawn.insert(int(rng.integers(0, first + 1)), ("own",))
+        drawn.insert(int(rng.integers(0, first + 1)) if rng.random() < 0.5 else 0, ("own",))
     if rng.random() < 0.95:
         drawn.insert(int(rng.integers(0, len(drawn) + 1)), random_deleverage(rng, n))
     return tuple(drawn)
