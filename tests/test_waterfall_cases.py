@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from tests.reference.dense_cascade import look
-from tests.reference.dense_fills import deleverage, held
+from tests.reference.dense_fills import deleverage, held, scores
 from tests.reference.dense_state import Layer, Position, Rank, Rules, VenueMarket
-from tests.reference.dense_waterfall import DEFAULT, begin
+from tests.reference.dense_waterfall import DEFAULT, begin, dense_waterfall
 from tests.reference.instruments import Instrument, instruments_of
 from tests.reference.small_venues import adl, one_pool, run_one
 from tests.shared_data import case
@@ -40,6 +40,7 @@ def test_a_vault_takes_over_at_the_price_that_leaves_nothing() -> None:
     np.testing.assert_allclose(found.transfer, [10, -10])
     np.testing.assert_allclose(found.out.equity_after, [0, 990], atol=1e-12)
     np.testing.assert_allclose(found.quantity, [[0, 0], [11, -2]])
+    np.testing.assert_allclose(found.cost, [[0, 0], [892, -202]])
     assert found.out.breach_round.tolist() == [1, 0]
     assert not found.out.units_sold.any()
 
@@ -49,6 +50,65 @@ def test_a_vault_leaves_those_above_its_threshold_to_the_market() -> None:
     venue = one_pool(positions, [210.0, 1000.0], [100.0])
     venue = replace(venue, vault=np.array([False, True]), takeover_below=np.array([2 / 3]))
     assert not run_one(venue, DEFAULT, [-0.2]).passed  # E = 10, M = 14, 2/3 M = 9.33
+
+
+@pytest.mark.parametrize("why", ["the vault has nothing", "a given default"])
+def test_who_is_not_taken_over(why: str) -> None:
+    positions: list[Position] = [(0, 0, 10.0, 100.0, 0.05), (1, 0, 1.0, 100.0, 0.5)]
+    given = why == "a given default"
+    venue = one_pool(positions, [210.0, 1000.0 if given else 20.0], [100.0])
+    venue = replace(venue, vault=np.array([False, True]), takeover_below=np.array([2 / 3]))
+    found = dense_waterfall(venue, Rules(), DEFAULT, np.array([-0.2]), np.zeros(2), np.array([given, False]))
+    assert not found.passed
+    assert found.out.units_sold.tolist() == [10.0]
+
+
+def test_what_cannot_be_sold_passes_to_the_vault_and_stays_unsellable() -> None:
+    positions: list[Position] = [(0, 0, 10.0, 100.0, 0.05), (0, 1, 1.0, None, 0.0), (1, 0, -1.0, 100.0, 0.5)]
+    venue = one_pool(positions, [110.0, 1000.0], [100.0, 100.0])
+    venue = replace(venue, market=replace(venue.market, sellable=np.array([True, False])))
+    venue = replace(venue, vault=np.array([False, True]), takeover_below=np.array([2 / 3]))
+    found = run_one(venue, DEFAULT, [-0.2, 0.0])
+    np.testing.assert_allclose(
+        [fill[3:] for fill in found.passed], [(10, 80 - 8 / 9, -80 / 9), (1, 100 - 10 / 9, -10 / 9)]
+    )
+    np.testing.assert_allclose(found.books.sell, [[0, 0], [9, 0]])
+    np.testing.assert_allclose(found.books.keep, [[0, 0], [0, 1]])
+
+
+def test_given_defaults_are_deleveraged_where_they_have_no_equity() -> None:
+    positions: list[Position] = [(0, 0, 5.0, 100.0, 0.0), (1, 0, 5.0, 100.0, 0.0), (2, 0, -10.0, 100.0, 0.02)]
+    venue, given = one_pool(positions, [90.0, 110.0, 500.0], [100.0]), np.array([True, True, False])
+    found = dense_waterfall(venue, Rules(), (adl("profit"),), np.array([-0.2]), np.zeros(3), given)
+    assert [fill[:4] for fill in found.fills] == [(0, 2, 0, 5.0)]  # the other has 10, and is sold
+    assert found.out.units_sold.tolist() == [5.0]
+
+
+def test_the_worst_comes_first() -> None:
+    """Deficits of 10 and 30 on 5 units each; the only counterparty has 5 units."""
+    positions: list[Position] = [(0, 0, 5.0, 100.0, 0.02), (1, 0, 5.0, 100.0, 0.02), (2, 0, -5.0, 100.0, 0.02)]
+    found = run_one(one_pool(positions, [90.0, 70.0, 500.0], [100.0]), (adl("profit"),), [-0.2])
+    assert [fill[:5] for fill in found.fills] == [(1, 2, 0, 5.0, 86.0)]
+
+
+def test_losers_come_last_and_the_less_levered_of_them_last_of_all() -> None:
+    """PnL% of -1/3 with L of 4 and of 1: -1/12 and -1/3."""
+    positions: list[Position] = [(0, 0, 7.0, 100.0, 0.02), (1, 0, -5.0, 60.0, 0.0), (2, 0, -5.0, 60.0, 0.0)]
+    found = run_one(one_pool(positions, [0.0, 500.0, 200.0], [100.0]), (adl("profit"),), [-0.2])
+    assert [fill[1] for fill in found.fills] == [2, 1]  # 20 a unit: 5 units are all that account 2 can bear
+
+
+def test_scores_are_of_what_closing_has_left() -> None:
+    """Half of everything is closed: PnL% stays, leverage halves at the same equity."""
+    positions: list[Position] = [(0, 0, -6.0, 100.0, 0.02), (1, 0, -4.0, 60.0, 0.02)]
+    venue = one_pool(positions, [0.0, 0.0], [80.0])
+    state = begin(venue, Rules(), (), venue.market.price, np.zeros(2))
+    equity = np.array([100.0, 80.0])
+    np.testing.assert_allclose(scores(state, equity, "profit", 0)[:, 0], [0.2 * 4.8, -1 / 3 / 4])
+    np.testing.assert_allclose(scores(state, equity, "hyperliquid", 0)[:, 0], [1.25 * 4.8, 0.75 * 4])
+    state.out.closed_long[:] = state.out.closed_short[:] = 0.5
+    np.testing.assert_allclose(scores(state, equity, "profit", 0)[:, 0], [0.2 * 2.4, -1 / 3 / 2])
+    np.testing.assert_allclose(scores(state, equity, "hyperliquid", 0)[:, 0], [1.25 * 2.4, 0.75 * 2])
 
 
 RANKED: list[tuple[Rank, list[int], list[float]]] = [
@@ -109,6 +169,27 @@ def test_the_trigger_fund_counts_all_that_stands_before(fund: float, own: float,
     venue = replace(venue, initial_margin=np.array([own, 0.0]))
     layers: tuple[Layer, ...] = (("own",), ("fund",), ("purse", (fund / 2,)), adl("profit", "fund"))
     assert bool(run_one(venue, layers, [-0.2]).fills) is filled
+
+
+def test_the_trigger_fund_does_not_count_what_stands_after() -> None:
+    positions: list[Position] = [(0, 0, 10.0, 100.0, 0.02), (1, 0, -10.0, 100.0, 0.02)]
+    venue = one_pool(positions, [100.0, 500.0], [100.0], fund=500.0)
+    venue = replace(venue, initial_margin=np.array([500.0, 0.0]))
+    layers: tuple[Layer, ...] = (("purse", (99.0,)), adl("profit", "fund"), ("own",), ("fund",))
+    assert run_one(venue, layers, [-0.2]).fills
+
+
+def test_gains_are_net_of_losses_and_do_not_count_what_was_gained_before() -> None:
+    """A loss of 30; account 1 gains 40 and loses 30, account 2 gains 5 on a spot holding: 15 in all, cut whole."""
+    positions: list[Position] = [
+        (0, 0, -3.0, 100.0, 0.0),
+        (1, 0, 4.0, 20.0, 0.0),
+        (1, 1, 3.0, 100.0, 0.0),
+        (2, 0, 0.5, None, 0.0),
+    ]
+    found = run_one(one_pool(positions, [0.0, 100.0, 0.0], [100.0, 100.0]), (("gains",),), [0.1, -0.1])
+    np.testing.assert_allclose(found.borne[0], [0, 10, 5])
+    assert found.out.uncovered.tolist() == pytest.approx([15])
 
 
 def test_the_share_by_margin_puts_the_deficit_where_the_margin_is() -> None:

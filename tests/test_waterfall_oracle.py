@@ -10,7 +10,7 @@ from tests.reference import dense_waterfall as module
 from tests.reference.dense_cascade import closed_whole, dense_cascade, look, worth
 from tests.reference.dense_fills import deleverage, held
 from tests.reference.dense_state import Flags, Floats, Outcome, Waterfall
-from tests.reference.dense_waterfall import DEFAULT, dense_waterfall
+from tests.reference.dense_waterfall import DEFAULT, begin, dense_waterfall
 from tests.reference.random_markets import random_case
 from tests.reference.random_waterfalls import WaterfallCase, counts, gross_value, random_waterfall
 from tests.reference.small_venues import plain
@@ -158,6 +158,17 @@ def test_units_are_conserved(runs: list[Run]) -> None:
             untouched[[i, c]] = False
         untouched &= run.case.venue.market.sellable
         np.testing.assert_allclose(found.quantity[untouched], again[untouched], rtol=0, atol=TOLERANCE * units)
+
+
+def test_margins_and_costs_shrink_and_grow_with_the_positions(runs: list[Run]) -> None:
+    for run in runs:
+        found, vault = run.found, run.case.venue.vault
+        start = begin(run.case.venue, found.rules, found.layers, found.out.price_shocked, run.case.losses)
+        passed = np.isin(np.arange(len(vault)), [fill[0] for fill in found.passed])
+        for now, then in ((found.books.margin_sell, start.books.margin_sell), (found.cost, start.cost)):
+            one, other = now * start.books.sell, then * found.books.sell
+            np.testing.assert_allclose(one[~vault & ~passed], other[~vault & ~passed], rtol=TOLERANCE)
+            assert not now[passed].any()
 
 
 def test_who_is_filled_whole_or_taken_over_ends_at_nothing(runs: list[Run]) -> None:
