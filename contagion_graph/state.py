@@ -133,6 +133,15 @@ class Batch(NamedTuple):
     furthest: float  # up to which trigger a row can be a candidate of any of them
 
 
+class Tiers(NamedTuple):
+    """Margin tiers by asset: those of asset j are first[j] to first[j + 1]; where there are none: flat rates."""
+
+    first: Array  # m + 1
+    lower: Array  # notional from which each counts [currency]
+    rate: Array
+    amount: Array  # d, what is taken off so that the margin is continuous [currency]
+
+
 class Watch(NamedTuple):
     """Accounts whose rows can grow, and the trigger prices between which their status cannot change."""
 
@@ -152,6 +161,7 @@ class Watch(NamedTuple):
     block_high: Array  # the lowest high
     tile_low: Array  # the highest low of each asset in each tile (m x tiles)
     tile_high: Array  # the lowest high
+    tiers: Tiers  # margin tiers by asset
 
 
 class PoolSums(NamedTuple):
@@ -229,15 +239,6 @@ class Tally(NamedTuple):
     closed: Array  # how often an account of it was closed whole
     tail: Array
     which: Array
-
-
-class Tiers(NamedTuple):
-    """Margin tiers by asset: those of asset j are first[j] to first[j + 1]; where there are none: flat rates."""
-
-    first: Array  # m + 1
-    lower: Array  # notional from which each counts [currency]
-    rate: Array
-    amount: Array  # d, what is taken off so that the margin is continuous [currency]
 
 
 class Segments(NamedTuple):

@@ -256,7 +256,7 @@ SHOCKS = pd.DataFrame([[-0.1, -0.1, -0.1]], columns=["BTC", "ETH", "SOL"])
 FLAT_ALONE: dict[str, Callable[[cg.ExposureGraph], Any]] = {
     "MarginCascade.equilibria": lambda graph: MODEL.equilibria(graph, FALL),
     "MarginCascade.equilibrium_near": lambda graph: MODEL.equilibrium_near(graph, FALL, closed=np.zeros(3)),
-    "SolvencyMonitor": cg.SolvencyMonitor,
+    "SolvencyMonitor.runway": lambda graph: cg.SolvencyMonitor(graph).runway(),
     "collateral.compare_pooling": lambda graph: cg.collateral.compare_pooling(graph, MODEL, SHOCKS),
     "collateral.deleverage": cg.collateral.deleverage,
     "fund_runway": lambda graph: runway.fund_runway(graph, MODEL, FALL),
@@ -274,7 +274,8 @@ FLAT_ALONE: dict[str, Callable[[cg.ExposureGraph], Any]] = {
     "marginal_exposure": lambda graph: cg.marginal_exposure(graph, MODEL, FALL),
     "spectral_radius": lambda graph: cg.spectral_radius(graph, MODEL, FALL),
 }
-ANY_MARGIN = {  # functions that run cascades alone
+ANY_MARGIN = {  # functions that run cascades alone, and the monitor
+    "SolvencyMonitor",
     *("exposure_curve", "exposure_to_traders", "indirect_exposure", "reverse_stress", "scenarios.ladder", "sweep"),
     "tipping_point",
 }

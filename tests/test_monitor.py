@@ -97,6 +97,7 @@ class Stream:
             units = float(self.rng.normal()) * 20.0 / price
         other = self._row() if self.rng.random() < 0.5 else row
         rate = float(self.rng.uniform(0.0, 1.0)) if self.rng.random() < 0.2 else None
+        rate = rate if self._takes_a_rate(row, other, column) else None
         fee = float(self.rng.uniform(-0.1, 0.1)) if self.rng.random() < 0.2 else 0.0
         fee_against = float(self.rng.uniform(-0.1, 0.1)) if other != row and self.rng.random() < 0.2 else 0.0
         self.venue.trade(row, column, units, units * price + fee, rate)
@@ -106,6 +107,9 @@ class Stream:
         account, asset = self.venue.accounts[row], self.venue.assets[column]
         fees = {"fee": fee, "fee_against": fee_against}
         return self.monitor.trade(account, asset, units, price, against=against, margin=rate, **fees)
+
+    def _takes_a_rate(self, row: int, other: int, column: int) -> bool:
+        return True
 
     def _charge(self) -> Any:
         row, amount = self._row(), float(self.rng.normal())

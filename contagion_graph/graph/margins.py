@@ -120,7 +120,7 @@ class GraphMargins:
             some, borders = rows[own], np.searchsorted(rows[own], row_borders)
             asked = left._replace(next=left.next[own] if left.next.size else left.next)
             if k == NONE:
-                out[:, own] = grids.tier_rows(self.cells, self._schedule(price.size), price, asked, some, borders)
+                out[:, own] = grids.tier_rows(self.cells, self.schedule(price.size), price, asked, some, borders)
             else:
                 out[:, own] = self.grids[k].costs(price, asked, place[own], borders)[:2]
         if self.weight is not None:
@@ -160,7 +160,8 @@ class GraphMargins:
             units[own] = -q[own] * grid.most(unit)[column[own]]
         return units
 
-    def _schedule(self, m: int) -> Tiers:
+    def schedule(self, m: int) -> Tiers:
+        """Return the tiers of m columns; of none where there are no tiers."""
         none = np.zeros(0)
         return self.tiers if self.tiers is not None else Tiers(np.zeros(m + 1, dtype=np.int64), none, none, none)
 

@@ -182,19 +182,24 @@ class Grid:
 def grid_of(
     name: str, rows: Codes, quantity: sparse.csr_array, group_of: Codes, columns: Columns, **scenarios: Any
 ) -> Grid:
-    """Return a grid with the cells of some accounts sorted by account and risk group; `Grid` describes the rest."""
+    """Return a grid with the cells of some accounts; `Grid` describes the rest."""
+    segments = segments_of(rows, quantity, group_of, columns.netting)
+    return Grid(name, rows, columns, group_of, segments=segments, **scenarios)
+
+
+def segments_of(rows: Codes, quantity: sparse.csr_array, group_of: Codes, netting: Codes) -> Segments:
+    """Return the cells of some accounts sorted by account, risk group and netting set."""
     account, column = row_of_cells(quantity), quantity.indices
     place = np.full(quantity.shape[0], NONE)
     place[rows] = np.arange(rows.size)
     cells = np.flatnonzero(place[account] != NONE)
     held = column[cells]
-    cells = cells[np.lexsort((held, columns.netting[held], group_of[held], account[cells]))]
+    cells = cells[np.lexsort((held, netting[held], group_of[held], account[cells]))]
     own, held = place[account[cells]], column[cells].astype(np.int64)
     starts = np.flatnonzero(np.diff(own, prepend=NONE) | np.diff(group_of[held], prepend=NONE))
-    segments = Segments(
+    return Segments(
         first=np.searchsorted(own[starts], np.arange(rows.size + 1)),
         start=np.append(starts, cells.size),
         column=held,
         quantity=quantity.data[cells],
     )
-    return Grid(name, rows, columns, group_of, segments=segments, **scenarios)

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from contagion_graph._validate import ROUNDING
-from contagion_graph.kernels.watch import SOUND, UNDER, revalue_row
+from contagion_graph.kernels.watch import SOUND, UNDER, margin_of, revalue_row, status_of
 from contagion_graph.state import Array, PoolSums, Watch
 
 ROOM = 4  # places that a row gets beyond what it needs when it moves
@@ -12,7 +12,7 @@ ROOM = 4  # places that a row gets beyond what it needs when it moves
 
 @njit(cache=True)
 def value_rows(watch: Watch, n: int) -> tuple[Array, Array]:
-    """Return E = cash + sum_j q_ij p_j and M = sum_j mu_ij p_j of all rows  [currency]."""
+    """Return E = cash + sum_j q_ij p_j and M, on rates and tiers, of all rows  [currency]."""
     equity, maintenance = np.empty(n), np.empty(n)
     for row in range(n):
         equity[row], maintenance[row] = value_row(watch, row)
@@ -21,12 +21,12 @@ def value_rows(watch: Watch, n: int) -> tuple[Array, Array]:
 
 @njit(cache=True)
 def value_row(watch: Watch, row: int) -> tuple[float, float]:
-    """Return equity and maintenance of a row  [currency]."""
+    """Return equity and maintenance of a row, on rates and tiers  [currency]."""
     value = maintenance = 0.0
     for cell in range(watch.start[row], watch.start[row] + watch.length[row]):
         p = watch.price[watch.column[cell]]
         value += watch.quantity[cell] * p
-        maintenance += watch.margin_units[cell] * p
+        maintenance += margin_of(watch, cell, p)
     return float(watch.cash[row] + value), float(maintenance)
 
 
@@ -35,6 +35,13 @@ def cell_of(watch: Watch, row: int, column: int) -> tuple[float, float]:
     """Return the quantity and the margin units of a row in a column."""
     at, there = _place(watch, row, column)
     return (watch.quantity[at], watch.margin_units[at]) if there else (0.0, 0.0)
+
+
+@njit(cache=True)
+def put_cell(watch: Watch, row: int, column: int, quantity: float, margin_units: float) -> None:
+    """Put other numbers into the cell that a row has in a column."""
+    at = _place(watch, row, column)[0]
+    watch.quantity[at], watch.margin_units[at] = quantity, margin_units
 
 
 @njit(inline="always")
@@ -94,6 +101,30 @@ def change(
     if after != before:
         settle_row(watch, sums, row, before)
     return before, after
+
+
+@njit(cache=True)
+def put_margins(watch: Watch, sums: PoolSums, rows: Array, maintenance: Array) -> None:
+    """Set the status of rows on the margins that they need; no price makes them candidates."""
+    for k in range(rows.size):
+        row = rows[k]
+        first = watch.start[row]
+        watch.low[first : first + watch.length[row]] = 0.0
+        watch.high[first : first + watch.length[row]] = np.inf
+        before = watch.status[row]
+        watch.status[row] = status_of(value_row(watch, row)[0], maintenance[k])
+        if watch.status[row] != before:
+            settle_row(watch, sums, row, before)
+
+
+@njit(cache=True)
+def holders(watch: Watch, rows: Array, moved: Array) -> Array:
+    """Return which of some rows have a cell in one of the columns that moved."""
+    found = np.zeros(rows.size, dtype=np.bool_)
+    for k in range(rows.size):
+        for cell in range(watch.start[rows[k]], watch.start[rows[k]] + watch.length[rows[k]]):
+            found[k] |= moved[watch.column[cell]]
+    return found
 
 
 @njit(inline="always")

@@ -30,6 +30,15 @@ def tier_rows(cells: Cells, tiers: Tiers, price: Array, left: Left, rows: Array,
 
 
 @njit(inline="always")
+def tier_of(tiers: Tiers, j: int, notional: float) -> int:
+    """Return the last tier of an asset that has tiers which begins at a notional or below."""
+    tier = tiers.first[j]
+    while tier + 1 < tiers.first[j + 1] and notional >= tiers.lower[tier + 1]:
+        tier += 1
+    return int(tier)
+
+
+@njit(inline="always")
 def _kept(closed: tuple[float, float, float], falls: float, q: float) -> float:
     """Return which share of a position stays."""
     return (1.0 - (closed[1] if q < 0.0 else closed[0]) * falls) * (1.0 - closed[2] * falls)
@@ -46,7 +55,7 @@ def _tiers(
     chunks: Chunks, cells: Cells, tiers: Tiers, price: Array, left: Left, rows: Array, borders: Array, out: Array
 ) -> None:
     indptr, indices, quantity, margin_units = cells
-    first, lower, rate, amount = tiers
+    first, _, rate, amount = tiers
     closed_long, closed_short, sellable, following = left
     for k in range(borders[chunks[0]], borders[chunks[1]]):
         row, margin, relief = rows[k], 0.0, 0.0
@@ -59,9 +68,8 @@ def _tiers(
                 margin += flat * kept
                 relief += flat * falling
             else:
-                notional, tier = abs(q) * price[j], first[j]
-                while tier + 1 < first[j + 1] and notional * kept >= lower[tier + 1]:
-                    tier += 1
+                notional = abs(q) * price[j]
+                tier = tier_of(tiers, j, notional * kept)
                 margin += rate[tier] * (notional * kept) - amount[tier]
                 relief += rate[tier] * (notional * falling)
         out[0, k], out[1, k] = margin, relief

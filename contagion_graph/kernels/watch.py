@@ -12,6 +12,9 @@ keeps the highest low and the lowest high (the first to be reached), and each ti
 price that lies between both passes over the whole tile or block (screening). Rows of which a price has reached a
 trigger are candidates: they are revalued, and their triggers set anew.
 
+Where asset j has tiers, mu in d is |q| times the lowest rate of a long, the highest of a short: E - M never
+falls faster. Rows on scenario grids have no triggers; `book.put_margins` gives them the status of their margin.
+
 Every s is lessened by a guard, far above the rounding of a row's sums, and no trigger lies beyond `FAR` times the
 price, so that the status is always the one that a full revaluation would find. Triggers are kept in single precision,
 half of the memory for a pass to read; they are rounded towards the price, which makes a row a candidate earlier.
@@ -23,6 +26,7 @@ import numpy as np
 from numba import njit
 
 from contagion_graph.kernels.compiling import Chunks, chunked, fetch_row
+from contagion_graph.kernels.grids import tier_of
 from contagion_graph.state import Array, Watch
 
 WATCH_BLOCK = 64
@@ -43,10 +47,31 @@ def tiles_of(n: int) -> int:
 
 
 @njit(inline="always")
-def _status(equity: float, maintenance: float) -> int:
+def status_of(equity: float, maintenance: float) -> int:
+    """Return whether an account is sound, in breach, or under water."""
     if equity - maintenance >= 0.0:
         return SOUND
     return UNDER if equity <= 0.0 else BREACH
+
+
+@njit(inline="always")
+def margin_of(watch: Watch, cell: Any, p: float) -> float:
+    """Return the margin of a cell at the price of its asset."""
+    tiers, j = watch.tiers, watch.column[cell]
+    if tiers.first[j] == tiers.first[j + 1]:
+        return float(watch.margin_units[cell] * p)
+    notional = abs(watch.quantity[cell]) * p
+    tier = tier_of(tiers, j, notional)
+    return float(tiers.rate[tier] * notional - tiers.amount[tier])
+
+
+@njit(inline="always")
+def _steepest(watch: Watch, cell: Any, q: float) -> float:
+    """Return d: where a price moves against its holder, slack falls by at most |d| times the move."""
+    tiers, j = watch.tiers, watch.column[cell]
+    if tiers.first[j] == tiers.first[j + 1]:
+        return float(q - watch.margin_units[cell])
+    return float(q - abs(q) * tiers.rate[tiers.first[j] if q > 0.0 else tiers.first[j + 1] - 1])
 
 
 @njit(inline="always")
@@ -69,13 +94,13 @@ def _revalue_row(watch: Watch, row: Any) -> int:
     value = maintenance = gross = slope = 0.0
     first, end = _ends(watch, row)
     for cell in range(first, end):
-        p, q, mu = watch.price[watch.column[cell]], watch.quantity[cell], watch.margin_units[cell]
+        p, q = watch.price[watch.column[cell]], watch.quantity[cell]
         value += q * p
-        maintenance += mu * p
+        maintenance += margin_of(watch, cell, p)
         gross += abs(q) * p
-        slope += abs(q - mu) * p
+        slope += abs(_steepest(watch, cell, q)) * p
     equity = watch.cash[row] + value
-    status = _status(equity, maintenance)
+    status = status_of(equity, maintenance)
     size = abs(watch.cash[row]) + gross + maintenance
     to_line = _way(abs(equity - maintenance), size, slope) if status != UNDER else np.inf
     to_zero = _way(abs(equity), size, gross) if status != SOUND else np.inf
@@ -84,8 +109,8 @@ def _revalue_row(watch: Watch, row: Any) -> int:
     lower, upper = max(1.0 - to_zero, 0.0) * UP, min(1.0 + to_zero, FAR) * DOWN
     against, beyond = 1.0 if status == SOUND else -1.0, (0.0, 1.0, -1.0)[status]
     for cell in range(first, end):
-        p, q, mu = watch.price[watch.column[cell]], watch.quantity[cell], watch.margin_units[cell]
-        side, other = against * (q - mu), beyond * q
+        p, q = watch.price[watch.column[cell]], watch.quantity[cell]
+        side, other = against * _steepest(watch, cell, q), beyond * q
         low, high = fall if side > 0.0 else 0.0, rise if side < 0.0 else FAR
         low, high = max(low, lower) if other > 0.0 else low, min(high, upper) if other < 0.0 else high
         watch.low[cell] = np.float32(min(p * low + LEAST, LARGEST) if low > 0.0 else 0.0)

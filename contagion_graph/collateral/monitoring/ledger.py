@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.collateral.monitoring.grid_accounts import GridAccounts
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.state import PoolSums, Watch
+from contagion_graph.graph.margins import GraphMargins
+from contagion_graph.solvers.arrays import ranges
+from contagion_graph.state import PoolSums, Tiers, Watch
 
 SPARE = 1.25  # places in an arena, over what is held when it is packed
 CELLS = ("column", "quantity", "margin_units", "low", "high")
@@ -66,6 +70,7 @@ class Ledger:
     def __init__(self, graph: ExposureGraph) -> None:
         self._load_kernels()
         watch = self._watch
+        margins = graph._margins or GraphMargins(None, (), graph.assets, graph._rows.cells)
         self.n, self.m = len(graph.account_index), len(graph.assets)
         v, tiles = len(graph.pools), watch.tiles_of(self.n)
         quantity, margin_units = graph.quantity.copy(), graph.margin_units.copy()
@@ -89,6 +94,7 @@ class Ledger:
             block_high=np.full((tiles, self.m, watch.TILE), np.inf, dtype=single),
             tile_low=np.full((self.m, tiles), np.inf, dtype=single),
             tile_high=np.full((self.m, tiles), np.inf, dtype=single),
+            tiers=margins.schedule(self.m),
         )
         self.sums = PoolSums(
             pool=graph._rows.pool_of.astype(np.int32),
@@ -104,14 +110,23 @@ class Ledger:
         self._changed, self._before = np.empty(self.n, dtype=np.int64), np.empty(self.n, dtype=np.int8)
         self._book.add_rows(self.watch, self.sums, self.n)
         self._revalue_columns(np.arange(self.m))
+        self.put_grids(margins)
 
     # --- events -------------------------------------------------------------------------------------------------------
 
     def move(self, columns: Rows, prices: FloatArray) -> Crossed:
-        """Put prices in force, and revalue the accounts whose trigger prices these have reached."""
+        """Put prices in force, and revalue the accounts whose trigger prices these have reached, or on grids."""
         self.watch.price[columns] = prices
-        if columns.size > 1:
-            return self._revalue_columns(columns)
+        crossed = self._revalue_column(columns) if columns.size == 1 else self._revalue_columns(columns)
+        if not self.grids.rows.size:
+            return crossed
+        self.grids.prices_moved()
+        moved = np.zeros(self.m, dtype=bool)
+        moved[columns] = True
+        held = self._book.holders(self.watch, self.grids.rows, moved)
+        return together([crossed, self._put_margins(self.grids.rows[held])])
+
+    def _revalue_column(self, columns: Rows) -> Crossed:
         count = self._watch.revalue_column(self.watch, self.n, int(columns[0]), self._changed, self._before)
         return self._settle(self._changed[:count], self._before[:count]) if count else NO_ACCOUNT
 
@@ -124,7 +139,15 @@ class Ledger:
         if before < 0:
             self._pack(int(self.watch.length[row]) + self._book.ROOM)
             before, after = self._book.change(self.watch, self.sums, *event)
+        if row in self.grids:
+            self._put_margins(np.array([row]))
+            after = self.watch.status[row]
         return NO_ACCOUNT if before == after else self._crossed(np.array([row]), np.array([before]))
+
+    def put_grids(self, margins: GraphMargins) -> None:
+        """Put the scenario grids of the present graph in force."""
+        self.grids = GridAccounts(margins.grids)
+        self._put_margins(self.grids.rows)
 
     def open_account(self, pool: int, cash: float) -> int:
         """Add an account without positions; return its row."""
@@ -145,11 +168,17 @@ class Ledger:
             size = column + 8
             self.watch = _grown(self.watch, BY_ASSET, size)
             self.sums = _grown(self.sums, {"held": 1, "held_under": 1}, size)
+            self.watch = self.watch._replace(tiers=_without_more(self.watch.tiers, size))
         self.m += 1
         self.watch.price[column] = price
         return column
 
     # --- queries ------------------------------------------------------------------------------------------------------
+
+    def has_tiers(self, columns: Any) -> BoolArray:
+        """Return whether assets have margin tiers."""
+        first = self.watch.tiers.first
+        return np.asarray(first[columns] < first[columns.astype(np.int64) + 1])
 
     def cell(self, row: int, column: int) -> tuple[float, float]:
         """Return the quantity and the margin units of an account in an asset."""
@@ -158,12 +187,24 @@ class Ledger:
 
     def values(self) -> tuple[FloatArray, FloatArray]:
         """Return equity and maintenance of all accounts [currency]."""
-        return self._book.value_rows(self.watch, self.n)
+        equity, maintenance = self._book.value_rows(self.watch, self.n)
+        maintenance[self.grids.rows] = self._margin(self.grids.rows)
+        return equity, maintenance
 
     def value(self, row: int) -> tuple[float, float]:
         """Return equity and maintenance of an account [currency]."""
         equity, maintenance = self._book.value_row(self.watch, row)
+        if row in self.grids:
+            maintenance = self._margin(np.array([row]))[0]
         return float(equity), float(maintenance)
+
+    def value_after(self, row: int, column: int, units: float) -> tuple[float, float]:
+        """Return equity and maintenance of an account if it held so many more units of an asset [currency]."""
+        held = self.cell(row, column)
+        self._book.put_cell(self.watch, row, column, *self._book.traded(*held, units, (0.0, 0.0)))
+        after = self.value(row)
+        self._book.put_cell(self.watch, row, column, *held)
+        return after
 
     def in_breach(self) -> BoolArray:
         """Return which accounts are in breach."""
@@ -197,11 +238,28 @@ class Ledger:
         sound = self._watch.SOUND
         return Crossed(rows[before == sound], rows[self.watch.status[rows] == sound])
 
+    def _margin(self, rows: Rows) -> FloatArray:
+        """Return the margins of accounts on scenario grids at the present prices [currency]."""
+        length = self.watch.length[rows]
+        cells = ranges(self.watch.start[rows], self.watch.start[rows] + length)
+        held = self.watch.quantity[cells], self.watch.column[cells].astype(np.int32)
+        quantity = sparse.csr_array((*held, np.concatenate([[0], np.cumsum(length)])), (rows.size, self.m))
+        return self.grids.margin(rows, quantity, self.watch.price[: self.m])
+
+    def _put_margins(self, rows: Rows) -> Crossed:
+        """Give accounts on scenario grids the status of their margins."""
+        if not rows.size:
+            return NO_ACCOUNT
+        before = self.watch.status[rows]
+        self._book.put_margins(self.watch, self.sums, rows, self._margin(rows))
+        changed = before != self.watch.status[rows]
+        return self._crossed(rows[changed], before[changed])
+
     def _pack(self, need: int) -> None:
         """Put all rows side by side into a new arena with places to spare."""
         start, used = np.cumsum(self.watch.length, dtype=np.int64) - self.watch.length, int(self.watch.length.sum())
         size = int(SPARE * used) + need
-        packed = {}
+        packed: dict[str, Any] = {}
         for name in CELLS:
             packed[name] = np.empty(size, dtype=getattr(self.watch, name).dtype)
             self._book.copy_cells(self.watch, self.n, start, getattr(self.watch, name), packed[name])
@@ -213,6 +271,12 @@ class Ledger:
         self.watch = _grown(_grown(self.watch, BY_ACCOUNT, size), BY_TILE, self._watch.tiles_of(size))
         self.sums = _grown(self.sums, {"pool": 0}, size)
         self._changed, self._before = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int8)
+
+
+def _without_more(tiers: Tiers, m: int) -> Tiers:
+    """Return tiers of more assets, of which the new ones have none."""
+    first = tiers.first
+    return tiers._replace(first=np.append(first, np.full(m + 1 - first.size, first[-1])))
 
 
 def _grown(arrays: Any, axes: Mapping[str, int], size: int) -> Any:

@@ -16,14 +16,16 @@ from contagion_graph.collateral.monitoring.validate_events import check_scale, f
 from contagion_graph.collateral.monitoring.verdict import Verdict, verdict_of
 from contagion_graph.errors import EventError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import AccountKey, check_graph, check_rates
+from contagion_graph.graph.scenario import AccountKey, check_graph
+from contagion_graph.tables.labels import label_text
 
 
 class SolvencyMonitor(MonitorViews):
     """Equity, maintenance and slack of every account, kept true under a stream of events.
 
-    E_i = cash_i + sum_j q_ij p_j,  M_i = sum_j mu_ij p_j;  in breach: E_i < M_i. Each event returns a `Verdict`: the
-    accounts that came into breach and out of it, the solvency of every pool, (fund + sum of E) / (sum of positive E).
+    E_i = cash_i + sum_j q_ij p_j,  M_i = sum_j mu_ij p_j;  in breach: E_i < M_i. Where an asset has margin tiers, or
+    the account is on a scenario grid, these say M_i (docs/margins.md). Each event returns a `Verdict`: the accounts
+    that came into breach and out of it, the solvency of every pool, (fund + sum of E) / (sum of positive E).
     After a price only the accounts whose trigger prices it has reached are valued again (docs/monitor.md). An event
     that is out of order, that is a duplicate, or that cannot have happened raises `EventError`; nothing is changed.
 
@@ -49,7 +51,6 @@ class SolvencyMonitor(MonitorViews):
 
     def __init__(self, graph: ExposureGraph) -> None:
         check_graph(graph)
-        check_rates(graph, "SolvencyMonitor")
         check_scale(graph)
         self._graph, self._ledger = graph, Ledger(graph)
         self._directory, self._assets = Directory(graph.account_index), Listing(graph)
@@ -146,7 +147,7 @@ class SolvencyMonitor(MonitorViews):
             The account on the other side; None: one outside the graph.
         margin : float, optional
             Margin rate, 0 to 1, of what the trade opens; None: the asset's for this side. What it closes takes its part
-            of the margin away.
+            of the margin away. None where the asset has margin tiers, or an account is on a scenario grid.
         fee, fee_against : float
             What the account, and the one on the other side, pays; below 0: a rebate [currency].
         sequence : int, optional
@@ -170,7 +171,10 @@ class SolvencyMonitor(MonitorViews):
         units, paid = number("quantity", quantity), number("price", price, least=0)
         if units == 0.0 or other == row:
             raise EventError("a trade needs a quantity other than 0, and two accounts")
-        rates = self._assets.rates(column) if margin is None else (share("margin", margin),) * 2
+        rates = self._assets.rates(column)
+        if margin is not None:
+            self._check_rate(asset, column, account, row, against, other)
+            rates = (share("margin", margin),) * 2
         cost = units * paid
         fees = number("fee", fee), number("fee_against", fee_against)
         if other is None and fees[1]:
@@ -369,6 +373,10 @@ class SolvencyMonitor(MonitorViews):
         this, at = following(self._sequence, sequence), number("price", price, least=0, above=True)
         self._assets.add(asset, terms)
         self._ledger.list_asset(at)
+        if self._ledger.grids.rows.size:
+            margins = self.snapshot()._margins
+            assert margins is not None, "there are accounts on grids"
+            self._ledger.put_grids(margins)
         return self._done(this)
 
     # --- internals ----------------------------------------------------------------------------------------------------
@@ -377,18 +385,28 @@ class SolvencyMonitor(MonitorViews):
         self._sequence = sequence
         return verdict_of(sequence, self._ledger, self._directory, together(crossed))
 
+    def _check_rate(self, asset: object, column: int, *sides: Any) -> None:
+        """Refuse a margin rate of a trade where tiers or a grid say the margin."""
+        if self._ledger.has_tiers(np.array([column]))[0]:
+            raise EventError(f"margin is given, and asset {str(asset)!r} has margin tiers; leave it out")
+        for account, row in zip(sides[::2], sides[1::2], strict=True):
+            if row is not None and row in self._ledger.grids:
+                raise EventError(
+                    f"margin is given, and account {label_text(account)!r} is on a scenario grid; leave it out"
+                )
+
     def _allowed(self, row: int, taken: float, asset: object) -> float:
         """Return what is withdrawn: what is asked for, or, where that is more by rounding only, what there is."""
         equity, maintenance = self._ledger.value(row)
-        margin_freed, price = 0.0, 1.0
+        price, left = 1.0, equity - maintenance - taken
         if asset is not None:
             column = self._assets.column_of(asset)
-            held, units = self._ledger.cell(row, column)
+            held, _ = self._ledger.cell(row, column)
             if taken > held * (1.0 + ROUNDING):
                 raise EventError(f"{taken:g} of {asset!r} cannot be withdrawn; the account holds {held:g}")
             taken, price = min(taken, held), float(self._ledger.watch.price[column])
-            margin_freed = units / held
-        left = equity - maintenance - taken * (1.0 - margin_freed) * price
+            equity_left, maintenance_left = self._ledger.value_after(row, column, -taken)
+            left = equity_left - maintenance_left
         if left >= 0.0:
             return taken
         if -left > ROUNDING * (abs(equity) + maintenance + taken * price):

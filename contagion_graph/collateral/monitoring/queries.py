@@ -109,7 +109,8 @@ class MonitorViews:
         Raises
         ------
         ParameterError
-            An unknown account or asset, or a trader with several accounts; an underlying of instruments.
+            An unknown account or asset, or a trader with several accounts; an underlying of instruments; an asset with
+            margin tiers, or an account on a scenario grid.
         """
         row = self._directory.row_of(account, ParameterError)
         column = self._assets.column_of(asset, ParameterError)
@@ -117,6 +118,11 @@ class MonitorViews:
             raise ParameterError(
                 f"breach_price: instruments are priced from {str(asset)!r}, so that their prices move with it; ask for "
                 "the breach price of an instrument, or of an asset from which none is priced"
+            )
+        if row in self._ledger.grids or self._ledger.has_tiers(np.array([column]))[0]:
+            raise ParameterError(
+                f"breach_price: asset {str(asset)!r} has margin tiers, or the account is on a scenario grid; the "
+                "breach price is found on flat rates alone"
             )
         equity, maintenance = self._ledger.value(row)
         quantity, margin_units = self._ledger.cell(row, column)

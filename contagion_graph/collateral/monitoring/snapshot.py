@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from contagion_graph._typing import FloatArray
+from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.collateral.monitoring.account_index import Directory
 from contagion_graph.collateral.monitoring.asset_terms import Listing
 from contagion_graph.collateral.monitoring.ledger import Ledger
@@ -25,7 +25,9 @@ def graph_of(
     cash = ledger.watch.cash[: ledger.n].copy()
     records = first.records
     if traded:
-        records = _records(pointers, column, units, margin_units, cash)
+        rows = np.repeat(np.arange(ledger.n), np.diff(pointers))
+        ruled = ledger.has_tiers(column) | np.isin(rows, ledger.grids.rows)
+        records = _records(rows, column, units, margin_units, ruled, cash)
     elif records is not None:
         records = replace(records, own_cash=_longer(records.own_cash, ledger.n))
         records = replace(records, own_cash=cash + records.entry_value())
@@ -39,6 +41,8 @@ def graph_of(
         **assets.arrays(),
         insurance_fund=ledger.fund.copy(),
         share=None if first.share is None else _longer(first.share, ledger.n),
+        account_margin=_blank_after(first.account_margin, ledger.n),
+        asset_group=_blank_after(first.asset_group, ledger.m),
         account_index=accounts,
         assets=labels,
         records=records,
@@ -49,14 +53,16 @@ def graph_of(
     )
 
 
-def _records(pointers: Any, column: Any, units: FloatArray, margin_units: FloatArray, cash: FloatArray) -> Any:
+def _records(
+    rows: Any, column: Any, units: FloatArray, margin_units: FloatArray, ruled: BoolArray, cash: FloatArray
+) -> PositionRecords:
     """Return each cell as one fully paid position, or as two where its margin is above its net quantity.
 
-    q = a - b and mu = a + b, of which all is margin: a deposit and a debt that had been netted.
+    q = a - b and mu = a + b, of which all is margin: a deposit and a debt that had been netted. Cells that tiers or a
+    grid rule have no rate of their own.
     """
-    rows = np.repeat(np.arange(pointers.size - 1), np.diff(pointers))
-    netted = np.flatnonzero(margin_units > np.abs(units))
-    quantity, rate = units.copy(), ratio(margin_units, np.abs(units), 1.0)
+    netted = np.flatnonzero((margin_units > np.abs(units)) & ~ruled)
+    quantity, rate = units.copy(), np.where(ruled, np.nan, ratio(margin_units, np.abs(units), 1.0))
     quantity[netted], rate[netted] = (margin_units[netted] + units[netted]) / 2.0, 1.0
     other = (units[netted] - margin_units[netted]) / 2.0
     return PositionRecords(
@@ -71,6 +77,11 @@ def _records(pointers: Any, column: Any, units: FloatArray, margin_units: FloatA
 
 def _longer(values: FloatArray, size: int) -> FloatArray:
     return np.concatenate([values, np.zeros(size - values.size)])
+
+
+def _blank_after(names: Any, size: int) -> Any:
+    """Return the names of grids, or of risk groups; those of new labels are blank."""
+    return names if names is None else names.append(pd.Index([""] * (size - len(names)), dtype="str"))
 
 
 def _attributes(frame: pd.DataFrame, labels: Any) -> pd.DataFrame:
