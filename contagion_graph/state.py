@@ -161,7 +161,7 @@ class Watch(NamedTuple):
     block_high: Array  # the lowest high
     tile_low: Array  # the highest low of each asset in each tile (m x tiles)
     tile_high: Array  # the lowest high
-    tiers: Tiers  # margin tiers by asset
+    tiers: Tiers | None  # margin tiers by asset
 
 
 class PoolSums(NamedTuple):

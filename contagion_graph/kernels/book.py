@@ -24,9 +24,10 @@ def value_row(watch: Watch, row: int) -> tuple[float, float]:
     """Return equity and maintenance of a row, on rates and tiers  [currency]."""
     value = maintenance = 0.0
     for cell in range(watch.start[row], watch.start[row] + watch.length[row]):
-        p = watch.price[watch.column[cell]]
-        value += watch.quantity[cell] * p
-        maintenance += margin_of(watch, cell, p)
+        j, q = watch.column[cell], watch.quantity[cell]
+        p = watch.price[j]
+        value += q * p
+        maintenance += margin_of(watch.tiers, j, q, watch.margin_units[cell], p)
     return float(watch.cash[row] + value), float(maintenance)
 
 

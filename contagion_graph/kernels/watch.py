@@ -23,11 +23,12 @@ half of the memory for a pass to read; they are rounded towards the price, which
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
 
 from contagion_graph.kernels.compiling import Chunks, chunked, fetch_row
 from contagion_graph.kernels.grids import tier_of
-from contagion_graph.state import Array, Watch
+from contagion_graph.state import Array, Tiers, Watch
 
 WATCH_BLOCK = 64
 SOUND, BREACH, UNDER = 0, 1, 2
@@ -54,24 +55,47 @@ def status_of(equity: float, maintenance: float) -> int:
     return UNDER if equity <= 0.0 else BREACH
 
 
-@njit(inline="always")
-def margin_of(watch: Watch, cell: Any, p: float) -> float:
-    """Return the margin of a cell at the price of its asset."""
-    tiers, j = watch.tiers, watch.column[cell]
-    if tiers.first[j] == tiers.first[j + 1]:
-        return float(watch.margin_units[cell] * p)
-    notional = abs(watch.quantity[cell]) * p
-    tier = tier_of(tiers, j, notional)
-    return float(tiers.rate[tier] * notional - tiers.amount[tier])
+def margin_of(tiers: Tiers | None, j: Any, q: float, mu: float, p: float) -> float:
+    """Return the margin of q units of an asset that have mu margin units, at a price; compiled code calls it."""
+    raise NotImplementedError
 
 
-@njit(inline="always")
-def _steepest(watch: Watch, cell: Any, q: float) -> float:
-    """Return d: where a price moves against its holder, slack falls by at most |d| times the move."""
-    tiers, j = watch.tiers, watch.column[cell]
-    if tiers.first[j] == tiers.first[j + 1]:
-        return float(q - watch.margin_units[cell])
-    return float(q - abs(q) * tiers.rate[tiers.first[j] if q > 0.0 else tiers.first[j + 1] - 1])
+@overload(margin_of)
+def _margin_of(tiers: Any, j: Any, q: Any, mu: Any, p: Any) -> Any:
+    def flat(tiers: Any, j: Any, q: Any, mu: Any, p: Any) -> Any:
+        return mu * p
+
+    def with_tiers(tiers: Any, j: Any, q: Any, mu: Any, p: Any) -> Any:
+        margin = mu * p
+        if tiers.first[j] < tiers.first[j + 1]:
+            tier = tier_of(tiers, j, abs(q) * p)
+            margin = tiers.rate[tier] * (abs(q) * p) - tiers.amount[tier]
+        return margin
+
+    return flat if isinstance(tiers, types.NoneType) else with_tiers  # loops over flat rates look for no tier
+
+
+def _units(tiers: Tiers | None, j: Any, q: float, mu: float) -> float:
+    """Return mu in d: where a price moves against its holder, slack falls by at most |q - mu| times the move."""
+    raise NotImplementedError
+
+
+@overload(_units)
+def _units_of(tiers: Any, j: Any, q: Any, mu: Any) -> Any:
+    def flat(tiers: Any, j: Any, q: Any, mu: Any) -> Any:
+        return mu
+
+    def with_tiers(tiers: Any, j: Any, q: Any, mu: Any) -> Any:
+        begin, end = tiers.first[j], tiers.first[j + 1]
+        units = mu
+        if begin < end:
+            tier = begin
+            if q < 0.0:
+                tier = end - 1
+            units = abs(q) * tiers.rate[tier]
+        return units
+
+    return flat if isinstance(tiers, types.NoneType) else with_tiers
 
 
 @njit(inline="always")
@@ -94,11 +118,12 @@ def _revalue_row(watch: Watch, row: Any) -> int:
     value = maintenance = gross = slope = 0.0
     first, end = _ends(watch, row)
     for cell in range(first, end):
-        p, q = watch.price[watch.column[cell]], watch.quantity[cell]
+        j, q, mu = watch.column[cell], watch.quantity[cell], watch.margin_units[cell]
+        p = watch.price[j]
         value += q * p
-        maintenance += margin_of(watch, cell, p)
+        maintenance += margin_of(watch.tiers, j, q, mu, p)
         gross += abs(q) * p
-        slope += abs(_steepest(watch, cell, q)) * p
+        slope += abs(q - _units(watch.tiers, j, q, mu)) * p
     equity = watch.cash[row] + value
     status = status_of(equity, maintenance)
     size = abs(watch.cash[row]) + gross + maintenance
@@ -109,8 +134,9 @@ def _revalue_row(watch: Watch, row: Any) -> int:
     lower, upper = max(1.0 - to_zero, 0.0) * UP, min(1.0 + to_zero, FAR) * DOWN
     against, beyond = 1.0 if status == SOUND else -1.0, (0.0, 1.0, -1.0)[status]
     for cell in range(first, end):
-        p, q = watch.price[watch.column[cell]], watch.quantity[cell]
-        side, other = against * _steepest(watch, cell, q), beyond * q
+        j, q, mu = watch.column[cell], watch.quantity[cell], watch.margin_units[cell]
+        p = watch.price[j]
+        side, other = against * (q - _units(watch.tiers, j, q, mu)), beyond * q
         low, high = fall if side > 0.0 else 0.0, rise if side < 0.0 else FAR
         low, high = max(low, lower) if other > 0.0 else low, min(high, upper) if other < 0.0 else high
         watch.low[cell] = np.float32(min(p * low + LEAST, LARGEST) if low > 0.0 else 0.0)

@@ -94,7 +94,7 @@ class Ledger:
             block_high=np.full((tiles, self.m, watch.TILE), np.inf, dtype=single),
             tile_low=np.full((self.m, tiles), np.inf, dtype=single),
             tile_high=np.full((self.m, tiles), np.inf, dtype=single),
-            tiers=margins.schedule(self.m),
+            tiers=margins.tiers,
         )
         self.sums = PoolSums(
             pool=graph._rows.pool_of.astype(np.int32),
@@ -168,7 +168,8 @@ class Ledger:
             size = column + 8
             self.watch = _grown(self.watch, BY_ASSET, size)
             self.sums = _grown(self.sums, {"held": 1, "held_under": 1}, size)
-            self.watch = self.watch._replace(tiers=_without_more(self.watch.tiers, size))
+            if self.watch.tiers is not None:
+                self.watch = self.watch._replace(tiers=_without_more(self.watch.tiers, size))
         self.m += 1
         self.watch.price[column] = price
         return column
@@ -177,6 +178,8 @@ class Ledger:
 
     def has_tiers(self, columns: Any) -> BoolArray:
         """Return whether assets have margin tiers."""
+        if self.watch.tiers is None:
+            return np.zeros(columns.size, dtype=bool)
         first = self.watch.tiers.first
         return np.asarray(first[columns] < first[columns.astype(np.int64) + 1])
 
