@@ -258,15 +258,11 @@ FLAT_ALONE: dict[str, Callable[[cg.ExposureGraph], Any]] = {
     "MarginCascade.equilibrium_near": lambda graph: MODEL.equilibrium_near(graph, FALL, closed=np.zeros(3)),
     "SolvencyMonitor.runway": lambda graph: cg.SolvencyMonitor(graph).runway(),
     "collateral.compare_pooling": lambda graph: cg.collateral.compare_pooling(graph, MODEL, SHOCKS),
-    "collateral.deleverage": cg.collateral.deleverage,
     "fund_runway": lambda graph: runway.fund_runway(graph, MODEL, FALL),
     "collateral.haircuts": lambda graph: cg.collateral.haircuts(graph, volatility=0.1, delay=1.0),
     "collateral.pooling": lambda graph: cg.collateral.pooling(graph, "isolated"),
     "runway": runway.runway,
     "runway_along": lambda graph: runway.runway_along(graph, FALL),
-    "collateral.stabilise": lambda graph: cg.collateral.stabilise(graph, MODEL, FALL),
-    "collateral.top_up": lambda graph: cg.collateral.top_up(graph, {"asset": [""]}),
-    "collateral.transfer": lambda graph: cg.collateral.transfer(graph, {"from_pool": ["pool"], "to_pool": ["pool"]}),
     "importance.aumann_shapley": lambda graph: cg.importance.aumann_shapley(graph, MODEL, FALL),
     "importance.knockout": lambda graph: cg.importance.knockout(graph, MODEL, FALL),
     "importance.shapley": lambda graph: cg.importance.shapley(graph, MODEL, FALL, rng=0),
@@ -274,8 +270,8 @@ FLAT_ALONE: dict[str, Callable[[cg.ExposureGraph], Any]] = {
     "marginal_exposure": lambda graph: cg.marginal_exposure(graph, MODEL, FALL),
     "spectral_radius": lambda graph: cg.spectral_radius(graph, MODEL, FALL),
 }
-ANY_MARGIN = {  # functions that run cascades alone, and the monitor
-    "SolvencyMonitor",
+ANY_MARGIN = {  # functions that run cascades alone, the monitor, and plans
+    *("SolvencyMonitor", "collateral.deleverage", "collateral.stabilise", "collateral.top_up", "collateral.transfer"),
     *("exposure_curve", "exposure_to_traders", "indirect_exposure", "reverse_stress", "scenarios.ladder", "sweep"),
     "tipping_point",
 }

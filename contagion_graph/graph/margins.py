@@ -77,7 +77,7 @@ class GraphMargins:
     weight: FloatArray | None = None
 
     @cached_property
-    def _on_grids(self) -> tuple[Codes, Codes]:
+    def on_grids(self) -> tuple[Codes, Codes]:
         """Which grid each account is on, -1 where on none, and its place there."""
         number, place = np.full(self.n, NONE), np.zeros(self.n, dtype=np.int64)
         for k, grid in enumerate(self.grids):
@@ -92,7 +92,7 @@ class GraphMargins:
     @cached_property
     def apart(self) -> BoolArray:
         """Which accounts are on a grid, or, where there are tiers, on rates and tiers, shape (n,)."""
-        apart: BoolArray = np.full(self.n, self.tiers is not None) | (self._on_grids[0] != NONE)
+        apart: BoolArray = np.full(self.n, self.tiers is not None) | (self.on_grids[0] != NONE)
         return apart
 
     def of(self, price: FloatArray, left: Left, rows: Codes, row_borders: Codes) -> tuple[FloatArray, FloatArray]:
@@ -114,7 +114,7 @@ class GraphMargins:
         """
         from contagion_graph.kernels import grids
 
-        out, number, place = np.empty((2, rows.size)), *(each[rows] for each in self._on_grids)
+        out, number, place = np.empty((2, rows.size)), *(each[rows] for each in self.on_grids)
         for k in range(NONE, len(self.grids)):
             own = np.flatnonzero(number == k)
             some, borders = rows[own], np.searchsorted(rows[own], row_borders)
@@ -133,7 +133,7 @@ class GraphMargins:
 
     def kept(self, rows: Codes, cells: Cells, weight: FloatArray | None = None) -> "GraphMargins":
         """Return the margins of some accounts, ascending, which are then all, and whose cells are these."""
-        number, place = (each[rows] for each in self._on_grids)
+        number, place = (each[rows] for each in self.on_grids)
         own = [np.flatnonzero(number == k) for k in range(len(self.grids))]
         grids = [grid.kept(place[some], some) for grid, some in zip(self.grids, own, strict=True)]
         return replace(self, grids=grids, cells=cells, weight=weight)
@@ -154,7 +154,7 @@ class GraphMargins:
             tiered = np.flatnonzero(np.diff(first)[column] > 0)
             ends = np.where(q[tiered] > 0.0, first[column[tiered]], first[column[tiered] + 1] - 1)
             units[tiered] = np.abs(q[tiered]) * rate[ends]
-        number = self._on_grids[0][account]
+        number = self.on_grids[0][account]
         for k, grid in enumerate(self.grids):
             own = np.flatnonzero(number == k)
             units[own] = -q[own] * grid.most(unit)[column[own]]
@@ -178,7 +178,7 @@ class GraphMargins:
     def _rate_parts(self, rows: RowReductions) -> dict[str, Any]:
         """Return a part for each cell of the accounts that are on rates and tiers."""
         account = row_of_cells(rows.quantity)
-        cells = np.flatnonzero(self._on_grids[0][account] == NONE)
+        cells = np.flatnonzero(self.on_grids[0][account] == NONE)
         column = rows.quantity.indices[cells]
         price = rows.price[column]
         notional, flat = np.abs(rows.quantity.data[cells]) * price, rows.margin_units.data[cells] * price

@@ -13,7 +13,7 @@ from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
 from contagion_graph.errors import nearest
 from contagion_graph.graph.collectives import WHOLE, Collectives
 from contagion_graph.graph.price_map import PriceMap
-from contagion_graph.state import Cells, Left
+from contagion_graph.state import Cells, Left, nothing_closed
 
 
 class Initial(NamedTuple):
@@ -152,6 +152,15 @@ class RowReductions:
         from contagion_graph.kernels import row_sums
 
         return row_sums.value_rows(self.cells, price, *self.chunked(rows))
+
+    def margined(self, price: FloatArray, rows: Any = None) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return Q.p, |Q|.p and the margins of accounts, or of some rows (ascending), on any margin [currency]."""
+        value, gross, maintenance = self.valuation(price, rows)
+        if self.margins is not None:
+            rows = self.all_rows if rows is None else rows
+            left = nothing_closed(self.cash.size, price.size)
+            maintenance = self.margins.of(price, left, rows, self.row_borders)[0]
+        return value, gross, maintenance
 
     def column_sums(self, matrix: sparse.csr_array, weight: FloatArray, rows: Any = None) -> FloatArray:
         """Return A^T w for a matrix A with one row an account, over all rows or some (ascending), in a fixed order."""

@@ -279,7 +279,8 @@ def _clarabel(owner: str, scaled: Programme, pressure: Any, price: FloatArray) -
     alone = scaled.cost + abs(pressure).power(2).T @ price / 2.0  # the objective where one x makes up a need
     least = np.full(scaled.need.size, np.inf)
     cells = scaled.gain.tocoo()
-    np.minimum.at(least, cells.coords[0], alone[cells.coords[1]])
+    helps = cells.data > 0.0
+    np.minimum.at(least, cells.coords[0][helps], alone[cells.coords[1][helps]])
     weight = 1.0 / max(least[np.isfinite(least)].max(initial=0.0), np.finfo(float).tiny)
     squares = sparse.diags_array(np.concatenate([np.zeros(k), weight * price * size**2])).tocsc()
     bounded, eye = np.isfinite(scaled.upper), sparse.eye_array(k, format="csr")

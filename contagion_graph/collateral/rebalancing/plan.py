@@ -13,7 +13,7 @@ from contagion_graph._typing import FloatArray
 from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.errors import InfeasibleError, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import check_flat_margins, check_graph
+from contagion_graph.graph.scenario import check_graph, check_no_instruments
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.solvers.programme import MISS, Optimum, Programme, Squares
@@ -191,7 +191,7 @@ def at_risk(owner: str, graph: ExposureGraph, target: float, accounts: Any = Non
     [100.0]
     """
     check_graph(graph)
-    check_flat_margins(graph, owner)
+    check_no_instruments(graph, owner)
     check_number(owner, "target", target, low=0)
     lack = (1.0 + target) * graph._rows.initial.maintenance - graph._rows.equity
     rows = np.arange(lack.size)

@@ -14,7 +14,7 @@ from contagion_graph._validate import ROUNDING, check_number
 from contagion_graph.collateral.rebalancing.plan import Plan, Rows, plan_of
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import AccountKey, Shock, scenario
+from contagion_graph.graph.scenario import AccountKey, Shock, check_no_instruments, scenario
 from contagion_graph.margin.attribution.replay import replay
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.model import MarginCascade, check_run
@@ -150,7 +150,8 @@ def stabilise(
     >>> end.result.accounts["closed"].tolist()
     [1.0, 0.0]
     """
-    check_run(graph, model, on_failure)
+    check_run(graph, model, on_failure, any_margin=True)
+    check_no_instruments(graph, "stabilise")
     if declared(model.liquidation, "margins") != "graph":
         raise ParameterError(
             "stabilise: the cash that keeps an account open is known for rules that declare margins = 'graph', not "
@@ -195,7 +196,7 @@ class _Needs:
 
     def __init__(self, graph: ExposureGraph, model: MarginCascade, shock: Shock | None, max_iter: int) -> None:
         self.graph, self.model, self.shock, self.max_iter = graph, model, shock, max_iter
-        value, self.gross, self.maintenance = graph._rows.valuation(scenario(graph, shock).price_shocked)
+        value, self.gross, self.maintenance = graph._rows.margined(scenario(graph, shock).price_shocked)
         self.direct = np.maximum(self.maintenance - graph.cash - value, 0.0)  # what the shock alone makes them lack
 
     def run(self, cash: FloatArray) -> CascadeResult:
@@ -229,7 +230,7 @@ def _first_lack(result: CascadeResult, keep: BoolArray) -> tuple[Rows, FloatArra
     for one in replay(result):
         rows = one.trade.rows[keep[one.trade.rows]]
         if rows.size:
-            value, _, maintenance = graph._rows.valuation(one.trade.before, rows)
+            value, _, maintenance = graph._rows.margined(one.trade.before, rows)
             return rows, np.maximum(maintenance - (graph.cash[rows] + value - borne[rows]), 0.0)
         borne += one.paid(graph._rows.all_rows).data
     return np.empty(0, dtype=np.int64), np.empty(0)

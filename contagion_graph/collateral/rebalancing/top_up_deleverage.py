@@ -8,6 +8,7 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice
+from contagion_graph.collateral.rebalancing.margin_pieces import Choices, ruled, with_pieces
 from contagion_graph.collateral.rebalancing.plan import AtRisk, Plan, at_risk, least, plan_of
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
@@ -32,6 +33,8 @@ def top_up(graph: ExposureGraph, eligible: object, *, target: float = 0.0, accou
         minimise sum c_a x_ia   with   sum_a (1 - (1 + target) h_a) x_ia >= (1 + target) M_i - E_i
         sum_i x_ia <= available_a
         x_ia <= limit_a sum_b x_ib + max(0, limit_a collateral_i - held_ia)
+
+    Where margin tiers or a scenario grid say the margin, (1 + target) (M_i(x) - M_i) takes the place of h_a's part.
 
     Parameters
     ----------
@@ -86,7 +89,8 @@ def top_up(graph: ExposureGraph, eligible: object, *, target: float = 0.0, accou
     of, what = np.repeat(np.arange(n), k), np.tile(column, n)
     price = np.where(what < 0, 1.0, graph.price[what])
     step = np.where(np.isnan(number["lot"]), 1.0, number["lot"] * price)
-    usable = step * (1.0 - (1.0 + target) * np.where(what < 0, 0.0, graph.margin_long[what]))
+    haircut = np.where((what < 0) | ruled(graph, risky, of, what), 0.0, graph.margin_long[what])
+    usable = step * (1.0 - (1.0 + target) * haircut)
     use, limit, names = _limits(graph, risky, offer, column, step)
     programme = Programme(
         cost=number["cost"] * step,
@@ -97,8 +101,10 @@ def top_up(graph: ExposureGraph, eligible: object, *, target: float = 0.0, accou
         upper=np.full(of.size, np.inf),
         whole=~np.isnan(number["lot"]),
     )
-    found = least("top_up", graph, risky, programme, lambda: (names, ()))
-    value = np.where(found.x * step > DUST * risky.lack[of], found.x * step, 0.0)
+    programme, more = with_pieces(programme, graph, risky, Choices(of, what, step / price), 1.0 + target)
+    found = least("top_up", graph, risky, programme, lambda: (names + more, ()))
+    value = found.x[: of.size] * step
+    value = np.where(value > DUST * risky.lack[of], value, 0.0)
     asset = np.array([*graph.assets, CASH], dtype=object)[what]
     cost = number["cost"] * value
     columns = {"asset": asset, "action": "deposit", "quantity": value / price, "cost": cost}
@@ -121,7 +127,8 @@ def deleverage(
         sum_j ((1 + target) m_ij - c_j) x_ij >= (1 + target) M_i - E_i
 
     and the least sum x ("turnover"), sum c x ("cost"), or sum c x + sum_j (sold_j^2 + bought_j^2) / (2 depth_j)
-    ("impact": the price impact of sales and purchases to first order, each side by itself).
+    ("impact": the price impact of sales and purchases to first order, each side by itself). Where margin tiers or a
+    scenario grid say the margin, M_i less the margin of what is left takes the place of sum_j m_ij x_ij.
 
     Parameters
     ----------
@@ -183,7 +190,9 @@ def deleverage(
     of, what, units, rate = of[closable], what[closable], np.abs(held.data[closable]), rate[closable]
     lot, price = lot[what], graph.price[what]
     step = np.where(lot > 0.0, lot * price, price)
-    gain = ((1.0 + target) * rate / units - share[what]) * step
+    by_pieces = ruled(graph, risky, of, what)
+    rate = np.where(by_pieces, 0.0, rate / units)
+    gain = ((1.0 + target) * rate - share[what]) * step
     programme = Programme(
         cost=step if objective == "turnover" else share[what] * step,
         gain=_by_account(of, gain, n),
@@ -194,22 +203,25 @@ def deleverage(
         whole=lot > 0.0,
     )
     short = held.data[closable] < 0.0
-    pressure = _pressure(graph, what, short, step)
+    choices = Choices(of, what, np.where(short, step, -step) / price)
+    programme, more = with_pieces(programme, graph, risky, choices, 1.0 + target)
+    pressure = _pressure(graph, what, short, step, programme.cost.size)
     squares = (pressure, 1.0 / np.tile(graph.depth, 2)) if objective == "impact" else None
     names = [f"all of its {label} closed" for label in graph.assets]
-    found = least("deleverage", graph, risky, programme, lambda: ((), [names[j] for j in what]), squares)
-    x = np.where(found.x * gain > DUST * risky.lack[of], found.x, 0.0)
-    value = x * step
+    found = least("deleverage", graph, risky, programme, lambda: (more, [names[j] for j in what]), squares)
+    x, closing = found.x.copy(), found.x[: of.size]
+    x[: of.size] = np.where(closing * np.where(by_pieces, step, gain) > DUST * risky.lack[of], closing, 0.0)
+    value = x[: of.size] * step
     extra = 0.0 if squares is None else float(((pressure @ x) ** 2 * squares[1] / 2.0).sum())
     columns = {"asset": graph.assets[what], "action": "close", "quantity": value / price, "cost": share[what] * value}
     total = float(programme.cost @ x) + extra
     return plan_of(graph, risky.rows[of], total, solution=found.solution, **columns)
 
 
-def _pressure(graph: ExposureGraph, what: Any, short: Any, step: FloatArray) -> sparse.csr_array:
-    """Return the value sold of each asset, then the value bought, by what is closed; shape (2 m, k)."""
+def _pressure(graph: ExposureGraph, what: Any, short: Any, step: FloatArray, size: int) -> sparse.csr_array:
+    """Return the value sold of each asset, then the value bought, by what is closed; shape (2 m, size)."""
     m = len(graph.assets)
-    return sparse.csr_array((step, (what + np.where(short, m, 0), np.arange(what.size))), (2 * m, what.size))
+    return sparse.csr_array((step, (what + np.where(short, m, 0), np.arange(what.size))), (2 * m, size))
 
 
 def _by_account(of: Any, values: FloatArray, n: int) -> sparse.csr_array:
