@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
-from contagion_graph.collateral.monitoring import runway
 from tests.public import FUNCTIONS
 
 NAN = np.nan
@@ -256,13 +255,9 @@ SHOCKS = pd.DataFrame([[-0.1, -0.1, -0.1]], columns=["BTC", "ETH", "SOL"])
 FLAT_ALONE: dict[str, Callable[[cg.ExposureGraph], Any]] = {
     "MarginCascade.equilibria": lambda graph: MODEL.equilibria(graph, FALL),
     "MarginCascade.equilibrium_near": lambda graph: MODEL.equilibrium_near(graph, FALL, closed=np.zeros(3)),
-    "SolvencyMonitor.runway": lambda graph: cg.SolvencyMonitor(graph).runway(),
     "collateral.compare_pooling": lambda graph: cg.collateral.compare_pooling(graph, MODEL, SHOCKS),
-    "fund_runway": lambda graph: runway.fund_runway(graph, MODEL, FALL),
     "collateral.haircuts": lambda graph: cg.collateral.haircuts(graph, volatility=0.1, delay=1.0),
     "collateral.pooling": lambda graph: cg.collateral.pooling(graph, "isolated"),
-    "runway": runway.runway,
-    "runway_along": lambda graph: runway.runway_along(graph, FALL),
     "importance.aumann_shapley": lambda graph: cg.importance.aumann_shapley(graph, MODEL, FALL),
     "importance.knockout": lambda graph: cg.importance.knockout(graph, MODEL, FALL),
     "importance.shapley": lambda graph: cg.importance.shapley(graph, MODEL, FALL, rng=0),
@@ -270,7 +265,8 @@ FLAT_ALONE: dict[str, Callable[[cg.ExposureGraph], Any]] = {
     "marginal_exposure": lambda graph: cg.marginal_exposure(graph, MODEL, FALL),
     "spectral_radius": lambda graph: cg.spectral_radius(graph, MODEL, FALL),
 }
-ANY_MARGIN = {  # functions that run cascades alone, the monitor, and plans
+ANY_MARGIN = {  # functions that run cascades alone, the monitor, runways, and plans
+    *("fund_runway", "runway", "runway_along"),
     *("SolvencyMonitor", "collateral.deleverage", "collateral.stabilise", "collateral.top_up", "collateral.transfer"),
     *("exposure_curve", "exposure_to_traders", "indirect_exposure", "reverse_stress", "scenarios.ladder", "sweep"),
     "tipping_point",

@@ -50,15 +50,20 @@ class GridAccounts:
             Currency per unit.
         """
         margin = np.empty(rows.size)
-        for k, grid in enumerate(self._grids):
+        for k in np.unique(self._number[rows]).tolist():
             own = np.flatnonzero(self._number[rows] == k)
-            if not own.size:
-                continue
-            if k not in self._gains:
-                self._gains[k] = grid.gains(price)
-            places = np.arange(own.size)
-            segments = segments_of(places, quantity[own], grid.group_of, grid.columns.netting)
-            here = replace(grid, rows=places, segments=segments, arrays=self._gains[k])
-            left = nothing_closed(own.size, price.size)
-            margin[own] = here.costs(price, left, places, np.array([0, own.size])).margin
+            grid, borders = self._grid(k, quantity[own], price), np.array([0, own.size])
+            margin[own] = grid.costs(price, nothing_closed(own.size, price.size), grid.rows, borders).margin
         return margin
+
+    def grids(self, row: int, quantity: sparse.csr_array, price: FloatArray) -> list[Grid]:
+        """Return the grid of an account, on which it is alone, row 0; none where it is on none."""
+        return [self._grid(int(self._number[row]), quantity, price)] if row in self else []
+
+    def _grid(self, k: int, quantity: sparse.csr_array, price: FloatArray) -> Grid:
+        """Return a grid with these accounts alone, and its gains at these prices."""
+        grid, rows = self._grids[k], np.arange(quantity.shape[0])
+        if k not in self._gains:
+            self._gains[k] = grid.gains(price)
+        segments = segments_of(rows, quantity, grid.group_of, grid.columns.netting)
+        return replace(grid, rows=rows, segments=segments, arrays=self._gains[k])

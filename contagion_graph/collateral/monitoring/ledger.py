@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from contagion_graph._typing import BoolArray, FloatArray
+from contagion_graph.collateral.monitoring.breach_moves import slack_lines
 from contagion_graph.collateral.monitoring.grid_accounts import GridAccounts
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.margins import GraphMargins
 from contagion_graph.solvers.arrays import ranges
-from contagion_graph.state import PoolSums, Tiers, Watch
+from contagion_graph.state import Cells, PoolSums, Tiers, Watch
 
 SPARE = 1.25  # places in an arena, over what is held when it is packed
 CELLS = ("column", "quantity", "margin_units", "low", "high")
@@ -209,6 +211,22 @@ class Ledger:
         self._book.put_cell(self.watch, row, column, *held)
         return after
 
+    def breach_move(self, row: int, column: int) -> float:
+        """Return the relative move of one price at which equity is maintenance, on any margin; NaN: there is none.
+
+        Slack only rises with one price, or only falls, and it is concave.
+        """
+        (quantity, margin_units), price = self._cells(np.array([row])), self.watch.price[: self.m]
+        equity, maintenance = self.value(row)
+        cells = Cells(quantity.indptr, quantity.indices, quantity.data, margin_units)
+        margins = GraphMargins(
+            self.watch.tiers, self.grids.grids(row, quantity, price), pd.Index([], dtype="str"), cells
+        )
+        change = np.where(np.arange(self.m) == column, 1.0, 0.0)
+        lines = slack_lines(margins, quantity, margin_units, np.array([equity - maintenance]), price, change)
+        move = lines.roots(np.zeros(1), np.ones(1, dtype=bool))
+        return float(move[0]) if lines.at(move)[1][0] != 0.0 else float("nan")
+
     def in_breach(self) -> BoolArray:
         """Return which accounts are in breach."""
         return np.asarray(self.watch.status[: self.n] != self._watch.SOUND)
@@ -243,11 +261,15 @@ class Ledger:
 
     def _margin(self, rows: Rows) -> FloatArray:
         """Return the margins of accounts on scenario grids at the present prices [currency]."""
+        return self.grids.margin(rows, self._cells(rows)[0], self.watch.price[: self.m])
+
+    def _cells(self, rows: Rows) -> tuple[sparse.csr_array, FloatArray]:
+        """Return what accounts hold, and their margin units by cell."""
         length = self.watch.length[rows]
         cells = ranges(self.watch.start[rows], self.watch.start[rows] + length)
         held = self.watch.quantity[cells], self.watch.column[cells].astype(np.int32)
         quantity = sparse.csr_array((*held, np.concatenate([[0], np.cumsum(length)])), (rows.size, self.m))
-        return self.grids.margin(rows, quantity, self.watch.price[: self.m])
+        return quantity, self.watch.margin_units[cells]
 
     def _put_margins(self, rows: Rows) -> Crossed:
         """Give accounts on scenario grids the status of their margins."""

@@ -91,7 +91,8 @@ class MonitorViews:
     def breach_price(self, account: AccountKey, asset: object) -> float:
         """Return the price of one asset at which an account's equity is its maintenance, all other prices as they are.
 
-        p' = p - (E - M) / (q - mu);  an account in breach recovers there. Not of an asset from which others are priced:
+        p' = p - (E - M) / (q - mu);  an account in breach recovers there. On margin tiers and scenario grids, where the
+        piece of the margin that then binds has it. Not of an asset from which others are priced:
         their prices would move too.
 
         Parameters
@@ -109,8 +110,7 @@ class MonitorViews:
         Raises
         ------
         ParameterError
-            An unknown account or asset, or a trader with several accounts; an underlying of instruments; an asset with
-            margin tiers, or an account on a scenario grid.
+            An unknown account or asset, or a trader with several accounts; an underlying of instruments.
         """
         row = self._directory.row_of(account, ParameterError)
         column = self._assets.column_of(asset, ParameterError)
@@ -120,10 +120,8 @@ class MonitorViews:
                 "the breach price of an instrument, or of an asset from which none is priced"
             )
         if row in self._ledger.grids or self._ledger.has_tiers(np.array([column]))[0]:
-            raise ParameterError(
-                f"breach_price: asset {str(asset)!r} has margin tiers, or the account is on a scenario grid; the "
-                "breach price is found on flat rates alone"
-            )
+            move = self._ledger.breach_move(row, column)
+            return float(self._ledger.watch.price[column] * (1.0 + move)) if move > -1.0 else float("nan")
         equity, maintenance = self._ledger.value(row)
         quantity, margin_units = self._ledger.cell(row, column)
         if quantity == margin_units:

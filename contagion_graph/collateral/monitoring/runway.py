@@ -13,15 +13,18 @@ from scipy import sparse
 
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_number
+from contagion_graph.collateral.monitoring.breach_moves import slack_lines
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.graph.backing import is_backed, paths_of, refuse_backing
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import check_flat_margins, check_graph
+from contagion_graph.graph.rows import cells_of
+from contagion_graph.graph.scenario import check_graph, check_no_instruments
 from contagion_graph.margin.model import MarginCascade, check_run
 from contagion_graph.solvers.arrays import ratio, row_of_cells, with_data
 from contagion_graph.solvers.ray_search import ray_search
 from contagion_graph.tables.vectors import row_of
 
+ORDER = ["fall", "rise", "trader_fall", "trader_rise"]
 N_POINTS = 16  # moves that are tried before bisection
 Rows = np.ndarray[Any, Any]
 USED = 1e-9  # a fund is used where it pays more than this share of gross value
@@ -75,7 +78,9 @@ def runway(graph: ExposureGraph) -> pd.DataFrame:
     Y         NaN   1.1           NaN
     """
     check_graph(graph)
-    check_flat_margins(graph, "runway")
+    check_no_instruments(graph, "runway")
+    if graph._margins is not None:
+        return _runway_by_pieces(graph)
     delta = _sensitivity(graph)
     if is_backed(graph):
         delta = (delta @ paths_of(graph)).tocsr()
@@ -87,8 +92,36 @@ def runway(graph: ExposureGraph) -> pd.DataFrame:
         if name == "fall":
             reached[reached >= 1.0] = np.inf
         columns |= _first(graph, name, reached, rows, delta.indices)
-    order = ["fall", "rise", "trader_fall", "trader_rise"]
-    return pd.DataFrame(columns, index=graph.assets.rename("asset"))[order]
+    return pd.DataFrame(columns, index=graph.assets.rename("asset"))[ORDER]
+
+
+def _runway_by_pieces(graph: ExposureGraph) -> pd.DataFrame:
+    """Return `runway` on margin tiers and scenario grids."""
+    paths = paths_of(graph) if is_backed(graph) else sparse.eye_array(len(graph.assets), format="csr")
+    traders, columns = graph.account_index.get_level_values(0), {name: list[Any]() for name in ORDER}
+    for asset in range(len(graph.assets)):
+        change = paths[:, [asset]].toarray().ravel()
+        for name, side in (("fall", -1.0), ("rise", 1.0)):
+            move = _moves_by_pieces(graph, side * change)
+            found = bool(np.isfinite(move).any())
+            columns[name].append(move.min() if found else np.nan)
+            columns[f"trader_{name}"].append(traders[int(move.argmin())] if found else None)
+    types = dict.fromkeys(ORDER[2:], "str")
+    return pd.DataFrame(columns, index=graph.assets.rename("asset")).astype(types)
+
+
+def _moves_by_pieces(graph: ExposureGraph, change: FloatArray) -> FloatArray:
+    """Return the move along a direction at which each account that is sound breaches; inf: none before a price is 0."""
+    slack: FloatArray = np.asarray(graph.slack, dtype=np.float64)
+    margins = graph._margins
+    assert margins is not None, "flat rates have a closed form"
+    rows = np.flatnonzero((slack >= 0.0) & (abs(graph.quantity) @ (change != 0.0) > 0.0))
+    quantity, margin_units = graph.quantity[rows], graph.margin_units[rows]
+    kept = margins.kept(rows, cells_of(quantity, margin_units))
+    lines = slack_lines(kept, quantity, margin_units.data, slack[rows], graph.price, change)
+    move = np.full(slack.size, np.inf)
+    move[rows] = lines.first(_furthest(change))
+    return move
 
 
 def _sensitivity(graph: ExposureGraph) -> sparse.csr_array:
@@ -139,10 +172,13 @@ def runway_along(graph: ExposureGraph, direction: Mapping[str, float]) -> Runway
     Runway(move=0.4444444444444444, account=('A', 'pool', ''))
     """
     check_graph(graph)
-    check_flat_margins(graph, "runway_along")
+    check_no_instruments(graph, "runway_along")
     change = _passed_down(graph, _direction(graph, direction))
-    slack, hurt = graph.slack.to_numpy(), -(_sensitivity(graph) @ change)
-    move = np.where(slack >= 0.0, ratio(slack, hurt, np.inf), np.inf)
+    if graph._margins is None:
+        slack, hurt = graph.slack.to_numpy(), -(_sensitivity(graph) @ change)
+        move = np.where(slack >= 0.0, ratio(slack, hurt, np.inf), np.inf)
+    else:
+        move = _moves_by_pieces(graph, change)
     first = int(move.argmin())
     if move[first] >= _furthest(change):
         return Runway(np.nan, account=None)
@@ -188,7 +224,8 @@ def fund_runway(
     >>> round(fund_runway(graph, cg.MarginCascade(), {"X": -1.0}), 2)
     0.5
     """
-    check_run(graph, model)
+    check_run(graph, model, any_margin=True)
+    check_no_instruments(graph, "fund_runway")
     check_number("fund_runway", "tol", tol, low=0, above=True, high=1)
     change = _direction(graph, direction)
     last = min(_furthest(change), 1.0 / np.abs(change).max())
