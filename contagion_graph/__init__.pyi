@@ -62,6 +62,7 @@ from contagion_graph.margin.venues import presets as venues
 from contagion_graph.report.page import write_report
 from contagion_graph.rules import pricing
 from contagion_graph.rules.impact import ConstantProductImpact, ExponentialImpact, FloorExponentialImpact, LinearImpact
+from contagion_graph.rules.layers import GainsHaircut, InsuranceFund, Members, OwnContribution, ProRata, Purse
 from contagion_graph.rules.liquidation import (
     CloseFactor,
     FullLiquidation,
@@ -72,7 +73,6 @@ from contagion_graph.rules.liquidation import (
 )
 from contagion_graph.rules.margins import ScenarioMargin, TieredMargin
 from contagion_graph.rules.order_book import OrderBookImpact
-from contagion_graph.rules.sharing import ProRata
 from contagion_graph.rules.square_root import SquareRootImpact
 from contagion_graph.scenarios.reverse import reverse_stress
 from contagion_graph.scenarios.sweep import sweep
@@ -105,18 +105,23 @@ __all__ = [
     "FloorExponentialImpact",
     "FullLiquidation",
     "Furfine",
+    "GainsHaircut",
     "InBreachWarning",
     "InfeasibleError",
+    "InsuranceFund",
     "LeverageTarget",
     "LinearImpact",
     "MarginCascade",
+    "Members",
     "MissingExtraError",
     "NetworkValuation",
     "ObligationNetwork",
     "OrderBookImpact",
+    "OwnContribution",
     "OwnDebtWarning",
     "ParameterError",
     "ProRata",
+    "Purse",
     "RepayAndSeize",
     "RogersVeraart",
     "ScenarioMargin",

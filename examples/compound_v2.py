@@ -49,7 +49,9 @@ USD_PER_ETH = 1847.56  # Binance, close of 8 May 2023
 DUST = 1e-6  # ETH
 REFERENCE = "independent_reference_ETH_shock"
 PENALTY = 0.08 * FACTOR["ETH"] / (1.0 + FACTOR["ETH"])
-MODEL = cg.MarginCascade(liquidation=cg.CloseFactor(0.5), sharing=None, penalty=PENALTY, penalty_cap=None)
+MODEL = cg.MarginCascade(
+    liquidation=cg.CloseFactor(0.5), waterfall=(cg.InsuranceFund(),), penalty=PENALTY, penalty_cap=None
+)
 
 
 def market_depth(folder: Path, hours: float = 1.0) -> "pd.Series[float]":

@@ -26,7 +26,7 @@ import contagion_graph as cg
 DATA = "eba_2011"
 
 SHOCK = dict.fromkeys(["GR", "IE", "IT", "PT", "ES"], -0.5)
-MODEL = cg.MarginCascade(sharing=None)
+MODEL = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
 
 
 def read_banks(folder: Path) -> pd.DataFrame:

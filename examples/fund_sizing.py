@@ -33,7 +33,7 @@ def main() -> pd.DataFrame:
     """Print and return the fund that suffices with each probability, without and with contagion."""
     graph = venue()
     shocks = scenarios(graph)
-    calm = cg.MarginCascade(sharing=None)
+    calm = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     deep = graph.assign(depth=np.inf)
     alone = cg.sweep(deep, calm, shocks, keep="scenarios")
     together = cg.sweep(graph, cg.MarginCascade(), shocks, keep="scenarios")

@@ -49,7 +49,7 @@ def long_only() -> cg.ExposureGraph:
 
 def tipping() -> Any:
     """Draw both ends of the market that tips."""
-    graph, model = long_only(), cg.MarginCascade(sharing=None)
+    graph, model = long_only(), cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     return cg.plot.tipping({size: model.equilibria(graph, {"ETH": size}) for size in SIZES})
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 import contagion_graph as cg
 
-MODEL = cg.MarginCascade(sharing=None)
+MODEL = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
 SHOCK = {"ETH": -0.12}
 ELIGIBLE = {"asset": ["", "BTC"], "cost": [0.0005, 0.0002], "available": [float("inf"), 2e5], "limit": [1.0, 0.5]}
 

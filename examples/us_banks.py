@@ -25,7 +25,7 @@ DATA = "us_banks_callreports"
 
 SHOCK = {"ln_re_dom": -0.2, "ln_re_for": -0.2}
 DEPTH = 10e9 / 10e-4
-MODEL = cg.MarginCascade(impact=cg.LinearImpact(), sharing=None)
+MODEL = cg.MarginCascade(impact=cg.LinearImpact(), waterfall=(cg.InsuranceFund(),))
 
 
 def build_graph(folder: Path) -> cg.ExposureGraph:

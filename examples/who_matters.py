@@ -34,7 +34,7 @@ LARGEST = 100
 def banks() -> cg.importance.Comparison:
     """Return the measures of 90 banks that are liquidated when they have lost their equity."""
     graph = eba.build_graph(data_folder(eba.DATA))
-    model = cg.MarginCascade(impact=cg.LinearImpact(), sharing=None)
+    model = cg.MarginCascade(impact=cg.LinearImpact(), waterfall=(cg.InsuranceFund(),))
     return side_by_side(graph.assign(depth=10.0 * graph.depth), model, eba.SHOCK)
 
 

@@ -44,7 +44,7 @@ PER_PRICE = {"units": "a derivative by the price of one unit"}
 ORDER = {"order": "random draws go by the order of labels"}
 DRAWS = {**PARTS, **ORDER}
 CLOSED = cg.scenarios.ShareClosed(0.3)
-PLAIN = cg.MarginCascade(sharing=None)
+PLAIN = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
 RATIO = named.CapitalRatio(0.02, buffer=0.05, target=0.06)
 
 

@@ -211,7 +211,11 @@ IMPACT = (
     cg.ExponentialImpact(), cg.LinearImpact(), cg.LinearImpact(volume="current"), cg.SquareRootImpact(0.2),
     cg.FloorExponentialImpact(0.4),
 )  # fmt: skip
-SHARING = (None, *(cg.ProRata(base) for base in ("equity", "deposits", "profit", "open_interest", "share")))
+FUND = cg.InsuranceFund()
+WATERFALLS = (
+    (FUND,),
+    *((FUND, cg.ProRata(base)) for base in ("equity", "deposits", "profit", "open_interest", "share")),
+)
 
 
 @st.composite
@@ -219,7 +223,7 @@ def models(draw: Any) -> cg.MarginCascade:
     """Draw the rules of a cascade."""
     return cg.MarginCascade(
         draw(st.sampled_from(LIQUIDATION)), impact=draw(st.sampled_from(IMPACT)),
-        sharing=draw(st.sampled_from(SHARING)), penalty=draw(st.sampled_from([0.0, 0.02])),
+        waterfall=draw(st.sampled_from(WATERFALLS)), penalty=draw(st.sampled_from([0.0, 0.02])),
         penalty_to_fund=draw(st.sampled_from([0.0, 0.5])), penalty_cap=draw(st.sampled_from(["equity", None])),
     )  # fmt: skip
 

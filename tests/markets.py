@@ -103,7 +103,7 @@ def model_of(rules: Rules) -> cg.MarginCascade:
     return cg.MarginCascade(
         liquidation=LIQUIDATION[name](*parameters),
         impact=impact,
-        sharing=None if rules.sharing is None else cg.ProRata(rules.sharing),
+        waterfall=(cg.InsuranceFund(), *([] if rules.sharing is None else [cg.ProRata(rules.sharing)])),
         penalty=rules.penalty,
         penalty_to_fund=rules.penalty_to_fund,
         penalty_cap=rules.penalty_cap,

@@ -80,6 +80,6 @@ def option_market(
         impact=[cg.ExponentialImpact(), cg.LinearImpact()][int(rng.integers(0, 2))],
         penalty=float(rng.choice([0.0, 0.01])),
         trade_price_weight=[None, 0.5, 1.0][int(rng.integers(0, 3))],
-        sharing=[None, cg.ProRata()][int(rng.integers(0, 2))],
+        waterfall=(cg.InsuranceFund(), *[cg.ProRata()][: int(rng.integers(0, 2))]),
     )
     return OptionMarket(cg.ExposureGraph.from_arrays(**given), given, shock, model)

@@ -23,7 +23,7 @@ def test_the_example_runs(tmp_path: Path):
     assert slope == pytest.approx(digital.delta(u, vol), rel=1e-6, abs=1e-9)
     assert np.abs(slope).max() <= digital.delta_bound(60.0, 160.0)
     assert (slope >= 0.0).all()
-    full = cg.MarginCascade(sharing=None).run(graph, {"BTC": 0.05}, revaluation="full")
+    full = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(graph, {"BTC": 0.05}, revaluation="full")
     pd.testing.assert_frame_equal(full.accounts, names["result"].accounts, check_exact=True)
     written = cg.write_tables(graph, tmp_path)
     with pytest.raises(cg.TableError, match="asset 'above 110' has the kind payoff, and no record"):

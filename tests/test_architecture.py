@@ -204,7 +204,7 @@ ALONE = {
     "importance": {"comparison", "fire_sales"},
     "io": {"citations", "latex", "price_stream", "read", "summary_text", "write"},
     "kernels": {"products"},
-    "rules": {"declarations", "liquidation", "margins", "pricing", "sharing"},
+    "rules": {"declarations", "liquidation", "margins", "pricing", "layers"},
     "scenarios.draw": {"designed", "failures"},
     "solvers": {"arrays", "black", "linear", "programme", "ratio_bound", "ray_search", "spectrum"},
     "synthetic": {"reconstruct"},

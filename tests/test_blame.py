@@ -264,7 +264,7 @@ def test_the_toy_market():
     names = {"margin_long": "mm", "cash": "cash", "insurance_fund": "fund", "share": "soc_base"}
     options = {name: given[other] for name, other in names.items()}
     graph = cg.ExposureGraph.from_arrays(given["H"], price=price, depth=price / np.array(given["alpha"]), **options)
-    model = cg.MarginCascade(sharing=cg.ProRata("share"), penalty=given["fee"])
+    model = cg.MarginCascade(waterfall=(cg.InsuranceFund(), cg.ProRata("share")), penalty=given["fee"])
     result = model.run(graph, {str(k): -fall for k, fall in enumerate(given["shock"])})
     table = cg.blame(result, victim="0")
     assert table.index[table["from_others"] > 0].tolist() == ["2", "4"]
@@ -297,7 +297,7 @@ def test_one_closing_account_is_the_source_of_everything():
 
 def test_limited_liability_is_what_the_shock_took_beyond_equity_less_the_shortfall():
     """A: equity 15, direct loss 18 (3 beyond), then impact: what it cannot pay is not its loss."""
-    result = cg.MarginCascade(sharing=None).run(two_assets(), {"X": -0.2})
+    result = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(two_assets(), {"X": -0.2})
     a = result.traders.loc["A"]
     assert (a["equity_before"], a["direct"]) == pytest.approx((15.0, 18.0))
     table = cg.blame(result, victim="A")
@@ -310,7 +310,7 @@ def test_limited_liability_is_what_the_shock_took_beyond_equity_less_the_shortfa
 
 
 def test_an_account_under_water_before_the_shock_is_relieved_of_its_old_deficit():
-    result = cg.MarginCascade(sharing=None).run(two_assets(cash=(-115.0, 0.0, 0.0)))
+    result = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(two_assets(cash=(-115.0, 0.0, 0.0)))
     a, table = result.traders.loc["A"], cg.blame(result, victim="A")
     assert (a["equity_before"], a["equity_after"], a["indirect"]) == (-5.0, 0.0, -5.0)
     assert table.loc["A", "self_inflicted"] == pytest.approx(a["impact"])
@@ -337,7 +337,7 @@ def test_longs_and_shorts_that_cancel_move_no_price():
     margins = {"margin_long": 0.1, "margin_short": 0.1, "cash": [-105.0, 108.0, 0.0], "traders": ["A", "B", "C"]}
     held = [[10.0, 1.0], [-10.0, 0.0], [5.0, 0.0]]
     graph = cg.ExposureGraph.from_arrays(held, price=10.0, depth=100.0, **margins)
-    result = cg.MarginCascade(sharing=None).run(graph)
+    result = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(graph)
     assert result.rounds["breached"].tolist() == [2]
     assert result.arrays.sold.tolist() == [0.0, 1.0]
     table = cg.blame(result)
@@ -378,7 +378,7 @@ def test_a_round_records_nothing_of_the_length_of_all_accounts():
 
 def test_what_has_no_rounds_is_refused():
     graph = two_assets()
-    both = cg.MarginCascade(sharing=None).equilibria(graph, {"X": -0.2})
+    both = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).equilibria(graph, {"X": -0.2})
     for function in (cg.blame, lambda result: cg.paths(result, "A")):
         with pytest.raises(cg.ParameterError, match=r"equilibrium has no rounds.*MarginCascade\.run"):
             function(both.least)

@@ -152,7 +152,9 @@ def test_candidates_are_who_can_be_in_breach_in_the_box(seed):
 
 def test_what_is_not_a_number_stays_a_candidate():
     graph = cg.ExposureGraph.from_arrays([[1.0], [1.0]], price=[10.0], margin_long=0.1)
-    before = single.known(graph, cg.graph.scenario.scenario(graph), cg.MarginCascade(sharing=None)).before
+    before = single.known(
+        graph, cg.graph.scenario.scenario(graph), cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
+    ).before
     before = before._replace(slack=np.array([np.nan, 5.0]))
     bounds = Bounds(graph.price, np.array([9.0]), np.array([11.0]), True, 0.1, 0.1, 0.0)
     assert passes.rows_in_box(graph._rows.cells, before, bounds, graph._rows.row_borders).tolist() == [0]
@@ -177,7 +179,7 @@ def test_a_graph_keeps_what_the_next_run_needs():
     graph = cg.generate.perpetuals(single.WORTH_A_SAMPLE, 10, rng=6)
     first = cg.MarginCascade().run(graph, {"ETH": -0.1})
     assert_same_bits(cg.MarginCascade().run(graph, {"ETH": -0.1}), first)
-    other = cg.MarginCascade(sharing=cg.ProRata("open_interest"))
+    other = cg.MarginCascade(waterfall=(cg.InsuranceFund(), cg.ProRata("open_interest")))
     assert_same_bits(other.run(graph, {"ETH": -0.1}), other.run(graph, {"ETH": -0.1}, revaluation="full"))
     assert_same_bits(cg.MarginCascade().run(graph, {"ETH": -0.1}), first)
 

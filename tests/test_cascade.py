@@ -67,7 +67,7 @@ def test_a_member_pays_at_most_its_equity_and_the_rest_is_uncovered():
     graph = cg.ExposureGraph.from_arrays(
         np.zeros((4, 1)), price=1.0, cash=[-100.0, 10.0, 60.0, 5.0], share=[1.0, 3.0, 1.0, 0.0]
     )
-    result = cg.MarginCascade(sharing=cg.ProRata("share")).run(graph)
+    result = cg.MarginCascade(waterfall=(cg.InsuranceFund(), cg.ProRata("share"))).run(graph)
     assert result.accounts["socialised"].tolist() == [0.0, 10.0, 60.0, 0.0]
     assert result.pools.loc["pool", "uncovered"] == 30.0
     assert result.pools.loc["pool", "solvency_after"] == pytest.approx((5.0 - 30.0) / 5.0)
@@ -76,7 +76,7 @@ def test_a_member_pays_at_most_its_equity_and_the_rest_is_uncovered():
 
 def test_without_sharing_creditors_outside_bear_the_rest():
     graph = cg.ExposureGraph.from_arrays(np.zeros((2, 1)), price=1.0, cash=[-100.0, 500.0], insurance_fund=30.0)
-    result = cg.MarginCascade(sharing=None).run(graph)
+    result = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(graph)
     assert result.accounts["socialised"].tolist() == [0.0, 0.0]
     assert result.pools.loc["pool", "uncovered"] == 70.0
 
@@ -172,7 +172,7 @@ def test_a_traders_loss_falls_on_its_accounts_by_equity():
     graph = cg.ExposureGraph.from_tables(
         {"trader": ["Bob"], "asset": ["X"], "quantity": [1.0]}, {"asset": ["X"], "price": [1.0]}, accounts=accounts
     )
-    model = cg.MarginCascade(sharing=None)
+    model = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     assert model.run(graph, losses={"Ann": 20.0}).arrays.losses.tolist() == [15.0, 5.0, 0.0, 0.0]
     assert model.run(graph, losses={("Ann", "pool", "b"): 20.0}).arrays.losses.tolist() == [0.0, 0.0, 20.0, 0.0]
     poor = graph.assign(cash=[-1.0, -1.0, -1.0, 0.0])
@@ -329,7 +329,7 @@ def test_the_waves_of_the_toy_market():
         insurance_fund=given["fund"],
         share=given["soc_base"],
     )
-    model = cg.MarginCascade(sharing=cg.ProRata("share"), penalty=given["fee"])
+    model = cg.MarginCascade(waterfall=(cg.InsuranceFund(), cg.ProRata("share")), penalty=given["fee"])
     result = model.run(graph, {str(k): -fall for k, fall in enumerate(given["shock"])})
     rounds = result.accounts["breach_round"].to_numpy()
     waves = [np.flatnonzero(rounds == number).tolist() for number in range(1, rounds.max() + 1)]
@@ -375,6 +375,6 @@ def test_rounding_makes_no_bystander():
         margin_short=0.3,
         cash=[-9.274802240449025],
     )
-    result = cg.MarginCascade(liquidation=cg.CloseFactor(0.5), sharing=None).run(graph)
+    result = cg.MarginCascade(liquidation=cg.CloseFactor(0.5), waterfall=(cg.InsuranceFund(),)).run(graph)
     assert 0.0 < abs(result.traders["loss"].iloc[0]) < 1e-14
     assert result.bystanders().empty

@@ -83,7 +83,9 @@ def test_run_is_the_library(folder: Path, capsys: pytest.CaptureFixture[str], tm
     arguments = ["run", str(folder), "--shock", "ETH=-5%", "--shock", "BTC=-0.02", "--impact", "linear"]
     rules = ["--liquidation", "target:0.2", "--penalty", "0.01", "--sharing", "none"]
     assert main([*arguments, *rules, "--out", str(tmp_path / "out"), "--format", "parquet"]) == 0
-    model = cg.MarginCascade(liquidation=cg.TargetMargin(0.2), impact=cg.LinearImpact(), sharing=None, penalty=0.01)
+    model = cg.MarginCascade(
+        liquidation=cg.TargetMargin(0.2), impact=cg.LinearImpact(), waterfall=(cg.InsuranceFund(),), penalty=0.01
+    )
     result = model.run(cg.read_tables(folder), {"ETH": -0.05, "BTC": -0.02})
     assert report(result) in capsys.readouterr().out
     assert result.summary()["breached"] > 0

@@ -96,7 +96,7 @@ CHANGED = [Half(), Mixed(), HalfSides(), DoubleMargins()]
 def test_what_a_subclass_replaces_is_declared_no_more(rule: LiquidationRule):
     assert declared(rule, "closed_values") is None
     assert declared(rule, "monotone") is None
-    model = cg.MarginCascade(rule, sharing=None)
+    model = cg.MarginCascade(rule, waterfall=(cg.InsuranceFund(),))
     assert (model.closed_values, model.closes_whole) == (None, False)
     assert "accounts close in parts" in isotone_obstacles(GRAPH, model)
     with pytest.raises(cg.ParameterError, match="has no derivative here"):
@@ -105,8 +105,11 @@ def test_what_a_subclass_replaces_is_declared_no_more(rule: LiquidationRule):
 
 @pytest.mark.parametrize("rule", CHANGED, ids=lambda rule: type(rule).__name__)
 def test_equilibria_refuse_a_rule_that_declares_nothing(rule: LiquidationRule):
-    model = cg.MarginCascade(rule, sharing=None)
-    assert cg.MarginCascade(Half(), sharing=None).run(GRAPH, SHOCK).accounts["closed"].tolist() == [0.5, 0.0]
+    model = cg.MarginCascade(rule, waterfall=(cg.InsuranceFund(),))
+    assert cg.MarginCascade(Half(), waterfall=(cg.InsuranceFund(),)).run(GRAPH, SHOCK).accounts["closed"].tolist() == [
+        0.5,
+        0.0,
+    ]
     with pytest.raises(cg.ParameterError, match=r"equilibria are known .* declare .*monotone = True"):
         model.equilibria(GRAPH, SHOCK)
     with pytest.raises(cg.ParameterError, match="equilibria are known"):
@@ -125,11 +128,11 @@ class HalfDeclared(Half):
 
 
 def test_a_rule_that_declares_again_is_used_as_it_says():
-    both = cg.MarginCascade(HalfDeclared(), sharing=None).equilibria(GRAPH, SHOCK)
+    both = cg.MarginCascade(HalfDeclared(), waterfall=(cg.InsuranceFund(),)).equilibria(GRAPH, SHOCK)
     assert [end.accounts["closed"].tolist() for end in (both.least, both.greatest)] == [[0.5, 0.0], [0.5, 0.0]]
     assert both.least.solution.error_bound == 0.0
     with pytest.raises(cg.ParameterError, match="no distance_to_jump"):
-        cg.marginal_exposure(GRAPH, cg.MarginCascade(HalfDeclared(), sharing=None), shock=SHOCK)
+        cg.marginal_exposure(GRAPH, cg.MarginCascade(HalfDeclared(), waterfall=(cg.InsuranceFund(),)), shock=SHOCK)
 
 
 def test_a_bonus_that_a_static_map_does_not_know_is_refused():
@@ -157,13 +160,13 @@ def shocks() -> list[dict[str, float]]:
 
 
 MODELS = {
-    "half": cg.MarginCascade(Half(), sharing=None),
+    "half": cg.MarginCascade(Half(), waterfall=(cg.InsuranceFund(),)),
     "mixed": cg.MarginCascade(Mixed()),
     "sides": cg.MarginCascade(HalfSides()),
-    "margins": cg.MarginCascade(DoubleMargins(), sharing=None),
-    "steep": cg.MarginCascade(impact=Steep(), sharing=None),
-    "ranked": cg.MarginCascade(sharing=Ranked()),
-    "shocked equity": cg.MarginCascade(sharing=ShockedEquity()),
+    "margins": cg.MarginCascade(DoubleMargins(), waterfall=(cg.InsuranceFund(),)),
+    "steep": cg.MarginCascade(impact=Steep(), waterfall=(cg.InsuranceFund(),)),
+    "ranked": cg.MarginCascade(waterfall=(cg.InsuranceFund(), Ranked())),
+    "shocked equity": cg.MarginCascade(waterfall=(cg.InsuranceFund(), ShockedEquity())),
 }
 
 
@@ -215,7 +218,7 @@ def test_a_tipping_point_is_certain_only_for_rules_that_declare_it(name: str):
     def certain(model: cg.MarginCascade, event: object) -> bool:
         return Trials("tipping_point", VENUE, model, event, "raise").certain(-np.ones(2))
 
-    assert certain(cg.MarginCascade(sharing=None), event)
+    assert certain(cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), event)
     assert certain(MODELS[name], event) == (name == "steep")
     assert not certain(MODELS[name], LossAbove(1e6))
 
@@ -229,7 +232,7 @@ def test_stabilise_knows_the_cash_for_the_margins_of_the_graph_alone():
 
 
 def test_slopes_of_a_parent_are_not_those_of_a_steeper_impact():
-    model = cg.MarginCascade(cg.TargetMargin(), impact=Steep(), sharing=None)
+    model = cg.MarginCascade(cg.TargetMargin(), impact=Steep(), waterfall=(cg.InsuranceFund(),))
     with pytest.raises(cg.ParameterError, match=r"Steep has no slope\(x\)"):
         cg.spectral_radius(VENUE, model, {"0": -0.2})
 

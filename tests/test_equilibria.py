@@ -207,7 +207,9 @@ def test_reference_case_of_four_equilibria():
         insurance_fund=given["fund"],
         share=given["soc_base"],
     )
-    model = cg.MarginCascade(penalty=given["fee"], penalty_cap=None, sharing=cg.ProRata("share"))
+    model = cg.MarginCascade(
+        penalty=given["fee"], penalty_cap=None, waterfall=(cg.InsuranceFund(), cg.ProRata("share"))
+    )
     both = model.equilibria(graph, {"0": -given["shock"][0]})
     assert both.one_sided
     assert [share.tolist() for share in closed(both)] == [expected["least"], expected["greatest"]]
@@ -243,7 +245,7 @@ def two_sided_market() -> tuple[cg.ExposureGraph, dict[str, float]]:
 def test_reference_case_of_a_netted_book_without_a_least_equilibrium():
     expected = reference_case("two_sided_equilibria")["expected"]
     graph, shock = two_sided_market()
-    model = cg.MarginCascade(impact=cg.LinearImpact(), sharing=None)
+    model = cg.MarginCascade(impact=cg.LinearImpact(), waterfall=(cg.InsuranceFund(),))
     both = model.equilibria(graph, shock)
     assert not both.one_sided
     assert sorted(both.points.to_numpy().T.astype(int).tolist()) == expected["fixed_points"]
@@ -254,7 +256,7 @@ def test_reference_case_of_a_netted_book_without_a_least_equilibrium():
 @pytest.mark.parametrize(("order", "name"), [(["T1"], "order_T1_first"), (["T2", "T1"], "order_T2_first")])
 def test_in_a_netted_book_the_order_decides(order: list[str], name: str):
     graph, shock = two_sided_market()
-    model = cg.MarginCascade(impact=cg.LinearImpact(), sharing=None)
+    model = cg.MarginCascade(impact=cg.LinearImpact(), waterfall=(cg.InsuranceFund(),))
     closed_in_order = model.run(graph, shock, order=order).arrays.closed
     assert closed_in_order.astype(int).tolist() == reference_case("two_sided_equilibria")["expected"][name]
     drawn = {tuple(model.run(graph, shock, order=np.random.default_rng(seed)).arrays.closed) for seed in range(20)}
@@ -390,7 +392,7 @@ def test_a_deposit_and_a_debt_in_one_cell_are_not_one_sided():
         assets={"asset": ["X"], "price": [1.0], "depth": [10.0]},
         accounts={"trader": ["A"], "cash": [6.5]},
     )
-    model = cg.MarginCascade(impact=cg.LinearImpact(), sharing=None)
+    model = cg.MarginCascade(impact=cg.LinearImpact(), waterfall=(cg.InsuranceFund(),))
     both = model.equilibria(graph)
     assert not both.one_sided
     assert both.points.shape == (1, 0)  # Q = 2 but 9 units to cover: a lower price helps, and no state is at rest

@@ -168,7 +168,7 @@ def test_a_trader_without_the_shocked_asset_loses_in_the_reference_case():
         given["H"], price=price, depth=price / given["alpha"], margin_long=given["mm"], cash=given["cash"],
         insurance_fund=given["fund"], share=given["soc_base"],
     )  # fmt: skip
-    model = cg.MarginCascade(penalty=given["fee"], sharing=cg.ProRata("share"))
+    model = cg.MarginCascade(penalty=given["fee"], waterfall=(cg.InsuranceFund(), cg.ProRata("share")))
     found = cg.indirect_exposure(graph, model, -given["shock"][0])
     victim = str(reference["expected"]["indirect_only_victims_without_shocked_asset"][0])
     assert found.held[[int(victim)], :].toarray()[0, 0] == 0.0

@@ -74,7 +74,7 @@ def test_unknown_labels_elsewhere():
 
 
 def test_markets_without_contagion_are_refused_with_the_way_out():
-    graph, model = pair(depth=None), cg.MarginCascade(sharing=None)
+    graph, model = pair(depth=None), cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     measures = [
         *in_all(),
         lambda graph, model: cg.exposure_curve(graph, model, "X", sizes=[-0.1]),
@@ -122,7 +122,9 @@ def test_states_without_a_derivative_are_refused():
         accounts={"trader": ["A", "B"], "cash": [10.0, 10.0]},
     )
     with pytest.raises(cg.ParameterError, match="profit"):
-        cg.marginal_exposure(venue, cg.MarginCascade(sharing=cg.ProRata("profit")), shock={"X": -0.3})
+        cg.marginal_exposure(
+            venue, cg.MarginCascade(waterfall=(cg.InsuranceFund(), cg.ProRata("profit"))), shock={"X": -0.3}
+        )
 
 
 def test_what_else_is_refused():

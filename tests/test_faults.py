@@ -363,9 +363,28 @@ RULE_FAULTS: dict[str, tuple[Any, str]] = {
     "max_rounds half": (lambda: cg.MarginCascade(max_rounds=2.5), "MarginCascade: max_rounds is 2.5"),
     "liquidation": (lambda: cg.MarginCascade(liquidation="full"), "MarginCascade: liquidation is 'full'"),
     "impact class": (lambda: cg.MarginCascade(impact=cg.LinearImpact), "MarginCascade: impact is <class"),
-    "sharing": (lambda: cg.MarginCascade(sharing="equity"), "MarginCascade: sharing is 'equity'"),
-    "share missing": (lambda: cg.MarginCascade(sharing=cg.ProRata("share")).run(GRAPH), "needs column share"),
-    "profit missing": (lambda: cg.MarginCascade(sharing=cg.ProRata("profit")).run(GRAPH), "needs entry prices"),
+    "waterfall": (lambda: cg.MarginCascade(waterfall="equity"), "MarginCascade: waterfall is 'equity'"),
+    "waterfall of a class": (lambda: cg.MarginCascade(waterfall=(cg.ProRata,)), "that is a class, not a layer"),
+    "waterfall of no layer": (
+        lambda: cg.MarginCascade(waterfall=("equity",)),
+        "waterfall has 'equity'; it has no kind",
+    ),
+    "a layer twice": (
+        lambda: cg.MarginCascade(waterfall=(cg.Members(), cg.Members())),
+        "each is there once, by its own name",
+    ),
+    "own contributions late": (
+        lambda: cg.MarginCascade(waterfall=(cg.InsuranceFund(), cg.OwnContribution())),
+        "OwnContribution is the first",
+    ),
+    "share missing": (
+        lambda: cg.MarginCascade(waterfall=(cg.InsuranceFund(), cg.ProRata("share"))).run(GRAPH),
+        "needs column share",
+    ),
+    "profit missing": (
+        lambda: cg.MarginCascade(waterfall=(cg.InsuranceFund(), cg.ProRata("profit"))).run(GRAPH),
+        "needs entry prices",
+    ),
 }
 
 

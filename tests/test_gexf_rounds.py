@@ -190,7 +190,7 @@ def test_what_has_no_rounds_is_refused(tmp_path: Path):
     graph = hostile.graph(4)
     with pytest.raises(cg.ParameterError, match="mode='dynamic' shows rounds and a graph has none; give the result of"):
         cg.write_gexf(graph, tmp_path / "a.gexf", mode="dynamic")
-    least = cg.MarginCascade(sharing=None).equilibria(graph.assign(sellable=True)).least
+    least = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).equilibria(graph.assign(sellable=True)).least
     with pytest.raises(cg.ParameterError, match="an equilibrium has none"):
         cg.write_gexf(least, tmp_path / "a.gexf", mode="slices")
     assert list(tmp_path.iterdir()) == []

@@ -97,7 +97,7 @@ def test_knockout_is_leaving_one_out(block: int, one_sided: bool):
 def test_bounds_keep_the_largest(seed: int):
     (graph, shock), rng = crowd(seed, n=30), np.random.default_rng(seed)
     model = cg.MarginCascade(
-        sharing=None,
+        waterfall=(cg.InsuranceFund(),),
         impact=cg.LinearImpact() if seed % 2 else cg.ExponentialImpact(),
         penalty=float(rng.choice([0.0, 0.05])),
         trade_price_weight=None if seed % 3 else 0.5,
@@ -119,7 +119,9 @@ def test_no_knockout_is_above_its_bound(seed: int):
 
     (graph, shock), rng = crowd(seed), np.random.default_rng(seed)
     for measure in MEASURES:
-        game = Game(graph, cg.MarginCascade(sharing=None, penalty=0.02), shock, measure=measure, name="test")
+        game = Game(
+            graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),), penalty=0.02), shock, measure=measure, name="test"
+        )
         candidates = np.flatnonzero(game.shocked.matters & ~game.quiet.matters)
         bounds, slip = Bounds(game), 1e-9 * graph.gross_value.sum()
         exact = pd.Series({trader: game.knockout(trader) for trader in candidates})
@@ -131,16 +133,18 @@ def test_no_knockout_is_above_its_bound(seed: int):
 def test_bounds_spare_runs():
     graph, shock = crowd(1, n=500)
     graph = graph.assign(depth=graph.depth * 20, cash=graph.cash + 0.03 * graph.gross_value.to_numpy())
-    every = importance.knockout(graph, cg.MarginCascade(sharing=None), shock)
-    few = importance.knockout(graph, cg.MarginCascade(sharing=None), shock, k=5)
+    every = importance.knockout(graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), shock)
+    few = importance.knockout(graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), shock, k=5)
     assert few.attrs["runs"] < every.attrs["runs"] / 2
 
 
 def test_netted_books_say_that_all_were_run():
     graph = cg.generate.perpetuals(60, 3, rng=2)
-    found = importance.knockout(graph, cg.MarginCascade(sharing=None), {"BTC": -0.3}, k=3)
+    found = importance.knockout(graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), {"BTC": -0.3}, k=3)
     assert "longs and shorts of an asset meet" in found.attrs["method"]
-    assert_top(found, brute_force(graph, cg.MarginCascade(sharing=None), {"BTC": -0.3})["loss"], 3, 1e-6)
+    assert_top(
+        found, brute_force(graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), {"BTC": -0.3})["loss"], 3, 1e-6
+    )
 
 
 @pytest.mark.parametrize("liquidation", [cg.TargetMargin(0.1), cg.LeverageTarget(cap=10, target=8)])
@@ -165,7 +169,10 @@ def test_knockout_of_the_toy_and_of_some_traders():
         traders=list("ABCDEF"),
         assets=["X", "Y", "Z"],
     )
-    model, shock = cg.MarginCascade(penalty=given["fee"], sharing=cg.ProRata("share")), {"X": -given["shock"][0]}
+    model, shock = (
+        cg.MarginCascade(penalty=given["fee"], waterfall=(cg.InsuranceFund(), cg.ProRata("share"))),
+        {"X": -given["shock"][0]},
+    )
     expected = brute_force(graph, model, shock)["loss"]
     found = importance.knockout(graph, model, shock, traders=["E", "A"])
     assert found.index.tolist() == ["E", "A"]
@@ -176,8 +183,8 @@ def test_knockout_of_the_toy_and_of_some_traders():
 
 def test_nothing_happens_without_a_shock_or_a_breach():
     graph, _ = crowd(3)
-    assert (importance.knockout(graph, cg.MarginCascade(sharing=None), {}) == 0.0).all()
-    assert importance.knockout(graph, cg.MarginCascade(sharing=None), {}, k=3).size == 3
+    assert (importance.knockout(graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), {}) == 0.0).all()
+    assert importance.knockout(graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), {}, k=3).size == 3
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.01])
@@ -192,7 +199,7 @@ def test_the_largest_50_of_the_banks_of_2011(margin: float):
         banks.quantity, price=1.0, depth=3 * banks.depth, margin_long=margin, cash=banks.cash, traders=banks.traders,
         assets=banks.assets,
     )  # fmt: skip
-    model = cg.MarginCascade(sharing=None)
+    model = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     every = brute_force(graph, model, SHOCK)["loss"]
     found = importance.knockout(graph, model, SHOCK, k=50)
     assert "bounds" in found.attrs["method"]
@@ -307,7 +314,7 @@ def twins() -> tuple[cg.ExposureGraph, cg.MarginCascade, dict[str, float]]:
         traders=list("ABCD"),
         assets=["X", "Y"],
     )
-    return graph, cg.MarginCascade(sharing=None), {"X": -0.1}
+    return graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), {"X": -0.1}
 
 
 def test_alike_traders_share_alike_and_a_dummy_nothing():
@@ -324,7 +331,7 @@ def test_alike_traders_share_alike_and_a_dummy_nothing():
 def test_aumann_shapley_of_a_quadratic_loss_is_its_integral():
     value, depth = np.array([300.0, 100.0, 50.0]), 1e4
     graph = cg.ExposureGraph.from_arrays(value[:, None], price=1.0, depth=depth, margin_long=1.0, cash=-0.5 * value)
-    model = cg.MarginCascade(sharing=None, impact=cg.LinearImpact())
+    model = cg.MarginCascade(waterfall=(cg.InsuranceFund(),), impact=cg.LinearImpact())
     shares = importance.aumann_shapley(graph, model, {"0": -0.01}, measure="loss", n_points=3, n_permutations=2, rng=0)
     # all are in breach at any size, with and without the shock, and sell S = sum value at the mean price 1 - S / (2 D)
     expected = 0.01 * value - 0.01 * value * value.sum() / (2 * depth)
@@ -500,7 +507,7 @@ def test_faults_of_sizes():
 
 def test_cascades_that_do_not_converge_warn_or_keep_quiet():
     graph, _, shock = twins()
-    slow = cg.MarginCascade(cg.TargetMargin(0.2), sharing=None, max_rounds=1)
+    slow = cg.MarginCascade(cg.TargetMargin(0.2), waterfall=(cg.InsuranceFund(),), max_rounds=1)
     measures = {
         "knockout": lambda **options: importance.knockout(graph, slow, shock, **options),
         "shapley": lambda **options: importance.shapley(graph, slow, shock, **options)["shapley"],

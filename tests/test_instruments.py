@@ -487,7 +487,10 @@ def test_put_call_parity_of_whole_books():
     assert options.maintenance.tolist() == pytest.approx(future.maintenance.tolist())
     for graph in (options, future):
         assert graph.greeks().iloc[0].tolist() == pytest.approx([10.0, 0.0, 0.0, 0.0], abs=1e-9)
-    runs = [cg.MarginCascade(sharing=None).run(graph, {"X": -0.1, "vol:X": 0.3}) for graph in (options, future)]
+    runs = [
+        cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(graph, {"X": -0.1, "vol:X": 0.3})
+        for graph in (options, future)
+    ]
     assert runs[0].accounts["closed"].tolist() == runs[1].accounts["closed"].tolist() == [1.0, 1.0]
     for name in ("price_shocked", "price_after"):
         assert runs[0].assets[name].to_numpy() == pytest.approx(runs[1].assets[name].to_numpy())

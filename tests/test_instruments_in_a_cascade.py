@@ -44,7 +44,7 @@ def value(u: float) -> float:
 
 def test_a_short_call_is_bought_back_by_hand():
     """She buys back 10 calls; who sells them hedges: buys 10 deltas at the price of the shock."""
-    result = cg.MarginCascade(cg.FullLiquidation(), sharing=None).run(short_call(), {"X": 0.08})
+    result = cg.MarginCascade(cg.FullLiquidation(), waterfall=(cg.InsuranceFund(),)).run(short_call(), {"X": 0.08})
     delta = float(black.delta(1, 108.0, 110.0, 0.1, 0.6))
     x = 10.0 * delta * 100.0 / 1e4  # value bought over depth
     after, average = 108.0 * np.exp(x), 108.0 * (np.exp(x) - 1.0) / x
@@ -60,29 +60,29 @@ def test_a_short_call_is_bought_back_by_hand():
 
 
 def test_deltas_reach_the_book_in_part():
-    half = cg.MarginCascade(sharing=None).run(short_call(pass_through=0.5), {"X": 0.08})
-    none = cg.MarginCascade(sharing=None).run(short_call(pass_through=0.0), {"X": 0.08})
+    half = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(short_call(pass_through=0.5), {"X": 0.08})
+    none = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(short_call(pass_through=0.0), {"X": 0.08})
     delta = float(black.delta(1, 108.0, 110.0, 0.1, 0.6))
     assert half.assets.loc["X", "units_passed_on"] == pytest.approx(-5.0 * delta)
     assert none.assets["price_after"].tolist() == none.assets["price_shocked"].tolist()
 
 
 def test_an_option_with_a_depth_moves_its_own_price_too():
-    result = cg.MarginCascade(sharing=None).run(short_call(depth=[1e4, 500.0]), {"X": 0.08})
+    result = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(short_call(depth=[1e4, 500.0]), {"X": 0.08})
     x = 10.0 * value(100.0) / 500.0
     after = result.assets["price_after"]
     assert after["call"] == pytest.approx(value(after["X"]) * np.exp(x))
 
 
 def test_a_shock_of_the_option_itself_stays_on_top():
-    result = cg.MarginCascade(sharing=None).run(short_call(), {"X": 0.08, "call": 0.1})
+    result = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(short_call(), {"X": 0.08, "call": 0.1})
     after = result.assets["price_after"]
     assert result.assets.loc["call", "price_shocked"] == pytest.approx(1.1 * value(108.0))
     assert after["call"] == pytest.approx(1.1 * value(after["X"]))
 
 
 def test_vols_are_shocked_once():
-    result = cg.MarginCascade(sharing=None).run(short_call(), {"vol:X": 0.5})
+    result = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(short_call(), {"vol:X": 0.5})
     after = result.assets["price_after"]
     assert result.assets.loc["call", "price_shocked"] == pytest.approx(black.price(1, 100.0, 110.0, 0.1, 0.9).item())
     assert after["X"] > 100.0
@@ -113,7 +113,7 @@ def test_a_future_is_the_underlying_times_its_ratio():
         cg.ExposureGraph.from_arrays([q], cash=[-1_750.0], instruments=terms, **given)
         for q in ([0.0, 10.0], [20.0, 0.0])
     )
-    runs = [cg.MarginCascade(sharing=None).run(graph, {"X": -0.1}) for graph in (future, plain)]
+    runs = [cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(graph, {"X": -0.1}) for graph in (future, plain)]
     assert runs[0].accounts.to_numpy() == pytest.approx(runs[1].accounts.to_numpy())
     assert runs[0].assets["price_after"].to_numpy() == pytest.approx(runs[1].assets["price_after"].to_numpy())
 
@@ -160,7 +160,7 @@ def test_identities(seed: int):
 def test_the_path_of_a_dense_market(seed: int):
     """Whole liquidation and no sharing, round by round from the equations of docs/instruments.md."""
     market = option_market(seed)
-    model = replace(market.model, liquidation=cg.FullLiquidation(), sharing=None, penalty=0.0)
+    model = replace(market.model, liquidation=cg.FullLiquidation(), waterfall=(cg.InsuranceFund(),), penalty=0.0)
     result = model.run(market.graph, market.shock)
     price, closed, rounds = dense_path(market, model)
     assert result.arrays.price_after == pytest.approx(price, rel=1e-9, abs=1e-9)
@@ -345,7 +345,7 @@ def test_few_accounts_are_revalued():
         instruments={"asset": ["wing"], "underlying": ["X"], "kind": ["call"], "strike": [200.0], "expiry": [0.1],
                      "vol": [0.6]},
     )  # fmt: skip
-    result = cg.MarginCascade(sharing=None).run(graph, {"X": 0.3})
+    result = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(graph, {"X": 0.3})
     assert result.assets["price_shocked"]["wing"] > 3.0 * graph.price[1]
     assert result.accounts["closed"].sum() == 1.0
     assert result.solution.revaluations < 1.01 * n
@@ -413,7 +413,7 @@ def test_blame_falls_on_who_sold_the_underlying(seed: int):
 @pytest.mark.parametrize("seed", range(12))
 def test_exposures_are_those_of_the_runs(seed: int):
     market = option_market(seed)
-    graph, model, k = market.graph, replace(market.model, sharing=cg.ProRata()), 2
+    graph, model, k = market.graph, replace(market.model, waterfall=(cg.InsuranceFund(), cg.ProRata())), 2
     exposure = cg.indirect_exposure(graph, model, -0.1)
     assert exposure.to_pandas().columns.tolist() == ["BTC", "ETH"], "by underlying"
     quiet = model.run(graph).traders

@@ -28,7 +28,7 @@ OWED = np.array([[0.0, 5.0, 1.0], [2.0, 0.0, 4.0], [3.0, 1.0, 0.0]])
 NETWORK = cg.ObligationNetwork.from_arrays(OWED, external_assets=[4.0, 5.0, 6.0], nodes=NODES)
 RATIO = cg.named.CapitalRatio(0.05, buffer=0.06, target=0.07)
 MODEL, BACKING = cg.MarginCascade(), cg.collateral.Backing.from_graph(GRAPH)
-PLAIN = cg.MarginCascade(sharing=None)
+PLAIN = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
 
 
 def arrays(name: str) -> Callable[[Any], Any]:

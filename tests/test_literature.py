@@ -88,7 +88,7 @@ def test_cross_margined_accounts_spiral_as_in_the_closed_form():
             cash=[margin * notional - shortage - notional],
         )
         rules = {"liquidation": cg.TargetMargin(), "impact": cg.LinearImpact()}
-        return cg.MarginCascade(**rules, penalty=given["fee"], sharing=None, tol=1e-16).run(graph)
+        return cg.MarginCascade(**rules, penalty=given["fee"], waterfall=(cg.InsuranceFund(),), tol=1e-16).run(graph)
 
     result = run(size)
     sold = result.assets["units_sold"].iloc[0] / small
@@ -111,7 +111,9 @@ def test_the_mean_field_fire_sale(subcritical: bool):
     graph = cg.ExposureGraph.from_arrays(
         np.ones((n, 1)), price=1.0, depth=n * (1.0 - given["ell"]) / k, cash=capital - 1.0, assets=["X"]
     )
-    result = cg.MarginCascade(impact=cg.LinearImpact(), sharing=None).run(graph, {"X": -given["ell"]})
+    result = cg.MarginCascade(impact=cg.LinearImpact(), waterfall=(cg.InsuranceFund(),)).run(
+        graph, {"X": -given["ell"]}
+    )
     chi = expected["chi"] if subcritical else expected["chi_if_k_ge_critical"]
     assert (result.accounts["closed"] == 1.0).mean() == pytest.approx(chi, abs=reference["tolerance"])
 
@@ -122,7 +124,9 @@ def test_what_is_sold_into_a_constant_product_pool_pays_what_the_pool_pays():
     graph = cg.ExposureGraph.from_arrays(
         units[:, None], price=100.0, depth=reserve * 100.0 / 2, cash=-units * [99.0, 70.0, 60.0], assets=["X"]
     )
-    result = cg.MarginCascade(impact=cg.ConstantProductImpact(), sharing=None).run(graph, {"X": 0.0}, defaults=["0"])
+    result = cg.MarginCascade(impact=cg.ConstantProductImpact(), waterfall=(cg.InsuranceFund(),)).run(
+        graph, {"X": 0.0}, defaults=["0"]
+    )
     assert result.accounts["breach_round"].tolist() == [1, 2, 3]
     sold = units.sum()
     assert result.assets["value_sold"].iloc[0] == pytest.approx(reserve * 100.0 * sold / (reserve + sold), rel=1e-12)
@@ -144,7 +148,7 @@ def test_a_deficit_is_shared_as_exchanges_share_it(policy: str):
         traders=[*"ABCD", "bankrupt"],
     )
     sharing = cg.ProRata("equity" if policy == "pro_rata" else "share")  # the profits are all the equity there is
-    result = cg.MarginCascade(sharing=sharing).run(graph, {"0": -1.0})
+    result = cg.MarginCascade(waterfall=(cg.InsuranceFund(), sharing)).run(graph, {"0": -1.0})
     paid = result.traders["socialised"].loc[list("ABCD")].to_numpy()
     assert paid == pytest.approx(reference["expected"][policy], abs=reference["tolerance"])
     assert result.pools["uncovered"].sum() == 0.0

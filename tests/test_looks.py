@@ -62,7 +62,9 @@ def test_a_venue(rule, fall: float):
 
 def test_a_lending_venue_whose_longs_and_shorts_close_to_different_shares():
     graph = cg.generate.lending(20_000, 20, rng=1)
-    model = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, bonus=0.08, full_below=0.95), sharing=None)
+    model = cg.MarginCascade(
+        liquidation=cg.RepayAndSeize(0.5, bonus=0.08, full_below=0.95), waterfall=(cg.InsuranceFund(),)
+    )
     shock = dict.fromkeys(graph.assets, -0.15)
     shock[graph.assets[0]] = 0.1
     due, everything = model.run(graph, shock), model.run(graph, shock, revaluation="full")

@@ -133,7 +133,7 @@ BOOK: dict[str, Any] = {
 def test_an_account_that_closes_to_a_target_ends_there(buffer: float):
     """The prices stay: after one round equity is (1 + b) times what tiers, and a grid, ask of what is left."""
     graph = cg.ExposureGraph.from_arrays([[90.0, 30.0], [80.0, -60.0]], cash=[-9_600.0, -4_500.0], **BOOK)
-    model = cg.MarginCascade(cg.TargetMargin(buffer), penalty=0.01, sharing=None)
+    model = cg.MarginCascade(cg.TargetMargin(buffer), penalty=0.01, waterfall=(cg.InsuranceFund(),))
     result = model.run(graph)
     assert len(result.rounds) == 1
     closed = result.arrays.closed
@@ -156,7 +156,7 @@ def test_an_account_closes_whole_where_no_share_reaches_the_target():
 def test_a_hedge_is_margined_as_one_book():
     """Long X and short Y in one group: the fall of both costs nothing; apart, the account is liquidated."""
     graph = cg.ExposureGraph.from_arrays([[0.0, 0.0], [50.0, -100.0]], cash=[0.0, 300.0], **BOOK)
-    model = cg.MarginCascade(sharing=None)
+    model = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     assert model.run(graph, {"X": -0.1, "Y": -0.1}).accounts["closed"].tolist() == [0.0, 0.0]
     assert model.run(graph, {"X": -0.1}).accounts["closed"].tolist() == [0.0, 1.0]
     apart = graph.assign(asset_group=["X", "Y"])
@@ -177,7 +177,9 @@ def test_the_currency_and_labels_decide_nothing():
         case = case_of(seed)
         graph, _ = with_margins(case, seed)
         shock = dict(zip(graph.assets, case.shock, strict=True))
-        model = replace(model_of(case.rules), impact=cg.ExponentialImpact(), sharing=cg.ProRata("equity"))
+        model = replace(
+            model_of(case.rules), impact=cg.ExponentialImpact(), waterfall=(cg.InsuranceFund(), cg.ProRata("equity"))
+        )
         plain = cg.ExposureGraph.from_arrays(
             graph.quantity, price=graph.price, depth=graph.depth, cash=graph.cash, insurance_fund=100.0,
             traders=graph.traders, assets=graph.assets, sellable=graph.sellable, margin_tiers=graph.margin_tiers,

@@ -165,7 +165,7 @@ def test_newtons_method_adds_up_too(tmp_path: Path, liquidation: Any, depth: flo
     )
     graph = cg.ExposureGraph.from_tables(**graph.to_frames())
     parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", n_parts=5))
-    model = cg.MarginCascade(liquidation=liquidation, sharing=None)
+    model = cg.MarginCascade(liquidation=liquidation, waterfall=(cg.InsuranceFund(),))
     whole = model.equilibria(graph, {"0": -0.03})
     ends, _ = together(parts, lambda part: _both(model.equilibria(part, {"0": -0.03})))
     assert_same([end.least for end in ends], whole.least)
@@ -195,7 +195,7 @@ class AboveMean:
 
 def test_a_rule_may_add_up(tmp_path: Path):
     graph = cg.generate.perpetuals(2_000, 10, rng=2)
-    model, shock = cg.MarginCascade(sharing=AboveMean()), {"ETH": -0.5, "BTC": -0.5}
+    model, shock = cg.MarginCascade(waterfall=(cg.InsuranceFund(), AboveMean())), {"ETH": -0.5, "BTC": -0.5}
     whole = model.run(graph, shock)
     assert whole.arrays.socialised.any()
     parts = parts_of(cg.distributed.partition(graph.to_frames(), tmp_path / "parts", n_parts=3))

@@ -35,7 +35,7 @@ def test_after_a_plan_nobody_that_it_saved_closes(name: str):
         after = PLANS[name](graph).apply(graph)
         saved += int((graph.slack < 0.0).sum())
         assert (after.slack >= 0.0).all(), seed
-        assert cg.MarginCascade(sharing=None).run(after).summary()["closed"] == 0
+        assert cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(after).summary()["closed"] == 0
     assert saved > 1000
 
 
@@ -69,7 +69,7 @@ def test_what_stabilise_keeps_open_stays_open():
     for seed in SEEDS[:40]:
         graph = book(seed)
         shock = {"0": -0.02}
-        end = C.stabilise(graph, cg.MarginCascade(sharing=None), shock, event="closure")
+        end = C.stabilise(graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), shock, event="closure")
         assert end.result.summary()["closed"] == 0
 
 
@@ -100,4 +100,4 @@ def test_real_accounts_that_a_plan_has_saved_stay_open(compound: cg.ExposureGrap
     assert len(graph.traders) > 58
     assert (graph.slack < 0.0).all()
     assert (after.slack >= 0.0).all()
-    assert cg.MarginCascade(sharing=None).run(after).summary()["closed"] == 0
+    assert cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(after).summary()["closed"] == 0

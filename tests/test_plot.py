@@ -78,7 +78,10 @@ def all_plots(result: cg.CascadeResult) -> dict[str, Callable[[], Any]]:
 
     def ends() -> Any:
         held = graph.subset(assets=[asset])
-        return {size: cg.MarginCascade(sharing=None).equilibria(held, {asset: size}) for size in (-0.2, 0.0)}
+        return {
+            size: cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).equilibria(held, {asset: size})
+            for size in (-0.2, 0.0)
+        }
 
     return {
         "cascade": lambda: cg.plot.cascade(result),
@@ -230,7 +233,7 @@ def test_the_curve_is_the_table_with_its_kinks(result: cg.CascadeResult):
 
 
 def test_tipping_draws_both_ends():
-    graph, model = gallery.long_only(), cg.MarginCascade(sharing=None)
+    graph, model = gallery.long_only(), cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     both = {size: model.equilibria(graph, {"ETH": size}) for size in (-0.1, -0.3, 0.0)}
     ax = cg.plot.tipping(both, column="gross_loss")
     for line, end in zip(ax.lines, ("least", "greatest"), strict=True):
@@ -242,7 +245,7 @@ def test_tipping_draws_both_ends():
 
 def test_netted_books_have_bounds_not_equilibria():
     graph = market()
-    ax = cg.plot.tipping({0.0: cg.MarginCascade(sharing=None).equilibria(graph)})
+    ax = cg.plot.tipping({0.0: cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).equilibria(graph)})
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["lower bound", "upper bound", "undecided"]
 
 
@@ -395,7 +398,7 @@ def test_loading_the_package_of_plots_loads_no_matplotlib():
 
 
 def test_what_is_no_result_is_refused(result: cg.CascadeResult, tmp_path: Path):
-    both = cg.MarginCascade(sharing=None).equilibria(gallery.long_only(), {"ETH": -0.1})
+    both = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).equilibria(gallery.long_only(), {"ETH": -0.1})
     refused = [
         (lambda: cg.plot.cascade(both.least), "an equilibrium has no rounds"),
         (lambda: cg.plot.waterfall(both), "result is a Equilibria"),
@@ -423,7 +426,7 @@ def test_what_is_no_result_is_refused(result: cg.CascadeResult, tmp_path: Path):
 
 
 def test_equilibria_have_a_waterfall_and_a_graph():
-    end = cg.MarginCascade(sharing=None).equilibria(gallery.long_only(), {"ETH": -0.2}).greatest
+    end = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).equilibria(gallery.long_only(), {"ETH": -0.2}).greatest
     cg.plot.waterfall(end)
     cg.plot.bipartite(end)
 

@@ -88,7 +88,9 @@ def test_without_contagion_expected_shortfall_never_asks_more_of_the_whole(seed:
     rng = np.random.default_rng(seed)
     graph = market(rng)
     scenarios = pd.DataFrame(rng.normal(0.0, 0.15, (20, 3)).clip(-0.9, None), columns=["X", "Y", "Z"])
-    table = cg.collateral.compare_pooling(graph, cg.MarginCascade(sharing=None), scenarios, level=0.9).table
+    table = cg.collateral.compare_pooling(
+        graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), scenarios, level=0.9
+    ).table
     assert table.loc["unified", "capital"] <= table.loc["pool", "capital"] + 1e-6
     assert table.loc["pool", "capital"] <= table.loc["isolated", "capital"] + 1e-6
     assert table.loc["unified", "capital"] <= table.loc["chain", "capital"] + 1e-6
@@ -105,7 +107,7 @@ def two_loans() -> tuple[cg.ExposureGraph, pd.DataFrame]:
 
 def test_value_at_risk_reverses_the_order_and_expected_shortfall_does_not():
     graph, scenarios = two_loans()
-    designs, model = ["isolated", "unified"], cg.MarginCascade(sharing=None)
+    designs, model = ["isolated", "unified"], cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     var = cg.collateral.compare_pooling(graph, model, scenarios, designs=designs, risk="var", level=0.95).table[
         "capital"
     ]
@@ -122,7 +124,7 @@ def test_contagion_reverses_the_order():
         traders=["Ann", "Bob", "Cleo"], assets=["X", "Y"],
     )  # fmt: skip
     scenarios = pd.DataFrame({"X": [-0.2, 0.0], "Y": [0.0, 0.0]})
-    model = cg.MarginCascade(sharing=None)
+    model = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     comparison = cg.collateral.compare_pooling(graph, model, scenarios, designs=["isolated", "unified"], level=0.5)
     capital = comparison.table["capital"]
     assert capital["unified"] > capital["isolated"]
@@ -153,7 +155,7 @@ def test_the_table_is_that_of_single_runs(seed: int):
 
 def test_a_comparison_is_a_result():
     graph, scenarios = two_loans()
-    model = cg.MarginCascade(sharing=None)
+    model = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     comparison = cg.collateral.compare_pooling(graph, model, scenarios, designs=["isolated", "unified"], level=0.95)
     assert comparison.model is model
     assert comparison.solution.converged

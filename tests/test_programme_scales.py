@@ -155,7 +155,7 @@ def test_stabilise_in_any_unit(unit: float, units: float):
     graph = cg.ExposureGraph.from_arrays(
         [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0, -750.0], traders=["Ann", "Bob"]
     )
-    model = cg.MarginCascade(sharing=None)
+    model = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     end = cg.collateral.stabilise(graph, model, {"0": -0.1})
     again = cg.collateral.stabilise(priced(graph, unit, units), model, {"0": -0.1})
     assert again.plan.total == pytest.approx(end.plan.total * unit, rel=1e-9)

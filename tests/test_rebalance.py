@@ -222,7 +222,7 @@ def test_the_least_intervention_is_that_of_all_combinations(seed: int):
     direct = graph.margin_units @ shocked > graph.cash + graph.quantity @ shocked
     must = ~direct if event == "contagion" else np.ones(n, dtype=bool)
     costs = [needs_of(graph, must | ((number >> np.arange(n)) % 2 == 1), shocked) for number in range(2**n)]
-    model = cg.MarginCascade(sharing=None)
+    model = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     end = cg.collateral.stabilise(graph, model, shock, event=event)
     assert end.plan.total == pytest.approx(min(costs), rel=1e-9, abs=1e-6)
     assert end.lower_bound == pytest.approx(min(costs), rel=1e-9, abs=1e-6)
@@ -268,7 +268,7 @@ def two_longs() -> cg.ExposureGraph:
 
 
 def test_plans_and_stabilisations_are_results():
-    graph, model = two_longs(), cg.MarginCascade(sharing=None)
+    graph, model = two_longs(), cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     plan = cg.collateral.deleverage(graph.assign(cash=[-910.0, -750.0]))
     assert repr(plan) == "<Plan: 1 line for 1 account; total 100. Converged.>"
     assert plan.summary().to_dict() == {"accounts": 1.0, "lines": 1.0, "total": pytest.approx(100.0), "cost": 0.0}
@@ -298,7 +298,7 @@ def test_needs_that_are_not_found_are_told():
         cash=[-850.0, -750.0, -750.0, -700.0],
         traders=["Ann", "Bob", "Cleo", "Dan"],
     )
-    model, shock, event = cg.MarginCascade(sharing=None), {"0": -0.10}, ["Bob", "Dan"]
+    model, shock, event = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), {"0": -0.10}, ["Bob", "Dan"]
     whole = cg.collateral.stabilise(graph, model, shock, event=event)
     assert (whole.result.accounts.loc[event, "closed"] == 0.0).all()
     with pytest.raises(cg.ConvergenceError, match=r"stabilise: Stopped .* raise max_iter") as error:

@@ -160,7 +160,9 @@ def test_the_margin_cascade_sells_the_same_where_cash_plays_no_part(eba: EbaBank
     """Banks without cash that always go back to their target: two models, one answer."""
     bare = EbaBanks()
     bare.other, bare.cash = eba.other + eba.cash, np.zeros(len(eba.cash))
-    model = cg.MarginCascade(LeverageOrDefault(20.0, target=20.0), sharing=None, trade_price_weight=0.5, max_rounds=5)
+    model = cg.MarginCascade(
+        LeverageOrDefault(20.0, target=20.0), waterfall=(cg.InsuranceFund(),), trade_price_weight=0.5, max_rounds=5
+    )
     for fall in (0.05, 0.1, 0.2):
         cascade = model.run(bare.graph(eba.depth(impact)), {"gov": -fall}, on_failure="ignore")
         result = bare.run(impact, fall, 1.0)

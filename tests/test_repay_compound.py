@@ -50,7 +50,7 @@ def test_bad_debt_is_that_of_the_protocol(deep: cg.ExposureGraph, fall: float, e
     weight = np.divide(collateral - margin, collateral, out=np.zeros_like(debt), where=collateral > 0.0)
     plain = sum(map(bad_debt, collateral.tolist(), debt.tolist(), weight.tolist()))
     assert plain == pytest.approx(expected, abs=0.005)
-    model = cg.MarginCascade(cg.RepayAndSeize(CLOSE_FACTOR, bonus=BONUS), sharing=None)
+    model = cg.MarginCascade(cg.RepayAndSeize(CLOSE_FACTOR, bonus=BONUS), waterfall=(cg.InsuranceFund(),))
     assert model.run(deep, {"ETH": -fall}).summary()["uncovered"] == pytest.approx(plain, rel=1e-9)
 
 

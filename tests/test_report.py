@@ -242,7 +242,11 @@ def test_a_count_has_all_its_digits(tmp_path: Path):
 
 
 def test_an_equilibrium_has_a_page_without_rounds(result: cg.CascadeResult, tmp_path: Path):
-    end = cg.MarginCascade(sharing=None).equilibria(result.graph, {"0": -0.2}, two_sided="conservative").greatest
+    end = (
+        cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
+        .equilibria(result.graph, {"0": -0.2}, two_sided="conservative")
+        .greatest
+    )
     text = cg.write_report(end, tmp_path / "x.html").path.read_text(encoding="utf-8")
     assert [step["words"] for step in data_of(text)["steps"]][1:] == ["The equilibrium."]
     assert "certified error at most" in text or "residual" in text

@@ -11,7 +11,7 @@ import contagion_graph as cg
 from contagion_graph.scenarios import FundEmpty, LossAbove, ShareClosed, TraderClosed, Uncovered, ladder
 
 Oracle = Callable[[pd.DataFrame], "pd.Series[bool]"]
-CALM = cg.MarginCascade(sharing=None)
+CALM = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
 
 
 def market(seed: int, accounts: int, assets: int, *, two_sided: bool = False) -> cg.ExposureGraph:
@@ -88,7 +88,9 @@ def test_scanned_tipping_points_agree_with_a_fine_scan_on_40_markets():
     sizes, found, missed = np.arange(1, 37) / 36.0, 0, 0
     for seed in range(40):
         graph = market(seed, 2 + seed % 7, 1 + seed % 3, two_sided=True)
-        model = cg.MarginCascade(sharing=cg.ProRata("equity") if seed % 2 else None, penalty=0.01)
+        model = cg.MarginCascade(
+            waterfall=(cg.InsuranceFund(), cg.ProRata("equity")) if seed % 2 else None, penalty=0.01
+        )
         change = direction(seed, graph, hurts=False)
         event, oracle = cases(seed, graph)[seed % 3]
         shock = pd.Series(change, index=graph.assets)
@@ -222,8 +224,8 @@ def test_what_makes_a_tipping_point_uncertain():
                                          cash=[-850.0, 900.0], assets=["ETH"])  # fmt: skip
     for change in (
         {"model": cg.MarginCascade()},
-        {"model": cg.MarginCascade(sharing=None, liquidation=cg.TargetMargin())},
-        {"model": cg.MarginCascade(sharing=None, impact=cg.LinearImpact(volume="current"))},
+        {"model": cg.MarginCascade(waterfall=(cg.InsuranceFund(),), liquidation=cg.TargetMargin())},
+        {"model": cg.MarginCascade(waterfall=(cg.InsuranceFund(),), impact=cg.LinearImpact(volume="current"))},
         {"graph": short},
         {"event": LossAbove(150.0)},
         {"event": lambda result, _: result.arrays.closed.sum() > 0.0},

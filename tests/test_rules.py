@@ -286,7 +286,9 @@ def test_the_bonus_goes_to_the_liquidators_and_the_penalty_to_the_fund():
 
 def test_bad_debt_is_what_collateral_cannot_repay():
     """The debt grows to 96; collateral of 100 repays 100 / 1.1 of it, and the liquidators keep a tenth of that."""
-    result = cg.MarginCascade(liquidation=cg.RepayAndSeize(1.0, bonus=0.1), sharing=None).run(borrower(), {"D": 0.2})
+    result = cg.MarginCascade(liquidation=cg.RepayAndSeize(1.0, bonus=0.1), waterfall=(cg.InsuranceFund(),)).run(
+        borrower(), {"D": 0.2}
+    )
     account = result.accounts.iloc[0]
     assert account["closed"] == 1.0
     assert account["penalty"] == pytest.approx(0.1 * 100 / 1.1)
@@ -295,7 +297,9 @@ def test_bad_debt_is_what_collateral_cannot_repay():
 
 def test_an_account_below_zero_closes_whole_and_liquidators_repay_until_the_collateral_is_gone():
     """A debt of 120 and collateral of 100: 100 / 1.1 is repaid, whatever the close factor."""
-    result = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, bonus=0.1), sharing=None).run(borrower(), {"D": 0.5})
+    result = cg.MarginCascade(liquidation=cg.RepayAndSeize(0.5, bonus=0.1), waterfall=(cg.InsuranceFund(),)).run(
+        borrower(), {"D": 0.5}
+    )
     account = result.accounts.iloc[0]
     assert account["closed"] == 1.0
     assert account["penalty"] == pytest.approx(0.1 * 100 / 1.1)
@@ -309,14 +313,18 @@ def test_an_account_below_zero_closes_whole_and_liquidators_repay_until_the_coll
 def test_bad_debt_falls_with_collateral(collateral: float, bonus: float, bad_debt: float):
     """At unchanged prices liquidators repay C / (1 + b) of a debt of 100 by hand; the rest is bad debt."""
     graph = cg.ExposureGraph.from_arrays([[collateral, -100.0]], price=1.0, margin_long=[0.2, 0.0])
-    result = cg.MarginCascade(cg.RepayAndSeize(0.5, bonus=bonus), sharing=None).run(graph)
+    result = cg.MarginCascade(cg.RepayAndSeize(0.5, bonus=bonus), waterfall=(cg.InsuranceFund(),)).run(graph)
     assert result.summary()["uncovered"] == pytest.approx(bad_debt, abs=5e-4)
-    given = cg.MarginCascade(cg.RepayAndSeize(0.5, bonus=bonus), sharing=None).run(graph, defaults=["0"])
+    given = cg.MarginCascade(cg.RepayAndSeize(0.5, bonus=bonus), waterfall=(cg.InsuranceFund(),)).run(
+        graph, defaults=["0"]
+    )
     assert given.summary()["uncovered"] == pytest.approx(100.0 - collateral / (1.0 + bonus))
 
 
 def test_a_given_default_is_repaid_whole_and_pays_the_bonus_on_all_of_its_debt():
-    result = cg.MarginCascade(cg.RepayAndSeize(0.5, bonus=0.1), sharing=None).run(borrower(), defaults=["0"])
+    result = cg.MarginCascade(cg.RepayAndSeize(0.5, bonus=0.1), waterfall=(cg.InsuranceFund(),)).run(
+        borrower(), defaults=["0"]
+    )
     assert result.accounts["penalty"].tolist() == pytest.approx([8.0])
     assert result.summary()["uncovered"] == 0.0
 

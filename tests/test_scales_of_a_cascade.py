@@ -24,7 +24,7 @@ def weighted(weight: float) -> cg.ExposureGraph:
 @pytest.mark.parametrize("weight", [1e-18, 1e-6, 1.0, 1e6, 1e16, 1e18])
 def test_token_balances_as_weights_hide_no_breach(weight: float):
     """Three accounts close by hand: the loss that the first leaves is shared, and brings the third into breach."""
-    model = cg.MarginCascade(impact=cg.LinearImpact(), sharing=cg.ProRata("share"))
+    model = cg.MarginCascade(impact=cg.LinearImpact(), waterfall=(cg.InsuranceFund(), cg.ProRata("share")))
     few, all_ = (model.run(weighted(weight), {"0": -0.15}, revaluation=mode) for mode in ("incremental", "full"))
     assert few.summary()["closed"] == all_.summary()["closed"] == 3
     assert few.arrays.trades == all_.arrays.trades

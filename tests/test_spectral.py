@@ -14,7 +14,7 @@ from tests.reference.dense_cascade import Rules
 from tests.reference.random_markets import Case, random_case
 from tests.shared_data import case
 
-SPIRAL = cg.MarginCascade(cg.TargetMargin(), impact=cg.LinearImpact(), penalty=0.01, sharing=None)
+SPIRAL = cg.MarginCascade(cg.TargetMargin(), impact=cg.LinearImpact(), penalty=0.01, waterfall=(cg.InsuranceFund(),))
 
 
 def one_asset(notional: float, *, depth: float = 1e3, margin: float = 0.05, shortage: float = 0.1) -> cg.ExposureGraph:
@@ -48,7 +48,9 @@ def test_the_leverage_spiral_is_its_closed_form():
     reference = case("leverage_spiral_closed_form")
     given, expected, tolerance = reference["inputs"], reference["expected"], reference["tolerance"]
     leverage, position = given["leverage"], given["position"]
-    model = cg.MarginCascade(cg.LeverageTarget(cap=leverage, target=leverage), impact=cg.LinearImpact(), sharing=None)
+    model = cg.MarginCascade(
+        cg.LeverageTarget(cap=leverage, target=leverage), impact=cg.LinearImpact(), waterfall=(cg.InsuranceFund(),)
+    )
     graph = cg.ExposureGraph.from_arrays(
         [[position]], price=1.0, depth=given["depth"], cash=[position / leverage - position], assets=["A"]
     )
@@ -233,8 +235,8 @@ def test_losses_that_the_pool_shares_bring_members_into_breach():
     graph = cg.ExposureGraph.from_arrays(
         [[20.0], [10.0]], price=1.0, depth=1e6, margin_long=0.05, cash=[-21.0, -9.4], share=[0.0, 1.0]
     )
-    for sharing, passes in ((None, False), (cg.ProRata("share"), True)):
-        model = replace(SPIRAL, sharing=sharing)
+    for members, passes in (((), False), ((cg.ProRata("share"),), True)):
+        model = replace(SPIRAL, waterfall=(cg.InsuranceFund(), *members))
         assert (cg.spectral_radius(graph, model, closed=[1.0, 0.0]) > 0.0) == passes
 
 

@@ -194,7 +194,9 @@ def test_the_probability_of_closure_on_an_uncoupled_market_is_analytic():
     sigma, debts = 0.1, np.array([-60.0, -75.0, -80.0, -85.0])
     graph = cg.ExposureGraph.from_arrays(np.ones((4, 1)), price=[100.0], margin_long=0.1, cash=debts, assets=["ETH"])
     covariance = pd.DataFrame([[sigma**2]], index=["ETH"], columns=["ETH"])
-    found = cg.sweep(graph, cg.MarginCascade(sharing=None), draw.gaussian(covariance, 4_000, rng=2)).traders
+    found = cg.sweep(
+        graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), draw.gaussian(covariance, 4_000, rng=2)
+    ).traders
     exact = special.ndtr(np.log(-debts / 90.0) / sigma)
     assert (found["closed_share_low"] <= exact).all()
     assert (exact <= found["closed_share_high"]).all()

@@ -43,7 +43,7 @@ def cascade(case: Case, graph: cg.ExposureGraph, shock: dict[str, float]) -> tup
     """Run a market's cascade with slices in the place of its liquidation rule."""
     rng = np.random.default_rng(len(case.losses))
     rule = cg.TransferSlice(float(rng.uniform(0.0, 0.5)), buffer=float(rng.choice([0.0, 0.2])))
-    model = cg.MarginCascade(rule, sharing=None, penalty=case.rules.penalty)
+    model = cg.MarginCascade(rule, waterfall=(cg.InsuranceFund(),), penalty=case.rules.penalty)
     return model.run(graph, shock, on_failure="ignore"), rule
 
 

@@ -101,7 +101,7 @@ def test_the_lower_bound_of_a_netted_book_is_given_where_the_upper_one_is_unboun
         [[10.0, 0.0], [0.0, 3.0], [0.0, -10.0], [0.0, -12.0]], price=[10.0, 10.0], depth=90.0, margin_long=0.1,
         margin_short=0.1, cash=[-55.0, -10.0, 200.0, 3000.0],
     )  # fmt: skip
-    model = cg.MarginCascade(impact=cg.ConstantProductImpact(), sharing=None)
+    model = cg.MarginCascade(impact=cg.ConstantProductImpact(), waterfall=(cg.InsuranceFund(),))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         both = model.equilibria(graph, {"0": -0.4})

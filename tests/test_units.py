@@ -41,7 +41,7 @@ def owed(scale: float) -> cg.ObligationNetwork:
     return cg.ObligationNetwork.from_arrays(claims * scale, external_assets=outside * scale)
 
 
-MODEL = cg.MarginCascade(sharing=cg.ProRata("equity"), penalty=0.01)
+MODEL = cg.MarginCascade(waterfall=(cg.InsuranceFund(), cg.ProRata("equity")), penalty=0.01)
 SHOCK = {"a": -0.2, "b": -0.1}
 LOSS = {"0": 0.7}
 SHARE, MONEY = 0, 1  # what a figure does when currency is counted in another unit: nothing, or as the unit

@@ -47,7 +47,7 @@ def bank_graph() -> cg.ExposureGraph:
     return graph.assign(depth=10.0 * graph.depth)
 
 
-MODEL = cg.MarginCascade(impact=cg.LinearImpact(), sharing=None)
+MODEL = cg.MarginCascade(impact=cg.LinearImpact(), waterfall=(cg.InsuranceFund(),))
 
 
 # --- the example ------------------------------------------------------------------------------------------------------

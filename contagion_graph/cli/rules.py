@@ -7,8 +7,8 @@ from contagion_graph.cli.arguments import number
 from contagion_graph.errors import ContagionError, ParameterError
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord, LinearImpact
+from contagion_graph.rules.layers import InsuranceFund, ProRata
 from contagion_graph.rules.liquidation import CloseFactor, FullLiquidation, LiquidationRule, TargetMargin
-from contagion_graph.rules.sharing import ProRata
 
 IMPACTS: dict[str, Callable[[], ImpactRecord]] = {"exponential": ExponentialImpact, "linear": LinearImpact}
 LIQUIDATIONS: dict[str, Callable[..., LiquidationRule]] = {
@@ -39,7 +39,7 @@ def model_of(options: argparse.Namespace) -> MarginCascade:
     return MarginCascade(
         liquidation=_liquidation(options.liquidation),
         impact=IMPACTS[options.impact](),
-        sharing=None if options.sharing == "none" else ProRata(options.sharing),
+        waterfall=(InsuranceFund(), *([] if options.sharing == "none" else [ProRata(options.sharing)])),
         penalty=options.penalty,
         penalty_cap=None if options.penalty_cap == "none" else "equity",
     )

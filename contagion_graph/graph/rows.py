@@ -1,5 +1,6 @@
 """The rows of an exposure graph, one an account, as models add them up; what holds at initial prices is kept."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -10,7 +11,7 @@ from contagion_graph._cached import cached_property
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph._validate import ROUNDING
 from contagion_graph.chunks import BLOCK, chunk_borders, unsigned
-from contagion_graph.errors import nearest
+from contagion_graph.errors import ParameterError, nearest
 from contagion_graph.graph.collectives import WHOLE, Collectives
 from contagion_graph.graph.price_map import PriceMap
 from contagion_graph.state import Cells, Left, nothing_closed
@@ -26,7 +27,7 @@ class Initial(NamedTuple):
 
 SHARED = (
     *("quantity", "margin_units", "cash", "price", "depth", "sellable", "insurance_fund"),
-    *("account_index", "assets", "pools"),
+    *("account_index", "assets", "pools", "attributes"),
 )
 BY_LABEL = ("trader_of", "pool_of", "members", "membership")  # what the other fields change nothing of
 BY_PLACE = ("all_rows", "block_borders", "row_borders")  # ... nor of these, but where cells are added
@@ -65,6 +66,17 @@ class Linear(NamedTuple):
     sensitivity: FloatArray  # g, the sum of their sizes
 
 
+def _numbers_of(attributes: Mapping[str, pd.DataFrame], table: str, column: str) -> FloatArray | None:
+    frame = attributes.get(table)
+    if frame is None or column not in frame:
+        return None
+    numbers: FloatArray = np.array(pd.to_numeric(frame[column], errors="coerce"), dtype=np.float64)
+    if (np.isnan(numbers) & frame[column].notna().to_numpy()).any() or (numbers < 0.0).any():
+        raise ParameterError(f"{table}.{column} must hold numbers from 0 up (blank = 0)")
+    numbers[np.isnan(numbers)] = 0.0
+    return numbers
+
+
 def cells_of(quantity: sparse.csr_array, margin_units: sparse.csr_array) -> Cells:
     """Return the arrays of two matrices with the same cells, as the kernels take them."""
     return Cells(quantity.indptr, unsigned(quantity.indices), quantity.data, margin_units.data)
@@ -86,6 +98,7 @@ class RowReductions:
     account_index: pd.MultiIndex
     assets: "pd.Index[str]"
     pools: "pd.Index[str]"
+    attributes: Mapping[str, pd.DataFrame]
     group: Collectives = WHOLE
     margins: "Margins | None" = None
     price_map: PriceMap | None = None
@@ -96,6 +109,14 @@ class RowReductions:
         rows = cls()
         vars(rows).update({name: getattr(graph, name) for name in SHARED} | more)
         return rows
+
+    def account_column(self, name: str) -> FloatArray | None:
+        """Return a further column of table accounts, 0 where it is blank, shape (n,); None: there is none."""
+        return _numbers_of(self.attributes, "accounts", name)
+
+    def pool_column(self, name: str) -> FloatArray | None:
+        """Return a further column of table pools, shape (v,); None: there is none."""
+        return _numbers_of(self.attributes, "pools", name)
 
     @property
     def traders(self) -> "pd.Index[str]":

@@ -111,6 +111,17 @@ def _horizon(member: Array, pool: Array, price_move: float, rates: Array, row: i
     return float(horizon)
 
 
+@njit(nogil=True)
+def _furthest(member: Array, moved: tuple[float, Array]) -> float:
+    """Return the highest T + C of any account: an account counts in one pool of each layer of members."""
+    out, rates = moved
+    layers = max(member[1] - member[0], 1) if member.size > 1 else 1
+    pools = rates.size // layers
+    for layer in range(layers):
+        out += rates[layer * pools : (layer + 1) * pools].max()
+    return float(out)
+
+
 @njit(cache=True, nogil=True)
 def candidate_rows(
     channels: Channels, accounts: Accounts, moved: tuple[float, Array], number: int, valued_now: bool, first: int,
@@ -135,7 +146,7 @@ def candidate_rows(
     price_move, rates = moved
     member, pool = channels.indptr, channels.indices
     trigger, strip_trigger, valued = accounts.trigger, accounts.strip_trigger, accounts.valued
-    furthest, count = min(price_move + rates.max(), LARGEST), 0  # the triggers of closed accounts are infinite
+    furthest, count = min(_furthest(member, moved), LARGEST), 0  # the triggers of closed accounts are infinite
     for strip in range(-(-first // STRIP), -(-last // STRIP)):  # none where both are behind the last row
         if strip_trigger[strip] > furthest:
             continue
@@ -170,8 +181,7 @@ def revalue(
     found : array, shape (n,)
         Overwritten.
     """
-    price_move, rates = moved
-    rows = int(np.count_nonzero(accounts.strip_trigger <= price_move + rates.max()))  # at least
+    rows = int(np.count_nonzero(accounts.strip_trigger <= _furthest(channels.indptr, moved)))  # at least
     counts = np.zeros(borders.size - 1, dtype=np.int64)
     _revalue(rows, counts.size, cells, market, channels, accounts, moved, borders, found, counts)
     return int(counts.sum())

@@ -41,8 +41,10 @@ class MarginCascade(CascadeRules):
     impact : ImpactRecord
         `ExponentialImpact`, `LinearImpact`, `FloorExponentialImpact`, `SquareRootImpact`, `ConstantProductImpact`,
         `OrderBookImpact`, or one of your own. Its `volume` says at which price counts what is sold.
-    sharing : SharingRule or None
-        Who bears what the fund cannot pay; None: no account of the graph, it stays uncovered.
+    waterfall : tuple of layers
+        Who pays what accounts leave unpaid, in this order: `OwnContribution`, `InsuranceFund`, `Purse`, `Members`,
+        `GainsHaircut`, `ProRata`, or a rule of your own (docs/who-pays.md). What no layer pays stays uncovered;
+        (InsuranceFund(),): all that the fund cannot pay.
     penalty : float
         Share of the closed gross value that a liquidated account pays, in [0, 1].
     penalty_to_fund : float
@@ -134,7 +136,7 @@ class MarginCascade(CascadeRules):
         check_graph(graph)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found, and named, at the next look
             case = scenario(graph, shock, losses, defaults)
-            graph, impact = prepared(graph, self, any_margin=True)
+            graph, impact = prepared(graph, self, any_margin=True, any_waterfall=True)
             rank = None if order is None else ranks(graph, order)
             ended = run_rounds(graph, case, self, impact, rank=rank, full=revaluation == "full")
             arrays = arrays_of(graph, ended, case)
@@ -193,7 +195,7 @@ class MarginCascade(CascadeRules):
         >>> graph = cg.ExposureGraph.from_arrays(
         ...     [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0, -500.0], traders=["A", "B"]
         ... )
-        >>> cg.MarginCascade(sharing=None).equilibria(graph, {"0": -0.10})
+        >>> cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).equilibria(graph, {"0": -0.10})
         <Equilibria: least and greatest close 1 and 1 of 2 accounts; one equilibrium>
         """
         _check_choices(two_sided=(two_sided, TwoSided), on_failure=(on_failure, OnFailure))
@@ -239,7 +241,7 @@ class MarginCascade(CascadeRules):
         --------
         >>> import contagion_graph as cg
         >>> graph = cg.ExposureGraph.from_arrays([[100.0]], price=[1.0], depth=240.0, margin_long=0.1, cash=[-89.5])
-        >>> model = cg.MarginCascade(liquidation=cg.TargetMargin(), sharing=None)
+        >>> model = cg.MarginCascade(liquidation=cg.TargetMargin(), waterfall=(cg.InsuranceFund(),))
         >>> near = model.equilibrium_near(graph, {"0": 0.0}, closed=[0.0])
         >>> near.accounts["closed"].tolist()
         [0.0]

@@ -1,7 +1,7 @@
 """The rules of a cascade, checked when they are put together, and fitted to a graph."""
 
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -13,31 +13,30 @@ from contagion_graph.graph.rows import BY_LABEL, BY_PLACE
 from contagion_graph.graph.scenario import check_no_instruments, check_rates
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.impact import ExponentialImpact, ImpactRecord
+from contagion_graph.rules.layers import InsuranceFund, Layer, ProRata, SharingRule
 from contagion_graph.rules.liquidation import FullLiquidation, LiquidationRule
-from contagion_graph.rules.sharing import ProRata, SharingRule
 
 PenaltyCap = Literal["equity"] | None
 KEPT = "with the margins of the last rule"  # where a graph keeps that graph, with its values before a shock
 NEEDED = {
     "liquidation": ("margin_units", "closed_sides", "bonus"),
     "impact": ("volume", "for_assets", "price_factor", "average_factor"),
-    "sharing": ("weights",),
 }
 ADVICE = {
     "liquidation": "inherits LiquidationRule and has closed_share(accounts)",
     "impact": "inherits ImpactRecord and has price_factor(x) and average_factor(start, end)",
-    "sharing": "inherits SharingRule and has weights(graph, price_shocked)",
 }
+LAYER = {"own": ("amounts",), "fund": ("amounts",), "purse": ("amounts",), "members": ("weights", "cap")}
 
 
 @dataclass(frozen=True)
 class CascadeRules:
-    """Liquidation, impact, sharing, penalty and the limits of a cascade; `MarginCascade` describes them."""
+    """Liquidation, impact, waterfall, penalty and the limits of a cascade; `MarginCascade` describes them."""
 
     liquidation: LiquidationRule = FullLiquidation()  # noqa: RUF009 - frozen
     _: KW_ONLY
     impact: ImpactRecord = ExponentialImpact()  # noqa: RUF009 - frozen
-    sharing: SharingRule | None = ProRata("equity")  # noqa: RUF009 - frozen
+    waterfall: tuple[Layer, ...] = (InsuranceFund(), ProRata("equity"))
     penalty: float = 0.0
     penalty_to_fund: float = 0.0
     penalty_cap: PenaltyCap = "equity"
@@ -48,6 +47,7 @@ class CascadeRules:
     def __post_init__(self) -> None:
         for name in NEEDED:
             _check_rule(name, getattr(self, name))
+        _check_waterfall(self.waterfall)
         check_number("MarginCascade", "penalty", self.penalty, low=0, high=1)
         check_number("MarginCascade", "penalty_to_fund", self.penalty_to_fund, low=0, high=1)
         if self.penalty_cap not in ("equity", None):
@@ -56,6 +56,22 @@ class CascadeRules:
             check_number("MarginCascade", "trade_price_weight", self.trade_price_weight, low=0, high=1)
         check_number("MarginCascade", "tol", self.tol, low=0, high=1)
         check_number("MarginCascade", "max_rounds", self.max_rounds, low=1, whole=True)
+
+    @property
+    def members(self) -> tuple[SharingRule, ...]:
+        """The layers in which members of a pool pay, in order."""
+        return tuple(cast(SharingRule, layer) for layer in self.waterfall if layer.kind == "members")
+
+    @property
+    def sharing(self) -> SharingRule | None:
+        """The layer in which members of a pool pay, of a plain waterfall; None: there is none."""
+        return self.members[0] if self.members else None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the insurance fund pays first, and then nobody, or members without a cap."""
+        kinds = [layer.kind for layer in self.waterfall]
+        return kinds in (["fund"], ["fund", "members"]) and all(layer.cap == np.inf for layer in self.members)
 
     @property
     def closed_values(self) -> tuple[float, ...] | None:
@@ -71,8 +87,6 @@ class CascadeRules:
 
 def _check_rule(name: str, rule: Any) -> None:
     """Refuse what is no rule of its kind, and say what a rule of one's own has."""
-    if name == "sharing" and rule is None:
-        return
     needed = NEEDED[name]
     if getattr(type(rule), "closed_sides", None) is LiquidationRule.closed_sides:
         needed += ("closed_share",)
@@ -82,14 +96,50 @@ def _check_rule(name: str, rule: Any) -> None:
         raise ParameterError(f"MarginCascade: {name} is {rule!r}; {fault}. A rule of your own {ADVICE[name]}")
 
 
+def _check_waterfall(waterfall: Any) -> None:
+    """Refuse what is no tuple of layers, each of a name of its own, in an order in which they can pay."""
+    if not isinstance(waterfall, tuple):
+        raise ParameterError(
+            f"MarginCascade: waterfall is {waterfall!r}; give a tuple of layers, as (InsuranceFund(), ProRata())"
+        )
+    for layer in waterfall:
+        kind = getattr(layer, "kind", None)
+        lacking = [name for name in LAYER.get(str(kind), ("kind",)) if not hasattr(layer, name)]
+        if isinstance(layer, type) or lacking:
+            fault = f"it has no {', '.join(lacking)}" if lacking else "that is a class, not a layer made of it"
+            raise ParameterError(
+                f"MarginCascade: waterfall has {layer!r}; {fault}. Layers are OwnContribution, InsuranceFund, Purse, "
+                "Members, GainsHaircut, ProRata, and what inherits rules.SharingRule and has weights"
+            )
+    names, kinds = [layer.name for layer in waterfall], [layer.kind for layer in waterfall]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or kinds.count("fund") > 1 or kinds.count("own") > 1:
+        raise ParameterError(
+            f"MarginCascade: waterfall has layers {names}; each is there once, by its own name: Members(name=...)"
+        )
+    if "own" in kinds[1:]:
+        raise ParameterError(
+            f"MarginCascade: waterfall has layers {names}; OwnContribution is the first: others pay after it"
+        )
+
+
+def check_plain(rules: CascadeRules, what: str) -> None:
+    """Refuse waterfalls other than the insurance fund and, after it, members without a cap."""
+    if not rules.plain:
+        raise ParameterError(
+            f"{what}: the waterfall is {rules.waterfall}; only MarginCascade.run, sweeps and searches take layers but "
+            "(InsuranceFund(),) and (InsuranceFund(), ProRata(...)), or a rule of your own in its place"
+        )
+
+
 def prepared(
-    graph: ExposureGraph, rules: CascadeRules, *, any_margin: bool = False
+    graph: ExposureGraph, rules: CascadeRules, *, any_margin: bool = False, any_waterfall: bool = False
 ) -> tuple[ExposureGraph, ImpactRecord]:
     """Return the graph with the margin that the liquidation rule goes by, and the impact in the order of its assets.
 
     A graph keeps the graph that the last frozen rule with margins of its own made of it, for the next run. Instruments
     are refused unless `any_margin` says that what follows runs cascades alone; margin tiers and scenario grids unless
-    the liquidation rule takes them too.
+    the liquidation rule takes them too. Waterfalls that are not plain are refused unless `any_waterfall`.
 
     Examples
     --------
@@ -105,6 +155,8 @@ def prepared(
     """
     if not any_margin:
         check_no_instruments(graph, "MarginCascade")
+    if not any_waterfall:
+        check_plain(rules, "MarginCascade")
     rule, impact = rules.liquidation, rules.impact.for_assets(graph.assets)
     known, found = vars(graph).get(KEPT, (None, graph))
     if known != rule:
@@ -138,7 +190,7 @@ def breached_before(graph: ExposureGraph, rules: CascadeRules) -> int:
     >>> breached_before(graph, cg.MarginCascade())
     1
     """
-    return int(np.count_nonzero(prepared(graph, rules, any_margin=True)[0]._rows.in_breach))
+    return int(np.count_nonzero(prepared(graph, rules, any_margin=True, any_waterfall=True)[0]._rows.in_breach))
 
 
 def warn_in_breach(graph: ExposureGraph, rules: CascadeRules) -> None:

@@ -51,6 +51,15 @@ class CascadeArrays:
         What each round closed and who bore it; None: an equilibrium, which has no rounds.
     price_given : ndarray, shape (m,), optional
         Price after the changes that were given, before they were passed down; None: the graph has no backing.
+    passed_on : ndarray, shape (m,), optional
+        Units that closing instruments sold in the books of their underlyings; None: the graph has no instruments.
+    columns : PriceMap, optional
+        How instruments were priced; None: the graph has none.
+    own_used : ndarray, shape (n,), optional
+        What the own contributions of accounts paid of their shortfalls [currency]; None: the waterfall has no such
+        layer.
+    layers_used : ndarray, shape (layers, v), optional
+        What each layer of the waterfall paid in each pool [currency]; None: an equilibrium.
     """
 
     price_shocked: FloatArray
@@ -75,6 +84,8 @@ class CascadeArrays:
     price_given: FloatArray | None = None
     passed_on: FloatArray | None = None
     columns: PriceMap | None = None
+    own_used: FloatArray | None = None
+    layers_used: FloatArray | None = None
 
     @property
     def closed_whole(self) -> BoolArray:
@@ -97,7 +108,7 @@ class CascadeResult(Result):
     """The result of a margin cascade: who lost what, through which channel, in which round.
 
     For every account, loss = direct + impact + penalty + socialised - shortfall and indirect = loss - standalone; over
-    all, loss + fund used + uncovered = direct + impact + penalty.
+    all, loss + what own contributions, funds and purses paid + uncovered = direct + impact + penalty.
 
     Parameters
     ----------
@@ -137,12 +148,15 @@ class CascadeResult(Result):
 
         equity_before, equity_after, loss, direct, impact, penalty, socialised, shortfall, standalone, indirect
         [currency], closed (share 0 to 1; where longs and shorts were closed to different shares, of their gross value
-        before the shock), breach_round (0 = never).
+        before the shock), breach_round (0 = never); own_used where the waterfall has own contributions: what that of
+        the account paid of its shortfall [currency].
         """
         columns, ledger = self._ledger
         frame = pd.DataFrame(ledger.T, index=self.graph.account_index, columns=list(columns), copy=False)
         if self.arrays.closed_short is not None:
             frame["closed"] = self._closed
+        if self.arrays.own_used is not None:
+            frame["own_used"] = self.arrays.own_used
         return frame.assign(breach_round=self.arrays.breach_round)
 
     @cached_property
@@ -265,6 +279,27 @@ class CascadeResult(Result):
         return frame
 
     @cached_property
+    def layers(self) -> pd.DataFrame:
+        """One row a pool and layer of the waterfall, in the order in which they pay.
+
+        capacity (what it could pay at most: with penalties, for a fund; infinite for members without a cap), used, left
+        [currency]. What no layer paid is `uncovered` of the pool.
+        """
+        graph, end, waterfall = self.graph, self.arrays, self.model.waterfall
+        used = end.layers_used
+        if used is None:  # an equilibrium: the fund pays first, then members
+            paid = {"fund": end.fund_used, "members": end.pool_shortfall - end.fund_used - end.uncovered}
+            used = np.array([paid[layer.kind] for layer in waterfall]).reshape(-1, len(graph.pools))
+        sizes = [
+            layer.capacity(graph, end.price_shocked) + (end.fund_received if layer.kind == "fund" else 0.0)
+            for layer in waterfall
+        ]
+        capacity = np.array(sizes).reshape(-1, len(graph.pools)).T.ravel()
+        index = pd.MultiIndex.from_product([graph.pools, [layer.name for layer in waterfall]], names=["pool", "layer"])
+        columns = {"capacity": capacity, "used": used.T.ravel(), "left": np.maximum(capacity - used.T.ravel(), 0.0)}
+        return pd.DataFrame(columns, index=index)
+
+    @cached_property
     def rounds(self) -> pd.DataFrame:
         """One row a round, from 1.
 
@@ -315,7 +350,7 @@ class CascadeResult(Result):
         return self.model.run(self.graph, on_failure="ignore")
 
     def _tables(self) -> dict[str, pd.DataFrame]:
-        return {name: getattr(self, name) for name in ("traders", "accounts", "assets", "pools", "rounds")}
+        return {name: getattr(self, name) for name in ("traders", "accounts", "assets", "pools", "layers", "rounds")}
 
     def _first_rows(self) -> pd.DataFrame:
         return self.rounds

@@ -26,12 +26,12 @@ class Trade:
         Prices before the round, at which it traded, and after it [currency per unit].
     left : ndarray of int
         Accounts that left a shortfall, ascending.
-    shortfall : ndarray
-        That of each of them [currency].
-    rise : ndarray, shape (v,)
-        Water levels lambda: what the members of each pool pay for each unit of base weight.
-    capped : ndarray of int
-        Members that could not pay lambda b.
+    shortfall, due : ndarray
+        That of each of them, and what it left to others: less what its own contribution paid [currency].
+    rise : ndarray, shape (l v,)
+        Water levels lambda: what the members of each pool pay for each unit of base weight, layer after layer.
+    capped, layer : ndarray of int
+        Members that could not pay lambda b, and in which layer of members.
     paid : ndarray
         What each of them paid: its positive equity [currency].
     """
@@ -45,8 +45,10 @@ class Trade:
     after: FloatArray
     left: Rows
     shortfall: FloatArray
+    due: FloatArray
     rise: FloatArray
     capped: Rows
+    layer: Rows
     paid: FloatArray
 
     def __eq__(self, other: object) -> bool:

@@ -41,7 +41,7 @@ def tipping(equilibria: Mapping[float, Equilibria], *, column: str = "closed", a
     >>> graph = cg.ExposureGraph.from_arrays(
     ...     [[10.0], [10.0]], price=[100.0], depth=2e3, margin_long=0.1, cash=[-850.0, -600.0], assets=["ETH"]
     ... )
-    >>> model, sizes = cg.MarginCascade(sharing=None), [0.0, -0.02, -0.06]
+    >>> model, sizes = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), [0.0, -0.02, -0.06]
     >>> ax = cg.plot.tipping({size: model.equilibria(graph, {"ETH": size}) for size in sizes})
     >>> [line.get_ydata().tolist() for line in ax.lines]  # from the largest fall to none: least, greatest
     [[2.0, 0.0, 0.0], [2.0, 2.0, 2.0]]

@@ -7,14 +7,15 @@ your own inherits, is given and returns, and what helps it with parameters that 
 from contagion_graph.rules.by_asset import ByAsset, align_by_asset, read_by_asset, values_by_asset
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.impact import ImpactRecord
+from contagion_graph.rules.layers import Layer, SharingRule
 from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides, LiquidationRule, Quotient
-from contagion_graph.rules.sharing import SharingRule
 
 __all__ = [
     "BreachedAccounts",
     "ByAsset",
     "ClosedSides",
     "ImpactRecord",
+    "Layer",
     "LiquidationRule",
     "Quotient",
     "SharingRule",

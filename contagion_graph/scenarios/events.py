@@ -118,7 +118,7 @@ class ShareClosed(KnownEvent):
     --------
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[10.0], [10.0]], price=[100.0], cash=[-900.0, 0.0])
-    >>> point = cg.tipping_point(graph, cg.MarginCascade(sharing=None), {"0": -0.2}, event=ShareClosed(0.5))
+    >>> point = cg.tipping_point(graph, cg.MarginCascade(), {"0": -0.2}, event=ShareClosed(0.5))
     >>> round(point.size, 3)  # 1,000 (1 - 0.2 t) = 900
     0.5
     """
@@ -148,7 +148,9 @@ class TraderClosed(KnownEvent):
     --------
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[10.0], [10.0]], price=[100.0], cash=[-900.0, -800.0], traders=["A", "B"])
-    >>> point = cg.tipping_point(graph, cg.MarginCascade(sharing=None), {"0": -0.25}, event=TraderClosed("B"))
+    >>> point = cg.tipping_point(
+    ...     graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), {"0": -0.25}, event=TraderClosed("B")
+    ... )
     >>> round(point.size, 3)  # 1,000 (1 - 0.25 t) = 800
     0.8
     """

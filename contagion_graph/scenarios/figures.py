@@ -7,7 +7,7 @@ import numpy as np
 from contagion_graph._typing import BoolArray, FloatArray
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.candidates.single import Ended
-from contagion_graph.margin.rounds.account_state import Rows
+from contagion_graph.margin.rounds.account_state import Rows, by_layer
 
 COLUMNS = (
     *("gross_loss", "net_loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"),
@@ -50,9 +50,10 @@ def _of_all(graph: ExposureGraph, ended: Ended, found: Losses) -> Losses:
 
 def passive_loss(graph: ExposureGraph, ended: Ended, rows: Rows) -> FloatArray:
     """Return the losses of accounts that hold what they held: sum_j q_ij (p0_j - p'_j) + b_i C."""
-    level = ended.path.market.channels.loss_rate[graph._rows.pool_of[rows]]
+    rates, v = ended.path.market.channels.loss_rate, len(graph.pools)
+    base, level = by_layer(ended.base)[rows], rates.reshape(-1, v).T[graph._rows.pool_of[rows]]
     value = graph._rows.valuation(ended.path.market.price, rows)[0]
-    loss: FloatArray = graph._rows.initial.value[rows] - value + ended.base[rows] * level
+    loss: FloatArray = graph._rows.initial.value[rows] - value + (base * level).sum(axis=1)
     return loss
 
 
@@ -65,7 +66,8 @@ def figures(graph: ExposureGraph, ended: Ended, found: Losses, units: FloatArray
     rounds = {name: sum(each[name] for each in path.rounds) for name in ("shortfall", "fund_used", "socialised")}
     lost = float(-(units @ (market.price - graph.price)) + (found.loss - passive_loss(graph, ended, found.rows)).sum())
     if market.channels.loss_rate.any():
-        lost += float(graph._rows.column_sums(graph._rows.membership, ended.base) @ market.channels.loss_rate)
+        sums = [graph._rows.column_sums(graph._rows.membership, base) for base in by_layer(ended.base).T]
+        lost += float(np.concatenate(sums) @ market.channels.loss_rate)
     move = np.divide(market.price, path.scenario.price_shocked, out=np.ones_like(market.price),
                      where=path.scenario.price_shocked > 0.0)  # fmt: skip
     return {
@@ -73,7 +75,7 @@ def figures(graph: ExposureGraph, ended: Ended, found: Losses, units: FloatArray
         "closed": int(found.closed.sum()),
         "breached": int(np.count_nonzero(path.breach_round)),
         **rounds,
-        "uncovered": float(path.uncovered.sum()),
+        "uncovered": float(path.waterfall.uncovered.sum()),
         "largest_move": float(np.abs(move - 1.0).max()),
         "rounds": len(path.rounds),
         "converged": ended.solution.converged,

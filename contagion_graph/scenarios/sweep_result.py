@@ -61,7 +61,7 @@ class SweepResult(Result):
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], margin_long=0.1, cash=[-850.0], assets=["ETH"])
     >>> shocks = cg.scenarios.draw.single_asset(["ETH"], [-0.01, -0.06, -0.20])
-    >>> result = cg.sweep(graph, cg.MarginCascade(sharing=None), shocks, level=0.5)
+    >>> result = cg.sweep(graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), shocks, level=0.5)
     >>> result
     <SweepResult: 3 scenarios of 1 trader, at 50 %: gross loss mean 73.3333, VaR 60, ES 120; shortfall mean 16.6667, ...
     >>> result.traders[["expected_loss", "closed_share", "expected_shortfall"]].round(4)

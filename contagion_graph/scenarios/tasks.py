@@ -154,7 +154,9 @@ class Worker:
         path = ended.path
         found = losses(self.graph, ended, all_accounts=self._own_weights(ended))
         row = figures(self.graph, ended, found, self.units)
-        return Outcome(ended.number, found, row, path.fund_needed, path.market.price, path.market.channels.loss_rate)
+        return Outcome(
+            ended.number, found, row, path.waterfall.fund_needed, path.market.price, path.market.channels.loss_rate
+        )
 
     def _own_weights(self, ended: Ended) -> bool:
         """Say whether losses were shared by weights that hold in this scenario only."""

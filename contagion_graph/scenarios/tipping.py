@@ -49,9 +49,9 @@ class TippingPoint(Result):
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[10.0]], price=[100.0], margin_long=0.1, cash=[-850.0], assets=["ETH"])
     >>> event = cg.scenarios.ShareClosed(1.0)
-    >>> cg.tipping_point(graph, cg.MarginCascade(sharing=None), {"ETH": -0.2}, event=event)
+    >>> cg.tipping_point(graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), {"ETH": -0.2}, event=event)
     <TippingPoint: at 0.277779 of the direction, certified; accounts closed: 0 just below, 1 just above>
-    >>> cg.tipping_point(graph, cg.MarginCascade(sharing=None), {"ETH": -0.02}, event=event).found
+    >>> cg.tipping_point(graph, cg.MarginCascade(waterfall=(cg.InsuranceFund(),)), {"ETH": -0.02}, event=event).found
     False
     """
 
@@ -168,7 +168,7 @@ def tipping_point(
     >>> graph = cg.ExposureGraph.from_arrays(
     ...     [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0, -750.0], traders=["Ann", "Bob"]
     ... )
-    >>> model = cg.MarginCascade(sharing=None)
+    >>> model = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     >>> point = cg.tipping_point(graph, model, {"0": -0.2}, event=cg.scenarios.ShareClosed(1.0))
     >>> round(point.size, 4), point.certified
     (0.3951, True)

@@ -43,7 +43,7 @@ class Trials:
         ordered = isinstance(event, KnownEvent) and event.follows_closures
         self.monotone = ordered and not isotone_obstacles(graph, model)
         self.possible = not isinstance(event, KnownEvent) or event._possible(self.baseline)
-        self.gains = _who_gains(prepared(graph, model, any_margin=True)[0])
+        self.gains = _who_gains(prepared(graph, model, any_margin=True, any_waterfall=True)[0])
 
     def run(self, change: FloatArray) -> CascadeResult:
         """Run the cascade of relative price changes in the order of the assets."""

@@ -104,7 +104,8 @@ def check_table(name: str, columns: Columns, faults: Faults, *, empty: bool = Fa
         faults.add(name, "the table has no rows", f"Give at least one of the {name}{venue}.")
     if missing or (size == 0 and name == "assets"):
         return None
-    table = Table(name, size, frozenset(columns) & frozenset(schema.columns))
+    checked = schema.checked_attributes & frozenset(columns)
+    table = Table(name, size, (frozenset(columns) & frozenset(schema.columns)) - checked)
     # labels first, so that every fault can name its rows
     for column, kind in sorted(schema.columns.items(), key=lambda item: not isinstance(item[1], Label)):
         _read_column(table, column, kind, columns.pop(column, None), faults, fill)
@@ -120,8 +121,15 @@ def check_table(name: str, columns: Columns, faults: Faults, *, empty: bool = Fa
         _check_attributes(name, columns, faults)
         # whole numbers stay whole beside a blank
         frame = pa.table(columns).to_pandas(integer_object_nulls=True) if columns else pd.DataFrame(index=range(size))
-        table.attributes = frame
+        table.attributes = frame.assign(
+            **{column: _taken(table, column) for column in schema.columns if column in checked}
+        )
     return table
+
+
+def _taken(table: Table, column: str) -> FloatArray | BoolArray:
+    """Take a column that has been checked out of a table."""
+    return table.numbers.pop(column) if column in table.numbers else table.flags.pop(column)
 
 
 def _check_attributes(name: str, columns: Columns, faults: Faults) -> None:
@@ -155,6 +163,8 @@ def _read_column(
     if isinstance(kind, Label):
         if values is not None or kind.default is not None:
             table.labels[column] = _labels(table, column, kind, values, faults, fill)
+    elif values is None and kind.attribute:
+        return
     elif values is None:
         filled = np.full(table.size, kind.default)
         (table.flags if isinstance(kind, Flag) else table.numbers)[column] = filled

@@ -39,6 +39,7 @@ class Number:
     infinite: bool = False
     default: Any = REQUIRED
     open: bool = False  # a blank may be filled from other tables
+    attribute: bool = False  # checked, and then kept as an attribute of the rows
 
     def fault_of(self, values: FloatArray) -> BoolArray:
         """Say which values are outside the range."""
@@ -57,6 +58,7 @@ class Flag:
     """A column of true and false."""
 
     default: bool
+    attribute: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ class TableSchema:
     def columns_of(self, kind: type[Label | Number | Flag]) -> list[str]:
         """Return the columns of one kind."""
         return [name for name, own in self.columns.items() if isinstance(own, kind)]
+
+    @property
+    def checked_attributes(self) -> frozenset[str]:
+        """The columns that are checked, and then kept as attributes."""
+        return frozenset(name for name, own in self.columns.items() if getattr(own, "attribute", False))
 
 
 SHARE = "share, 0.05 = 5 %"
@@ -129,6 +136,8 @@ SCHEMAS: dict[str, TableSchema] = {
             "cash": Number("currency", default=0.0),
             "share": Number("weight in loss sharing", low=0, default=0.0),
             "margin": Label(default=None),
+            "initial_margin": Number("currency, segregated", low=0, default=0.0, attribute=True),
+            "fund_contribution": Number("currency", low=0, default=0.0, attribute=True),
         },
         shown=("trader",),
         unique=("trader", "pool", "subaccount"),

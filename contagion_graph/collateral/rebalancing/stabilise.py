@@ -142,7 +142,7 @@ def stabilise(
     >>> graph = cg.ExposureGraph.from_arrays(
     ...     [[10.0], [10.0]], price=[100.0], depth=1e4, margin_long=0.1, cash=[-850.0, -750.0], traders=["Ann", "Bob"]
     ... )
-    >>> model = cg.MarginCascade(sharing=None)
+    >>> model = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     >>> end = cg.collateral.stabilise(graph, model, {"0": -0.10})
     >>> end.plan.table[["trader", "asset", "action", "quantity"]].round(2)
       trader asset   action  quantity

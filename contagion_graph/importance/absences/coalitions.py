@@ -36,7 +36,7 @@ from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.prepare import prepared
 from contagion_graph.margin.result import CascadeResult
 from contagion_graph.rules.declarations import declared
-from contagion_graph.rules.sharing import SharingRule
+from contagion_graph.rules.layers import InsuranceFund, SharingRule
 from contagion_graph.solvers.arrays import scaled_rows
 
 Measure = Literal["loss", "shortfall", "uncovered"]
@@ -143,8 +143,10 @@ class Case:
 
     def _run(self, graph: ExposureGraph, base: FloatArray) -> CascadeResult:
         self.runs += 1
-        sharing = None if self.model.sharing is None else GivenWeights(base)
-        return replace(self.model, sharing=sharing).run(graph, self.shock, on_failure=self.on_failure)
+        members = () if self.model.sharing is None else (GivenWeights(base),)
+        return replace(self.model, waterfall=(InsuranceFund(), *members)).run(
+            graph, self.shock, on_failure=self.on_failure
+        )
 
 
 class Game:

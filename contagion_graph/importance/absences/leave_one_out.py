@@ -90,7 +90,7 @@ def knockout(
     ...     [[10.0], [10.0], [5.0]], price=100.0, depth=1e4, margin_long=0.1, cash=[-850.0, -500.0, 0.0],
     ...     traders=["A", "B", "C"], assets=["ETH"],
     ... )
-    >>> model = cg.MarginCascade(sharing=None)
+    >>> model = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
     >>> cg.importance.knockout(graph, model, {"ETH": -0.1}).round(2).to_dict()
     {'A': 128.47, 'B': 0.0, 'C': 0.0}
     """

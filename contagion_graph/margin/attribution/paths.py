@@ -200,7 +200,7 @@ def paths(result: CascadeResult, trader: AccountKey, *, k: int = 5) -> pd.DataFr
     ...     [[9.0, 2.0], [0.0, 4.0]], price=10.0, depth=100.0, margin_long=0.1, cash=[-95.0, 0.0],
     ...     traders=["A", "B"], assets=["ETH", "BTC"],
     ... )
-    >>> found = cg.paths(cg.MarginCascade(sharing=None).run(graph, {"ETH": -0.2}), "B")
+    >>> found = cg.paths(cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).run(graph, {"ETH": -0.2}), "B")
     >>> found["chain"].tolist()
     [('asset:ETH', 'trader:A', 'asset:BTC', 'trader:B')]
     """

@@ -17,7 +17,10 @@ from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.price_map import PriceMap
 from contagion_graph.margin.result import CascadeResult
+from contagion_graph.margin.rounds.account_state import by_layer
+from contagion_graph.margin.rounds.path import weights
 from contagion_graph.margin.trades import Rows, Trade
+from contagion_graph.solvers.arrays import ratio
 from contagion_graph.tables.vectors import account_rows
 
 NEAR_ZERO = 0.1  # of what was traded: a net sale below it is near 0, and shares of it would exceed 5.5
@@ -76,8 +79,8 @@ class Round:
         Closed share of the longs, and of the shorts, of every account after the round, 0 to 1.
     part : ndarray, shape (2, n)
         By how much that grew in the round.
-    base : ndarray, shape (n,)
-        Base weights b of loss sharing.
+    base : ndarray, shape (n, l)
+        Base weights b of loss sharing in each layer of members.
     columns : PriceMap or None
         How instruments are priced; None: there are none.
     """
@@ -114,8 +117,8 @@ class Round:
     def leavers(self) -> sparse.csr_array:
         """Share of each account that left a shortfall in what its pool shares; a column adds up to 1."""
         pool, size = self.graph._rows.pool_of[self.trade.left], len(self.graph.pools)
-        due = np.bincount(pool, self.trade.shortfall, size)
-        cells = (self.trade.shortfall / due[pool], pool, np.arange(self.trade.left.size + 1))
+        due = np.bincount(pool, self.trade.due, size)
+        cells = (ratio(self.trade.due, due[pool], 0.0), pool, np.arange(self.trade.left.size + 1))
         return sparse.csr_array(cells, (self.trade.left.size, size))
 
     def hit(self, rows: Rows) -> sparse.csr_array:
@@ -128,13 +131,19 @@ class Round:
 
     def paid(self, rows: Rows) -> sparse.csr_array:
         """Return what rows pay in the round for the shortfalls of their pool, (rows, v): min(lambda b, equity)."""
+        amount, pool = self.paid_in_layers(rows).sum(axis=1), self.graph._rows.pool_of[rows]
+        return sparse.csr_array((amount, pool, np.arange(rows.size + 1)), (rows.size, len(self.graph.pools)))
+
+    def paid_in_layers(self, rows: Rows) -> FloatArray:
+        """Return what rows pay in the round in each layer of members, (rows, l)."""
         trade, pool = self.trade, self.graph._rows.pool_of[rows]
-        amount = np.where((self.closed[:, rows] == 1.0).all(axis=0), 0.0, self.base[rows] * trade.rise[pool])
+        rise = trade.rise.reshape(-1, len(self.graph.pools)).T[pool]
+        amount = np.where((self.closed[:, rows] == 1.0).all(axis=0)[:, None], 0.0, self.base[rows] * rise)
         place = np.minimum(np.searchsorted(rows, trade.capped), max(rows.size - 1, 0))
         if rows.size:
             among = rows[place] == trade.capped
-            amount[place[among]] = trade.paid[among]
-        return sparse.csr_array((amount, pool, np.arange(rows.size + 1)), (rows.size, len(self.graph.pools)))
+            amount[place[among], trade.layer[among]] = trade.paid[among]
+        return amount
 
     def own(self, rows: Rows, victims: BoolArray, amounts: Callable[[Rows], sparse.csr_array]) -> sparse.csr_array:
         """Return what the trader of each row loses itself through each channel, over its accounts among the victims."""
@@ -176,8 +185,8 @@ def replay(result: CascadeResult) -> Iterator[Round]:
         What is no result of a cascade; an equilibrium, which has no rounds.
     """
     check_rounds(result)
-    n, end, sharing = len(result.graph.account_index), result.arrays, result.model.sharing
-    base = np.zeros(n) if sharing is None else sharing.weights(result.graph, end.price_shocked)
+    n, end = len(result.graph.account_index), result.arrays
+    base = by_layer(weights(result.graph, end.price_shocked, result.model))
     closed, part = np.zeros((2, n)), np.zeros((2, n))  # gamma and d, of longs and of shorts
     for trade in end.trades or ():
         share, before = np.array([trade.long, trade.short]), closed[:, trade.rows]

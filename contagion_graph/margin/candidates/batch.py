@@ -58,12 +58,16 @@ class Batches:
     """
 
     def __init__(self, graph: ExposureGraph, rules: CascadeRules) -> None:
-        self.graph, self.impact = prepared(graph, rules, any_margin=True)
+        self.graph, self.impact = prepared(graph, rules, any_margin=True, any_waterfall=True)
         self.rows = self.graph._rows
         self.rules, self.screen = rules, Screen(self.rows, self.impact)
         self._share, self._rate = 1.0, LEAST_RATE
-        self._same = rules.sharing is None or declared(rules.sharing, "fixed") is True
-        self._base, self._first = self._whole(graph.price), 0
+        one = len(rules.members) < 2  # loss rate a pool; the passes know that, flat rates and plain assets
+        self._fits = self.rows.margins is None and self.rows.price_map is None and one
+        self._same = one and all(declared(each, "fixed") is True for each in rules.members)
+        if one:
+            self._base = self._whole(graph.price)
+        self._first = 0
 
     @property
     def shared_base(self) -> FloatArray | None:
@@ -99,9 +103,7 @@ class Batches:
             return None if ended is None else (_gone(ended.path), finish(ended))
 
         self._first = first
-        if (
-            self.rows.margins is not None or self.rows.price_map is not None
-        ):  # the passes know flat rates and plain assets
+        if not self._fits:
             for number, price in enumerate(prices):
                 yield finish(self._alone(number, price, fund))
             return
@@ -154,7 +156,7 @@ class Batches:
         return self.screen.initial(base)
 
     def _whole(self, price: FloatArray) -> ChannelSums:
-        base = weights(self.graph, self._scenario(price, len(self.graph.cash)), self.rules)
+        base = weights(self.graph, price, self.rules)
         return ChannelSums(self.rows, base).added_up()
 
     def _on_candidates(self, case: Case, fund: FloatArray | None) -> Ended | None:

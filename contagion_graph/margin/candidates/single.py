@@ -48,7 +48,7 @@ def known(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> Know
     last = vars(rows).get(KNOWN)
     if last is not None and last[0] == sharing:
         return last[1]  # type: ignore[no-any-return]
-    base = weights(graph, scenario, rules)
+    base = weights(graph, scenario.price_shocked, rules)
     found = Known(ChannelSums(rows, base).added_up(), Before(*rows.linear, base))
     record = getattr(type(sharing), "__dataclass_params__", None)
     if sharing is None or (declared(sharing, "fixed") is True and record is not None and record.frozen):
@@ -90,8 +90,8 @@ class Ended(NamedTuple):
         How they ended.
     rows : ndarray of int
         The rows of the graph that are rows of the path.
-    base : ndarray, shape (n,)
-        Weights of all accounts in loss sharing.
+    base : ndarray, shape (n,) or (n, l)
+        Weights of all accounts in loss sharing, in each of several layers of members.
     number : int
         Its place in a batch.
     """
@@ -116,10 +116,11 @@ def run_rounds(
     """Run the rounds of a scenario, on its candidates where that is worth a copy of them."""
     rows, ended = graph._rows, None
     worth = rows.margins is None or rows.price_map is None  # bounds of margins with instruments leave few accounts out
+    worth &= len(rules.members) < 2  # the box knows one loss rate a pool
     if worth and not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE:
         ended = run_on_candidates(graph, scenario, rules, impact, rank=rank, fund=fund)
     if ended is None:
-        base = weights(graph, scenario, rules)
+        base = weights(graph, scenario.price_shocked, rules)
         market = Market(rows, scenario, base.copy(), full=full)
         path = Path(rows, scenario, rules, impact, market, rank=rank, fund=fund)
         ended = Ended(path, run_path(path), rows.all_rows, base)
@@ -161,7 +162,7 @@ def run_on_candidates(
 def arrays_of(graph: ExposureGraph, ended: Ended, scenario: Scenario) -> CascadeArrays:
     """Return what a cascade came to, for all accounts: those that were left out bear shared losses, and no more."""
     found, rows, base = ended.path.arrays(), ended.rows, ended.base
-    if rows.size == base.size:
+    if rows.size == len(base):
         return found
     touched, rate = np.flatnonzero(found.breach_round), ended.path.market.channels.loss_rate
 
@@ -177,6 +178,7 @@ def arrays_of(graph: ExposureGraph, ended: Ended, scenario: Scenario) -> Cascade
     return replace(
         found,
         proceeds=everywhere(found.proceeds),
+        own_used=None if found.own_used is None else everywhere(found.own_used),
         penalty=everywhere(found.penalty),
         shortfall=everywhere(found.shortfall),
         closed=everywhere(found.closed),

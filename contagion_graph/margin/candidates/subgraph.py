@@ -61,6 +61,15 @@ class CandidateGraph(RowReductions):
         self.pool_of = graph.pool_of[rows]
         self.members = np.arange(rows.size + 1, dtype=graph.members[0].dtype), graph.members[1][rows]
 
+    def account_column(self, name: str) -> FloatArray | None:
+        """Return a further column of table accounts."""
+        column = self.graph.account_column(name)
+        return None if column is None else column[self.rows]
+
+    def pool_column(self, name: str) -> FloatArray | None:
+        """Return a further column of table pools."""
+        return self.graph.pool_column(name)
+
     @cached_property
     def account_index(self) -> pd.MultiIndex:  # type: ignore[override] # made only where an error names an account
         """Label of each row."""
@@ -107,8 +116,8 @@ class CandidateMarket(Market):
             raise OutsideBoxError
         super().revalue(rise)
 
-    def open_base(self) -> FloatArray:
-        """Return the sum of the weights of each channel over all accounts, shape (v,)."""
+    def open_base(self, layer: int = 0) -> FloatArray:
+        """Return the sum of the weights of each pool over all accounts, shape (v,)."""
         if self._all is None:
             self._all = self.whole.copy()
         base, rows = self._all.amount, self._rows

@@ -56,7 +56,7 @@ class Equilibria(Pair[CascadeResult]):
     >>> graph = cg.ExposureGraph.from_arrays(
     ...     [[10.0], [10.0]], price=[100.0], depth=2e3, margin_long=0.1, cash=[-850.0, -600.0], traders=["A", "B"]
     ... )
-    >>> both = cg.MarginCascade(sharing=None).equilibria(graph, {"0": -0.02})
+    >>> both = cg.MarginCascade(waterfall=(cg.InsuranceFund(),)).equilibria(graph, {"0": -0.02})
     >>> both.unique, both.account_status.tolist()
     (False, ['undecided', 'undecided'])
     """

@@ -17,6 +17,7 @@ from contagion_graph.margin.literature.vulnerable_banks import VulnerableBanks, 
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.rules.capital import CapitalRatio
 from contagion_graph.rules.impact import ExponentialImpact, FloorExponentialImpact, LinearImpact
+from contagion_graph.rules.layers import InsuranceFund
 from contagion_graph.rules.liquidation import FullLiquidation, LeverageTarget
 from contagion_graph.rules.square_root import SquareRootImpact
 from contagion_graph.solvers.arrays import with_data
@@ -77,7 +78,7 @@ def cont_schaanning(
     return MarginCascade(
         liquidation=LeverageTarget(cap, target=0.95 * cap if target is None else target),
         impact=FloorExponentialImpact(floor, volume="current"),
-        sharing=None,
+        waterfall=(InsuranceFund(),),
         trade_price_weight=alpha,
     )
 
@@ -114,7 +115,7 @@ def breuer_summer_urosevic(cap: float, *, coefficient: Any) -> MarginCascade:
     LeverageTarget(cap=33.0, target=33.0)
     """
     return MarginCascade(
-        liquidation=LeverageTarget(cap, target=cap), impact=SquareRootImpact(coefficient), sharing=None
+        liquidation=LeverageTarget(cap, target=cap), impact=SquareRootImpact(coefficient), waterfall=(InsuranceFund(),)
     )
 
 
@@ -143,7 +144,7 @@ def caccioli() -> MarginCascade:
     >>> result.assets["price_after"].round(4).tolist()
     [0.9]
     """
-    return MarginCascade(liquidation=FullLiquidation(), impact=ExponentialImpact(), sharing=None)
+    return MarginCascade(liquidation=FullLiquidation(), impact=ExponentialImpact(), waterfall=(InsuranceFund(),))
 
 
 def huang() -> MarginCascade:
@@ -170,7 +171,7 @@ def huang() -> MarginCascade:
     >>> result.assets["price_after"].round(6).tolist()
     [0.76]
     """
-    return MarginCascade(liquidation=FullLiquidation(), impact=LinearImpact(), sharing=None)
+    return MarginCascade(liquidation=FullLiquidation(), impact=LinearImpact(), waterfall=(InsuranceFund(),))
 
 
 def with_market_depth(graph: ExposureGraph, alpha: float) -> ExposureGraph:

@@ -33,6 +33,11 @@ def union(rows: Rows, others: Rows, size: int) -> Rows:
     return np.flatnonzero(member)
 
 
+def by_layer(base: FloatArray) -> FloatArray:
+    """Return weights in loss sharing with a column a layer of members: of (n,) or (n, l) the view (n, l)."""
+    return base[:, None] if base.ndim == 1 else base
+
+
 class Market:
     """Accounts, channels and prices while a cascade runs.
 
@@ -42,15 +47,15 @@ class Market:
         The graph before the scenario.
     scenario : Scenario
         Shocked prices, given losses, given defaults.
-    base : ndarray, shape (n,)
-        Weights in loss sharing; changed here.
+    base : ndarray, shape (n,) or (n, l)
+        Weights in loss sharing, of each of l layers; changed here. A channel is a pool in a layer.
     full : bool
         Value every account again at every price, instead of those that can have come into breach.
     mirrored : bool
         Watch for recovery instead of breach: prices rise from those of the scenario, loss rates fall, and an account is
         a candidate when M - E, not E - M, can have fallen below 0. Cash, prices and loss rates are held with their sign
         changed, so that the same kernel serves.
-    loss_rate : ndarray, shape (v,), optional
+    loss_rate : ndarray, shape (l v,), optional
         Loss rates from the start.
     """
 
@@ -71,7 +76,11 @@ class Market:
         self.sign = -1.0 if mirrored else 1.0
         self.price, self._number = self.sign * scenario.price_shocked, np.ones(1, dtype=np.int32)
         self._market = state.Market(self.price, graph.sellable.astype(np.float64), self._number)
-        self.channels = state.Channels(*graph.members, base, np.zeros(n), np.zeros(v))
+        self._base = by_layer(base)
+        self.layers = self._base.shape[1]
+        rates = np.zeros(v * self.layers)
+        self.channels = state.Channels(*self._members(), base.ravel(), np.zeros(base.size), rates)
+        largest = base if base.ndim == 1 else base.max(axis=1)
         self.accounts = state.Accounts(
             money=self.sign * graph.cash,
             closed_long=np.zeros(n),
@@ -93,11 +102,11 @@ class Market:
             self.accounts.trigger[:] = -np.inf
         else:
             shock = graph.moves(scenario.price_shocked, scenario.price_shocked)
-            revaluation.first_triggers(*graph.linear, base, shock, self.accounts.trigger)
+            revaluation.first_triggers(*graph.linear, largest, shock, self.accounts.trigger)
         revaluation.least_triggers(self.accounts.trigger, self.accounts.strip_trigger)
         self._found, self._margin_put = np.empty(n, dtype=np.int64), np.zeros(n, dtype=np.int32)
         self._borders = np.minimum(graph.block_borders * BLOCK, n)
-        self._open = ChannelSums(graph, base)
+        self._open = [ChannelSums(graph, base if base.ndim == 1 else base[:, k]) for k in range(self.layers)]
         hit = scenario.hit
         self.accounts.money[hit] -= self.sign * scenario.losses[hit]
         self.revalue_next(hit)
@@ -185,7 +194,7 @@ class Market:
         accounts = (self.graph.cells, self._market, self.channels, self.accounts)
         borders = np.searchsorted(orders.rows, self._borders)
         settled = self._passes.settle(*accounts, orders, average, penalty, self.price_move, borders)
-        self._open.changed(orders.rows)
+        self._changed(orders.rows)
         self.revaluations += orders.rows.size
         self.revalue()
         return settled
@@ -214,21 +223,60 @@ class Market:
         """Return the equity of accounts that were valued at the present prices [currency]."""
         return self.accounts.worth[rows] - self.socialised(rows)
 
-    def exempt(self, rows: Rows) -> FloatArray:
-        """Take accounts out of loss sharing, and return their weights; the losses that they have borne so far stay."""
-        weights: FloatArray = self.channels.base[rows]
+    def exempt(self, rows: Rows, layer: int = 0) -> FloatArray:
+        """Take accounts out of a layer, and return their weights; the losses that they have borne so far stay."""
+        weights: FloatArray = self._base[rows, layer]
         self.accounts.settled[rows] = self.socialised(rows)
-        self.channels.base[rows] = 0.0
-        self._open.changed(rows)
+        self._base[rows, layer] = 0.0
+        if self.layers > 1:  # what other layers took is in `settled` too
+            pools = self.graph.pool_of[rows]
+            for k in range(self.layers):
+                self.since[rows, k] = self.rates(k)[pools]
+        self._changed(rows)
         return weights
 
-    def readmit(self, rows: Rows, weights: FloatArray) -> None:
-        """Put accounts back into loss sharing, from the present loss rates on, and revalue them at the next prices."""
+    def readmit(self, rows: Rows, weights: FloatArray, layer: int = 0) -> None:
+        """Put accounts back into a layer, from the present loss rates on, and revalue them at the next prices."""
         self.revalue_next(rows)
-        self.channels.base[rows] = weights
-        self.channels.since[rows] = self.channels.loss_rate[self.channels.indices[rows]]
-        self._open.changed(rows)
+        self._base[rows, layer] = weights
+        self.since[rows, layer] = self.rates(layer)[self.graph.pool_of[rows]]
+        self._changed(rows)
 
-    def open_base(self) -> FloatArray:
-        """Return the sum of the weights of each channel, shape (v,)."""
-        return self._open.total()
+    def open_base(self, layer: int = 0) -> FloatArray:
+        """Return the sum of the weights of each pool in a layer, shape (v,)."""
+        return self._open[layer].total()
+
+    def weights(self, rows: Rows, layer: int) -> FloatArray:
+        """Return the weights of accounts in a layer."""
+        weights: FloatArray = self._base[rows, layer]
+        return weights
+
+    def rates(self, layer: int) -> FloatArray:
+        """Return the loss rates of the pools in a layer, shape (v,), to be read and written."""
+        v = len(self.graph.pools)
+        return self.channels.loss_rate[layer * v : (layer + 1) * v]
+
+    def rise_of(self, rise: FloatArray, layer: int) -> FloatArray:
+        """Return how far the rates of all channels rise where those of a layer do."""
+        out = np.zeros_like(self.channels.loss_rate)
+        out[layer * rise.size : (layer + 1) * rise.size] = rise
+        return out
+
+    @property
+    def since(self) -> FloatArray:
+        """The loss rates from which accounts count in each layer, shape (n, l), to be read and written."""
+        since: FloatArray = self.channels.since.reshape(-1, self.layers)
+        return since
+
+    def _members(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Return row pointers and columns of the channels of each account."""
+        first, pool = self.graph.members
+        if self.layers == 1:
+            return first, pool
+        v = pool.dtype.type(len(self.graph.pools))
+        layers = np.arange(self.layers, dtype=pool.dtype) * v
+        return first * self.layers, (pool[:, None] + layers).ravel()
+
+    def _changed(self, rows: Rows) -> None:
+        for sums in self._open:
+            sums.changed(rows)

@@ -23,7 +23,7 @@ from contagion_graph.margin.result import CascadeArrays
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
 from contagion_graph.margin.rounds.closing import Closing, breached_accounts
 from contagion_graph.margin.rounds.instrument_book import InstrumentBook
-from contagion_graph.margin.rounds.loss_waterfall import Shared, share_losses
+from contagion_graph.margin.rounds.loss_waterfall import Waterfall
 from contagion_graph.margin.trades import Trade
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.rules.liquidation import ClosedSides, has_equity
@@ -65,15 +65,13 @@ class Path:
         rank: IntArray | None = None,
         fund: FloatArray | None = None,
     ) -> None:
-        n, m, v = graph.cash.size, graph.price.size, len(graph.pools)
+        n, m = graph.cash.size, graph.price.size
         self.graph, self.scenario, self.rules, self.impact = graph, scenario, rules, impact
         self.market = market
         self.sold, self.value_sold, self.size = np.zeros(m), np.zeros(m), np.zeros(m)
         self.breach_round = np.zeros(n, dtype=np.int32)
         self.proceeds, self.penalty, self.shortfall = np.zeros(n), np.zeros(n), np.zeros(n)
-        self.fund = (graph.insurance_fund if fund is None else fund).copy()
-        self.fund_used, self.fund_received = np.zeros(v), np.zeros(v)
-        self.pool_shortfall, self.uncovered, self.fund_needed = np.zeros(v), np.zeros(v), np.zeros(v)
+        self.waterfall = Waterfall(market, rules, fund)
         self.rounds: list[dict[str, float]] = []
         self.trades: list[Trade] = []
         self.rank, self.gross_value = rank, graph.gross_total
@@ -100,10 +98,11 @@ class Path:
         after = self.market.price.copy()
         moved = ratio(after, before, 1.0)
         left, shortfall = self.shortfalls(self.next)
-        totals, shared = self.settle(left, shortfall)
-        self.rounds.append(self.first | {"largest_move": float(np.abs(moved - 1).max())} | totals)
+        settled = self.waterfall.settle(left, shortfall, self.penalties)
+        self.rounds.append(self.first | {"largest_move": float(np.abs(moved - 1).max())} | settled.totals)
         closed, prices = (rows, sides.long, sides.short, penalty), (before, average, after)
-        self.trades.append(Trade(*closed, *prices, left, shortfall, shared.rise, shared.capped, shared.paid))
+        _, due, rise, capped, layer, paid = settled
+        self.trades.append(Trade(*closed, *prices, left, shortfall, due, rise, capped, layer, paid))
 
     def breached(self, step: int) -> tuple[Rows, FloatArray]:
         """Return the accounts in breach, and their equity (steps 1 and 2).
@@ -210,25 +209,6 @@ class Path:
         self.shortfall[rows] = shortfall
         return rows, shortfall
 
-    def settle(self, rows: Rows, shortfall: FloatArray) -> tuple[dict[str, float], Shared]:
-        """Settle shortfalls: the fund, with its part of the penalties, pays; open members share the rest (step 8)."""
-        graph = self.graph
-        left = graph.chunk_sums(graph.membership, shortfall, rows)
-        due, penalties = np.split(graph.group.total(np.hstack([left, self.penalties])), 2)
-        received = self.rules.penalty_to_fund * penalties
-        self.fund += received
-        self.fund_received += received
-        used = np.minimum(due, self.fund)
-        shared = share_losses(self.market, due - used)
-        uncovered = shared.uncovered
-        self.fund -= used
-        self.fund_used += used
-        self.pool_shortfall += due
-        self.fund_needed = np.maximum(self.fund_needed, self.pool_shortfall - self.fund_received)
-        self.uncovered += uncovered
-        totals = {"shortfall": due, "fund_used": used, "socialised": due - used - uncovered, "uncovered": uncovered}
-        return {name: float(amount.sum()) for name, amount in totals.items()}, shared
-
     def _check_finite(self, step: int, what: str, values: FloatArray, label_of: Callable[[int], Any]) -> None:
         if not np.isfinite(values).all():
             wrong = np.flatnonzero(~np.isfinite(values))
@@ -254,23 +234,26 @@ class Path:
             penalty=self.penalty,
             socialised=self.market.socialised(self.graph.all_rows),
             shortfall=self.shortfall,
-            pool_shortfall=self.pool_shortfall,
-            fund_used=self.fund_used,
-            fund_received=self.fund_received,
-            uncovered=self.uncovered,
+            pool_shortfall=self.waterfall.shortfall,
+            fund_used=self.waterfall.fund_used,
+            fund_received=self.waterfall.received,
+            uncovered=self.waterfall.uncovered,
             rounds=self.rounds,
             trades=tuple(self.trades),
             price_given=self.scenario.price_given,
             passed_on=None if self.book is None else self.book.passed_on,
             columns=None if self.book is None else self.book.columns,
+            own_used=self.waterfall.own_used if self.waterfall.own.size else None,
+            layers_used=self.waterfall.used,
         )
 
 
-def weights(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> FloatArray:
-    """Return the weights of the accounts in loss sharing, as an array of the caller's own."""
-    if rules.sharing is None:
+def weights(graph: ExposureGraph, price_shocked: FloatArray, rules: CascadeRules) -> FloatArray:
+    """Return the weights of the accounts in the layers of members, as an array of the caller's own, (n,) or (n, l)."""
+    members = [layer.weights(graph, price_shocked) for layer in rules.members]
+    if not members:
         return np.zeros(len(graph.account_index))
-    return rules.sharing.weights(graph, scenario.price_shocked)
+    return members[0] if len(members) == 1 else np.stack(members, axis=1)
 
 
 def run_path(path: Path) -> Solution:

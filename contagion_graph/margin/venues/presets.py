@@ -25,7 +25,7 @@ from contagion_graph.margin.venues.figures import (
     UP,
     Tiers,
 )
-from contagion_graph.rules.sharing import ProRata
+from contagion_graph.rules.layers import InsuranceFund, ProRata
 from contagion_graph.tables.schema import EVERY
 
 __all__ = ["VenueRules", "binance", "deribit", "derive", "dydx", "hyperliquid", "okx"]
@@ -141,7 +141,7 @@ def hyperliquid(date: str = "2025") -> VenueRules:
             "auto-deleveraging; what accounts cannot pay is uncovered here",
             "assets with one leverage at all sizes: give them margin_long and margin_short of half its inverse",
         ),
-        model=MarginCascade(sharing=None),
+        model=MarginCascade(waterfall=(InsuranceFund(),)),
         margin_tiers=_tier_table(tiers),
     )
 
@@ -183,7 +183,7 @@ def binance(date: str = "2021-03-18") -> VenueRules:
             "auto-deleveraging; what the fund cannot pay is uncovered here",
             "all other contracts, and every later change: tiers change often",
         ),
-        model=MarginCascade(sharing=None),
+        model=MarginCascade(waterfall=(InsuranceFund(),)),
         margin_tiers=_tier_table(BRACKETS[date]),
     )
 
@@ -231,7 +231,7 @@ def dydx(liquidity_tiers: Mapping[str, str] | None = None) -> VenueRules:
             "the price at which an order of a liquidation fills, and its limits in a block",
             "deleveraging against the other side; what the fund cannot pay is uncovered here",
         ),
-        model=MarginCascade(sharing=None, penalty=0.015, penalty_to_fund=1.0),
+        model=MarginCascade(waterfall=(InsuranceFund(),), penalty=0.015, penalty_to_fund=1.0),
         margin_tiers=_tier_table(
             {asset: [(0.0, float(np.prod(LIQUIDITY_TIERS[tier])))] for asset, tier in named.items()}
         ),
@@ -284,7 +284,7 @@ def okx(date: str = "2025-12-04") -> VenueRules:
             "theta decay, vega, basis, interest-rate and stablecoin risk (MR2 to MR5, MR9), the minimum charge (MR7)",
             "auto-deleveraging; what the fund cannot pay is uncovered here",
         ),
-        model=MarginCascade(sharing=None),
+        model=MarginCascade(waterfall=(InsuranceFund(),)),
         margin_scenarios=_scenario_table(rows),
     )
 
@@ -337,7 +337,7 @@ def deribit(*, days: float = 30.0) -> VenueRules:
             "the contingency of offsetting futures",
             "underlyings other than BTC have other parameters",
         ),
-        model=MarginCascade(sharing=ProRata("profit")),
+        model=MarginCascade(waterfall=(InsuranceFund(), ProRata("profit"))),
         margin_scenarios=_scenario_table(rows, contingency=0.01),
     )
 
@@ -382,7 +382,7 @@ def derive(*, days: float = 30.0) -> VenueRules:
             "1.5 % of the price of every perpetual; haircuts of collateral",
             "liquidation by Dutch auction of the whole portfolio",
         ),
-        model=MarginCascade(sharing=None),
+        model=MarginCascade(waterfall=(InsuranceFund(),)),
         margin_scenarios=_scenario_table(rows, contingency=0.003),
     )
 

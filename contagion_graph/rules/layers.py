@@ -1,0 +1,320 @@
+"""Layers of a loss waterfall: who pays what accounts leave unpaid, and in which order."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from contagion_graph._typing import FloatArray
+from contagion_graph._validate import check_choice, check_number
+from contagion_graph.errors import ParameterError, nearest
+from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.rows import RowReductions
+
+Base = Literal["equity", "deposits", "profit", "open_interest", "share", "fund_contribution"]
+Kind = Literal["own", "fund", "purse", "members"]
+
+
+class Layer:
+    """What layers of a waterfall share.
+
+    Attributes
+    ----------
+    kind : {"own", "fund", "purse", "members"}
+        Who pays: the account itself, the insurance fund of the pool, another purse of it, its open members.
+    name : str
+        What it is called in results; a waterfall names each layer once.
+    """
+
+    kind: Kind
+    name: str
+
+    def capacity(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+        """Return what the layer could pay at most in each pool, shape (v,) [currency]."""
+        raise NotImplementedError
+
+
+class Resource(Layer):
+    """A layer that pays what has been put in: the account's own contribution, or a purse of the pool."""
+
+    def amounts(self, rows: RowReductions) -> FloatArray:
+        """Return what there is, by account or by pool [currency]."""
+        raise NotImplementedError
+
+    def capacity(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+        """Return what there is in each pool, shape (v,) [currency]."""
+        rows, amounts = graph._rows, self.amounts(graph._rows)
+        return rows.column_sums(rows.membership, amounts) if self.kind == "own" else amounts
+
+
+@dataclass(frozen=True)
+class OwnContribution(Resource):
+    """The account that leaves a shortfall pays first, with its own initial margin and fund contribution.
+
+    It pays min(r_i, s_i): r_i = initial_margin_i + fund_contribution_i, columns of table accounts [currency]. They are
+    segregated: no part of its cash, nor of its equity.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> positions, assets = {"trader": ["A"], "asset": ["X"], "quantity": [1.0]}, {"asset": ["X"], "price": [50.0]}
+    >>> accounts = {"trader": ["A"], "cash": [-45.0], "fund_contribution": [3.0]}
+    >>> graph = cg.ExposureGraph.from_tables(positions, assets, accounts=accounts)
+    >>> model = cg.MarginCascade(waterfall=(cg.OwnContribution(), cg.InsuranceFund()))
+    >>> model.run(graph, {"X": -0.2}, defaults=["A"]).layers[["used", "left"]].values.tolist()
+    [[3.0, 0.0], [0.0, 0.0]]
+    """
+
+    kind = "own"
+    name = "own_contribution"
+
+    def amounts(self, rows: RowReductions) -> FloatArray:
+        """Return what each account has put in, shape (n,) [currency]."""
+        columns = [rows.account_column(name) for name in ("initial_margin", "fund_contribution")]
+        given = [column for column in columns if column is not None]
+        if not given:
+            raise ParameterError(
+                "OwnContribution: table accounts has neither column initial_margin nor fund_contribution; add one"
+            )
+        return np.sum(given, axis=0)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class InsuranceFund(Resource):
+    """The insurance fund of the pool pays what it has; penalties flow into it.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0], insurance_fund=5.0)
+    >>> cg.InsuranceFund().amounts(graph._rows).tolist()
+    [5.0]
+    """
+
+    kind = "fund"
+    name = "insurance_fund"
+
+    def amounts(self, rows: RowReductions) -> FloatArray:
+        """Return the fund of each pool, shape (v,) [currency]."""
+        return rows.insurance_fund
+
+
+@dataclass(frozen=True)
+class Purse(Resource):
+    """Another purse of the pool, such as capital of the venue or of the clearing house: it pays what it has.
+
+    Parameters
+    ----------
+    name : str
+        What it is called: "skin_in_the_game".
+    amount : number, or mapping of pool to number, optional
+        What it holds [currency]: in each pool, or in those that are named, and nothing in others. None: column `name`
+        of table pools.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0])
+    >>> cg.Purse("skin_in_the_game", 7.0).amounts(graph._rows).tolist()
+    [7.0]
+    """
+
+    name: str
+    amount: float | Mapping[str, float] | None = None
+    kind = "purse"
+
+    def __post_init__(self) -> None:
+        amounts = self.amount.items() if isinstance(self.amount, Mapping) else [("", self.amount)]
+        for pool, amount in amounts:
+            if amount is not None:
+                check_number(f"Purse {self.name!r}", f"amount{f' of pool {pool!r}' if pool else ''}", amount, low=0)
+
+    def amounts(self, rows: RowReductions) -> FloatArray:
+        """Return what it holds in each pool, shape (v,) [currency]."""
+        if self.amount is None:
+            column = rows.pool_column(self.name)
+            if column is None:
+                raise ParameterError(
+                    f"Purse {self.name!r}: table pools has no column {self.name!r}; add it, or give the purse an amount"
+                )
+            return column
+        if not isinstance(self.amount, Mapping):
+            return np.full(len(rows.pools), float(self.amount))
+        out = np.zeros(len(rows.pools))
+        for pool, amount in self.amount.items():
+            place = rows.pools.get_indexer(pd.Index([str(pool)]))[0]
+            if place < 0:
+                raise ParameterError(f"Purse {self.name!r}: unknown pool {pool!r}{nearest(str(pool), rows.pools)}")
+            out[place] = amount
+        return out
+
+
+class SharingRule(Layer):
+    """What layers share in which members of a pool pay by weight; a layer of your own inherits it, adds `weights`.
+
+    Open member i pays min(lambda b_i, E_i): b_i its weight, E_i its positive equity, lambda the level that raises what
+    is due. The levels of a cascade add up to at most `cap`.
+
+    A rule declares what analyses beyond `MarginCascade.run` may rely on. None = not known: they then ask for the
+    weights anew, or refuse the rule. A subclass that replaces `weights` declares again (docs/adding-a-rule.md).
+
+    Attributes
+    ----------
+    weights : callable
+        Takes a graph and the shocked prices, returns the weight b >= 0 of every account, shape (n,), as an array that
+        the cascade may change.
+    cap : float
+        How many times its weight a member pays at most; infinite: without a limit.
+    fixed : bool or None
+        Whether the weights are the same at all shocked prices.
+    by_account : bool or None
+        Whether the weight of an account depends on no other account.
+    proportional : bool or None
+        Whether an account that holds a share of all that it holds has this share of its weight.
+    """
+
+    kind = "members"
+    name = "members"
+    cap: float = inf
+    fixed: bool | None = None
+    by_account: bool | None = None
+    proportional: bool | None = None
+    weights: Callable[[ExposureGraph, FloatArray], FloatArray]
+
+    def capacity(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+        """Return cap times the weights of the members of each pool, shape (v,) [currency]."""
+        if self.cap == inf:
+            return np.full(len(graph.pools), inf)
+        return self.cap * graph._rows.column_sums(graph._rows.membership, self.weights(graph, price_shocked))
+
+
+@dataclass(frozen=True)
+class ProRata(SharingRule):
+    """Members of a pool bear its losses in proportion to a base that is fixed before the cascade, without a cap.
+
+    Parameters
+    ----------
+    base : {"equity", "deposits", "profit", "open_interest", "share", "fund_contribution"}
+        Positive equity at p0; positive own cash plus fully paid long positions at p0; positive unrealised profit of
+        derivatives (positions with an entry price) at the shocked price; gross value at p0; column `share` or
+        `fund_contribution` of table accounts.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[2.0], [-1.0]], price=[10.0], cash=[5.0, 12.0])
+    >>> ProRata("equity").weights(graph, graph.price).tolist()
+    [25.0, 2.0]
+    """
+
+    base: Base = "equity"
+    name = "pro_rata"
+    by_account = True
+    proportional = True
+
+    def __post_init__(self) -> None:
+        check_choice("ProRata: base", self.base, get_args(Base))
+
+    @property
+    def fixed(self) -> bool:  # type: ignore[override] # that of a record does not change
+        """Whether the base is one of the prices before the shock: all but profit."""
+        return self.base != "profit"
+
+    def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+        """Return the base weight b_i >= 0 of every account, shape (n,), as an array of the caller's own."""
+        if self.base == "equity":
+            equity = graph._rows.equity
+            return np.maximum(equity, 0.0, out=equity)
+        if self.base == "open_interest":
+            return graph._rows.initial.gross.copy()
+        if self.base == "deposits":
+            return _deposits(graph)
+        return _profit(graph, price_shocked) if self.base == "profit" else _column(graph, self.base)
+
+
+@dataclass(frozen=True)
+class Members(ProRata):
+    """Members of a pool bear its losses in proportion to a base, each up to a multiple of it.
+
+    A default fund: `Members("fund_contribution")`; the assessments after it: `Members("fund_contribution", 1.0,
+    "assessments")`. Members pay from their equity, at once.
+
+    Parameters
+    ----------
+    base : {"equity", "deposits", "profit", "open_interest", "share", "fund_contribution"}
+        As in `ProRata`.
+    cap : float
+        How many times its base a member pays at most, in all rounds together.
+    name : str
+        What the layer is called.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> cg.Members("share", cap=0.5)
+    Members(base='share', cap=0.5, name='members')
+    """
+
+    base: Base = "fund_contribution"
+    cap: float = 1.0
+    name: str = "members"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("Members", "cap", self.cap, low=0)
+
+
+@dataclass(frozen=True)
+class GainsHaircut(SharingRule):
+    """Members whose positions have gained give up their gains, all in the same ratio, and no more than these.
+
+    Base and cap are max(0, Q_i.(p_shocked - p0)), fixed before the cascade: variation margin gains haircutting.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays([[2.0], [-1.0]], price=[10.0])
+    >>> cg.GainsHaircut().weights(graph, graph.price * 1.5).tolist()
+    [10.0, 0.0]
+    """
+
+    name = "gains_haircut"
+    cap = 1.0
+    by_account = True
+    proportional = True
+    fixed = False
+
+    def weights(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+        """Return what the positions of every account have gained, shape (n,) [currency]."""
+        gain = graph._rows.valuation(price_shocked)[0] - graph._rows.initial.value
+        return np.maximum(gain, 0.0)
+
+
+def _deposits(graph: ExposureGraph) -> FloatArray:
+    records = graph.records
+    if records is None:  # every cell is a fully paid position: long value = (gross + net) / 2
+        return np.maximum(graph.cash, 0.0) + (graph._rows.initial.value + graph._rows.initial.gross) / 2.0
+    paid = np.isnan(records.entry_price) & (records.quantity > 0)
+    value = np.where(paid, records.quantity * graph.price[records.asset], 0.0)
+    return np.maximum(records.own_cash, 0.0) + records.account_sums(value)
+
+
+def _profit(graph: ExposureGraph, price: FloatArray) -> FloatArray:
+    records = graph.records
+    if records is None:
+        raise ParameterError(
+            "ProRata('profit') needs entry prices; build the graph from tables with column entry_price"
+        )
+    profit = records.quantity * (price[records.asset] - records.entry_price)
+    return np.maximum(records.account_sums(np.nan_to_num(profit)), 0.0)
+
+
+def _column(graph: ExposureGraph, base: Base) -> FloatArray:
+    weights = graph.share if base == "share" else graph._rows.account_column(base)
+    if weights is None:
+        also = ", or argument share of from_arrays" if base == "share" else ""
+        raise ParameterError(f"base {base!r} needs column {base} in table accounts{also}")
+    return weights.copy()
