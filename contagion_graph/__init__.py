@@ -31,6 +31,7 @@ _HOME = {
     "Purse": "rules.layers",
     "Members": "rules.layers",
     "GainsHaircut": "rules.layers",
+    "Deleverage": "rules.layers",
     "ProRata": "rules.layers",
     "ScenarioMargin": "rules.margins",
     "TieredMargin": "rules.margins",

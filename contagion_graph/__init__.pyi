@@ -62,7 +62,15 @@ from contagion_graph.margin.venues import presets as venues
 from contagion_graph.report.page import write_report
 from contagion_graph.rules import pricing
 from contagion_graph.rules.impact import ConstantProductImpact, ExponentialImpact, FloorExponentialImpact, LinearImpact
-from contagion_graph.rules.layers import GainsHaircut, InsuranceFund, Members, OwnContribution, ProRata, Purse
+from contagion_graph.rules.layers import (
+    Deleverage,
+    GainsHaircut,
+    InsuranceFund,
+    Members,
+    OwnContribution,
+    ProRata,
+    Purse,
+)
 from contagion_graph.rules.liquidation import (
     CloseFactor,
     FullLiquidation,
@@ -96,6 +104,7 @@ __all__ = [
     "ConvergenceWarning",
     "CovarianceWarning",
     "DebtRank",
+    "Deleverage",
     "DistressResult",
     "EisenbergNoe",
     "Equilibria",

@@ -26,7 +26,10 @@ ADVICE = {
     "liquidation": "inherits LiquidationRule and has closed_share(accounts)",
     "impact": "inherits ImpactRecord and has price_factor(x) and average_factor(start, end)",
 }
-LAYER = {"own": ("amounts",), "fund": ("amounts",), "purse": ("amounts",), "members": ("weights", "cap")}
+LAYER = {
+    **{"own": ("amounts",), "fund": ("amounts",), "purse": ("amounts",), "members": ("weights", "cap")},
+    "deleverage": ("order", "score"),
+}
 
 
 @dataclass(frozen=True)
@@ -109,11 +112,11 @@ def _check_waterfall(waterfall: Any) -> None:
             fault = f"it has no {', '.join(lacking)}" if lacking else "that is a class, not a layer made of it"
             raise ParameterError(
                 f"MarginCascade: waterfall has {layer!r}; {fault}. Layers are OwnContribution, InsuranceFund, Purse, "
-                "Members, GainsHaircut, ProRata, and what inherits rules.SharingRule and has weights"
+                "Members, GainsHaircut, Deleverage, ProRata, and what inherits rules.SharingRule and has weights"
             )
     names, kinds = [layer.name for layer in waterfall], [layer.kind for layer in waterfall]
     twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or kinds.count("fund") > 1 or kinds.count("own") > 1:
+    if twice or any(kinds.count(kind) > 1 for kind in ("own", "fund", "deleverage")):
         raise ParameterError(
             f"MarginCascade: waterfall has layers {names}; each is there once, by its own name: Members(name=...)"
         )

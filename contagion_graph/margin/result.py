@@ -13,7 +13,8 @@ from contagion_graph._typing import BoolArray, FloatArray, IntArray
 from contagion_graph._validate import ROUNDING
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.price_map import PriceMap
-from contagion_graph.margin.trades import Trade
+from contagion_graph.graph.rows import cells_of
+from contagion_graph.margin.trades import Fill, Passed, Trade
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.state import Closed, Marks
 
@@ -55,6 +56,8 @@ class CascadeArrays:
         Units that closing instruments sold in the books of their underlyings; None: the graph has no instruments.
     columns : PriceMap, optional
         How instruments were priced; None: the graph has none.
+    passed : Passed, optional
+        Positions that have passed from account to account; None: none can.
     own_used : ndarray, shape (n,), optional
         What the own contributions of accounts paid of their shortfalls [currency]; None: the waterfall has no such
         layer.
@@ -84,6 +87,7 @@ class CascadeArrays:
     price_given: FloatArray | None = None
     passed_on: FloatArray | None = None
     columns: PriceMap | None = None
+    passed: Passed | None = None
     own_used: FloatArray | None = None
     layers_used: FloatArray | None = None
 
@@ -103,11 +107,27 @@ SUMMED = (
 )
 
 
+def _with_transfers(
+    columns: tuple[str, ...], found: FloatArray, at_end: FloatArray, transfer: FloatArray
+) -> FloatArray:
+    """Return a ledger with what positions that passed lost, from those of the positions before and after."""
+    before, after = (dict(zip(columns, each, strict=True)) for each in (found, at_end))
+    moved = before["direct"] - after["direct"]  # of the prices before the cascade, on what passed
+    out = {
+        **before,
+        **{name: after[name] for name in ("equity_after", "loss")},
+        "impact": after["impact"] - moved - transfer,
+        "indirect": after["loss"] - before["standalone"],
+    }
+    return np.stack([*out.values(), transfer])
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class CascadeResult(Result):
     """The result of a margin cascade: who lost what, through which channel, in which round.
 
-    For every account, loss = direct + impact + penalty + socialised - shortfall and indirect = loss - standalone; over
+    For every account, loss = direct + impact + penalty + socialised + transfer - shortfall, where transfer is there
+    only where positions pass from account to account, and indirect = loss - standalone; over
     all, loss + what own contributions, funds and purses paid + uncovered = direct + impact + penalty.
 
     Parameters
@@ -169,8 +189,40 @@ class CascadeResult(Result):
         closed = Closed(*shares, end.proceeds, end.penalty, end.socialised, end.shortfall)
         at_short = end.price_after if end.price_short is None else end.price_short
         marks = Marks(end.price_shocked, end.price_after, at_short, graph.sellable.astype(np.float64))
-        of_all = rows.cells, graph.cash, rows.initial.value, end.losses, closed, marks, rows.row_borders
-        return ledger.COLUMNS, ledger.account_ledger(*of_all)
+        values = graph.cash, rows.initial.value, end.losses
+        found = ledger.account_ledger(rows.cells, *values, closed, marks, rows.row_borders)
+        if end.passed is None:
+            return ledger.COLUMNS, found
+        held, transfer = end.passed.quantity, end.passed.transfer
+        closed = closed._replace(proceeds=closed.proceeds - transfer)
+        cells = cells_of(held, held)
+        at_end = ledger.account_ledger(cells, *values, closed, marks, rows.row_borders)
+        return (*ledger.COLUMNS, "transfer"), _with_transfers(ledger.COLUMNS, found, at_end, transfer)
+
+    @cached_property
+    def fills(self) -> pd.DataFrame:
+        """One row a position, or part of one, that passed from account to account, in order.
+
+        round, kind ("deleverage" or "take_over"), bankrupt and counterparty (traders), pool, asset, units (that the
+        bankrupt account gave up; below 0: bought back), price and mark (at which both traded, and the price before the
+        round; currency per unit), amount (what the counterparty lost by that; currency).
+        """
+        graph = self.graph
+        made = () if self.arrays.passed is None else self.arrays.passed.fills
+        frame = pd.DataFrame(made, columns=list(Fill._fields))
+        trader, pool = graph._rows.trader_of, graph._rows.pool_of
+        source, target = (frame[name].to_numpy(dtype=np.int64) for name in ("source", "target"))
+        return pd.DataFrame(
+            {
+                **{name: frame[name] for name in ("round", "kind")},
+                "bankrupt": graph.traders[trader[source]],
+                "counterparty": graph.traders[trader[target]],
+                "pool": graph.pools[pool[source]],
+                "asset": graph.assets[frame["asset"].to_numpy(dtype=np.int64)],
+                **{name: frame[name] for name in ("units", "price", "mark")},
+                "amount": frame["units"] * (frame["price"] - frame["mark"]),
+            }
+        )
 
     @cached_property
     def _gross_loss(self) -> float:
@@ -218,12 +270,14 @@ class CascadeResult(Result):
         instruments, units_passed_on: what closing them sold in the book of their underlying, above its own units_sold.
         """
         graph, end = self.graph, self.arrays
-        gross = graph.quantity.copy()
-        gross.data = np.abs(gross.data)
-        everything = graph._rows.column_sums(gross, np.ones(len(graph.account_index)))
+        held = graph.quantity if end.passed is None else end.passed.quantity
+        before, after = abs(graph.quantity), abs(held)
+        everything, at_end = (
+            graph._rows.column_sums(each, np.ones(len(graph.account_index))) for each in (before, after)
+        )
         short = end.closed if end.closed_short is None else end.closed_short
-        closed = graph._rows.column_sums(gross, (end.closed + short) / 2.0)
-        closed += graph._rows.column_sums(graph.quantity, (end.closed - short) / 2.0)
+        closed = graph._rows.column_sums(after, (end.closed + short) / 2.0)
+        closed += graph._rows.column_sums(held, (end.closed - short) / 2.0)
         closed = np.where(graph.sellable, closed, 0.0)
         columns = {
             "price_before": graph.price,
@@ -232,7 +286,7 @@ class CascadeResult(Result):
             "units_sold": end.sold,
             "value_sold": end.value_sold,
             "open_interest_before": everything * graph.price,
-            "open_interest_after": (everything - closed) * end.price_after,
+            "open_interest_after": (at_end - closed) * end.price_after,
         }
         if end.price_short is not None:
             columns["price_after_short"] = end.price_short

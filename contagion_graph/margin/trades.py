@@ -1,9 +1,10 @@
 """What each round of a cascade leaves behind: who closed what, at which prices, and who bore whose shortfall."""
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from contagion_graph._typing import FloatArray
 
@@ -60,3 +61,48 @@ class Trade:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+
+class Fill(NamedTuple):
+    """A position, or a part of it, that has passed from a row to a row.
+
+    Parameters
+    ----------
+    round : int
+        In which round.
+    kind : str
+        "deleverage" or "take_over".
+    source, target, asset : int
+        The rows of both accounts, and the column.
+    units : float
+        Units that the source gave up; above 0: it was long.
+    price, mark : float
+        At which both traded, and the price before the round [currency per unit].
+    """
+
+    round: int
+    kind: str
+    source: int
+    target: int
+    asset: int
+    units: float
+    price: float
+    mark: float
+
+
+class Passed(NamedTuple):
+    """Positions that have passed from account to account.
+
+    Parameters
+    ----------
+    fills : tuple of Fill
+        In order.
+    quantity : csr_array, shape (n, m)
+        Units of every account without what has passed from it, and with what has passed to it.
+    transfer : ndarray, shape (n,)
+        What every account lost by prices off the mark [currency]; they add up to 0.
+    """
+
+    fills: tuple[Fill, ...]
+    quantity: sparse.csr_array
+    transfer: FloatArray

@@ -13,9 +13,16 @@ from contagion_graph._validate import check_choice, check_number
 from contagion_graph.errors import ParameterError, nearest
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import RowReductions
+from contagion_graph.solvers.arrays import ratio
+from contagion_graph.tables.schema import Number
+from contagion_graph.tables.vectors import argument
 
 Base = Literal["equity", "deposits", "profit", "open_interest", "share", "fund_contribution"]
-Kind = Literal["own", "fund", "purse", "members"]
+Kind = Literal["own", "fund", "purse", "members", "deleverage"]
+Ranking = Literal["profit", "hyperliquid", "pro_rata", "random"]
+Trigger = Literal["equity", "fund"]
+LegShare = Literal["value", "margin"]
+LARGEST = np.finfo(np.float64).max
 
 
 class Layer:
@@ -23,8 +30,9 @@ class Layer:
 
     Attributes
     ----------
-    kind : {"own", "fund", "purse", "members"}
-        Who pays: the account itself, the insurance fund of the pool, another purse of it, its open members.
+    kind : {"own", "fund", "purse", "members", "deleverage"}
+        Who pays: the account itself, the insurance fund of the pool, another purse of it, its open members; or
+        counterparties, by whom its positions are closed before anything is sold.
     name : str
         What it is called in results; a waterfall names each layer once.
     """
@@ -291,6 +299,87 @@ class GainsHaircut(SharingRule):
         """Return what the positions of every account have gained, shape (n,) [currency]."""
         gain = graph._rows.valuation(price_shocked)[0] - graph._rows.initial.value
         return np.maximum(gain, 0.0)
+
+
+@dataclass(frozen=True)
+class Deleverage(Layer):
+    """Auto-deleveraging: accounts without equity are closed against others in their pool, before anything is sold.
+
+    Leg j of account i, which closes whole with E_i <= 0, is closed at its bankruptcy price p_j - E_i w_j / q_ij, so
+    that the account ends at exactly 0. Those on the other side with equity above 0 that close nothing themselves give
+    up units, one after the other, each at most what it holds and at most E / |bankruptcy price - p|. What finds no
+    counterparty is sold in the book, and its loss goes down the waterfall. Path only: `equilibria` refuses it.
+
+    Parameters
+    ----------
+    rank : {"profit", "hyperliquid", "pro_rata", "random"}, or mapping or Series of trader to number
+        Who is taken from first. "profit": the highest PnL% L, PnL% / L where PnL% < 0; PnL% = (q p - cost) / |cost| of
+        the position, L = |q| p / E. "hyperliquid": the highest p / entry (short: entry / p) times L. "pro_rata": all in
+        proportion to what they hold. "random": drawn once with `seed`. Numbers: the lowest first; who is not named is
+        never taken from.
+    trigger : {"equity", "fund"}
+        "equity": always. "fund": only where the purses before this layer, and own contributions, cannot pay what is
+        missing in the pool.
+    share : {"value", "margin"}
+        How what is missing is spread over the legs: w_j by value, or by maintenance margin.
+    seed : int
+        Of "random".
+
+    References
+    ----------
+    .. [1] Chitra et al. (2025), Autodeleveraging: impossibilities and optimization, arXiv:2512.01112.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_arrays(
+    ...     [[10.0], [-10.0]], price=100.0, margin_long=0.02, margin_short=0.02, cash=[-840.0, 1500.0]
+    ... )
+    >>> model = cg.MarginCascade(waterfall=(cg.InsuranceFund(), cg.Deleverage()))
+    >>> model.run(graph, {"0": -0.2}).fills[["bankrupt", "counterparty", "units", "price", "amount"]].values.tolist()
+    [['0', '1', 10.0, 84.0, 40.0]]
+    """
+
+    rank: Ranking | Mapping[str, float] = "profit"
+    trigger: Trigger = "equity"
+    share: LegShare = "value"
+    seed: int = 0
+    kind = "deleverage"
+    name = "deleverage"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rank, Mapping | pd.Series):
+            check_choice("Deleverage: rank", self.rank, get_args(Ranking))
+        check_choice("Deleverage: trigger", self.trigger, get_args(Trigger))
+        check_choice("Deleverage: share", self.share, get_args(LegShare))
+        check_number("Deleverage", "seed", self.seed, low=0, whole=True)
+
+    def capacity(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+        """Return infinity: what counterparties can give up depends on the prices of the rounds."""
+        return np.full(len(graph.pools), inf)
+
+    def order(self, rows: RowReductions) -> FloatArray:
+        """Return the numbers of accounts in a ranking that is drawn or given, (n,); infinite: never taken from."""
+        n = rows.cash.size
+        if isinstance(self.rank, str):
+            return np.random.default_rng(self.seed).permutation(n).astype(np.float64)
+        kind = Number("a place in the ranking", infinite=True)
+        return argument("Deleverage: rank", self.rank, rows.traders, kind, base=inf)[rows.trader_of]
+
+    def score(self, units: FloatArray, mark: FloatArray, entry: FloatArray, equity: FloatArray) -> FloatArray | None:
+        """Return by which number positions are taken from, the lowest first, (cells,); None: by that of the account."""
+        if self.rank == "pro_rata":
+            return np.zeros_like(units)
+        if self.rank not in ("profit", "hyperliquid"):
+            return None
+        held, side = ratio(np.abs(units), equity, 0.0), np.sign(units)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a cost of 0: profit without a bound
+            if self.rank == "hyperliquid":
+                score = np.where(side > 0.0, mark / entry * mark, entry) * held
+            else:
+                profit, leverage = side * (mark - entry) / np.abs(entry), held * mark
+                score = np.where(profit > 0.0, profit * leverage, profit / leverage)
+        return -np.clip(np.nan_to_num(score, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST)
 
 
 def _deposits(graph: ExposureGraph) -> FloatArray:

@@ -123,7 +123,11 @@ SCHEMAS: dict[str, TableSchema] = {
         attributes=True,
     ),
     "pools": TableSchema(
-        {"pool": Label(), "insurance_fund": Number("currency", low=0, default=0.0)},
+        {
+            "pool": Label(),
+            "insurance_fund": Number("currency", low=0, default=0.0),
+            "takeover_below": Number("share of the maintenance margin", low=0, high=1, default=0.0, attribute=True),
+        },
         shown=("pool",),
         unique=("pool",),
         attributes=True,
@@ -138,6 +142,7 @@ SCHEMAS: dict[str, TableSchema] = {
             "margin": Label(default=None),
             "initial_margin": Number("currency, segregated", low=0, default=0.0, attribute=True),
             "fund_contribution": Number("currency", low=0, default=0.0, attribute=True),
+            "vault": Flag(default=False, attribute=True),
         },
         shown=("trader",),
         unique=("trader", "pool", "subaccount"),

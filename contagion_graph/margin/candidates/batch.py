@@ -24,6 +24,7 @@ from contagion_graph.margin.candidates.subgraph import CandidateGraph, Candidate
 from contagion_graph.margin.prepare import CascadeRules, prepared
 from contagion_graph.margin.rounds.account_state import Rows
 from contagion_graph.margin.rounds.channel_sums import ChannelSums
+from contagion_graph.margin.rounds.fills import passes_on
 from contagion_graph.margin.rounds.path import Path, run_path, weights
 from contagion_graph.rules.declarations import declared
 from contagion_graph.solvers.arrays import ratio
@@ -64,6 +65,7 @@ class Batches:
         self._share, self._rate = 1.0, LEAST_RATE
         one = len(rules.members) < 2  # loss rate a pool; the passes know that, flat rates and plain assets
         self._fits = self.rows.margins is None and self.rows.price_map is None and one
+        self._fits &= not passes_on(self.rows, rules)
         self._same = one and all(declared(each, "fixed") is True for each in rules.members)
         if one:
             self._base = self._whole(graph.price)

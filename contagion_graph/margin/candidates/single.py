@@ -24,6 +24,7 @@ from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.result import CascadeArrays
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
 from contagion_graph.margin.rounds.channel_sums import ChannelSums
+from contagion_graph.margin.rounds.fills import fill_rows, passes_on
 from contagion_graph.margin.rounds.path import Path, run_path, weights
 from contagion_graph.rules.declarations import declared
 from contagion_graph.rules.impact import ImpactRecord
@@ -116,13 +117,15 @@ def run_rounds(
     """Run the rounds of a scenario, on its candidates where that is worth a copy of them."""
     rows, ended = graph._rows, None
     worth = rows.margins is None or rows.price_map is None  # bounds of margins with instruments leave few accounts out
-    worth &= len(rules.members) < 2  # the box knows one loss rate a pool
+    worth &= len(rules.members) < 2 and not passes_on(rows, rules)  # the box knows one loss rate a pool, and no fills
     if worth and not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE:
         ended = run_on_candidates(graph, scenario, rules, impact, rank=rank, fund=fund)
     if ended is None:
         base = weights(graph, scenario.price_shocked, rules)
+        positions = fill_rows(graph, rules)
+        rows = rows if positions is None else positions
         market = Market(rows, scenario, base.copy(), full=full)
-        path = Path(rows, scenario, rules, impact, market, rank=rank, fund=fund)
+        path = Path(rows, scenario, rules, impact, market, rank=rank, fund=fund, positions=positions)
         ended = Ended(path, run_path(path), rows.all_rows, base)
     return ended
 

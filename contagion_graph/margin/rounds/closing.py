@@ -17,7 +17,7 @@ Two = tuple[FloatArray, FloatArray]
 class Closing(NamedTuple):
     """What accounts close in a round: their rows, what of each side they have left, what of each they held, its value.
 
-    The value is that at the prices before the round [currency].
+    The value is that at the prices before the round [currency]; `gone` says who has no equity.
     """
 
     rows: Rows
@@ -25,6 +25,7 @@ class Closing(NamedTuple):
     longs: FloatArray
     shorts: FloatArray
     value: FloatArray
+    gone: BoolArray
 
     @property
     def whole(self) -> BoolArray:

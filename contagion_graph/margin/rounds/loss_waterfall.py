@@ -7,7 +7,7 @@ import numpy as np
 from contagion_graph._typing import FloatArray
 from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.rounds.account_state import Market, Rows
-from contagion_graph.rules.layers import Resource
+from contagion_graph.rules.layers import Layer, Resource
 from contagion_graph.solvers.arrays import ratio
 
 
@@ -112,6 +112,8 @@ class Waterfall:
                 self.used[k] += due - shares[-1].left
                 due = shares[-1].left
                 continue
+            if layer.kind == "deleverage":  # done before anything was sold
+                continue
             if layer.kind == "own":
                 used = of_own[0]
             else:
@@ -127,6 +129,17 @@ class Waterfall:
         self.uncovered += due
         self.fund_needed = np.maximum(self.fund_needed, self.reached - self.received)
         return self._settled(lost, due, self.used - before, shortfall - own if self.own.size else shortfall, shares)
+
+    def own_left(self, rows: Rows) -> FloatArray:
+        """Return what is left of the own contributions of accounts [currency]."""
+        return self.own[rows] if self.own.size else np.zeros(rows.size)
+
+    def left_before(self, layer: Layer) -> FloatArray:
+        """Return what the purses before a layer have left in each pool, shape (v,) [currency]."""
+        place = self.rules.waterfall.index(layer)
+        left = [np.zeros(self.shortfall.size), *(purse for k, purse in self.purses.items() if k < place)]
+        total: FloatArray = np.sum(left, axis=0)
+        return total
 
     def _own(self, rows: Rows, shortfall: FloatArray) -> FloatArray:
         """Let accounts pay their own shortfalls as far as they have put something in."""
@@ -208,6 +221,7 @@ def share_losses(market: Market, due: FloatArray, layer: int, room: FloatArray) 
         paid.append(equity[short])
         # a member that pays all it has is left with exactly 0: rounding must not decide whether it breaches
         accounts.settled[rows] = accounts.worth[rows]
+    rise = np.where((left > 0.0) & (total == 0.0) & np.isfinite(room), room, rise)  # nobody could pay more
     market.rates(layer)[:] += rise
     for rows, weights in exempt:
         market.readmit(rows, weights, layer)

@@ -22,6 +22,7 @@ from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.result import CascadeArrays
 from contagion_graph.margin.rounds.account_state import Market, Rows, union
 from contagion_graph.margin.rounds.closing import Closing, breached_accounts
+from contagion_graph.margin.rounds.fills import FillRows, Fills
 from contagion_graph.margin.rounds.instrument_book import InstrumentBook
 from contagion_graph.margin.rounds.loss_waterfall import Waterfall
 from contagion_graph.margin.trades import Trade
@@ -52,6 +53,8 @@ class Path:
         Accounts close one at a time, the lowest rank in breach first; None: all that are in breach close together.
     fund : ndarray, shape (v,), optional
         Insurance funds in the place of the graph's [currency].
+    positions : FillRows, optional
+        The graph, where its positions may pass from account to account; None: they do not.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Path:
         *,
         rank: IntArray | None = None,
         fund: FloatArray | None = None,
+        positions: FillRows | None = None,
     ) -> None:
         n, m = graph.cash.size, graph.price.size
         self.graph, self.scenario, self.rules, self.impact = graph, scenario, rules, impact
@@ -72,6 +76,7 @@ class Path:
         self.breach_round = np.zeros(n, dtype=np.int32)
         self.proceeds, self.penalty, self.shortfall = np.zeros(n), np.zeros(n), np.zeros(n)
         self.waterfall = Waterfall(market, rules, fund)
+        self.fills = None if positions is None else Fills(market, positions, self.waterfall)
         self.rounds: list[dict[str, float]] = []
         self.trades: list[Trade] = []
         self.rank, self.gross_value = rank, graph.gross_total
@@ -80,10 +85,11 @@ class Path:
 
     def change(self, step: int) -> tuple[float, bool]:
         """Return the value that the round to come closes, as a share of gross value, and whether it is not worth it."""
-        graph, closing = self.graph, self.closing(*self.breached(step))
+        graph, closing = self.graph, self.next_closing(step)
         closing.check(graph)
         parts = self._units(closing), graph.chunk_sums(graph.membership, closing.value, closing.rows)
-        sums = graph.group.total(np.hstack(parts), [closing.rows.size, np.count_nonzero(closing.whole)])
+        counts = [closing.rows.size + self.taken, np.count_nonzero(closing.whole) + self.taken]
+        sums = graph.group.total(np.hstack(parts), counts)
         value, self.next, self.units = float(sums[graph.price.size : -2].sum()), closing, sums[: graph.price.size]
         self.first = {"breached": int(sums[-2]), "closed_value": value}
         negligible = value <= self.rules.tol * self.gross_value and not sums[-1]
@@ -104,6 +110,22 @@ class Path:
         _, due, rise, capped, layer, paid = settled
         self.trades.append(Trade(*closed, *prices, left, shortfall, due, rise, capped, layer, paid))
 
+    def next_closing(self, step: int) -> Closing:
+        """Return what accounts in breach close, after take-overs and deleveraging (steps 2 and 3)."""
+        self.taken = 0
+        rows, equity = self.breached(step)
+        if self.fills is None or not rows.size:
+            return self.closing(rows, equity)
+        closing = self.closing(rows, equity)
+        taken = ~closing.gone & ~(self.scenario.defaults[rows] & (step == 1))
+        taken[taken] = self.fills.take_over(step, rows[taken], equity[taken])
+        self.breach_round[rows[taken]] = step
+        self.taken = int(np.count_nonzero(taken))
+        rows, equity = rows[~taken], equity[~taken]
+        if self.fills.deleverage(step, rows, equity, closing.gone[~taken]):
+            return self.closing(rows, self.market.equity(rows), closing.whole[~taken])
+        return self.closing(rows, equity)
+
     def breached(self, step: int) -> tuple[Rows, FloatArray]:
         """Return the accounts in breach, and their equity (steps 1 and 2).
 
@@ -115,6 +137,8 @@ class Path:
         self._check_finite(step - 1, "price of asset", market.price, lambda j: self.graph.assets[j])
         self._check_finite(step - 1, "slack of account", slack, lambda k: self.graph.account_index[rows[k]])
         below = (slack < 0.0) & ~self.closed_whole(rows)
+        if self.fills is not None:
+            below &= ~self.fills.is_vault[rows]
         rows, equity = rows[below], equity[below]
         if step == 1 and self.scenario.defaults.any():
             given = np.flatnonzero(self.scenario.defaults)
@@ -131,10 +155,10 @@ class Path:
         whole: BoolArray = (state.closed_long[rows] == 1.0) & (state.closed_short[rows] == 1.0)
         return whole
 
-    def closing(self, rows: Rows, equity: FloatArray) -> Closing:
-        """Return the shares theta of what they have left that accounts in breach close (step 3)."""
+    def closing(self, rows: Rows, equity: FloatArray, wholly: BoolArray | bool = False) -> Closing:
+        """Return the shares theta of what they have left that accounts in breach close (step 3); some close wholly."""
         if rows.size == 0:
-            return Closing(rows, ClosedSides(equity, equity, equity), equity, equity, equity)
+            return Closing(rows, ClosedSides(equity, equity, equity), equity, equity, equity, equity < 0.0)
         state, price, penalty = self.market.accounts, self.market.price, self.rules.penalty
         left = 1.0 - state.closed_long[rows], 1.0 - state.closed_short[rows]
         margins, cash = (equity, state.maintenance[rows]), state.money[rows] - (state.worth[rows] - equity)
@@ -142,20 +166,21 @@ class Path:
         accounts, short = breached_accounts(self.graph, price, rows, margins, penalty, left, cash, held)
         accounts = self.market.seen(rows, accounts)
         sides = self.rules.liquidation.closed_sides(accounts)
-        whole = ~has_equity(accounts) | self.scenario.defaults[rows]
+        gone = ~has_equity(accounts)
+        whole = gone | self.scenario.defaults[rows] | wholly
         longs = np.where(whole, 1.0, sides.long)
         shorts = longs if sides.short is sides.long else np.where(whole, 1.0, sides.short)
         repaid = np.where(whole, self.rules.liquidation.repaid_whole(accounts), sides.repaid)
         sides = ClosedSides(longs, shorts, repaid)
         held = sides.long * left[0], sides.short * left[1]
-        return Closing(rows, sides, *held, sides.long * accounts.closable_long + sides.short * short)
+        return Closing(rows, sides, *held, sides.long * accounts.closable_long + sides.short * short, gone)
 
     def trade(self, closing: Closing) -> tuple[FloatArray, FloatArray]:
         """Sell, move the prices, settle at the round's price, charge penalty and bonus (steps 4 to 6).
 
         Return the average price of the round, and the penalty of each account.
         """
-        graph, rules, (rows, sides, longs, shorts, _) = self.graph, self.rules, closing
+        graph, rules, (rows, sides, longs, shorts, *_) = self.graph, self.rules, closing
         units = np.where(graph.sellable, self.units, 0.0)
         price, average = self._move(units) if rules.liquidation.in_book else (self.market.price.copy(),) * 2
         self.sold += units
@@ -171,7 +196,7 @@ class Path:
 
     def _units(self, closing: Closing) -> FloatArray:
         """Return the net units that accounts close, within each chunk."""
-        graph, (rows, _, longs, shorts, _) = self.graph, closing
+        graph, (rows, _, longs, shorts, *_) = self.graph, closing
         units, tilt = graph.chunk_sums(graph.quantity, (longs + shorts) / 2.0, rows), (longs - shorts) / 2.0
         if tilt.any():  # a q = (a + b)/2 q + (a - b)/2 |q| where q > 0, and b q likewise where q < 0
             units += graph.chunk_sums(abs(graph.quantity[rows]), tilt, rows)
@@ -230,7 +255,7 @@ class Path:
             closed=state.closed_long,
             closed_short=state.closed_short if two_shares else None,
             breach_round=self.breach_round,
-            proceeds=self.proceeds,
+            proceeds=self.proceeds if self.fills is None else self.proceeds + self.fills.proceeds,
             penalty=self.penalty,
             socialised=self.market.socialised(self.graph.all_rows),
             shortfall=self.shortfall,
@@ -245,6 +270,7 @@ class Path:
             columns=None if self.book is None else self.book.columns,
             own_used=self.waterfall.own_used if self.waterfall.own.size else None,
             layers_used=self.waterfall.used,
+            passed=None if self.fills is None else self.fills.passed(),
         )
 
 
