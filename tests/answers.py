@@ -277,7 +277,8 @@ ELSEWHERE = {
         "pictures, files and texts": "plot. write_ to_latex cite read_tables",
         "no book": "rules. set_threads get_threads critical_notional importance.shapley_values "
         "TieredMargin.of_notional",
-        "rules": "FullLiquidation. TargetMargin. CloseFactor. LeverageTarget. RepayAndSeize. ProRata. TransferSlice.",
+        "rules": "FullLiquidation. TargetMargin. CloseFactor. LeverageTarget. RepayAndSeize. TransferSlice.",
+        "layers: test_waterfall": "Members. GainsHaircut. ProRata.",
         "impacts": "LinearImpact. ExponentialImpact. FloorExponentialImpact. SquareRootImpact. ConstantProductImpact. "
         "OrderBookImpact.",
         "they make books": "generate. reconstruct.",

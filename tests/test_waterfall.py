@@ -45,7 +45,7 @@ def test_the_layers_of_a_teaching_case():
     case = reference("ccp_waterfall_teaching")
     (_, im), (_, df), (_, capital), (_, fund) = case["inputs"]["layers"]
     graph = one_default(case["inputs"]["loss"], {"A": 0.0, "B": 0.0}, im=im, df=df, members_df=fund / 2.0)
-    waterfall = (OWN, FUND, cg.Purse("skin_in_the_game", capital), cg.Members("fund_contribution"))
+    waterfall = (OWN, FUND, cg.Purse("skin_in_the_game", amount=capital), cg.Members("fund_contribution"))
     result = cg.MarginCascade(waterfall=waterfall).run(graph, {"X": -0.5}, defaults=["D"])
     used = case["expected"]["used"]
     assert used_of(result) == pytest.approx([used[0] + used[1], 0.0, used[2], used[3]], abs=case["tolerance"])
@@ -58,7 +58,7 @@ def test_the_default_at_nasdaq_clearing_in_2018():
     case = reference("nasdaq_clearing_2018_waterfall")
     (_, capital), (_, fund) = case["inputs"]["layers"]
     graph = one_default(case["inputs"]["loss_beyond_defaulter_resources"], {"A": 0.0, "B": 0.0}, members_df=fund / 2.0)
-    model = cg.MarginCascade(waterfall=(cg.Purse("skin_in_the_game_junior", capital), cg.Members()))
+    model = cg.MarginCascade(waterfall=(cg.Purse("skin_in_the_game_junior", amount=capital), cg.Members()))
     result = model.run(graph, {"X": -0.5}, defaults=["D"])
     assert used_of(result) == pytest.approx([each[1] for each in case["expected"]["use"]], abs=case["tolerance"])
     members = result.layers.xs("members", level="layer")
@@ -73,7 +73,7 @@ def test_gains_are_cut_in_one_ratio():
     gains = {name: gain for name, gain in zip("ABCE", given["vm"], strict=True) if gain > 0.0}
     graph = one_default(-given["vm"][given["defaulter"]], gains, im=given["im"], df=given["own_df"], members_df=10.0)
     (_, capital), (_, fund) = given["layers"]
-    waterfall = (OWN, cg.Purse("sitg", capital), cg.Members(cap=fund / 30.0), cg.GainsHaircut())
+    waterfall = (OWN, cg.Purse("sitg", amount=capital), cg.Members(cap=fund / 30.0), cg.GainsHaircut())
     result = cg.MarginCascade(waterfall=waterfall).run(graph, {"X": -0.5}, defaults=["D"])
     residual = expected["residual"]
     assert used_of(result) == pytest.approx([15.0, *(each[1] for each in expected["use"]), residual], abs=1e-9)
@@ -95,8 +95,8 @@ def layered(case: Case, seed: int) -> tuple[cg.ExposureGraph, cg.MarginCascade, 
     frames = graph.to_frames()
     frames["accounts"] = frames["accounts"].assign(**accounts)
     graph = cg.ExposureGraph.from_tables(**frames)
-    layers = [FUND, cg.Purse("capital", 0.01 * size), cg.Members(cap=rng.uniform(0.1, 1.0)),
-              cg.Members("fund_contribution", 1.0, "assessments"), cg.GainsHaircut(), cg.ProRata("equity")]  # fmt: skip
+    layers = [FUND, cg.Purse("capital", amount=0.01 * size), cg.Members(cap=rng.uniform(0.1, 1.0)),
+              cg.Members(name="assessments"), cg.GainsHaircut(), cg.ProRata("equity")]  # fmt: skip
     rest = [layer for layer in layers[:-1] if rng.random() < 0.7]
     rng.shuffle(rest)
     waterfall = (OWN, *rest, *layers[-1:]) if rng.random() < 0.7 else (*rest,)
@@ -144,7 +144,7 @@ def test_members_without_a_cap_of_two_layers_are_one():
         case = random_case(seed)
         graph, scenario = layered(case, seed)[::2]
         one = replace(model_of(case.rules), waterfall=(FUND, cg.ProRata("open_interest")))
-        two = replace(one, waterfall=(FUND, cg.Members("open_interest", 1e-3), cg.ProRata("open_interest")))
+        two = replace(one, waterfall=(FUND, cg.Members("open_interest", cap=1e-3), cg.ProRata("open_interest")))
         first, second = one.run(graph, **scenario), two.run(graph, **scenario)
         if any(trade.capped.size for trade in first.arrays.trades):
             continue  # a member that has paid all it has in one layer pays no more in it, but in the next

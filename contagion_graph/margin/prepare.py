@@ -27,8 +27,8 @@ ADVICE = {
     "impact": "inherits ImpactRecord and has price_factor(x) and average_factor(start, end)",
 }
 LAYER = {
-    **{"own": ("amounts",), "fund": ("amounts",), "purse": ("amounts",), "members": ("weights", "cap")},
-    "deleverage": ("order", "score"),
+    **{"own": ("_amounts",), "fund": ("_amounts",), "purse": ("_amounts",), "members": ("weights", "cap")},
+    "deleverage": ("_order", "_score"),
 }
 
 
@@ -126,11 +126,17 @@ def _check_waterfall(waterfall: Any) -> None:
         )
 
 
-def check_plain(rules: CascadeRules, what: str) -> None:
-    """Refuse waterfalls other than the insurance fund and, after it, members without a cap."""
+def check_plain(graph: ExposureGraph, rules: CascadeRules, what: str) -> None:
+    """Refuse waterfalls other than the insurance fund and, after it, members without a cap; vaults too."""
+    vault = graph._rows.account_column("vault")
+    if vault is not None and vault.any():
+        raise ParameterError(
+            f"{what}: the graph has vaults (accounts.vault), to which positions pass in rounds; only MarginCascade.run, "
+            "sweeps and searches take them. Give the graph without that column"
+        )
     if not rules.plain:
         raise ParameterError(
-            f"{what}: the waterfall is {rules.waterfall}; only MarginCascade.run, sweeps and searches take layers but "
+            f"{what}: the waterfall is {rules.waterfall}; MarginCascade.run, sweeps and searches alone take layers but "
             "(InsuranceFund(),) and (InsuranceFund(), ProRata(...)), or a rule of your own in its place"
         )
 
@@ -159,7 +165,7 @@ def prepared(
     if not any_margin:
         check_no_instruments(graph, "MarginCascade")
     if not any_waterfall:
-        check_plain(rules, "MarginCascade")
+        check_plain(graph, rules, "MarginCascade")
     rule, impact = rules.liquidation, rules.impact.for_assets(graph.assets)
     known, found = vars(graph).get(KEPT, (None, graph))
     if known != rule:

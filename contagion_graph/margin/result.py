@@ -345,7 +345,7 @@ class CascadeResult(Result):
             paid = {"fund": end.fund_used, "members": end.pool_shortfall - end.fund_used - end.uncovered}
             used = np.array([paid[layer.kind] for layer in waterfall]).reshape(-1, len(graph.pools))
         sizes = [
-            layer.capacity(graph, end.price_shocked) + (end.fund_received if layer.kind == "fund" else 0.0)
+            layer._capacity(graph, end.price_shocked) + (end.fund_received if layer.kind == "fund" else 0.0)
             for layer in waterfall
         ]
         capacity = np.array(sizes).reshape(-1, len(graph.pools)).T.ravel()

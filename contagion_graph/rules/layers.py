@@ -1,7 +1,7 @@
 """Layers of a loss waterfall: who pays what accounts leave unpaid, and in which order."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from math import inf
 from typing import Literal, get_args
 
@@ -40,7 +40,7 @@ class Layer:
     kind: Kind
     name: str
 
-    def capacity(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+    def _capacity(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
         """Return what the layer could pay at most in each pool, shape (v,) [currency]."""
         raise NotImplementedError
 
@@ -48,13 +48,13 @@ class Layer:
 class Resource(Layer):
     """A layer that pays what has been put in: the account's own contribution, or a purse of the pool."""
 
-    def amounts(self, rows: RowReductions) -> FloatArray:
+    def _amounts(self, rows: RowReductions) -> FloatArray:
         """Return what there is, by account or by pool [currency]."""
         raise NotImplementedError
 
-    def capacity(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+    def _capacity(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
         """Return what there is in each pool, shape (v,) [currency]."""
-        rows, amounts = graph._rows, self.amounts(graph._rows)
+        rows, amounts = graph._rows, self._amounts(graph._rows)
         return rows.column_sums(rows.membership, amounts) if self.kind == "own" else amounts
 
 
@@ -79,7 +79,7 @@ class OwnContribution(Resource):
     kind = "own"
     name = "own_contribution"
 
-    def amounts(self, rows: RowReductions) -> FloatArray:
+    def _amounts(self, rows: RowReductions) -> FloatArray:
         """Return what each account has put in, shape (n,) [currency]."""
         columns = [rows.account_column(name) for name in ("initial_margin", "fund_contribution")]
         given = [column for column in columns if column is not None]
@@ -98,14 +98,14 @@ class InsuranceFund(Resource):
     --------
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0], insurance_fund=5.0)
-    >>> cg.InsuranceFund().amounts(graph._rows).tolist()
+    >>> cg.InsuranceFund()._amounts(graph._rows).tolist()
     [5.0]
     """
 
     kind = "fund"
     name = "insurance_fund"
 
-    def amounts(self, rows: RowReductions) -> FloatArray:
+    def _amounts(self, rows: RowReductions) -> FloatArray:
         """Return the fund of each pool, shape (v,) [currency]."""
         return rows.insurance_fund
 
@@ -126,11 +126,12 @@ class Purse(Resource):
     --------
     >>> import contagion_graph as cg
     >>> graph = cg.ExposureGraph.from_arrays([[2.0]], price=[10.0])
-    >>> cg.Purse("skin_in_the_game", 7.0).amounts(graph._rows).tolist()
+    >>> cg.Purse("skin_in_the_game", amount=7.0)._amounts(graph._rows).tolist()
     [7.0]
     """
 
     name: str
+    _: KW_ONLY
     amount: float | Mapping[str, float] | None = None
     kind = "purse"
 
@@ -140,7 +141,7 @@ class Purse(Resource):
             if amount is not None:
                 check_number(f"Purse {self.name!r}", f"amount{f' of pool {pool!r}' if pool else ''}", amount, low=0)
 
-    def amounts(self, rows: RowReductions) -> FloatArray:
+    def _amounts(self, rows: RowReductions) -> FloatArray:
         """Return what it holds in each pool, shape (v,) [currency]."""
         if self.amount is None:
             column = rows.pool_column(self.name)
@@ -192,7 +193,7 @@ class SharingRule(Layer):
     proportional: bool | None = None
     weights: Callable[[ExposureGraph, FloatArray], FloatArray]
 
-    def capacity(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+    def _capacity(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
         """Return cap times the weights of the members of each pool, shape (v,) [currency]."""
         if self.cap == inf:
             return np.full(len(graph.pools), inf)
@@ -247,8 +248,8 @@ class ProRata(SharingRule):
 class Members(ProRata):
     """Members of a pool bear its losses in proportion to a base, each up to a multiple of it.
 
-    A default fund: `Members("fund_contribution")`; the assessments after it: `Members("fund_contribution", 1.0,
-    "assessments")`. Members pay from their equity, at once.
+    A default fund: `Members("fund_contribution")`; the assessments after it: `Members("fund_contribution",
+    name="assessments")`. Members pay from their equity, at once.
 
     Parameters
     ----------
@@ -267,6 +268,7 @@ class Members(ProRata):
     """
 
     base: Base = "fund_contribution"
+    _: KW_ONLY
     cap: float = 1.0
     name: str = "members"
 
@@ -341,6 +343,7 @@ class Deleverage(Layer):
     """
 
     rank: Ranking | Mapping[str, float] = "profit"
+    _: KW_ONLY
     trigger: Trigger = "equity"
     share: LegShare = "value"
     seed: int = 0
@@ -354,11 +357,11 @@ class Deleverage(Layer):
         check_choice("Deleverage: share", self.share, get_args(LegShare))
         check_number("Deleverage", "seed", self.seed, low=0, whole=True)
 
-    def capacity(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
+    def _capacity(self, graph: ExposureGraph, price_shocked: FloatArray) -> FloatArray:
         """Return infinity: what counterparties can give up depends on the prices of the rounds."""
         return np.full(len(graph.pools), inf)
 
-    def order(self, rows: RowReductions) -> FloatArray:
+    def _order(self, rows: RowReductions) -> FloatArray:
         """Return the numbers of accounts in a ranking that is drawn or given, (n,); infinite: never taken from."""
         n = rows.cash.size
         if isinstance(self.rank, str):
@@ -366,7 +369,7 @@ class Deleverage(Layer):
         kind = Number("a place in the ranking", infinite=True)
         return argument("Deleverage: rank", self.rank, rows.traders, kind, base=inf)[rows.trader_of]
 
-    def score(self, units: FloatArray, mark: FloatArray, entry: FloatArray, equity: FloatArray) -> FloatArray | None:
+    def _score(self, units: FloatArray, mark: FloatArray, entry: FloatArray, equity: FloatArray) -> FloatArray | None:
         """Return by which number positions are taken from, the lowest first, (cells,); None: by that of the account."""
         if self.rank == "pro_rata":
             return np.zeros_like(units)

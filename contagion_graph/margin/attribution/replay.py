@@ -185,6 +185,11 @@ def replay(result: CascadeResult) -> Iterator[Round]:
         What is no result of a cascade; an equilibrium, which has no rounds.
     """
     check_rounds(result)
+    if result.arrays.passed is not None:
+        raise ParameterError(
+            "positions pass from account to account in this cascade (Deleverage, or vaults); whom to blame for what is "
+            "not known of what has passed: result.fills says who took what from whom"
+        )
     n, end = len(result.graph.account_index), result.arrays
     base = by_layer(weights(result.graph, end.price_shocked, result.model))
     closed, part = np.zeros((2, n)), np.zeros((2, n))  # gamma and d, of longs and of shorts

@@ -4,6 +4,7 @@ import numpy as np
 
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.prepare import CascadeRules, prepared
+from contagion_graph.margin.rounds.fills import passes_on
 from contagion_graph.rules.declarations import declared
 
 
@@ -52,11 +53,12 @@ def isotone_obstacles(graph: ExposureGraph, model: CascadeRules) -> list[str]:
     >>> isotone_obstacles(graph, cg.MarginCascade(cg.TargetMargin()))
     ['accounts close in parts', 'losses are shared', 'longs and shorts of an asset meet']
     """
-    priced, _ = prepared(graph, model, any_margin=True)
+    priced, _ = prepared(graph, model, any_margin=True, any_waterfall=True)
     reasons = {
         "accounts close in parts": not model.closes_whole,
         "margins can depend on other accounts": declared(model.liquidation, "margins") is None,
-        "losses are shared": model.sharing is not None,
+        "losses are shared": bool(model.members),
+        "positions pass from account to account": passes_on(priced._rows, model),
         "sales count at the price when sold": model.impact.volume != "initial",
         "margins are no flat rates": priced._margins is not None,
         "instruments are priced from other assets": priced._price_map is not None,

@@ -12,11 +12,12 @@ SEVERAL = 64  # counterparties of a leg that are looked at together, at first
 
 
 class Taken(NamedTuple):
-    """What a leg takes: the cells of its counterparties, their rows, and how many units of each."""
+    """What a leg takes: the cells of its counterparties, their rows, how many units of each, and what it lacks then."""
 
     cells: Rows
     rows: Rows
     units: FloatArray
+    missing: float
 
 
 class Counterparties:
@@ -47,7 +48,7 @@ class Counterparties:
         held, asset = graph.quantity.data, graph.quantity.indices
         side = np.where(held < 0.0, closed.closed_short[self.row_of], closed.closed_long[self.row_of])
         self.units = np.where(graph.sellable[asset], held * (1.0 - side), 0.0)
-        score = layer.score(self.units, market.price[asset], entry, self.equity[self.row_of])
+        score = layer._score(self.units, market.price[asset], entry, self.equity[self.row_of])
         score = order[self.row_of] if score is None else score
         some = np.flatnonzero((self.units != 0.0) & (self.equity[self.row_of] > 0.0) & np.isfinite(score))
         queue = self._queue(self.row_of[some], asset[some], self.units[some] < 0.0)
@@ -66,55 +67,57 @@ class Counterparties:
         """
         place = np.array([row]), np.array([asset]), np.array([units > 0.0])
         queue, need, size = int(self._queue(*place)[0]), abs(units), SEVERAL
-        found = [Taken(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))]
+        found = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))]
         end = int(self.first[queue + 1])
         while need > 0.0 and self.next[queue] < end:
             last = end if self.proportional else min(int(self.next[queue]) + size, end)
             cells = self.cells[self.next[queue] : last]
             rows, held = self.row_of[cells], np.abs(self.units[cells])
             most = held if gap == 0.0 else np.minimum(held, self.equity[rows] / abs(gap))
-            part = in_proportion(need, held, most) if self.proportional else in_turn(need, most)
+            part, need = in_proportion(need, held, most) if self.proportional else in_turn(need, most)
             ruined = (part == most) & (most < held)
             self.equity[rows] = np.where(ruined, 0.0, np.maximum(self.equity[rows] - part * abs(gap), 0.0))
             self.units[cells] -= np.sign(self.units[cells]) * part
-            found.append(Taken(cells[part > 0.0], rows[part > 0.0], part[part > 0.0]))
-            need = max(need - float(part.sum()), 0.0)
+            found.append((cells[part > 0.0], rows[part > 0.0], part[part > 0.0]))
             if self.proportional:
                 break
             self.next[queue] += cells.size if (part == most).all() else int(np.argmin(part == most))
             size *= 2
-        return Taken(*(np.concatenate(each) for each in zip(*found, strict=True)))
+        cells, rows, part = (np.concatenate(each) for each in zip(*found, strict=True))
+        return Taken(cells, rows, part, need)
 
 
-def in_turn(need: float, most: FloatArray) -> FloatArray:
-    """Return what each gives, the first ones all they can.
+def in_turn(need: float, most: FloatArray) -> tuple[FloatArray, float]:
+    """Return what each gives, the first ones all they can, and what is missing.
 
     Examples
     --------
     >>> import numpy as np
-    >>> in_turn(5.0, np.array([2.0, 4.0, 1.0])).tolist()
-    [2.0, 3.0, 0.0]
+    >>> in_turn(5.0, np.array([2.0, 4.0, 1.0]))
+    (array([2., 3., 0.]), 0.0)
     """
-    return np.clip(need - (np.cumsum(most) - most), 0.0, most)
+    after = np.cumsum(most)
+    return np.clip(need - (after - most), 0.0, most), max(need - float(after[-1]), 0.0)
 
 
-def in_proportion(need: float, held: FloatArray, most: FloatArray) -> FloatArray:
-    """Return min(level held, most), with the one level of at most 1 that raises what is needed, or all there is.
+def in_proportion(need: float, held: FloatArray, most: FloatArray) -> tuple[FloatArray, float]:
+    """Return min(level held, most), with the one level of at most 1 that raises what is needed, and what is missing.
 
     Examples
     --------
     >>> import numpy as np
-    >>> in_proportion(6.0, np.array([2.0, 4.0, 6.0]), np.array([2.0, 1.0, 6.0])).tolist()
-    [1.25, 1.0, 3.75]
+    >>> in_proportion(6.0, np.array([2.0, 4.0, 6.0]), np.array([2.0, 1.0, 6.0]))
+    (array([1.25, 1.  , 3.75]), 0.0)
     """
     part, free = np.zeros_like(held), most > 0.0
     while need > 0.0 and free.any():
-        level = min(need / float(held[free].sum()), 1.0)
+        total = float(held[free].sum())
+        level = min(need / total, 1.0)
         full = free & (level * held >= most)
         if not full.any():
             part[free] = level * held[free]
-            break
+            return part, max(need - total, 0.0)
         part[full] = most[full]
         need -= float(most[full].sum())
         free &= ~full
-    return part
+    return part, max(need, 0.0)

@@ -50,7 +50,7 @@ class FillRows(RowReductions):
         below = rows.pool_column(BELOW)
         self.below = np.zeros(v) if below is None else below
         self.layer = layer
-        self.order = np.zeros(0) if layer is None else layer.order(rows)
+        self.order = np.zeros(0) if layer is None else layer._order(rows)
         self.entry = np.zeros(0) if layer is None else _entry_prices(graph, self.quantity)
 
 
@@ -199,10 +199,9 @@ class Fills:
         legs = (each.tolist() for each in (cells, asset, held, prices, marks))
         for cell, column, units, price, mark in zip(*legs, strict=True):
             taken = others.take(row, column, units, price - mark)
-            sign, closed = float(np.sign(units)), float(taken.units.sum())
-            if closed > abs(units) * (1.0 - 1e-15):
-                closed = abs(units)  # rounding of the sum
-            all_closed &= closed == abs(units)
+            sign = float(np.sign(units))
+            all_closed &= taken.missing == 0.0
+            closed = abs(units) - taken.missing
             self._reduce(np.array([cell, *taken.cells]), sign * np.array([closed, *-taken.units]))
             for target, part in zip(taken.rows.tolist(), taken.units.tolist(), strict=True):
                 self._book(Fill(number, "deleverage", row, target, column, sign * part, price, mark))

@@ -77,11 +77,11 @@ class Waterfall:
         self.own = self.own_used = np.zeros(0)
         for k, layer in enumerate(rules.waterfall):
             if layer.kind == "own":
-                self.own, self.own_used = cast(Resource, layer).amounts(graph), np.zeros(graph.cash.size)
+                self.own, self.own_used = cast(Resource, layer)._amounts(graph), np.zeros(graph.cash.size)
             elif layer.kind == "fund" and fund is not None:
                 self.purses[k] = fund.copy()
             elif layer.kind in ("fund", "purse"):
-                self.purses[k] = cast(Resource, layer).amounts(graph).copy()
+                self.purses[k] = cast(Resource, layer)._amounts(graph).copy()
         self.used = np.zeros((len(rules.waterfall), v))
         self.shortfall, self.received, self.uncovered = np.zeros(v), np.zeros(v), np.zeros(v)
         self.reached, self.fund_needed = np.zeros(v), np.zeros(v)
