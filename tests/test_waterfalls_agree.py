@@ -97,7 +97,7 @@ def test_the_library_agrees_with_the_oracle():
     for seed in range(500):
         case = own_first(random_waterfall(seed))
         oracle = case.run()
-        if oracle.closest < 1e-9:  # rounding may decide
+        if min(oracle.out.closest, oracle.out.closest_jump, oracle.closest_rank) < 1e-9:  # rounding may decide
             ties += 1
             continue
         result = compare(case, oracle)
@@ -110,6 +110,6 @@ def test_the_library_agrees_with_the_oracle():
             scale = found["mark"].to_numpy() if column == "units" else 1.0  # [currency]
             np.testing.assert_allclose(found[column].abs() * scale, np.abs(expected) * scale, rtol=1e-9, atol=atol)
         fills, passed = fills + len(found), passed + len(result.fills) - len(found)
-    assert fills > 3500
-    assert passed > 50
-    assert ties < 120
+    assert fills > 4500
+    assert passed > 200
+    assert ties < 50

@@ -100,6 +100,7 @@ class CascadeArrays:
         return whole
 
 
+FILL_TYPES = {"round": "int64", "kind": "str", **dict.fromkeys(("units", "price", "mark"), "float64")}
 ROUND_COLUMNS = ("breached", "closed_value", "largest_move", "shortfall", "fund_used", "socialised", "uncovered")
 SUMMED = (
     *("equity_before", "equity_after", "loss", "direct", "impact"),
@@ -209,7 +210,7 @@ class CascadeResult(Result):
         """
         graph = self.graph
         made = () if self.arrays.passed is None else self.arrays.passed.fills
-        frame = pd.DataFrame(made, columns=list(Fill._fields))
+        frame = pd.DataFrame(made, columns=list(Fill._fields)).astype(FILL_TYPES)
         trader, pool = graph._rows.trader_of, graph._rows.pool_of
         source, target = (frame[name].to_numpy(dtype=np.int64) for name in ("source", "target"))
         return pd.DataFrame(
