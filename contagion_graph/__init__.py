@@ -73,6 +73,8 @@ _HOME = {
     "sweep": "scenarios.sweep",
     "SweepResult": "scenarios.sweep_result",
     "tipping_point": "scenarios.tipping",
+    "adl_policies": "scenarios.adl_policies",
+    "AdlComparison": "scenarios.adl_policies",
     "reverse_stress": "scenarios.reverse",
     "SumTree": "collateral.proof.statement",
     "reconstruct": "synthetic.reconstruct",

@@ -82,6 +82,7 @@ from contagion_graph.rules.liquidation import (
 from contagion_graph.rules.margins import ScenarioMargin, TieredMargin
 from contagion_graph.rules.order_book import OrderBookImpact
 from contagion_graph.rules.square_root import SquareRootImpact
+from contagion_graph.scenarios.adl_policies import AdlComparison, adl_policies
 from contagion_graph.scenarios.reverse import reverse_stress
 from contagion_graph.scenarios.sweep import sweep
 from contagion_graph.scenarios.sweep_result import SweepResult
@@ -90,6 +91,7 @@ from contagion_graph.synthetic import reconstruct
 from contagion_graph.synthetic import venues as generate
 
 __all__ = [
+    "AdlComparison",
     "BackingWarning",
     "CascadeResult",
     "ClearingEquilibria",
@@ -148,6 +150,7 @@ __all__ = [
     "UnusedColumnWarning",
     "UnusedFileWarning",
     "Written",
+    "adl_policies",
     "backbone",
     "blame",
     "cite",

@@ -1,6 +1,7 @@
 """Positions that pass from account to account: auto-deleveraging, and take-overs by vaults."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import contagion_graph as cg
@@ -65,3 +66,119 @@ def test_offsets_of_a_venue(number: int):
         assert result.assets["units_sold"].tolist() == [0.0, expected["bankrupt_eth_after"]]
     else:
         assert result.accounts["equity_after"].iloc[0] == 0.0
+
+
+def toy(policy: cg.Deleverage, pnl: list[float], deficit: float) -> list[float]:
+    """Return what winners with these profits give up: units in proportion to them, a deficit of 1 for each unit."""
+    units = np.array(pnl)
+    graph = cg.ExposureGraph.from_arrays(
+        [[deficit], *([-each] for each in units)], price=2.0, cash=[-3.0 * deficit, *(1e4 + 2.0 * units)],
+        traders=["bankrupt", *"ABCD"],
+    )  # fmt: skip
+    result = cg.MarginCascade(waterfall=(policy,)).run(graph, defaults=["bankrupt"])
+    return result.accounts["transfer"].iloc[1:].tolist()
+
+
+def test_a_queue_and_shares_in_proportion():
+    """The haircuts of a queue by a given score, and of pro rata, each at most the profit."""
+    case = reference("adl_policies_toy")
+    given, expected = case["inputs"], case["expected"]
+    score = np.array(given["pnl"]) / np.array(given["equity"])
+    assert score.tolist() == expected["score_pnlpct_times_leverage"]
+    rank = dict(zip("ABCD", np.argsort(np.argsort(-score, kind="stable")).astype(float), strict=True))
+    assert toy(cg.Deleverage(rank), given["pnl"], given["deficit"]) == pytest.approx(expected["queue"])
+    assert toy(cg.Deleverage("pro_rata"), given["pnl"], given["deficit"]) == pytest.approx(expected["pro_rata"])
+
+
+def test_a_loss_on_every_unit_of_open_interest():
+    """A venue spreads 100 over 5 long and 5 short units, 10 a unit: the bankruptcy price is 10 off the mark."""
+    given = reference("drift_bankruptcy_a")
+    loss, expected = given["inputs"]["perp"]["loss"], given["expected"]["perp"]
+    graph = cg.ExposureGraph.from_arrays([[10.0], [-5.0], [-5.0]], price=100.0, cash=[-1000.0 - loss, 1e3, 1e3])
+    result = cg.MarginCascade(waterfall=(cg.Deleverage("pro_rata"),)).run(graph, defaults=["0"])
+    assert (result.fills["price"] - result.fills["mark"]).tolist() == [expected["loss_per_unit"]] * 2
+    assert result.accounts["transfer"].tolist() == [-loss, loss / 2.0, loss / 2.0]
+
+
+def test_a_vault_takes_an_account_whole():
+    """By hand: equity 1 of a margin of 2; the vault, at f = 2/3, gains 1 and holds the position and the other leg."""
+    graph = cg.ExposureGraph.from_tables(
+        {"trader": ["A", "A", "V"], "asset": ["X", "Y", "X"], "quantity": [1.0, -1.0, 2.0]},
+        {"asset": ["X", "Y"], "price": [10.0, 10.0], "margin_long": [0.1] * 2, "margin_short": [0.1] * 2},
+        accounts={"trader": ["A", "V"], "cash": [1.0, 50.0], "vault": [False, True]},
+        pools={"pool": ["pool"], "takeover_below": [2.0 / 3.0]},
+    )
+    result = cg.MarginCascade().run(graph)
+    assert result.fills[["kind", "asset", "units", "price"]].to_numpy().tolist() == [
+        ["take_over", "X", 1.0, 9.5],
+        ["take_over", "Y", -1.0, 10.5],
+    ]
+    assert result.accounts["equity_after"].tolist() == [0.0, 71.0]
+    assert result.accounts["transfer"].tolist() == [1.0, -1.0]
+    assert result.assets["units_sold"].tolist() == [0.0, 0.0]
+    with pytest.raises(cg.ParameterError, match=r"the graph has vaults \(accounts.vault\)"):
+        cg.MarginCascade().equilibria(graph)
+
+
+def test_what_deleveraging_cannot_do_is_refused_by_name():
+    graph = cg.ExposureGraph.from_arrays([[1.0], [-1.0]], price=10.0, cash=[-9.5, 12.0])
+    model = cg.MarginCascade(waterfall=(FUND, cg.Deleverage()))
+    for ask in (model.equilibria, lambda graph: cg.importance.knockout(graph, model, {"0": -0.1})):
+        with pytest.raises(cg.ParameterError, match="layers other than the insurance fund"):
+            ask(graph)
+    with pytest.raises(cg.ParameterError, match=r"result\.fills says who took what from whom"):
+        cg.blame(model.run(graph, {"0": -0.1}))
+    grid = {"margin_scenarios": {"grid": ["pm"] * 2, "move": [-0.1, 0.0]}, "account_margin": ["pm", "pm"]}
+    with pytest.raises(cg.ParameterError, match="need flat margin rates"):
+        model.run(cg.ExposureGraph.from_arrays([[1.0], [-1.0]], price=10.0, **grid))
+    tables = graph.to_frames()
+    tables["accounts"]["vault"] = True
+    with pytest.raises(cg.ParameterError, match="has several vaults"):
+        model.run(cg.ExposureGraph.from_tables(**tables))
+
+
+def test_policies_on_one_market():
+    """Columns by their definitions, on a venue with hundreds of fills."""
+    graph = cg.generate.perpetuals(800, 8, rng=2)
+    shock = dict.fromkeys(graph.assets, -0.35)
+    found = cg.adl_policies(graph, cg.MarginCascade(), shock, policies=["profit", "pro_rata", "random"], top=3)
+    without = cg.MarginCascade().run(graph, shock)
+    assert found.results["none"].accounts.equals(without.accounts)
+    for name in ("profit", "pro_rata", "random"):
+        row, result = found.policies.loc[name], found.results[name]
+        paid = dict.fromkeys(graph.traders, 0.0)
+        for fill in result.fills.itertuples():
+            paid[fill.counterparty] += fill.units * (fill.price - fill.mark)
+        paid = pd.Series(paid)
+        assert row["taken"] == pytest.approx(paid.sum()) == pytest.approx(found.taken[name].sum())
+        assert row["counterparties"] == (found.taken[name] > 0.0).sum()
+        assert row["top_share"] == pytest.approx(paid.nlargest(3).sum() / paid.sum())
+        ordered = np.sort(paid.to_numpy())
+        pairs = np.abs(ordered[:, None] - ordered[None]).sum()
+        assert row["gini"] == pytest.approx(pairs / (2.0 * ordered.size * ordered.sum()))
+        assert row["closed_by_it"] - row["spared"] == row["closed"] - found.policies.loc["none", "closed"]
+        assert row["shortfall_by_it"] == pytest.approx(row["shortfall"] - found.policies.loc["none", "shortfall"])
+        assert len(result.fills) > 100
+    assert found.policies.loc["pro_rata", "regret"] == 0.0
+    assert found.policies.loc["random", "regret"] > 0.1
+    with pytest.raises(cg.ParameterError, match="give some, each once, and none called 'none'"):
+        cg.adl_policies(graph, cg.MarginCascade(), shock, policies=["profit", "profit"])
+
+
+def test_fills_do_not_depend_on_units_of_currency():
+    graph = cg.generate.perpetuals(300, 5, rng=4)
+    model, shock = cg.MarginCascade(waterfall=(FUND, cg.Deleverage(), cg.ProRata())), dict.fromkeys(graph.assets, -0.35)
+    plain = model.run(graph, shock)
+    frames = graph.to_frames()
+    for factor in (2.0**-40, 2.0**40):
+        scaled = {name: frame.copy() for name, frame in frames.items()}
+        for table, column in (("assets", "price"), ("assets", "depth"), ("positions", "entry_price")):
+            scaled[table][column] *= factor
+        scaled["accounts"]["cash"] *= factor
+        scaled["pools"]["insurance_fund"] *= factor
+        result = model.run(cg.ExposureGraph.from_tables(**scaled), shock)
+        assert result.fills[["bankrupt", "counterparty", "asset", "units"]].equals(
+            plain.fills[["bankrupt", "counterparty", "asset", "units"]]
+        )
+        np.testing.assert_allclose(result.fills["amount"], plain.fills["amount"] * factor, rtol=1e-12)
+    assert len(plain.fills) > 50

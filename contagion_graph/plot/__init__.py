@@ -13,9 +13,11 @@ from contagion_graph.plot.losses import loss_distribution
 from contagion_graph.plot.margins import greeks, margin_scenarios
 from contagion_graph.plot.measures import importance
 from contagion_graph.plot.network import bipartite
+from contagion_graph.plot.policies import adl_policies
 from contagion_graph.plot.rounds import cascade, closed, fund, prices
 
 __all__ = [
+    "adl_policies",
     "bipartite",
     "cascade",
     "closed",

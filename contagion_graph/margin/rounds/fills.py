@@ -202,7 +202,8 @@ class Fills:
             sign = float(np.sign(units))
             all_closed &= taken.missing == 0.0
             closed = abs(units) - taken.missing
-            self._reduce(np.array([cell, *taken.cells]), sign * np.array([closed, *-taken.units]))
+            self._reduce(np.array([row]), np.array([cell]), np.array([sign * closed]))
+            self._reduce(taken.rows, taken.cells, -sign * taken.units)
             for target, part in zip(taken.rows.tolist(), taken.units.tolist(), strict=True):
                 self._book(Fill(number, "deleverage", row, target, column, sign * part, price, mark))
             changed.append(taken.rows)
@@ -239,12 +240,11 @@ class Fills:
             self.graph.entry[cells] = np.divide(cost, after, out=prices.copy(), where=after != 0.0)
         quantity[cells] += units
 
-    def _reduce(self, cells: Rows, units: FloatArray) -> None:
-        """Take units off what cells have left; their margin falls in proportion."""
+    def _reduce(self, rows: Rows, cells: Rows, units: FloatArray) -> None:
+        """Take units off what cells of rows have left; their margin falls in proportion."""
         graph, accounts = self.graph, self.market.accounts
-        row = np.searchsorted(graph.quantity.indptr, cells, side="right") - 1
         before = graph.quantity.data[cells]
-        left = 1.0 - np.where(before < 0.0, accounts.closed_short[row], accounts.closed_long[row])
+        left = 1.0 - np.where(before < 0.0, accounts.closed_short[rows], accounts.closed_long[rows])
         after = before - units / left
         after[np.abs(after) <= 1e-15 * np.abs(before)] = 0.0
         graph.margin_units.data[cells] *= after / before
