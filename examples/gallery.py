@@ -81,6 +81,12 @@ def frontier() -> Any:
     )
 
 
+def layered() -> Any:
+    """Run a fall after which capital, the fund, members up to a cap, and all members pay."""
+    layers = cg.Purse("capital", amount=5e4), cg.InsuranceFund(), cg.Members("equity", cap=0.02), cg.ProRata()
+    return cg.MarginCascade(waterfall=layers).run(venue(), dict.fromkeys(venue().assets, -0.5))
+
+
 PLOTS: dict[str, Callable[[], Any]] = {
     "cascade": lambda: cg.plot.cascade(result()),
     "waterfall": lambda: cg.plot.waterfall(result(), traders="losers"),
@@ -93,6 +99,8 @@ PLOTS: dict[str, Callable[[], Any]] = {
     "loss-distribution": lambda: cg.plot.loss_distribution(result().traders["loss"]),
     "margin-scenarios": lambda: cg.plot.margin_scenarios(cg.generate.options(400, rng=1), "maker0"),
     "greeks": lambda: cg.plot.greeks(cg.generate.options(400, rng=1)),
+    "waterfall-layers": lambda: cg.plot.waterfall_layers(layered()),
+    "adl-policies": lambda: cg.plot.adl_policies(cg.adl_policies(venue(), MODEL, SHOCK)),
 }
 
 

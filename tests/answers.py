@@ -278,7 +278,7 @@ ELSEWHERE = {
         "no book": "rules. set_threads get_threads critical_notional importance.shapley_values "
         "TieredMargin.of_notional",
         "rules": "FullLiquidation. TargetMargin. CloseFactor. LeverageTarget. RepayAndSeize. TransferSlice.",
-        "layers: test_waterfall": "Members. GainsHaircut. ProRata.",
+        "layers: test_waterfall, test_fills": "Members. GainsHaircut. ProRata. adl_policies AdlComparison.",
         "impacts": "LinearImpact. ExponentialImpact. FloorExponentialImpact. SquareRootImpact. ConstantProductImpact. "
         "OrderBookImpact.",
         "they make books": "generate. reconstruct.",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import contagion_graph as cg
+from contagion_graph.rules import SharingRule
 from contagion_graph.rules.liquidation import BreachedAccounts, ClosedSides, LiquidationRule
 
 PAGE = Path(__file__).parent.parent / "docs" / "adding-a-rule.md"
@@ -19,7 +20,7 @@ def test_the_page_has_an_example_for_each_kind_of_rule():
         "liquidation",  # of what rules declare
         "liquidation",
         "impact",
-        "sharing",
+        "waterfall",
     ]
 
 
@@ -63,10 +64,11 @@ REFUSED = {
         r"it has no volume, for_assets, average_factor\. A rule of your own inherits ImpactRecord",
     ),
     "class": ("impact", cg.LinearImpact, "that is a class, not a rule made of it"),
-    "number": (
-        "sharing",
-        0.5,
-        r"it has no weights\. A rule of your own inherits SharingRule and has weights\(graph, price_shocked\)",
+    "number": ("waterfall", 0.5, r"give a tuple of layers, as \(InsuranceFund\(\), ProRata\(\)\)"),
+    "layer without weights": (
+        "waterfall",
+        (SharingRule(),),
+        r"it has no weights\. Layers are OwnContribution, .* weights",
     ),
 }
 

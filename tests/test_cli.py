@@ -16,7 +16,7 @@ from contagion_graph.cli.main import COMMANDS, main
 from contagion_graph.cli.progress import progress
 from contagion_graph.io.summary_text import report
 
-RESULT_TABLES = {"summary", "traders", "accounts", "assets", "pools", "rounds"}
+RESULT_TABLES = {"summary", "traders", "accounts", "assets", "pools", "rounds", "waterfall"}
 PICTURES = {"graph.gexf", "cascade.gexf", "report.html", "figures"}
 FIGURES = {"cascade", "waterfall", "waterfall-losers", "bipartite", "losses"}
 

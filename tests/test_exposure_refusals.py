@@ -81,7 +81,7 @@ def test_markets_without_contagion_are_refused_with_the_way_out():
         cg.exposure_to_traders,
     ]
     for measure in measures:
-        with pytest.raises(cg.ParameterError, match=r"nothing indirect can happen.*depth=.*or the model a sharing"):
+        with pytest.raises(cg.ParameterError, match=r"nothing indirect can happen.*depth=.*or the waterfall members"):
             measure(graph, model)
         measure(graph, cg.MarginCascade())
         measure(pair(), model)

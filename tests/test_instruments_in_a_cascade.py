@@ -554,6 +554,7 @@ REFUSED: dict[str, Callable[[cg.ExposureGraph], Any]] = {
 TAKEN = {  # functions that run cascades alone, or ask for values at the prices of the graph
     *("backbone", "direct_exposure", "named.with_market_depth", "named.without_margins"),
     *(
+        "adl_policies",
         "exposure_curve",
         "exposure_to_traders",
         "indirect_exposure",

@@ -28,6 +28,7 @@ OWED = np.array([[0.0, 5.0, 1.0], [2.0, 0.0, 4.0], [3.0, 1.0, 0.0]])
 NETWORK = cg.ObligationNetwork.from_arrays(OWED, external_assets=[4.0, 5.0, 6.0], nodes=NODES)
 RATIO = cg.named.CapitalRatio(0.05, buffer=0.06, target=0.07)
 MODEL, BACKING = cg.MarginCascade(), cg.collateral.Backing.from_graph(GRAPH)
+OPPOSED = cg.ExposureGraph.from_arrays([[-2.0], [-1.0], [2.0]], price=9.0, cash=[30.0, 30.0, -20.0], traders=TRADERS)
 PLAIN = cg.MarginCascade(waterfall=(cg.InsuranceFund(),))
 
 
@@ -278,6 +279,11 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[Any], list[Any]]] = {
         ASSETS,
         FALL,
     ),
+    "adl_policies(shock)": (
+        lambda value: cg.adl_policies(GRAPH, PLAIN, value, policies=["profit"]).policies["shortfall"],
+        ASSETS,
+        [-0.9, -0.8],
+    ),
     "tipping_point(direction)": (
         lambda value: cg.tipping_point(GRAPH, PLAIN, value, event=cg.scenarios.ShareClosed(0.5)).size,
         ASSETS,
@@ -304,6 +310,23 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[Any], list[Any]]] = {
         )
         for name in ("row_sums", "column_sums")
     },
+    "Purse(amount)": (
+        lambda value: (
+            cg.MarginCascade(waterfall=(cg.Purse("capital", amount=value),)).run(GRAPH).layers["capacity"].to_numpy()
+        ),
+        ["p", "q"],
+        [3.0, 4.0],
+    ),
+    "Deleverage(rank)": (
+        lambda value: (
+            cg.MarginCascade(waterfall=(cg.Deleverage(value),))
+            .run(OPPOSED, defaults=["Cid"])
+            .fills["counterparty"]
+            .tolist()
+        ),
+        TRADERS,
+        [2.0, 1.0, 3.0],
+    ),
     "SquareRootImpact(coefficient)": (
         lambda value: (
             cg.MarginCascade(impact=cg.SquareRootImpact(value)).run(GRAPH, {"BTC": -0.5}).assets["price_after"]
@@ -453,6 +476,7 @@ OTHERS = {  # arguments that take no data by label of a graph, or refuse another
     ),
     **dict.fromkeys(("pricing.inverse_perpetual(contracts)", "pricing.inverse_perpetual(entry)"), "no labels"),
     "venues.dydx(liquidity_tiers)": "names the assets",
+    "adl_policies(policies)": "names the policies",
     **dict.fromkeys(("write_report(facts)", "to_latex(units)", "cite(*used)"), "no labels"),
     **dict.fromkeys(
         ("critical_notional(depth)", "critical_notional(margin)", "critical_notional(penalty)"), "no graph"

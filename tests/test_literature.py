@@ -33,7 +33,7 @@ def test_the_rounds_of_cont_and_schaanning():
         "liquidation": cg.LeverageTarget(given["lambda_max"], target=given["lambda_target"]),
         "impact": cg.FloorExponentialImpact(given["B"] / given["S0"], volume="current"),
         "trade_price_weight": given["alpha"],
-        "sharing": None,
+        "waterfall": (cg.InsuranceFund(),),
     }
     shock = {str(k + 1): -loss for k, loss in enumerate(given["eps"])}
     closed = np.zeros(2)

@@ -55,7 +55,7 @@ def spoil(table: Any) -> None:
         table.index = range(len(table))
         return
     for column in table.columns:
-        if pd.api.types.is_float_dtype(table[column]):
+        if len(table) and pd.api.types.is_float_dtype(table[column]):
             table[column] /= 1000.0
             table.loc[table.index[0], column] = np.pi
     table["new"] = 1

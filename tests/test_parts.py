@@ -11,6 +11,7 @@ import pytest
 import contagion_graph as cg
 from contagion_graph.distributed.run import head_of
 from contagion_graph.graph.scenario import scenario
+from contagion_graph.rules import SharingRule
 from tests.markets import model_of, tables_of
 from tests.reference.random_markets import Case, random_case
 from tests.together import parts_of, together
@@ -184,7 +185,7 @@ def test_few_exchanges_a_round(tmp_path: Path):
     assert met == 1
 
 
-class AboveMean:
+class AboveMean(SharingRule):
     """A sharing rule of one's own: who holds more than the mean shares losses."""
 
     def weights(self, graph: cg.ExposureGraph, price_shocked: Any) -> Any:

@@ -96,6 +96,8 @@ def all_plots(result: cg.CascadeResult) -> dict[str, Callable[[], Any]]:
         "loss_distribution": lambda: cg.plot.loss_distribution(result.traders["loss"]),
         "margin_scenarios": lambda: cg.plot.margin_scenarios(options(), options().traders[0]),
         "greeks": lambda: cg.plot.greeks(options()),
+        "waterfall_layers": lambda: cg.plot.waterfall_layers(result),
+        "adl_policies": lambda: cg.plot.adl_policies(cg.adl_policies(result.graph, result.model, {asset: -0.5})),
     }
 
 

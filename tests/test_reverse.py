@@ -88,9 +88,7 @@ def test_scanned_tipping_points_agree_with_a_fine_scan_on_40_markets():
     sizes, found, missed = np.arange(1, 37) / 36.0, 0, 0
     for seed in range(40):
         graph = market(seed, 2 + seed % 7, 1 + seed % 3, two_sided=True)
-        model = cg.MarginCascade(
-            waterfall=(cg.InsuranceFund(), cg.ProRata("equity")) if seed % 2 else None, penalty=0.01
-        )
+        model = cg.MarginCascade(waterfall=(cg.InsuranceFund(), cg.ProRata("equity"))[: 1 + seed % 2], penalty=0.01)
         change = direction(seed, graph, hurts=False)
         event, oracle = cases(seed, graph)[seed % 3]
         shock = pd.Series(change, index=graph.assets)

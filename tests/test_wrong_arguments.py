@@ -93,6 +93,9 @@ CALLS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "distributed.partition": ([GRAPH.to_frames(), "folder"], {"n_parts": 2}),
     "distributed.read_part": (["folder", 0], {}),
     "sweep": ([GRAPH, MODEL, pd.DataFrame([SHOCK])], {}),
+    "adl_policies": ([GRAPH, MODEL, SHOCK], {}),
+    "plot.adl_policies": ([cg.adl_policies(GRAPH, MODEL, SHOCK)], {}),
+    "plot.waterfall_layers": ([RESULT], {}),
     "tipping_point": ([GRAPH, MODEL, SHOCK], {"event": cg.scenarios.Uncovered()}),
     "reverse_stress": ([GRAPH, MODEL, COVARIANCE], {"event": cg.scenarios.Uncovered()}),
     **{f"reconstruct.{name}": ([[1.0, 2.0], [2.0, 1.0]], {}) for name in ("maximum_entropy", "minimum_density")},
@@ -193,7 +196,8 @@ def start(answer: Any) -> None:
         next(answer)
 
 
-GOOD = {  # calls that mean something
+GOOD = {
+    ("adl_policies", "shock", "None"),  # calls that mean something
     ("importance.stability", "measure", "a function"),
     ("importance.shapley_values", "value", "a function"),
 }

@@ -23,7 +23,8 @@ def check_inputs(graph: Any, model: Any, on_failure: str, *, any_margin: bool = 
     if model.sharing is None and np.isinf(graph.depth[graph.sellable]).all() and not is_backed(graph):
         raise ParameterError(
             "nothing indirect can happen: no asset that can be sold has a depth, so no sale moves a price, and the "
-            "waterfall of the model has no members; give assets a depth (graph.assign(depth=...)), or it members"
+            "waterfall of the model has no members; give assets a depth (graph.assign(depth=...)), or the "
+            "waterfall members"
         )
     warn_in_breach(graph, model)
 

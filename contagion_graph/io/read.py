@@ -10,7 +10,20 @@ from contagion_graph.tables.schema import GRAPH_TABLES
 
 DATA = re.compile(r"(?i)^[^.].*\.(csv|parquet|tsv|xlsx?|feather|arrow)(\.(gz|zip|zst|bz2))?$")
 RESULTS = (  # tables of results, exports and proofs; what the tables of planners are called
-    *("summary", "traders", "rounds", "scenarios", "shocks", "distribution", "banks", "units_sold"),
+    *(
+        "summary",
+        "traders",
+        "rounds",
+        "waterfall",
+        "fills",
+        "policies",
+        "taken",
+        "scenarios",
+        "shocks",
+        "distribution",
+        "banks",
+        "units_sold",
+    ),
     *("plan", "designs", "nodes", "edges", "jump", "norm", "figures", "pairs", "table", "kendall", "exposure", "kinks"),
     *("effective", "direct", "indirect", "statement", r"proof_\d+", r"accounts-\d+", "eligible", "routes"),
 )

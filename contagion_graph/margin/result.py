@@ -405,7 +405,9 @@ class CascadeResult(Result):
         return self.model.run(self.graph, on_failure="ignore")
 
     def _tables(self) -> dict[str, pd.DataFrame]:
-        return {name: getattr(self, name) for name in ("traders", "accounts", "assets", "pools", "layers", "rounds")}
+        tables = {name: getattr(self, name) for name in ("traders", "accounts", "assets", "pools", "rounds")}
+        tables["waterfall"] = self.layers
+        return tables if self.arrays.passed is None else {**tables, "fills": self.fills}
 
     def _first_rows(self) -> pd.DataFrame:
         return self.rounds

@@ -13,8 +13,8 @@ from contagion_graph.plot.losses import loss_distribution
 from contagion_graph.plot.margins import greeks, margin_scenarios
 from contagion_graph.plot.measures import importance
 from contagion_graph.plot.network import bipartite
-from contagion_graph.plot.policies import adl_policies
 from contagion_graph.plot.rounds import cascade, closed, fund, prices
+from contagion_graph.plot.who_pays import adl_policies, waterfall_layers
 
 __all__ = [
     "adl_policies",
@@ -33,4 +33,5 @@ __all__ = [
     "save",
     "tipping",
     "waterfall",
+    "waterfall_layers",
 ]

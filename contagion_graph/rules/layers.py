@@ -10,7 +10,7 @@ import pandas as pd
 
 from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice, check_number
-from contagion_graph.errors import ParameterError, nearest
+from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.solvers.arrays import ratio
@@ -118,7 +118,7 @@ class Purse(Resource):
     ----------
     name : str
         What it is called: "skin_in_the_game".
-    amount : number, or mapping of pool to number, optional
+    amount : number, or mapping or Series of pool to number, optional
         What it holds [currency]: in each pool, or in those that are named, and nothing in others. None: column `name`
         of table pools.
 
@@ -132,14 +132,12 @@ class Purse(Resource):
 
     name: str
     _: KW_ONLY
-    amount: float | Mapping[str, float] | None = None
+    amount: "float | Mapping[str, float] | pd.Series[float] | None" = None
     kind = "purse"
 
     def __post_init__(self) -> None:
-        amounts = self.amount.items() if isinstance(self.amount, Mapping) else [("", self.amount)]
-        for pool, amount in amounts:
-            if amount is not None:
-                check_number(f"Purse {self.name!r}", f"amount{f' of pool {pool!r}' if pool else ''}", amount, low=0)
+        if not isinstance(self.amount, Mapping | pd.Series | None):
+            check_number(f"Purse {self.name!r}", "amount", self.amount, low=0)
 
     def _amounts(self, rows: RowReductions) -> FloatArray:
         """Return what it holds in each pool, shape (v,) [currency]."""
@@ -150,15 +148,7 @@ class Purse(Resource):
                     f"Purse {self.name!r}: table pools has no column {self.name!r}; add it, or give the purse an amount"
                 )
             return column
-        if not isinstance(self.amount, Mapping):
-            return np.full(len(rows.pools), float(self.amount))
-        out = np.zeros(len(rows.pools))
-        for pool, amount in self.amount.items():
-            place = rows.pools.get_indexer(pd.Index([str(pool)]))[0]
-            if place < 0:
-                raise ParameterError(f"Purse {self.name!r}: unknown pool {pool!r}{nearest(str(pool), rows.pools)}")
-            out[place] = amount
-        return out
+        return argument(f"Purse {self.name!r}: amount", self.amount, rows.pools, Number("currency", low=0), base=0.0)
 
 
 class SharingRule(Layer):
@@ -342,7 +332,7 @@ class Deleverage(Layer):
     [['0', '1', 10.0, 84.0, 40.0]]
     """
 
-    rank: Ranking | Mapping[str, float] = "profit"
+    rank: "Ranking | Mapping[str, float] | pd.Series[float]" = "profit"
     _: KW_ONLY
     trigger: Trigger = "equity"
     share: LegShare = "value"
@@ -361,6 +351,11 @@ class Deleverage(Layer):
         """Return infinity: what counterparties can give up depends on the prices of the rounds."""
         return np.full(len(graph.pools), inf)
 
+    @property
+    def pro_rata(self) -> bool:
+        """Whether all are taken from at once, in proportion to what they hold."""
+        return isinstance(self.rank, str) and self.rank == "pro_rata"
+
     def _order(self, rows: RowReductions) -> FloatArray:
         """Return the numbers of accounts in a ranking that is drawn or given, (n,); infinite: never taken from."""
         n = rows.cash.size
@@ -371,10 +366,10 @@ class Deleverage(Layer):
 
     def _score(self, units: FloatArray, mark: FloatArray, entry: FloatArray, equity: FloatArray) -> FloatArray | None:
         """Return by which number positions are taken from, the lowest first, (cells,); None: by that of the account."""
-        if self.rank == "pro_rata":
-            return np.zeros_like(units)
-        if self.rank not in ("profit", "hyperliquid"):
+        if not isinstance(self.rank, str) or self.rank == "random":
             return None
+        if self.pro_rata:
+            return np.zeros_like(units)
         held, side = ratio(np.abs(units), equity, 0.0), np.sign(units)
         with np.errstate(divide="ignore", invalid="ignore"):  # a cost of 0: profit without a bound
             if self.rank == "hyperliquid":

@@ -41,7 +41,7 @@ class Counterparties:
 
     def __init__(self, market: Market, layer: Deleverage, order: FloatArray, entry: FloatArray, out: Rows) -> None:
         graph, closed = market.graph, market.accounts
-        self.assets, self.pool_of, self.proportional = graph.price.size, graph.pool_of, layer.rank == "pro_rata"
+        self.assets, self.pool_of, self.proportional = graph.price.size, graph.pool_of, layer.pro_rata
         self.equity = np.maximum(market.equity(graph.all_rows), 0.0)
         self.equity[out] = self.equity[(closed.closed_long == 1.0) & (closed.closed_short == 1.0)] = 0.0
         self.row_of = np.repeat(graph.all_rows, np.diff(graph.quantity.indptr))
