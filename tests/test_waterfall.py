@@ -163,10 +163,7 @@ def test_full_revaluation_has_the_same_bits():
 
 def test_a_sweep_takes_any_waterfall():
     """Its figures are those of the runs one by one."""
-    graph = cg.generate.perpetuals(400, 5, rng=3)
-    frames = graph.to_frames()
-    frames["accounts"] = frames["accounts"].assign(fund_contribution=np.linspace(0.0, 50.0, len(frames["accounts"])))
-    graph = cg.ExposureGraph.from_tables(**frames)
+    graph = contributing()
     model = cg.MarginCascade(waterfall=(OWN, FUND, cg.Members(), cg.GainsHaircut(), cg.ProRata()))
     shocks = pd.DataFrame(np.outer([-0.05, -0.15, -0.3], np.ones(5)), columns=graph.assets)
     table = cg.sweep(graph, model, shocks, level=0.5).scenarios
@@ -183,3 +180,48 @@ def test_blame_adds_up_under_any_waterfall():
         result = model.run(graph, **scenario)
         total = cg.blame(result, by="trader")["total"].sum()
         assert total == pytest.approx(result.accounts["indirect"].sum(), abs=1e-9 * graph.gross_value.sum())
+
+
+def contributing(n: int = 400) -> cg.ExposureGraph:
+    """Build a venue whose accounts have put something into a default fund."""
+    frames = cg.generate.perpetuals(n, 5, rng=3).to_frames()
+    frames["accounts"] = frames["accounts"].assign(fund_contribution=np.linspace(0.0, 50.0, len(frames["accounts"])))
+    return cg.ExposureGraph.from_tables(**frames)
+
+
+def test_covers_and_the_layer_reached():
+    """What the one and the two traders leave to others that leave most, and who pays last, against single runs."""
+    graph = contributing()
+    model = cg.MarginCascade(waterfall=(OWN, cg.Purse("capital", amount=50.0), FUND, cg.Members(cap=2.0)))
+    falls = [0.0, -0.05, -0.12, -0.2, -0.3, -0.5]
+    shocks = pd.DataFrame(np.outer(falls, np.ones(5)), columns=graph.assets)
+    table, reached = cg.sweep(graph, model, shocks).scenarios, set()
+    for row, shock in zip(table.itertuples(), shocks.to_dict("records"), strict=True):
+        result = model.run(graph, shock)
+        due = (result.accounts["shortfall"] - result.accounts["own_used"]).groupby("trader").sum().nlargest(2)
+        assert row.cover_1 == pytest.approx(due.iloc[0])
+        assert row.cover_2 == pytest.approx(due.sum())
+        used = result.layers["used"].groupby("layer", sort=False).sum()
+        last = [name for name, amount in used.items() if amount > 0.0]
+        expected = "uncovered" if result.pools["uncovered"].any() else (last or [""])[-1]
+        assert row.layer_reached == expected
+        reached.add(expected)
+    assert len(reached) > 2
+
+
+def test_a_purse_that_suffices():
+    """With the amount that the sweep names nothing passes the purse, and with a little less something does."""
+    graph = contributing()
+    layers = OWN, cg.Purse("capital", amount=50.0), cg.Members(cap=0.5), cg.ProRata()
+    shocks = pd.DataFrame(np.outer([-0.12, -0.2, -0.3], np.ones(5)), columns=graph.assets)
+    swept = cg.sweep(graph, cg.MarginCascade(waterfall=layers), shocks)
+    for level, row in ((1.0, 2), (0.6, 1)):
+        amount = swept.fund_for(level, layer="capital")["capital"].item()
+        for size, suffices in ((amount, True), (amount * (1.0 - 1e-6), False)):
+            waterfall = (OWN, cg.Purse("capital", amount=size), *layers[2:])
+            result = cg.MarginCascade(waterfall=waterfall).run(graph, dict(shocks.iloc[row]))
+            assert (result.accounts["socialised"].sum() == 0.0) == suffices
+    with pytest.raises(
+        cg.ParameterError, match=r"layer is 'insurance_fund'; the waterfall has the purses \['capital'\]"
+    ):
+        swept.fund_for(1.0)

@@ -11,8 +11,9 @@ from contagion_graph.margin.rounds.account_state import Rows, by_layer
 
 COLUMNS = (
     *("gross_loss", "net_loss", "closed", "breached", "shortfall", "fund_used", "socialised", "uncovered"),
-    *("largest_move", "rounds", "converged"),
+    *("cover_1", "cover_2", "largest_move", "rounds", "converged"),
 )
+REACHED = "layer_reached"
 
 
 class Losses(NamedTuple):
@@ -57,6 +58,24 @@ def passive_loss(graph: ExposureGraph, ended: Ended, rows: Rows) -> FloatArray:
     return loss
 
 
+def _covers(graph: ExposureGraph, ended: Ended) -> dict[str, Any]:
+    """Return what the one, and the two traders leave to others that leave most, and the last layer that is used.
+
+    The number of a layer in the waterfall; -1: none; the number of layers: something stays uncovered.
+    """
+    waterfall, shortfall = ended.path.waterfall, ended.path.shortfall
+    rows = np.flatnonzero(shortfall)
+    due = shortfall[rows] - (waterfall.own_used[rows] if waterfall.own.size else 0.0)
+    _, trader = np.unique(graph._rows.trader_of[ended.rows[rows]], return_inverse=True)
+    most = np.sort(np.bincount(trader, due))[-2:]
+    used = np.flatnonzero(np.append(waterfall.used.any(axis=1), waterfall.uncovered.any()))
+    return {
+        "cover_1": float(most[-1:].sum()),
+        "cover_2": float(most.sum()),
+        REACHED: int(used[-1]) if used.size else -1,
+    }
+
+
 def figures(graph: ExposureGraph, ended: Ended, found: Losses, units: FloatArray) -> dict[str, Any]:
     """Return the row of a scenario in the table of a sweep: `COLUMNS` but gross_loss, which takes all traders.
 
@@ -76,6 +95,7 @@ def figures(graph: ExposureGraph, ended: Ended, found: Losses, units: FloatArray
         "breached": int(np.count_nonzero(path.breach_round)),
         **rounds,
         "uncovered": float(path.waterfall.uncovered.sum()),
+        **_covers(graph, ended),
         "largest_move": float(np.abs(move - 1.0).max()),
         "rounds": len(path.rounds),
         "converged": ended.solution.converged,

@@ -59,7 +59,7 @@ def _together(total: Part, part: Part) -> Part:
 
 def state_size(setting: Setting, price: FloatArray) -> int:
     """Return the bytes of the whole state."""
-    per_scenario = 8 * (price.shape[1] + len(setting.graph.pools) + 11)
+    per_scenario = 8 * (price.shape[1] + len(setting.graph.pools) * len(setting.rules.waterfall) + 14)
     per_trader = 0 if setting.kept is None else 32 + 12 * setting.kept
     return int(per_scenario * len(price) + per_trader * len(setting.graph.traders))
 

@@ -1,9 +1,9 @@
 """The result of a sweep: how losses are distributed, over the pool and over its traders."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.prepare import breached_before
 from contagion_graph.margin.result import CascadeResult
+from contagion_graph.rules.layers import Purse, Resource
 from contagion_graph.scenarios.estimates import (
     mean_interval,
     quantile_places,
@@ -25,7 +26,7 @@ from contagion_graph.scenarios.estimates import (
     tail_count,
     tail_estimates,
 )
-from contagion_graph.scenarios.figures import COLUMNS
+from contagion_graph.scenarios.figures import COLUMNS, REACHED
 from contagion_graph.scenarios.frame import rows_of_scenarios
 from contagion_graph.scenarios.run_tasks import rerun
 from contagion_graph.scenarios.tasks import Part, Setting
@@ -82,10 +83,14 @@ class SweepResult(Result):
         """One row a scenario.
 
         gross_loss (of the traders that lose), net_loss (less what the others gain) [currency], closed, breached
-        (accounts; closed = wholly), shortfall, fund_used, socialised, uncovered [currency], largest_move (relative
-        change of a price between the shock and the end), rounds, converged.
+        (accounts; closed = wholly), shortfall, fund_used, socialised, uncovered [currency], cover_1 and cover_2 (what
+        the one, and the two traders leave to others that leave most: shortfalls less own contributions) [currency],
+        largest_move (relative change of a price between the shock and the end), rounds, converged, layer_reached (the
+        last layer of the waterfall that pays something, "uncovered", or "": none).
         """
-        return pd.DataFrame(self.part.figures, index=self.changes.index, columns=list(COLUMNS))
+        frame = pd.DataFrame(self.part.figures, index=self.changes.index, columns=list(COLUMNS))
+        names = np.array([*(layer.name for layer in self.model.waterfall), "uncovered", ""], dtype=object)
+        return frame.assign(**{REACHED: pd.Series(names[self.part.figures[REACHED]], frame.index, dtype="str")})
 
     @cached_property
     def price_changes(self) -> pd.DataFrame:
@@ -212,14 +217,29 @@ class SweepResult(Result):
         The largest excess, over the rounds, of shortfalls over penalties received, where every fund pays all. With
         less, something is socialised or uncovered; with as much, the cascade is that in which the fund pays all.
         """
-        figures, needed = self.part.figures, self.part.needed.copy()
-        short = np.flatnonzero(figures["socialised"] + figures["uncovered"] > 0.0)
+        return self._needed("insurance_fund")
+
+    def _needed(self, name: str) -> pd.DataFrame:
+        """Return what a purse has to hold in each scenario: scenario x pool [currency]."""
+        waterfall, v = self.model.waterfall, len(self.graph.pools)
+        purses = [layer.name for layer in waterfall if layer.kind in ("fund", "purse")]
+        if name not in purses:
+            raise ParameterError(f"fund_for: layer is {name!r}; the waterfall has the purses {purses}")
+        place = [layer.name for layer in waterfall].index(name)
+        of_layer, figures = slice(place * v, (place + 1) * v), self.part.figures
+        needed, layer = self.part.needed[:, of_layer].copy(), cast(Resource, waterfall[place])
+        missing = (needed > layer._amounts(self.graph._rows)).any(axis=1)
+        short = np.flatnonzero(missing | (figures["socialised"] + figures["uncovered"] > 0.0))
         if short.size:
-            ample = np.full(len(self.graph.pools), np.inf)
-            needed[short] = rerun(Setting(self.graph, self.model, None, ample), self._price(short)).needed
+            setting = Setting(self.graph, self.model, None, np.full(v, np.inf))
+            if layer.kind == "purse":
+                ample = replace(cast(Purse, layer), amount=np.finfo(np.float64).max)
+                larger = replace(self.model, waterfall=(*waterfall[:place], ample, *waterfall[place + 1 :]))
+                setting = Setting(self.graph, larger, None)
+            needed[short] = rerun(setting, self._price(short)).needed[:, of_layer]
         return pd.DataFrame(needed, index=self.changes.index, columns=self.graph.pools.rename("pool"))
 
-    def fund_for(self, level: float) -> pd.DataFrame:
+    def fund_for(self, level: float, *, layer: str = "insurance_fund") -> pd.DataFrame:
         """Return the least insurance fund of each pool that suffices at a level of confidence, contagion included.
 
         A larger fund also prevents losses, because less is socialised and fewer members breach. Scenarios in which a
@@ -231,16 +251,19 @@ class SweepResult(Result):
         ----------
         level : float
             The share of the scenarios in which the fund suffices, in (0, 1].
+        layer : str
+            The name of the fund, or of another purse of the waterfall: then the amount of that purse.
 
         Returns
         -------
         DataFrame, one row a pool
-            insurance_fund, with the ends insurance_fund_low and insurance_fund_high of its 95 % interval [currency].
+            insurance_fund, with the ends insurance_fund_low and insurance_fund_high of its 95 % interval [currency];
+            or under the name of another purse.
 
         Raises
         ------
         ParameterError
-            A level outside of (0, 1].
+            A level outside of (0, 1], or a layer that is no purse of the waterfall.
 
         Examples
         --------
@@ -254,11 +277,12 @@ class SweepResult(Result):
         pool           150.0                 0.0                250.0
         """
         check_number("fund_for", "level", level, low=0, above=True, high=1)
-        falling = np.sort(self.fund_needed.to_numpy(), axis=0)[::-1]
+        needed = self.fund_needed if layer == "insurance_fund" else self._needed(layer)
+        falling = np.sort(needed.to_numpy(), axis=0)[::-1]
         place = len(falling) - max(math.ceil(level * len(falling) - 1e-9), 1) + 1
         places = (place, *quantile_places(place, len(falling), level))
         funds = (falling[k - 1] * (1.0 + ROUNDING) for k in places)  # rounding of its sums shall leave nothing to share
-        return pd.DataFrame(_interval("insurance_fund", *funds), index=self.graph.pools.rename("pool"))
+        return pd.DataFrame(_interval(layer, *funds), index=self.graph.pools.rename("pool"))
 
     def worst(self, k: int = 1, *, by: str = "gross_loss") -> pd.DataFrame:
         """Return the worst scenarios, the worst first: `model.run(graph, result.worst(3).iloc[0])` runs one in full.

@@ -11,7 +11,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.margin.candidates.batch import Batches
 from contagion_graph.margin.candidates.single import Ended
 from contagion_graph.margin.prepare import CascadeRules
-from contagion_graph.scenarios.figures import COLUMNS, Losses, figures, losses
+from contagion_graph.scenarios.figures import COLUMNS, REACHED, Losses, figures, losses
 from contagion_graph.state import Ends, Members, Tally, Touched
 
 SIZE = 8 * WIDTH  # scenarios of a part: sums are taken within parts, then over parts in their order
@@ -55,9 +55,9 @@ class Task(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Results of some scenarios: a value of each in every column, final prices (S x m), needed funds (S x v), tally.
+    """Results of some scenarios: a value in every column, final prices (S x m), needed amounts (S x layers v), tally.
 
-    The needed fund of a pool is the largest excess, over the rounds, of its shortfalls over what it had received.
+    What a layer needs in a pool is `Waterfall.needed`.
     """
 
     figures: dict[str, Any]
@@ -155,7 +155,7 @@ class Worker:
         found = losses(self.graph, ended, all_accounts=self._own_weights(ended))
         row = figures(self.graph, ended, found, self.units)
         return Outcome(
-            ended.number, found, row, path.waterfall.fund_needed, path.market.price, path.market.channels.loss_rate
+            ended.number, found, row, path.waterfall.needed.ravel(), path.market.price, path.market.channels.loss_rate
         )
 
     def _own_weights(self, ended: Ended) -> bool:
@@ -165,7 +165,7 @@ class Worker:
     def part(self) -> Part:
         """Return the result of all scenarios run so far."""
         columns = {"gross_loss": np.concatenate(self.gross)}
-        columns |= {name: np.array([row[name] for row in self.rows]) for name in COLUMNS[1:]}
+        columns |= {name: np.array([row[name] for row in self.rows]) for name in (*COLUMNS[1:], REACHED)}
         tally = None if self.setting.kept is None else self.tally
         return Part(columns, np.concatenate(self.prices), np.concatenate(self.needed), tally)
 

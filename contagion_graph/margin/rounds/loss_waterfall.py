@@ -68,6 +68,12 @@ class Waterfall:
         The waterfall, and how much of the penalties enters the funds.
     fund : ndarray, shape (v,), optional
         Insurance funds in the place of the graph's [currency].
+
+    Attributes
+    ----------
+    used, needed : ndarray, shape (layers, v)
+        What each layer has paid, and with which amount it would have paid all that reached it: the largest excess, over
+        the rounds, of that over the penalties that it had received [currency].
     """
 
     def __init__(self, market: Market, rules: CascadeRules, fund: FloatArray | None = None) -> None:
@@ -82,9 +88,8 @@ class Waterfall:
                 self.purses[k] = fund.copy()
             elif layer.kind in ("fund", "purse"):
                 self.purses[k] = cast(Resource, layer)._amounts(graph).copy()
-        self.used = np.zeros((len(rules.waterfall), v))
+        self.used, self.reached, self.needed = np.zeros((3, len(rules.waterfall), v))
         self.shortfall, self.received, self.uncovered = np.zeros(v), np.zeros(v), np.zeros(v)
-        self.reached, self.fund_needed = np.zeros(v), np.zeros(v)
 
     @property
     def fund_used(self) -> FloatArray:
@@ -105,6 +110,7 @@ class Waterfall:
         lost, paid, *of_own = np.split(graph.group.total(np.hstack(parts)), len(parts))
         received, before, due = self.rules.penalty_to_fund * paid, self.used.copy(), lost
         for k, layer in enumerate(self.rules.waterfall):
+            self.reached[k] += due
             if layer.kind == "members":
                 number = len(shares)
                 room = self.rules.members[number].cap - self.market.rates(number)
@@ -119,7 +125,6 @@ class Waterfall:
             else:
                 if layer.kind == "fund":
                     self.purses[k] += received
-                    self.reached += due
                 used = np.minimum(due, self.purses[k])
                 self.purses[k] -= used
             self.used[k] += used
@@ -127,7 +132,8 @@ class Waterfall:
         self.shortfall += lost
         self.received += received
         self.uncovered += due
-        self.fund_needed = np.maximum(self.fund_needed, self.reached - self.received)
+        into_fund = [[layer.kind == "fund"] for layer in self.rules.waterfall]
+        self.needed = np.maximum(self.needed, self.reached - np.where(into_fund, self.received, 0.0))
         return self._settled(lost, due, self.used - before, shortfall - own if self.own.size else shortfall, shares)
 
     def own_left(self, rows: Rows) -> FloatArray:
