@@ -129,7 +129,7 @@ def test_what_deleveraging_cannot_do_is_refused_by_name():
     with pytest.raises(cg.ParameterError, match=r"result\.fills says who took what from whom"):
         cg.blame(model.run(graph, {"0": -0.1}))
     grid = {"margin_scenarios": {"grid": ["pm"] * 2, "move": [-0.1, 0.0]}, "account_margin": ["pm", "pm"]}
-    with pytest.raises(cg.ParameterError, match="need flat margin rates"):
+    with pytest.raises(cg.ParameterError, match="need margins of rates or tiers, not of grids"):
         model.run(cg.ExposureGraph.from_arrays([[1.0], [-1.0]], price=10.0, **grid))
     tables = graph.to_frames()
     tables["accounts"]["vault"] = True
@@ -182,3 +182,27 @@ def test_fills_do_not_depend_on_units_of_currency():
         )
         np.testing.assert_allclose(result.fills["amount"], plain.fills["amount"] * factor, rtol=1e-12)
     assert len(plain.fills) > 50
+
+
+def test_tiers_that_are_flat_rates_change_nothing():
+    """One tier an asset, at the rate of the graph: the same fills; two tiers: margins follow what has passed."""
+    frames = cg.generate.perpetuals(300, 4, rng=5).to_frames()
+    frames["positions"] = frames["positions"].drop(columns="margin", errors="ignore")
+    frames["assets"] = frames["assets"].assign(margin_long=0.05, margin_short=0.05)
+    flat, shock = cg.ExposureGraph.from_tables(**frames), dict.fromkeys(frames["assets"]["asset"], -0.3)
+    model = cg.MarginCascade(waterfall=(FUND, cg.Deleverage("hyperliquid", share="margin"), cg.ProRata()))
+    one = flat.assign(margin_tiers={"asset": flat.assets, "lower": [0.0] * 4, "rate": [0.05] * 4})
+    first, second = model.run(flat, shock), model.run(one, shock)
+    assert len(first.fills) > 50
+    pd.testing.assert_frame_equal(first.fills, second.fills)
+    pd.testing.assert_frame_equal(first.accounts, second.accounts)
+    half = float(flat.gross_value.median())
+    two = flat.assign(
+        margin_tiers={"asset": [*flat.assets] * 2, "lower": [0.0] * 4 + [half] * 4, "rate": [0.05] * 4 + [0.1] * 4}
+    )
+    result = model.run(two, shock)
+    held, arrays = result.arrays.passed.quantity.toarray(), result.arrays
+    left = np.abs(held) * (1.0 - arrays.closed[:, None]) * arrays.price_after
+    margin = (0.05 * left + 0.05 * np.maximum(left - half, 0.0)).sum(axis=1)
+    slack = result.accounts["equity_after"].to_numpy() - margin
+    assert (slack[arrays.closed < 1.0] > -1e-6 * half).all()

@@ -112,3 +112,39 @@ def test_what_is_no_preset_is_refused():
         cg.venues.derive(days=0.5)
     with pytest.raises(cg.ParameterError, match="hyperliquid: it has margin tiers of no asset of the graph"):
         cg.venues.hyperliquid().apply(cg.ExposureGraph.from_arrays([[1.0]], price=1.0))
+
+
+def test_the_waterfall_of_a_clearing_house():
+    """Capital and the default fund of a default in 2018 (test_waterfall has the case), through the preset."""
+    venue = cg.venues.clearing_house(assessments=2.0, gains_haircut=True)
+    tables = {
+        "positions": {"trader": ["D", "A", "B"], "asset": ["X"] * 3, "quantity": [228.0, 0.0, 0.0]},
+        "assets": {"asset": ["X"], "price": [1.0]},
+        "accounts": {"trader": ["D", "A", "B"], "cash": [-228.0, 1e3, 1e3], "fund_contribution": [0.0, 83.0, 83.0]},
+        "pools": {"pool": ["pool"], "skin_in_the_game": [7.0]},
+    }
+    graph = venue.apply(cg.ExposureGraph.from_tables(**tables))
+    layers = venue.model.run(graph, {"X": -0.5}, defaults=["D"]).layers
+    assert layers["used"].tolist() == pytest.approx([0.0, 7.0, 107.0, 0.0, 0.0])
+    assert layers["capacity"].tolist() == [166.0, 7.0, 166.0, 332.0, 0.0]
+    assert [layer.name for layer in cg.venues.clearing_house(assessments=0.0).model.waterfall][-1] == "members"
+    with pytest.raises(cg.ParameterError, match="assessments is -1"):
+        cg.venues.clearing_house(assessments=-1)
+
+
+@pytest.mark.parametrize("name", ["hyperliquid", "binance", "dydx"])
+def test_venues_that_deleverage_do(name: str):
+    """Of a venue with more than its fund to pay, positions pass, and nothing stays uncovered."""
+    venue, rng = PRESETS[name](), np.random.default_rng(1)
+    held = rng.normal(0.0, 5.0, (40, 1))
+    held[-1] -= held.sum()
+    graph = cg.ExposureGraph.from_arrays(
+        held,
+        price=1e5,
+        depth=1e8,
+        assets=["BTC"],
+        cash=np.abs(held[:, 0]) * 1e5 * rng.uniform(0.05, 1.0, 40) - held[:, 0] * 1e5,
+    )
+    result = venue.model.run(venue.apply(graph), {"BTC": -0.3})
+    assert len(result.fills) > 5
+    assert result.accounts["transfer"].sum() == pytest.approx(0.0, abs=1e-3)

@@ -183,7 +183,7 @@ class GraphMargins:
         price = rows.price[column]
         notional, flat = np.abs(rows.quantity.data[cells]) * price, rows.margin_units.data[cells] * price
         tiered, tier, first = self.pieces(column, notional)
-        rates, amount = (np.zeros(1), np.zeros(1)) if self.tiers is None else self.tiers[2:]
+        rates = np.zeros(1) if self.tiers is None else self.tiers.rate
         nothing = np.full(cells.size, np.nan)
         return {
             "account": account[cells],
@@ -194,8 +194,15 @@ class GraphMargins:
             "move": nothing,
             "vol_factor": nothing,
             "contingency": np.zeros(cells.size),
-            "cost": np.where(tiered, rates[tier] * notional - amount[tier], flat),
+            "cost": self.of_legs(column, notional, flat),
         }
+
+    def of_legs(self, column: Codes, notional: FloatArray, flat: FloatArray) -> FloatArray:
+        """Return the margin of single positions, by the tiers of their assets, else at flat rates [currency]."""
+        if self.tiers is None:
+            return flat
+        tiered, tier, _ = self.pieces(column, notional)
+        return np.where(tiered, self.tiers.rate[tier] * notional - self.tiers.amount[tier], flat)
 
     def pieces(self, column: Codes, notional: FloatArray) -> tuple[Codes, Codes, Codes]:
         """Return of positions whether their asset has tiers, the tier that binds, and the first tier of the asset.

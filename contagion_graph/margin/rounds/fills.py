@@ -45,6 +45,8 @@ class FillRows(RowReductions):
         for vault in vaults:  # it is never liquidated
             self.margin_units.data[slice(*self.margin_units.indptr[vault : vault + 2])] = 0.0
         carry_over(rows, self, (*BY_LABEL, "initial", "gross_total", "falls"))
+        self.tiered = None if graph._margins is None else graph._margins.kept(self.all_rows, self.cells)
+        self.margins = self.tiered
         self.vault_of = np.full(v, -1)
         self.vault_of[rows.pool_of[vaults]] = vaults
         below = rows.pool_column(BELOW)
@@ -65,7 +67,7 @@ def fill_rows(graph: ExposureGraph, rules: CascadeRules) -> FillRows | None:
     Raises
     ------
     ParameterError
-        Several vaults in a pool, a graph in parts, or margins that are no flat rates.
+        Several vaults in a pool, a graph in parts, or scenario grids.
     """
     rows, layers = graph._rows, [layer for layer in rules.waterfall if layer.kind == "deleverage"]
     if not passes_on(rows, rules):
@@ -74,8 +76,9 @@ def fill_rows(graph: ExposureGraph, rules: CascadeRules) -> FillRows | None:
     several = np.flatnonzero(np.bincount(rows.pool_of[vault], minlength=len(graph.pools)) > 1)
     if several.size:
         raise ParameterError(f"accounts.vault: pool {graph.pools[several[0]]!r} has several vaults; mark one account")
-    if rows.group is not WHOLE or rows.margins is not None:
-        lacks = "all accounts in one process" if rows.group is not WHOLE else "flat margin rates"
+    grids = graph._margins is not None and len(graph._margins.grids) > 0
+    if rows.group is not WHOLE or grids:
+        lacks = "all accounts in one process" if rows.group is not WHOLE else "margins of rates or tiers, not of grids"
         raise ParameterError(f"MarginCascade: deleveraging and take-overs by vaults need {lacks}")
     return FillRows(graph, cast(Deleverage, layers[0]) if layers else None)
 
@@ -218,7 +221,8 @@ class Fills:
         graph, marks = self.graph, self.market.price[self.graph.quantity.indices[cells]]
         weight = np.abs(held) * marks
         if share == "margin":
-            margin = graph.margin_units.data[cells] * held / graph.quantity.data[cells] * marks
+            flat = graph.margin_units.data[cells] * held / graph.quantity.data[cells] * marks
+            margin = flat if graph.tiered is None else graph.tiered.of_legs(graph.quantity.indices[cells], weight, flat)
             weight = margin if margin.any() else weight
         prices: FloatArray = marks - equity * weight / (float(weight.sum()) * held)
         return prices

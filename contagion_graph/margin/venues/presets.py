@@ -25,10 +25,19 @@ from contagion_graph.margin.venues.figures import (
     UP,
     Tiers,
 )
-from contagion_graph.rules.layers import InsuranceFund, ProRata
+from contagion_graph.rules.layers import (
+    Deleverage,
+    GainsHaircut,
+    InsuranceFund,
+    Layer,
+    Members,
+    OwnContribution,
+    ProRata,
+    Purse,
+)
 from contagion_graph.tables.schema import EVERY
 
-__all__ = ["VenueRules", "binance", "deribit", "derive", "dydx", "hyperliquid", "okx"]
+__all__ = ["VenueRules", "binance", "clearing_house", "deribit", "derive", "dydx", "hyperliquid", "okx"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +55,7 @@ class VenueRules(OwnTables):
     leaves_out : tuple of str
         What the venue does that is not here.
     model : MarginCascade
-        Its liquidations and its loss sharing.
+        Its liquidations and its waterfall.
     margin_tiers, margin_scenarios : DataFrame or None
         Tables of margins for `ExposureGraph.from_tables`.
     """
@@ -66,7 +75,8 @@ class VenueRules(OwnTables):
         ----------
         graph : ExposureGraph
             Its assets have the labels of the venue's tables: "BTC", "ETH". Where the venue has tiers, assets without
-            any keep their flat rates; where it has a grid, all accounts are on it.
+            any keep their flat rates; where it has a grid, all accounts are on it; where it has neither, the margins
+            stay what they are.
 
         Returns
         -------
@@ -86,6 +96,8 @@ class VenueRules(OwnTables):
         """
         check_graph(graph)
         tiers, scenarios = self.margin_tiers, self.margin_scenarios
+        if tiers is None and scenarios is None:
+            return graph
         if tiers is not None:
             tiers = tiers[tiers["asset"].isin(graph.assets)]
             if tiers.empty:
@@ -137,11 +149,11 @@ def hyperliquid(date: str = "2025") -> VenueRules:
         sources=("hyperliquid.gitbook.io/hyperliquid-docs/trading/margin-tiers", ".../trading/liquidations"),
         leaves_out=(
             "of a position above 100,000 USDC, 20 % is sold first, and the rest 30 seconds later",
-            "the take-over of accounts below two thirds of their margin by the liquidator vault",
-            "auto-deleveraging; what accounts cannot pay is uncovered here",
+            "which account is the liquidator vault: mark it (accounts.vault), with pools.takeover_below = 2/3",
+            "profits and losses of the vault's depositors",
             "assets with one leverage at all sizes: give them margin_long and margin_short of half its inverse",
         ),
-        model=MarginCascade(waterfall=(InsuranceFund(),)),
+        model=MarginCascade(waterfall=(InsuranceFund(), Deleverage("hyperliquid"))),
         margin_tiers=_tier_table(tiers),
     )
 
@@ -180,10 +192,10 @@ def binance(date: str = "2021-03-18") -> VenueRules:
         leaves_out=(
             "portfolio margin and its collateral ratios",
             "liquidation in steps, and its fee",
-            "auto-deleveraging; what the fund cannot pay is uncovered here",
+            "lights that tell traders their place in the queue",
             "all other contracts, and every later change: tiers change often",
         ),
-        model=MarginCascade(waterfall=(InsuranceFund(),)),
+        model=MarginCascade(waterfall=(InsuranceFund(), Deleverage("profit", trigger="fund"))),
         margin_tiers=_tier_table(BRACKETS[date]),
     )
 
@@ -229,12 +241,59 @@ def dydx(liquidity_tiers: Mapping[str, str] | None = None) -> VenueRules:
         leaves_out=(
             "initial margins, which open interest raises",
             "the price at which an order of a liquidation fills, and its limits in a block",
-            "deleveraging against the other side; what the fund cannot pay is uncovered here",
+            "counterparties that are skipped because their own bankruptcy prices do not overlap",
         ),
-        model=MarginCascade(waterfall=(InsuranceFund(),), penalty=0.015, penalty_to_fund=1.0),
+        model=MarginCascade(
+            waterfall=(InsuranceFund(), Deleverage("random", trigger="fund", share="margin")),
+            penalty=0.015,
+            penalty_to_fund=1.0,
+        ),
         margin_tiers=_tier_table(
             {asset: [(0.0, float(np.prod(LIQUIDITY_TIERS[tier])))] for asset, tier in named.items()}
         ),
+    )
+
+
+def clearing_house(*, assessments: float = 1.0, gains_haircut: bool = False) -> VenueRules:
+    """Return the default waterfall of a central counterparty in the European Union.
+
+    The defaulter's margin and contribution, capital of the clearing house (column skin_in_the_game of table pools), the
+    contributions of the other members, then what its own rules add: assessments, and haircuts of gains.
+
+    Parameters
+    ----------
+    assessments : float
+        How many times its contribution a member can be called for once more, at least 0.
+    gains_haircut : bool
+        Whether variation margin gains are cut after that.
+
+    Returns
+    -------
+    VenueRules
+
+    References
+    ----------
+    Regulation (EU) No 648/2012 (EMIR), articles 42 to 45.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> [layer.name for layer in cg.venues.clearing_house(gains_haircut=True).model.waterfall]
+    ['own_contribution', 'skin_in_the_game', 'members', 'assessments', 'gains_haircut']
+    """
+    check_number("clearing_house", "assessments", assessments, low=0)
+    further: list[Layer] = [Members(cap=assessments, name="assessments")] if assessments else []
+    further += [GainsHaircut()] if gains_haircut else []
+    return VenueRules(
+        name="clearing_house",
+        date="2012",
+        sources=("Regulation (EU) No 648/2012, articles 42 to 45",),
+        leaves_out=(
+            "margins: those of the graph stay",
+            "auctions of the defaulter's portfolio: its positions are sold in the books",
+            "how soon members replenish their contributions, and a second tranche of capital",
+        ),
+        model=MarginCascade(waterfall=(OwnContribution(), Purse("skin_in_the_game"), Members(), *further)),
     )
 
 
