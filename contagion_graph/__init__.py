@@ -32,6 +32,7 @@ _HOME = {
     "Members": "rules.layers",
     "GainsHaircut": "rules.layers",
     "Deleverage": "rules.layers",
+    "waterfall_of": "rules.layers",
     "ProRata": "rules.layers",
     "ScenarioMargin": "rules.margins",
     "TieredMargin": "rules.margins",

@@ -70,6 +70,7 @@ from contagion_graph.rules.layers import (
     OwnContribution,
     ProRata,
     Purse,
+    waterfall_of,
 )
 from contagion_graph.rules.liquidation import (
     CloseFactor,
@@ -183,6 +184,7 @@ __all__ = [
     "tipping_point",
     "to_latex",
     "venues",
+    "waterfall_of",
     "write_gephi_csv",
     "write_gexf",
     "write_graphml",

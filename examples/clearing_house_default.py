@@ -1,8 +1,8 @@
 """The default at Nasdaq Clearing of 10 September 2018, and how near the members' fund came to its end.
 
-A loss of a member was 114 million euros beyond its own margin and contribution: 7 million of capital of the clearing house were
-used, then 107 of the 166 million of the other members (press reports: Financial News, GlobalCapital, Reuters). How many
-members the fund is spread over is not known: here 166, with a million each.
+A loss of a member was 114 million euros beyond its own margin and contribution: 7 million of capital of the clearing
+house were used, then 107 of the 166 million of the other members (press reports: Financial News, GlobalCapital,
+Reuters). How many members the fund is spread over is not known: here 166, with a million each.
 
 Run it: python examples/clearing_house_default.py
 """

@@ -278,7 +278,8 @@ ELSEWHERE = {
         "no book": "rules. set_threads get_threads critical_notional importance.shapley_values "
         "TieredMargin.of_notional",
         "rules": "FullLiquidation. TargetMargin. CloseFactor. LeverageTarget. RepayAndSeize. TransferSlice.",
-        "layers: test_waterfall, test_fills": "Members. GainsHaircut. ProRata. adl_policies AdlComparison.",
+        "layers: test_waterfall, test_fills": "Members. GainsHaircut. ProRata. adl_policies AdlComparison. "
+        "waterfall_of",
         "impacts": "LinearImpact. ExponentialImpact. FloorExponentialImpact. SquareRootImpact. ConstantProductImpact. "
         "OrderBookImpact.",
         "they make books": "generate. reconstruct.",

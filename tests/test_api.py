@@ -24,7 +24,7 @@ NAMES = {
     *("OrderBookImpact", "ParameterError"),
     *("ProRata", "RepayAndSeize", "Solution", "SquareRootImpact", "Status", "TableError", "TargetMargin"),
     *("ScenarioMargin", "TieredMargin", "TransferSlice", "pricing"),
-    *("AdlComparison", "adl_policies"),
+    *("AdlComparison", "adl_policies", "waterfall_of"),
     *("Deleverage", "GainsHaircut", "InsuranceFund", "Members", "OwnContribution", "Purse"),
     *("UnusedColumnWarning", "UnusedFileWarning", "BackingWarning"),
     *("CommonAssetClearing", "CommonAssetResult"),

@@ -205,6 +205,7 @@ ALONE = {
     "io": {"citations", "latex", "price_stream", "read", "summary_text", "write"},
     "kernels": {"products"},
     "rules": {"declarations", "liquidation", "margins", "pricing", "layers"},
+    "scenarios": {"adl_policies"},
     "scenarios.draw": {"designed", "failures"},
     "solvers": {"arrays", "black", "linear", "programme", "ratio_bound", "ray_search", "spectrum"},
     "synthetic": {"reconstruct"},

@@ -348,7 +348,7 @@ def test_only_what_is_documented_is_public():
     told = ["equity", "gross_value", "maintenance", "slack", "obligations", "traders", "n_positions", "total"]
     told += ["margin_table", "greeks"]
     made = ["assign", "subset", "elements", "fingerprint", "to_frames", "to_igraph", "to_networkx", "to_scipy"]
-    with_defaults = ["backing", "obligation_table", "records", "margin_tiers", "margin_scenarios"]
+    with_defaults = ["backing", "obligation_table", "records", "margin_tiers", "margin_scenarios", "layers"]
     with_defaults += [
         "account_margin",
         "asset_group",

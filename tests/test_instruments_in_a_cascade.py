@@ -552,7 +552,7 @@ REFUSED: dict[str, Callable[[cg.ExposureGraph], Any]] = {
     },
 }
 TAKEN = {  # functions that run cascades alone, or ask for values at the prices of the graph
-    *("backbone", "direct_exposure", "named.with_market_depth", "named.without_margins"),
+    *("backbone", "direct_exposure", "named.with_market_depth", "named.without_margins", "waterfall_of"),
     *(
         "adl_policies",
         "exposure_curve",

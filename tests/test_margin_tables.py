@@ -273,7 +273,7 @@ ANY_MARGIN = {  # functions that run cascades alone, the monitor, runways, and p
 }
 FLAT_FILLS = {"adl_policies"}  # refuse tiers and grids where positions pass: test_fills
 NO_MARGINS = {  # functions of a graph that ask for no margin at other prices, or put one of their own in its place
-    *("plot.greeks", "plot.margin_scenarios"),
+    *("plot.greeks", "plot.margin_scenarios", "waterfall_of"),
     *("backbone", "direct_exposure", "collateral.Plan.apply"),
     *("named.caccioli_stability", "named.farmer", "named.greenwood_landier_thesmar", "named.with_market_depth"),
     "named.without_margins",

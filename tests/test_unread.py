@@ -20,6 +20,7 @@ TABLES: dict[str, dict[str, list[Any]]] = {
     "backing": {"asset": ["W"], "underlying": ["X"], "weight": [0.5]},
     "obligations": {"debtor": ["A"], "creditor": ["A"], "amount": [0.0]},
     "instruments": {"asset": ["Z"], "underlying": ["X"], "kind": ["linear"]},
+    "layers": {"pool": ["pool"], "rank": [1.0], "layer": ["insurance_fund"], "kind": ["purse"]},
     "margin_tiers": {"asset": ["W"], "lower": [0.0], "rate": [0.1]},
     "margin_scenarios": {"grid": ["pm"], "move": [0.0]},
 }

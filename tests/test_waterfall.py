@@ -225,3 +225,65 @@ def test_a_purse_that_suffices():
         cg.ParameterError, match=r"layer is 'insurance_fund'; the waterfall has the purses \['capital'\]"
     ):
         swept.fund_for(1.0)
+
+
+TABLE = pd.DataFrame(
+    {
+        "pool": ["p", "p", "p", "p", "q", "q", "q", "q"],
+        "rank": [4, 1, 2, 3, 10, 20, 30, 40],
+        "layer": [
+            "all",
+            "own_contribution",
+            *["capital", "insurance_fund"],
+            *["own_contribution", "capital"],
+            *["insurance_fund", "all"],
+        ],
+        "kind": ["members", "own", "purse", "purse", "own", "purse", "purse", "members"],
+        "amount": [np.nan, np.nan, 5.0, np.nan, np.nan, 7.0, np.nan, np.nan],
+        "base": ["equity", "", "", "", "", "", "", "equity"],
+    }
+)
+
+
+def two_pools(layers: pd.DataFrame) -> cg.ExposureGraph:
+    return cg.ExposureGraph.from_tables(
+        {"trader": ["A", "B"], "asset": ["X", "X"], "quantity": [1.0, 2.0], "pool": ["p", "q"]},
+        {"asset": ["X"], "price": [10.0]},
+        accounts={"trader": ["A", "B"], "pool": ["p", "q"], "cash": [0.0, 0.0], "fund_contribution": [1.0, 2.0]},
+        pools={"pool": ["p", "q"], "insurance_fund": [3.0, 4.0]},
+        layers=layers,
+    )
+
+
+def test_a_waterfall_from_a_table(tmp_path):
+    graph = two_pools(TABLE)
+    purse = cg.Purse("capital", amount={"p": 5.0, "q": 7.0})
+    assert cg.waterfall_of(graph) == (OWN, purse, FUND, cg.Members("equity", cap=np.inf, name="all"))
+    result = cg.MarginCascade(waterfall=cg.waterfall_of(graph)).run(graph)
+    assert result.layers["capacity"].tolist() == [1.0, 5.0, 3.0, np.inf, 2.0, 7.0, 4.0, np.inf]
+    cg.write_tables(graph, tmp_path / "tables")
+    part = cg.distributed.partition(graph.to_frames(), tmp_path / "parts", n_parts=1)
+    for other in (
+        cg.ExposureGraph.from_tables(**graph.to_frames()),
+        cg.read_tables(tmp_path / "tables"),
+        cg.ExposureGraph.from_networkx(graph.to_networkx(nodes="positions")),
+        cg.distributed.read_part(part, 0),
+    ):
+        assert cg.waterfall_of(other) == cg.waterfall_of(graph)
+    assert cg.waterfall_of(graph.subset(pools=["q"]))[1] == cg.Purse("capital", amount={"q": 7.0})
+
+
+def test_tables_that_are_no_waterfall_are_refused_with_the_row():
+    with pytest.raises(cg.TableError, match=r"layers.pool: unknown label 'r'"):
+        two_pools(TABLE.assign(pool=["r"] * 8, layer=range(8)))
+    wrong = {
+        "other layers than pool 'p'": TABLE[:7],
+        "layers.kind of layer 'all' is 'clients'": TABLE.replace({"kind": {"members": "clients"}}),
+        "layers.layer is 'defaulter'; a layer of kind own": TABLE.replace({"layer": {"own_contribution": "defaulter"}}),
+        "base is 'size'": TABLE.replace({"base": {"equity": "size"}}),
+    }
+    for message, table in wrong.items():
+        with pytest.raises(cg.ParameterError, match=message):
+            cg.waterfall_of(two_pools(table))
+    with pytest.raises(cg.ParameterError, match="the graph has no table layers"):
+        cg.waterfall_of(contributing(10))

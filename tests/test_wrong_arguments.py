@@ -17,6 +17,9 @@ GRAPH = cg.ExposureGraph.from_arrays(
     [[10.0, 1.0], [5.0, 2.0]], price=[100.0, 10.0], depth=1e4, margin_long=0.1, cash=[-800.0, 0.0], traders=["A", "B"],
     assets=["BTC", "ETH"],
 )  # fmt: skip
+LAYERED = cg.ExposureGraph.from_tables(
+    **GRAPH.to_frames(), layers={"pool": ["pool"], "rank": [1], "layer": ["all"], "kind": ["members"]}
+)
 NETWORK = cg.ObligationNetwork.from_arrays([[0.0, 1.0], [0.5, 0.0]], external_assets=1.0, nodes=["A", "B"])
 MODEL, SHOCK = cg.MarginCascade(), {"BTC": -0.1}
 RESULT = MODEL.run(GRAPH, SHOCK)
@@ -94,6 +97,7 @@ CALLS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "distributed.read_part": (["folder", 0], {}),
     "sweep": ([GRAPH, MODEL, pd.DataFrame([SHOCK])], {}),
     "adl_policies": ([GRAPH, MODEL, SHOCK], {}),
+    "waterfall_of": ([LAYERED], {}),
     "plot.adl_policies": ([cg.adl_policies(GRAPH, MODEL, SHOCK)], {}),
     "plot.waterfall_layers": ([RESULT], {}),
     "tipping_point": ([GRAPH, MODEL, SHOCK], {"event": cg.scenarios.Uncovered()}),

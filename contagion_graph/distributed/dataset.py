@@ -105,7 +105,9 @@ def read_part(folder: str | Path, part: int) -> ExposureGraph:
     parts = read_layout(folder).parts
     if part not in range(parts):
         raise ParameterError(f"{str(folder)!r} has parts 0 to {parts - 1}, no part {part!r}")
-    shared = {name: Path(folder) / f"{name}.parquet" for name in ("assets", "pools", "backing", "instruments")}
+    shared = {
+        name: Path(folder) / f"{name}.parquet" for name in ("assets", "pools", "backing", "instruments", "layers")
+    }
     own = {name: part_folder(folder, part) / f"{name}.parquet" for name in ("positions", "accounts")}
     sources = {name: path for name, path in {**own, **shared}.items() if path.exists()}
     return ExposureGraph(**assemble.graph_arrays(assemble.read_tables(sources, empty=True)))

@@ -15,7 +15,7 @@ from contagion_graph.tables.schema import ACCOUNT_LEVELS, SCHEMAS, Label, Table
 from contagion_graph.tables.spool import Spooled
 
 TEXT = pa.large_string()
-WHOLE = ("assets", "pools", "backing", "instruments", "obligations")
+WHOLE = ("assets", "pools", "backing", "instruments", "obligations", "layers")
 
 
 def write_whole_tables(tables: Mapping[str, Table], accounts: AccountRows, folder: Path) -> None:

@@ -39,8 +39,8 @@ class GraphExports:
         Returns
         -------
         dict of DataFrame
-            positions, assets, pools, accounts, and backing, obligations, instruments, margin_tiers and
-            margin_scenarios where they were given.
+            positions, assets, pools, accounts, and backing, obligations, instruments, margin_tiers,
+            margin_scenarios and layers where they were given.
 
         Examples
         --------

@@ -73,6 +73,8 @@ class ExposureGraph(OwnTables, GraphExports):
         The payoffs of instruments of the kind payoff.
     margin_tiers, margin_scenarios : DataFrame or None
         Tables margin_tiers and margin_scenarios, checked.
+    layers : DataFrame or None
+        Table layers, checked: who pays what accounts leave unpaid; `cg.waterfall_of` makes a waterfall of it.
     account_margin : Index, length n, or None
         The grid that each account is on, "" for rates and tiers; None: all are on rates and tiers.
     asset_group : Index, length m, or None
@@ -113,6 +115,7 @@ class ExposureGraph(OwnTables, GraphExports):
     payoffs: Mapping[str, Payoff] | None = None
     margin_tiers: pd.DataFrame | None = None
     margin_scenarios: pd.DataFrame | None = None
+    layers: pd.DataFrame | None = None
     account_margin: "pd.Index[str] | None" = None
     asset_group: "pd.Index[str] | None" = None
 
@@ -146,17 +149,20 @@ class ExposureGraph(OwnTables, GraphExports):
         instruments: object = None,
         margin_tiers: object = None,
         margin_scenarios: object = None,
+        layers: object = None,
         payoffs: Any = None,
     ) -> "ExposureGraph":
         """Build a graph from tables.
 
         Parameters
         ----------
-        positions, assets, pools, accounts, backing, obligations, instruments, margin_tiers, margin_scenarios : table
+        positions, assets, pools, accounts, backing, obligations : table
             A pandas, polars, Arrow or DuckDB table, a mapping of columns, the path of a .csv or .parquet file, or a
             folder of Parquet files, whose rows follow each other in the order of the files' names. Columns and units
             are listed in docs/notation.md. Labels are text; integers are written as their digits. Table positions may
             have no rows where table pools or accounts is given: a venue before its first trade.
+        instruments, margin_tiers, margin_scenarios, layers : table
+            Likewise: what is priced from what, margins that are no flat rates, and who pays shortfalls.
         payoffs : mapping of asset to Payoff, optional
             What instruments of the kind payoff are worth (docs/adding-a-payoff.md).
 
@@ -186,6 +192,7 @@ class ExposureGraph(OwnTables, GraphExports):
         described = pools is not None or accounts is not None  # then a venue may have no positions yet
         sources |= {"backing": backing, "obligations": obligations}
         sources |= {"instruments": instruments, "margin_tiers": margin_tiers, "margin_scenarios": margin_scenarios}
+        sources["layers"] = layers
         tables = assemble.read_tables(sources, empty=described)
         return cls(**assemble.graph_arrays(tables, payoffs))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from math import inf
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from contagion_graph._validate import check_choice, check_number
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import RowReductions
+from contagion_graph.graph.scenario import check_graph
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.tables.schema import Number
 from contagion_graph.tables.vectors import argument
@@ -246,7 +247,7 @@ class Members(ProRata):
     base : {"equity", "deposits", "profit", "open_interest", "share", "fund_contribution"}
         As in `ProRata`.
     cap : float
-        How many times its base a member pays at most, in all rounds together.
+        How many times its base a member pays at most, in all rounds together; infinite: without a limit.
     name : str
         What the layer is called.
 
@@ -264,7 +265,8 @@ class Members(ProRata):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("Members", "cap", self.cap, low=0)
+        if self.cap != inf:
+            check_number("Members", "cap", self.cap, low=0)
 
 
 @dataclass(frozen=True)
@@ -378,6 +380,82 @@ class Deleverage(Layer):
                 profit, leverage = side * (mark - entry) / np.abs(entry), held * mark
                 score = np.where(profit > 0.0, profit * leverage, profit / leverage)
         return -np.clip(np.nan_to_num(score, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST)
+
+
+KINDS = {  # of table layers: the layer, and what it has to be called
+    "own": (OwnContribution, OwnContribution.name),
+    "purse": (Purse, None),
+    "members": (Members, None),
+    "gains": (GainsHaircut, GainsHaircut.name),
+    "deleverage": (Deleverage, Deleverage.name),
+}
+
+
+def waterfall_of(graph: ExposureGraph) -> tuple[Layer, ...]:
+    """Return the layers of table layers, for `MarginCascade(waterfall=...)`.
+
+    Every pool has every layer, in the same order, with the same base and cap; amounts of purses differ by pool. A purse
+    that is called insurance_fund is the fund of table pools.
+
+    Parameters
+    ----------
+    graph : ExposureGraph
+        With table layers.
+
+    Returns
+    -------
+    tuple of layers
+
+    Raises
+    ------
+    ParameterError
+        No table layers; a kind that is none; pools whose layers differ.
+
+    Examples
+    --------
+    >>> import contagion_graph as cg
+    >>> graph = cg.ExposureGraph.from_tables(
+    ...     {"trader": ["A"], "asset": ["X"], "quantity": [1.0]}, {"asset": ["X"], "price": [9.0]},
+    ...     layers={"pool": ["pool"] * 2, "rank": [1, 2], "layer": ["insurance_fund", "all"],
+    ...             "kind": ["purse", "members"], "base": ["", "equity"]},
+    ... )
+    >>> cg.waterfall_of(graph)
+    (InsuranceFund(), Members(base='equity', cap=inf, name='all'))
+    """
+    check_graph(graph)
+    table = graph.layers
+    if table is None:
+        raise ParameterError("waterfall_of: the graph has no table layers; give it to ExposureGraph.from_tables")
+    by_pool = {pool: own.sort_values("rank", kind="stable") for pool, own in table.groupby("pool", sort=False)}
+    first, columns = next(iter(by_pool)), ["layer", "kind", "base", "cap"]
+    for pool in graph.pools:
+        if pool not in by_pool or not by_pool[pool][columns].reset_index(drop=True).equals(
+            by_pool[first][columns].reset_index(drop=True)
+        ):
+            raise ParameterError(
+                f"layers: pool {pool!r} has other layers than pool {first!r}; give every pool the same layers in the "
+                "same order, with the same base and cap, and an amount of 0 where it has no such purse"
+            )
+    return tuple(_layer_of(row, table) for row in by_pool[first].itertuples())
+
+
+def _layer_of(row: Any, table: pd.DataFrame) -> Layer:
+    """Return the layer of a row of table layers."""
+    check_choice(f"layers.kind of layer {row.layer!r}", row.kind, tuple(KINDS))
+    kind, name = KINDS[row.kind]
+    if name is not None and row.layer != name:
+        raise ParameterError(f"layers.layer is {row.layer!r}; a layer of kind {row.kind} is called {name!r}")
+    if row.kind == "purse" and row.layer == InsuranceFund.name:
+        return InsuranceFund()
+    if row.kind == "purse":
+        amounts = table[table["layer"] == row.layer].set_index("pool")["amount"]
+        return Purse(row.layer, amount=None if amounts.isna().all() else amounts.fillna(0.0).to_dict())
+    if row.kind == "members":
+        cap = inf if np.isnan(row.cap) else float(row.cap)
+        return Members(row.base or "fund_contribution", cap=cap, name=row.layer)
+    if row.kind == "deleverage":
+        return Deleverage(row.base or "profit")
+    return kind()  # type: ignore[no-any-return]
 
 
 def _deposits(graph: ExposureGraph) -> FloatArray:

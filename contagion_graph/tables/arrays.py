@@ -276,6 +276,7 @@ def subset_arrays(graph: Mapping[str, Any], rows: BoolArray, columns: BoolArray,
         "instruments": _rows_within(graph["instruments"], ("asset",), graph["assets"][columns]),
         "margin_tiers": _rows_within(graph["margin_tiers"], ("asset",), graph["assets"][columns]),
         "margin_scenarios": scenarios,
+        "layers": _rows_within(graph["layers"], ("pool",), graph["pools"][pools]),
         "account_margin": _known_grids(graph["account_margin"], rows, scenarios),
         "asset_group": None if graph["asset_group"] is None else graph["asset_group"][columns],
     }

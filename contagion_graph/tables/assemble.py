@@ -26,12 +26,14 @@ KEPT = {  # fields of a graph that are tables
     "instruments": "instruments",
     "margin_tiers": "margin_tiers",
     "margin_scenarios": "margin_scenarios",
+    "layers": "layers",
 }
 LINKS = {  # columns of kept tables that name assets
     "backing": ("asset", "underlying"),
     "instruments": ("asset", "underlying"),
     "margin_tiers": ("asset",),
     "margin_scenarios": ("underlying",),
+    "layers": (),
 }
 
 
@@ -53,7 +55,7 @@ def read_tables(sources: Mapping[str, object], *, empty: bool = False) -> dict[s
 
 
 def kept_table(name: str, source: object, assets: "pd.Index[str]") -> pd.DataFrame:
-    """Read and check table backing, instruments, margin_tiers or margin_scenarios of a graph that is there."""
+    """Read and check table backing, instruments, layers, or one of margins, of a graph that is there."""
     faults = Faults()
     table = read_table(name, source, faults)
     if table is not None:
@@ -79,6 +81,7 @@ def check_references(tables: Mapping[str, Table], faults: Faults) -> None:
         *((name, column, "assets") for name, columns in LINKS.items() for column in columns),
         ("positions", "pool", "pools"),
         ("accounts", "pool", "pools"),
+        ("layers", "pool", "pools"),
     ):
         if name in tables and target in tables:
             known = tables[target].labels[SCHEMAS[target].unique[0]].values

@@ -200,6 +200,19 @@ SCHEMAS: dict[str, TableSchema] = {
         },
         shown=("grid", "underlying"),
     ),
+    "layers": TableSchema(
+        {
+            "pool": Label(),
+            "rank": Number("place in the order in which layers pay; the lowest first"),
+            "layer": Label(),
+            "kind": Label(),
+            "amount": Number("currency", low=0, default=np.nan),
+            "base": Label(default=""),
+            "cap": Number("times the base; blank = without a cap", low=0, default=np.nan),
+        },
+        shown=("pool", "layer"),
+        unique=("pool", "layer"),
+    ),
     "eligible": TableSchema(
         {
             "asset": Label(default=CASH),
@@ -239,7 +252,7 @@ SCHEMAS: dict[str, TableSchema] = {
 }
 GRAPH_TABLES = (
     *("positions", "assets", "pools", "accounts", "backing", "obligations", "instruments"),
-    *("margin_tiers", "margin_scenarios"),
+    *("margin_tiers", "margin_scenarios", "layers"),
 )
 
 
