@@ -206,3 +206,23 @@ def test_tiers_that_are_flat_rates_change_nothing():
     margin = (0.05 * left + 0.05 * np.maximum(left - half, 0.0)).sum(axis=1)
     slack = result.accounts["equity_after"].to_numpy() - margin
     assert (slack[arrays.closed < 1.0] > -1e-6 * half).all()
+
+
+def test_what_shows_a_result_shows_fills(tmp_path):
+    """The page, its text and the bars by channel: channels with transfers add up to the loss."""
+    graph = cg.generate.perpetuals(300, 5, rng=4)
+    waterfall = (cg.Purse("capital", amount=100.0), FUND, cg.Deleverage(trigger="fund"), cg.ProRata())
+    result = cg.MarginCascade(waterfall=waterfall).run(graph, dict.fromkeys(graph.assets, -0.35))
+    assert len(result.fills) > 20
+    traders = result.traders
+    parts = traders[["direct", "impact", "penalty", "socialised", "transfer"]].sum(axis=1) - traders["shortfall"]
+    np.testing.assert_allclose(parts, traders["loss"], atol=1e-6)
+    bars = cg.plot.waterfall(result).patches
+    assert sum(bar.get_width() for bar in bars[:-1]) == pytest.approx(bars[-1].get_width())
+    page = cg.write_report(result, tmp_path / "report.html").files[0].read_text(encoding="utf-8")
+    for words in ("Layers of the waterfall", "Positions that passed from account to account", "capital 100"):
+        assert words in page
+    assert "counterparty" in page
+    cg.write_tables(result, tmp_path / "tables")
+    written = pd.read_csv(tmp_path / "tables" / "fills.csv")
+    assert written["amount"].sum() == pytest.approx(result.fills["amount"].sum())

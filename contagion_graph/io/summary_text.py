@@ -12,6 +12,7 @@ CHANNELS = {
     "impact": "price impact of liquidations",
     "penalty": "liquidation penalties",
     "socialised": "socialised losses",
+    "transfer": "transfers",
     "shortfall": "less: shortfalls",
     "loss": "loss",
     "indirect": "of which indirect",
@@ -52,6 +53,25 @@ def report(result: CascadeResult, *, rows: int = 5) -> str:
     return "\n".join(parts)
 
 
+def _by_others(result: CascadeResult) -> str:
+    """Say what layers other than funds and members paid, where there are any."""
+    layers = {layer.name for layer in result.model.waterfall if layer.kind in ("own", "purse")}
+    used = result.layers["used"]
+    paid = {name: float(used[used.index.get_level_values("layer") == name].sum()) for name in layers}
+    return "".join(f", {name.replace('_', ' ')} {money(paid[name])}" for name in sorted(layers))
+
+
+def _passed(result: CascadeResult) -> list[str]:
+    """Say what passed from account to account."""
+    fills = result.fills
+    if fills.empty:
+        return []
+    value, lost = (fills["units"] * fills["mark"]).abs().sum(), fills["amount"].clip(lower=0.0).sum()
+    return [
+        f"Positions worth {money(value)} passed from account to account; counterparties lost {money(lost)} by that."
+    ]
+
+
 def sentences(result: CascadeResult) -> list[str]:
     """Return what happened in a few sentences.
 
@@ -71,7 +91,8 @@ def sentences(result: CascadeResult) -> list[str]:
         f"in {rounds}.{before}",
         f"The largest fall of a price, shock included: {s['largest_fall']:.1%}.{down}",
         f"Of a shortfall of {money(s['shortfall'])} the insurance funds paid {money(s['fund_used'])}, other members "
-        f"{money(s['socialised'])}, uncovered {money(s['uncovered'])}.",
+        f"{money(s['socialised'])}{_by_others(result)}, uncovered {money(s['uncovered'])}.",
+        *_passed(result),
         f"The traders that lose, lose {money(s['gross_loss'])}; those that gain, gain "
         f"{money(s['gross_loss'] - s['net_loss'])}.",
         f"{s['bystanders']:,.0f} of {s['traders']:,.0f} traders lose without being directly exposed: "
@@ -96,7 +117,8 @@ def _section(title: str, table: pd.DataFrame) -> list[str]:
 
 def _channels(result: CascadeResult) -> pd.DataFrame:
     """Amounts of the traders that lose, whose sum is the gross loss, and of all, whose sum is the net loss."""
-    traders, rounding = result.traders[list(CHANNELS)], ROUNDING * result.graph._rows.initial.gross.sum()
+    shown = [name for name in CHANNELS if name in result.traders]
+    traders, rounding = result.traders[shown], ROUNDING * result.graph._rows.initial.gross.sum()
     sums = {"traders that lose": traders[traders["loss"] > 0.0].sum(), "all traders": traders.sum()}
     table = pd.DataFrame(sums).rename(index=CHANNELS)
     return table.where(table.abs() > rounding, 0.0).map(money)

@@ -252,7 +252,8 @@ class CascadeResult(Result):
         """
         graph, accounts = self.graph, self.accounts
         trader, total = graph._rows.trader_of, graph._rows.per_trader
-        columns: dict[str, Any] = {name: total(accounts[name]) for name in SUMMED}
+        further = [name for name in ("transfer", "own_used") if name in accounts]
+        columns: dict[str, Any] = {name: total(accounts[name]) for name in (*SUMMED, *further)}
         gross = graph._rows.initial.gross
         weight = np.where((total(gross) > 0.0)[trader], gross, 1.0)
         columns["closed"] = total(weight * self._closed) / total(weight)

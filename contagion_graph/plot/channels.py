@@ -12,13 +12,15 @@ from contagion_graph.plot.canvas import GAIN, LOSS, TOTAL, amount, amounts_on, a
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STEPS = {"direct": 1.0, "impact": 1.0, "penalty": 1.0, "socialised": 1.0, "shortfall": -1.0}
+STEPS = {"direct": 1.0, "impact": 1.0, "penalty": 1.0, "socialised": 1.0, "transfer": 1.0, "shortfall": -1.0}
 HATCHES = {LOSS: "", GAIN: "////", TOTAL: ""}
 Whose = Literal["losers", "all"]
 
 
 def waterfall(result: CascadeResult, *, traders: Whose = "losers", ax: "Axes | None" = None) -> "Axes":
     """Draw what is lost by channel: direct + impact + penalty + socialised - shortfall = loss.
+
+    Where positions pass from account to account, transfers are a channel too.
 
     Parameters
     ----------
@@ -43,9 +45,10 @@ def waterfall(result: CascadeResult, *, traders: Whose = "losers", ax: "Axes | N
     """
     check_result(result)
     check_choice("traders", traders, get_args(Whose))
-    table = result.traders[[*STEPS, "loss"]]
+    steps = {name: sign for name, sign in STEPS.items() if name in result.traders}
+    table = result.traders[[*steps, "loss"]]
     totals = table[(table["loss"] > 0.0) | (traders == "all")].sum()
-    change = np.array([sign * totals[name] for name, sign in STEPS.items()])
+    change = np.array([sign * totals[name] for name, sign in steps.items()])
     change[np.abs(change) <= ROUNDING * result.graph._rows.initial.gross.sum()] = 0.0
     ends = np.cumsum(change)
     starts, sizes = np.append(ends - change, 0.0), np.append(change, ends[-1])
@@ -60,7 +63,7 @@ def waterfall(result: CascadeResult, *, traders: Whose = "losers", ax: "Axes | N
     for place, at, size in zip(places, right, sizes, strict=True):
         ax.annotate(amount(size), (at, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
     total = "loss of all traders" if traders == "all" else "loss of the traders that lose"
-    ax.set_yticks(places, [*(CHANNELS[name] for name in STEPS), total])
+    ax.set_yticks(places, [*(CHANNELS[name] for name in steps), total])
     ax.set(xlabel="currency; to the left: a gain", xmargin=0.15)
     ax.invert_yaxis()
     ax.axvline(0.0, color="black", linewidth=0.8)

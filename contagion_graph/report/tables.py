@@ -64,7 +64,8 @@ class Table(NamedTuple):
 def tables_of(result: CascadeResult) -> list[Table]:
     """Return the tables of the page: traders by loss, assets by the change of their price, pools, rounds."""
     traders = result.traders[list(TRADERS)]
-    if result.arrays.trades is not None and not moves_twice(result):
+    fills = result.fills
+    if result.arrays.trades is not None and not moves_twice(result) and fills.empty:
         traders = traders.assign(caused_to_others=blame(result)["from_others"])
     assets = result.assets.drop(columns="units_sold")
     change = assets["price_after"] / assets["price_before"] - 1.0
@@ -73,9 +74,26 @@ def tables_of(result: CascadeResult) -> list[Table]:
         "traders": ("Traders [currency]", traders.sort_values("loss", ascending=False, kind="stable")),
         "assets": ("Assets [currency]", assets.loc[change.abs().sort_values(ascending=False, kind="stable").index]),
         "pools": ("Pools [currency]", result.pools),
+        "layers": ("Layers of the waterfall [currency]", _flat(result.layers)),
         "rounds": ("Rounds [currency]", result.rounds),
     }
+    if not fills.empty:
+        shown["fills"] = ("Positions that passed from account to account", _by_parties(fills))
     return [Table(name, title, frame.iloc[:ROWS], len(frame)) for name, (title, frame) in shown.items()]
+
+
+def _flat(layers: pd.DataFrame) -> pd.DataFrame:
+    """Return layers by one label: that of the layer, with the pool where there are several."""
+    several = layers.index.get_level_values("pool").nunique() > 1
+    labels = [f"{layer}, {pool}" if several else str(layer) for pool, layer in layers.index]
+    return layers.set_axis(pd.Index(labels, name="layer"))
+
+
+def _by_parties(fills: pd.DataFrame) -> pd.DataFrame:
+    """Return what each trader was taken from, and what passed to or from it, the largest amount first."""
+    value = (fills["units"] * fills["mark"]).abs()
+    taken = fills.assign(value=value, fills=1).groupby("counterparty")[["amount", "value", "fills"]].sum()
+    return taken.sort_values("amount", ascending=False, kind="stable")
 
 
 def _form(name: str) -> Callable[[float], str]:
