@@ -219,7 +219,7 @@ def test_what_shows_a_result_shows_fills(tmp_path):
     np.testing.assert_allclose(parts, traders["loss"], atol=1e-6)
     bars = cg.plot.waterfall(result).patches
     assert sum(bar.get_width() for bar in bars[:-1]) == pytest.approx(bars[-1].get_width())
-    page = cg.write_report(result, tmp_path / "report.html").files[0].read_text(encoding="utf-8")
+    page = cg.write_report(result, tmp_path / "report.html").paths[0].read_text(encoding="utf-8")
     for words in ("Layers of the waterfall", "Positions that passed from account to account", "capital 100"):
         assert words in page
     assert "counterparty" in page
