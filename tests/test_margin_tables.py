@@ -258,15 +258,13 @@ FLAT_ALONE: dict[str, Callable[[cg.ExposureGraph], Any]] = {
     "collateral.compare_pooling": lambda graph: cg.collateral.compare_pooling(graph, MODEL, SHOCKS),
     "collateral.haircuts": lambda graph: cg.collateral.haircuts(graph, volatility=0.1, delay=1.0),
     "collateral.pooling": lambda graph: cg.collateral.pooling(graph, "isolated"),
-    "importance.aumann_shapley": lambda graph: cg.importance.aumann_shapley(graph, MODEL, FALL),
-    "importance.knockout": lambda graph: cg.importance.knockout(graph, MODEL, FALL),
-    "importance.shapley": lambda graph: cg.importance.shapley(graph, MODEL, FALL, rng=0),
     "look_through": lambda graph: cg.look_through(graph, MODEL, FALL),
     "marginal_exposure": lambda graph: cg.marginal_exposure(graph, MODEL, FALL),
     "spectral_radius": lambda graph: cg.spectral_radius(graph, MODEL, FALL),
 }
-ANY_MARGIN = {  # functions that run cascades alone, the monitor, runways, and plans
-    *("fund_runway", "runway", "runway_along"),
+ANY_MARGIN = {  # functions that run cascades alone, the monitor, runways, plans, absences
+    *("fund_runway", "runway", "runway_along", "importance.knockout", "importance.shapley"),
+    "importance.aumann_shapley",  # on grids; tests/test_absences_on_margins.py has its refusal of tiers
     *("SolvencyMonitor", "collateral.deleverage", "collateral.stabilise", "collateral.top_up", "collateral.transfer"),
     *("exposure_curve", "exposure_to_traders", "indirect_exposure", "reverse_stress", "scenarios.ladder", "sweep"),
     "tipping_point",

@@ -30,7 +30,7 @@ from contagion_graph._validate import check_choice, check_model
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import BY_LABEL, BY_PLACE, BY_VALUE
-from contagion_graph.graph.scenario import Shock, scenario
+from contagion_graph.graph.scenario import Shock, check_no_instruments, scenario
 from contagion_graph.margin.equilibria.isotone import isotone_obstacles
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.prepare import prepared
@@ -175,7 +175,8 @@ class Game:
         on_failure: OnFailure = "raise",
     ) -> None:
         check_model(model, MarginCascade, "cg.MarginCascade()")
-        prepared(graph, model)  # parts of an account have parts of its margin on flat rates alone
+        self.margins = prepared(graph, model, any_margin=True)[0]._margins
+        check_no_instruments(graph, name)
         check_choice(f"{name}: measure", measure, get_args(Measure))
         self.graph, self.measure = graph, measure
         self.shocked, self.quiet = (Case(graph, model, each, on_failure) for each in (shock, None))

@@ -234,7 +234,7 @@ def aumann_shapley(
     Raises
     ------
     ParameterError
-        As in `shapley`; a number of steps or passes that cannot be.
+        As in `shapley`; a number of steps or passes that cannot be; margin tiers.
     ConvergenceError
         A cascade did not converge, and `on_failure` is "raise".
 
@@ -263,6 +263,11 @@ def aumann_shapley(
             f"aumann_shapley: n_permutations is {n_permutations}; passes come in pairs, give an even number"
         )
     game = Game(graph, model, shock, measure=measure, name="aumann_shapley", on_failure=on_failure)
+    if game.margins is not None and game.margins.tiers is not None:
+        raise ParameterError(
+            "aumann_shapley: the graph has margin tiers, and on these a part of an account needs less than its part of "
+            "the margin; take shapley, or give graph.assign(margin_tiers=None) with margin_long and margin_short"
+        )
     random, size = generator_of("aumann_shapley", rng), np.ones(len(graph.traders))
 
     def grown(order: list[Numbers]) -> FloatArray:
