@@ -251,18 +251,16 @@ def test_arguments_of_assign_are_checked(name: str):
 
 MODEL = cg.MarginCascade()
 FALL, LOSS = {"BTC": -0.1}, cg.scenarios.ShareClosed(0.5)
-SHOCKS = pd.DataFrame([[-0.1, -0.1, -0.1]], columns=["BTC", "ETH", "SOL"])
 FLAT_ALONE: dict[str, Callable[[cg.ExposureGraph], Any]] = {
     "MarginCascade.equilibria": lambda graph: MODEL.equilibria(graph, FALL),
     "MarginCascade.equilibrium_near": lambda graph: MODEL.equilibrium_near(graph, FALL, closed=np.zeros(3)),
-    "collateral.compare_pooling": lambda graph: cg.collateral.compare_pooling(graph, MODEL, SHOCKS),
     "collateral.haircuts": lambda graph: cg.collateral.haircuts(graph, volatility=0.1, delay=1.0),
-    "collateral.pooling": lambda graph: cg.collateral.pooling(graph, "isolated"),
     "look_through": lambda graph: cg.look_through(graph, MODEL, FALL),
     "marginal_exposure": lambda graph: cg.marginal_exposure(graph, MODEL, FALL),
     "spectral_radius": lambda graph: cg.spectral_radius(graph, MODEL, FALL),
 }
-ANY_MARGIN = {  # functions that run cascades alone, the monitor, runways, plans, absences
+ANY_MARGIN = {  # functions that run cascades alone, the monitor, runways, plans, absences, pooling
+    *("collateral.compare_pooling", "collateral.pooling"),
     *("fund_runway", "runway", "runway_along", "importance.knockout", "importance.shapley"),
     "importance.aumann_shapley",  # on grids; tests/test_absences_on_margins.py has its refusal of tiers
     *("SolvencyMonitor", "collateral.deleverage", "collateral.stabilise", "collateral.top_up", "collateral.transfer"),

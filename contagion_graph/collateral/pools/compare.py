@@ -14,6 +14,7 @@ from contagion_graph._validate import check_choice, check_number
 from contagion_graph.collateral.pools.pooling import Design, pooling
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
+from contagion_graph.graph.scenario import check_no_instruments
 from contagion_graph.margin.model import MarginCascade, check_run
 from contagion_graph.scenarios.estimates import expected_shortfall
 from contagion_graph.solvers.iteration import furthest
@@ -135,7 +136,8 @@ def compare_pooling(
     unified       0.0
     Name: capital, dtype: float64
     """
-    check_run(graph, model, on_failure)
+    check_run(graph, model, on_failure, any_margin=True)
+    check_no_instruments(graph, "compare_pooling")
     check_choice("compare_pooling: risk", risk, get_args(Risk))
     check_number("compare_pooling", "level", level, low=0, high=1, above=True, below=True)
     if not isinstance(scenarios, pd.DataFrame) or scenarios.empty:

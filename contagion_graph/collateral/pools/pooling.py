@@ -9,9 +9,11 @@ from contagion_graph._typing import FloatArray
 from contagion_graph._validate import check_choice
 from contagion_graph.errors import ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.scenario import check_flat_margins, check_graph
+from contagion_graph.graph.scenario import check_graph, check_no_instruments
+from contagion_graph.tables.labels import label_text
 from contagion_graph.tables.schema import ACCOUNT_LEVELS, CROSS_MARGIN, POOL
 
+KEPT = ("backing", "obligations", "margin_tiers", "margin_scenarios")
 Design = Literal["isolated", "chain", "pool", "unified"]
 
 
@@ -24,7 +26,9 @@ def pooling(graph: ExposureGraph, design: Design) -> ExposureGraph:
 
         cash_g = M_g E / M - V_g                  (gross value instead of M where nothing is margined)
 
-    so that no account is in breach before a shock unless the trader as a whole is.
+    so that no account is in breach before a shock unless the trader as a whole is. On margin tiers and scenario grids,
+    where margins do not add up, M is the sum of M_g under the design: what netted before may net no longer. An account
+    stays on the grid of the accounts whose positions it takes.
 
     Parameters
     ----------
@@ -43,7 +47,7 @@ def pooling(graph: ExposureGraph, design: Design) -> ExposureGraph:
     Raises
     ------
     ParameterError
-        An unknown design; "chain" where no asset has a chain.
+        An unknown design; "chain" where no asset has a chain; accounts on different margins that become one.
 
     Examples
     --------
@@ -55,14 +59,46 @@ def pooling(graph: ExposureGraph, design: Design) -> ExposureGraph:
     [150.0, 150.0]
     """
     check_graph(graph)
-    check_flat_margins(graph, "pooling")
+    check_no_instruments(graph, "pooling")
     check_choice("pooling: design", design, get_args(Design))
     frames = graph.to_frames()
     positions = frames["positions"].assign(**_places(graph, frames["positions"], design))
-    accounts = _accounts(graph, frames["accounts"], positions, design)
-    pools = _pools(graph, positions, accounts, design)
-    kept = {name: frames[name] for name in ("backing", "obligations") if name in frames}
-    return ExposureGraph.from_tables(positions, frames["assets"], pools=pools, accounts=accounts, **kept)
+    kept = {name: frames[name] for name in KEPT if name in frames}
+
+    def made(accounts: pd.DataFrame) -> ExposureGraph:
+        pools = _pools(graph, positions, accounts, design)
+        return ExposureGraph.from_tables(positions, frames["assets"], pools=pools, accounts=accounts, **kept)
+
+    worth = _worth(graph, positions)
+    each = worth.groupby(list(ACCOUNT_LEVELS), sort=False).sum().reset_index()
+    if graph._margins is not None and len(each):
+        each["on"] = _margin_of_each(frames["accounts"], frames["positions"], positions, each)
+        each["margin"] = _maintenance(made(each[list(ACCOUNT_LEVELS)].assign(margin=each["on"])), each)
+    return made(_accounts(graph, frames["accounts"], each, design))
+
+
+def _margin_of_each(
+    before: pd.DataFrame, held: pd.DataFrame, positions: pd.DataFrame, each: pd.DataFrame
+) -> "pd.Series[str]":
+    """Return the grid of each account, that of the accounts whose positions it takes; blank: rates and tiers."""
+    if "margin" not in before:
+        return pd.Series("", index=each.index)
+    levels = list(ACCOUNT_LEVELS)
+    of_account = before.set_index(levels)["margin"].fillna("")
+    on = positions[levels].assign(on=of_account.reindex(pd.MultiIndex.from_frame(held[levels])).to_numpy())
+    found = on.groupby(levels, sort=False)["on"].agg(["first", "nunique"]).loc[pd.MultiIndex.from_frame(each[levels])]
+    mixed = np.flatnonzero(found["nunique"] > 1)
+    if mixed.size:
+        raise ParameterError(
+            f"pooling: account {label_text(found.index[mixed[0]])!r} would take positions of accounts on different "
+            "margins; give these one margin with graph.assign(account_margin=...)"
+        )
+    return pd.Series(found["first"].to_numpy(), index=each.index)
+
+
+def _maintenance(graph: ExposureGraph, each: pd.DataFrame) -> FloatArray:
+    labels = pd.MultiIndex.from_frame(each[list(ACCOUNT_LEVELS)].astype("str"))
+    return np.asarray(graph.maintenance.reindex(labels), dtype=np.float64)
 
 
 def _places(graph: ExposureGraph, positions: pd.DataFrame, design: Design) -> dict[str, Any]:
@@ -81,10 +117,8 @@ def _places(graph: ExposureGraph, positions: pd.DataFrame, design: Design) -> di
     return {"pool": positions["asset"].map(by_asset).to_numpy(), "subaccount": CROSS_MARGIN}
 
 
-def _accounts(graph: ExposureGraph, before: pd.DataFrame, positions: pd.DataFrame, design: Design) -> pd.DataFrame:
+def _accounts(graph: ExposureGraph, before: pd.DataFrame, each: pd.DataFrame, design: Design) -> pd.DataFrame:
     """Return table accounts: cash, and weights in loss sharing, dealt out by margin ratio."""
-    worth = _worth(graph, positions)
-    each = worth.groupby(list(ACCOUNT_LEVELS), sort=False).sum().reset_index()
     own = before.groupby("trader", sort=False)[["cash", *({"share"} & set(before))]].sum()
     idle = own.index.difference(pd.Index(each["trader"]), sort=False)
     if len(idle):
@@ -99,6 +133,8 @@ def _accounts(graph: ExposureGraph, before: pd.DataFrame, positions: pd.DataFram
     columns = {"cash": share * (cash + sums["value"].to_numpy()) - each["value"].to_numpy()}
     if "share" in own:
         columns["share"] = share * own["share"].reindex(each["trader"]).to_numpy()
+    if "on" in each:
+        columns["margin"] = each["on"].fillna("")
     return each[list(ACCOUNT_LEVELS)].assign(**columns)
 
 
