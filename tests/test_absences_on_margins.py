@@ -12,7 +12,7 @@ import contagion_graph as cg
 from tests.test_margins import market
 
 MODELS = {
-    "whole": cg.MarginCascade(sharing=None),
+    "whole": cg.MarginCascade(waterfall=(cg.InsuranceFund(),)),
     "shared": cg.MarginCascade(penalty=0.01),
     "target": cg.MarginCascade(cg.TargetMargin(0.1), penalty=0.01),
 }

@@ -188,7 +188,10 @@ def test_the_least_intervention_is_that_of_all_combinations(seed: int):
     )  # fmt: skip
     graph = graph.assign(cash=-graph.equity.to_numpy() + graph.maintenance.to_numpy() * rng.uniform(1.02, 1.6, 5))
     shock = dict(zip(graph.assets, rng.uniform(-0.08, 0.0, 6), strict=True))
-    shocked, model = graph.price * (1.0 + np.array(list(shock.values()))), cg.MarginCascade(sharing=None)
+    shocked, model = (
+        graph.price * (1.0 + np.array(list(shock.values()))),
+        cg.MarginCascade(waterfall=(cg.InsuranceFund(),)),
+    )
     event = ["contagion", "closure"][seed % 2]
     margin = by_definition({**book.known, "quantity": q, "price": shocked}, graph.assets)
     must = margin <= graph.cash + q @ shocked if event == "contagion" else np.ones(5, dtype=bool)
