@@ -25,6 +25,7 @@ from benchmarks.plain_scipy import plain_cascade
 from benchmarks.reference import SMALL, Reference, large
 from benchmarks.scenarios import batch_rows, sweep_rows
 from benchmarks.timing import median
+from benchmarks.waterfalls import rows as waterfall_rows
 from contagion_graph.graph.scenario import scenario
 from contagion_graph.margin.equilibria.equilibria import case_of
 from contagion_graph.margin.equilibria.fixed_points import solve
@@ -207,6 +208,11 @@ def grids() -> Iterator[str]:
     yield from plain(margin_rows(*large(Reference.graph())))
 
 
+def waterfalls() -> Iterator[str]:
+    """Measure waterfalls of several layers, and auto-deleveraging."""
+    yield from plain(waterfall_rows(*large(Reference.graph())))
+
+
 def hundred_million() -> Iterator[str]:
     """Measure 10^8 positions from disk: loading, cascades, parts."""
     yield from plain(from_disk.rows())
@@ -224,6 +230,7 @@ ROWS = (
     cascades,
     equilibria,
     grids,
+    waterfalls,
     scenarios,
     exposure,
     importance,

@@ -16,6 +16,7 @@ from tests.margin_books import case_of, with_margins
 from tests.markets import graph_of, model_of, run_case
 from tests.option_markets import option_case, run_options
 from tests.reference.random_markets import random_case
+from tests.test_waterfall import layered
 
 MARKETS = 1_000
 
@@ -71,6 +72,19 @@ def test_random_markets(runs):
     assert min(runs.values()) > MARKETS / 50
     assert runs["candidates"] > MARKETS / 4
     assert min(fewer, shared) > MARKETS / 10
+
+
+def test_random_markets_with_several_layers(runs):
+    """300 markets whose members pay in up to four layers, with own contributions and purses before."""
+    several = 0
+    for seed in range(300):
+        graph, model, scenario = layered(random_case(seed), seed)
+        mine, whole = (model.run(graph, **scenario, revaluation=mode) for mode in ("incremental", "full"))
+        assert_same_bits(mine, whole)
+        assert mine.layers.equals(whole.layers)
+        several += len(model.members) > 1 and bool((mine.arrays.layers_used > 0.0).any(axis=1).sum() > 2)
+    assert min(runs.values()) > 300 / 50
+    assert several > 300 / 10
 
 
 def test_random_markets_with_tiers_and_grids(runs):

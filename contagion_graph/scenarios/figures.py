@@ -65,7 +65,7 @@ def _covers(graph: ExposureGraph, ended: Ended) -> dict[str, Any]:
     """
     waterfall, shortfall = ended.path.waterfall, ended.path.shortfall
     rows = np.flatnonzero(shortfall)
-    due = shortfall[rows] - (waterfall.own_used[rows] if waterfall.own.size else 0.0)
+    due = shortfall[rows] - (waterfall.own_used[rows] if waterfall.has_own else 0.0)
     _, trader = np.unique(graph._rows.trader_of[ended.rows[rows]], return_inverse=True)
     most = np.sort(np.bincount(trader, due))[-2:]
     used = np.flatnonzero(np.append(waterfall.used.any(axis=1), waterfall.uncovered.any()))

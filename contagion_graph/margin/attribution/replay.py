@@ -191,7 +191,7 @@ def replay(result: CascadeResult) -> Iterator[Round]:
             "not known of what has passed: result.fills says who took what from whom"
         )
     n, end = len(result.graph.account_index), result.arrays
-    base = by_layer(weights(result.graph, end.price_shocked, result.model))
+    base = by_layer(weights(result.graph, end.price_shocked, result.model)[0])
     closed, part = np.zeros((2, n)), np.zeros((2, n))  # gamma and d, of longs and of shorts
     for trade in end.trades or ():
         share, before = np.array([trade.long, trade.short]), closed[:, trade.rows]

@@ -158,8 +158,7 @@ class Batches:
         return self.screen.initial(base)
 
     def _whole(self, price: FloatArray) -> ChannelSums:
-        base = weights(self.graph, price, self.rules)
-        return ChannelSums(self.rows, base).added_up()
+        return ChannelSums(self.rows, weights(self.graph, price, self.rules)[0]).added_up()
 
     def _on_candidates(self, case: Case, fund: FloatArray | None) -> Ended | None:
         """Run a scenario on its candidates; None where other accounts can be in breach."""
@@ -169,7 +168,7 @@ class Batches:
         few, scenario = CandidateGraph(around, candidates), self._scenario(price, candidates.size)
         whole = self._base if self._same else self._whole(price)
         try:
-            market = CandidateMarket(few, scenario, whole, box)
+            market = CandidateMarket(few, scenario, [whole], box)
             path = Path(few, scenario, self.rules, self.impact, market, fund=fund)
             with self._named(number):
                 return Ended(path, run_path(path), few.rows, whole.amount, number)

@@ -18,7 +18,7 @@ from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.candidates.screening import Box
 from contagion_graph.margin.candidates.subgraph import CandidateGraph
 from contagion_graph.margin.prepare import CascadeRules
-from contagion_graph.margin.rounds.account_state import Market, Rows
+from contagion_graph.margin.rounds.account_state import Market, Rows, by_layer
 from contagion_graph.margin.rounds.path import Path, run_path
 from contagion_graph.rules.impact import ImpactRecord
 from contagion_graph.solvers.arrays import ratio
@@ -27,6 +27,9 @@ EACH = 20_000  # accounts of each kind, about
 ROUNDS = 64  # that are foreseen
 MORE, SPARE, ERRORS = 1.05, 5e-4, 5.0  # a box goes so many times as far as the sample, and so many of its errors beyond
 RATE, LOST = 1.2, 1e-4  # ... and to so many times its loss rate, and that of so large a loss, of gross value
+
+
+Weights = tuple[FloatArray, tuple[float, ...]]
 
 
 class Sample(CandidateGraph):
@@ -55,6 +58,11 @@ class Sample(CandidateGraph):
         )
         self.cash, self.falls = self.cash * weight, (self.falls[0] * weight, self.falls[1] * weight)
         self.initial = Initial(*(each * weight for each in self.initial))
+
+    def account_column(self, name: str) -> FloatArray | None:
+        """Return a further column of table accounts, an amount of currency."""
+        column = super().account_column(name)
+        return None if column is None else column * self.weight
 
     def with_rows(self, others: Rows) -> "Sample":
         """Return the sample with other rows, each of which stands for itself."""
@@ -87,20 +95,21 @@ def drawn(graph: RowReductions) -> Sample:
     return Sample(graph, rows, weight, np.sqrt(squares.sum(axis=0)) * unit)
 
 
-def foreseen(graph: Sample, scenario: Scenario, base: FloatArray, rules: CascadeRules, impact: ImpactRecord) -> Box:
+def foreseen(graph: Sample, scenario: Scenario, weights: Weights, rules: CascadeRules, impact: ImpactRecord) -> Box:
     """Return a box around the prices and loss rates through which a scenario takes the sample.
 
     Parameters
     ----------
     scenario : Scenario
         That of all accounts.
-    base : ndarray, shape (n,)
-        Weights of all accounts in loss sharing.
+    weights : tuple
+        Weights of all accounts in each layer of members, and by what those of each layer were multiplied.
     """
+    base, scale = weights
     rows, weight, price = graph.rows, graph.weight, scenario.price_shocked
     case = replace(scenario, losses=scenario.losses[rows] * weight, defaults=scenario.defaults[rows])
-    market = Market(graph, case, base[rows] * weight)
-    path = Path(graph, case, replace(rules, max_rounds=min(ROUNDS, rules.max_rounds)), impact, market)
+    market = Market(graph, case, base[rows] * (weight if base.ndim == 1 else weight[:, None]))
+    path = Path(graph, case, replace(rules, max_rounds=min(ROUNDS, rules.max_rounds)), impact, market, scale=scale)
     with suppress(ConvergenceError):  # then as far as it came
         run_path(path)
     prices = np.array([price, *(trade.after for trade in path.trades)])
@@ -111,5 +120,6 @@ def foreseen(graph: Sample, scenario: Scenario, base: FloatArray, rules: Cascade
     if path.book is not None:
         ends = path.book.columns.bounds(low, high)
         low, high = np.minimum(low, ends[0] * path.book.own_change), np.maximum(high, ends[1] * path.book.own_change)
-    spare = ratio(LOST * graph.gross_total, base.sum(), 0.0)
-    return Box(np.maximum(low, 0.0), high, RATE * market.channels.loss_rate.max() + spare)
+    spare = ratio(LOST * graph.gross_total, by_layer(base).sum(axis=0), 0.0)
+    rates = np.minimum(RATE * market.highest_rates() + spare, path.waterfall.caps or np.inf)
+    return Box(np.maximum(low, 0.0), high, rates)

@@ -22,7 +22,7 @@ from contagion_graph.margin.candidates.screening import Box
 from contagion_graph.margin.candidates.subgraph import CandidateGraph, CandidateMarket, OutsideBoxError
 from contagion_graph.margin.prepare import CascadeRules
 from contagion_graph.margin.result import CascadeArrays
-from contagion_graph.margin.rounds.account_state import Market, Rows, union
+from contagion_graph.margin.rounds.account_state import Market, Rows, by_layer, sums_of, union
 from contagion_graph.margin.rounds.channel_sums import ChannelSums
 from contagion_graph.margin.rounds.fills import fill_rows, passes_on
 from contagion_graph.margin.rounds.path import Path, run_path, weights
@@ -39,22 +39,30 @@ KNOWN, SAMPLE = "weights in loss sharing", "sample"  # where the rows of a graph
 class Known(NamedTuple):
     """What is known of the accounts before a scenario: their weights in loss sharing, and what screens them."""
 
-    whole: ChannelSums
+    base: FloatArray
+    scale: tuple[float, ...]
+    whole: list[ChannelSums]
     before: Before
 
 
 def known(graph: ExposureGraph, scenario: Scenario, rules: CascadeRules) -> Known:
     """Return what is known of the accounts before a scenario; a graph keeps it where weights are always the same."""
-    rows, sharing = graph._rows, rules.sharing
+    rows, members = graph._rows, rules.members
     last = vars(rows).get(KNOWN)
-    if last is not None and last[0] == sharing:
+    if last is not None and last[0] == members:
         return last[1]  # type: ignore[no-any-return]
-    base = weights(graph, scenario.price_shocked, rules)
-    found = Known(ChannelSums(rows, base).added_up(), Before(*rows.linear, base))
-    record = getattr(type(sharing), "__dataclass_params__", None)
-    if sharing is None or (declared(sharing, "fixed") is True and record is not None and record.frozen):
-        vars(rows)[KNOWN] = sharing, found
+    base, scale = weights(graph, scenario.price_shocked, rules)
+    whole = [each.added_up() for each in sums_of(rows, base)]
+    found = Known(base, scale, whole, Before(*rows.linear, base))
+    if all(declared(each, "fixed") is True and _is_frozen(each) for each in members):
+        vars(rows)[KNOWN] = members, found
     return found
+
+
+def _is_frozen(rule: object) -> bool:
+    """Say whether a rule is a frozen record, which stays what it is."""
+    record = getattr(type(rule), "__dataclass_params__", None)
+    return record is not None and bool(record.frozen)
 
 
 def candidates(graph: RowReductions, box: Box, before: Before) -> Rows:
@@ -62,7 +70,10 @@ def candidates(graph: RowReductions, box: Box, before: Before) -> Rows:
     from contagion_graph.kernels import box as passes
 
     moves, gains = graph.moves(box.low, box.high), graph.margins is None
-    bounds = Bounds(graph.price, box.low, box.high, gains, *moves, float(box.loss_rate))
+    rate = float(np.atleast_1d(box.loss_rate)[0])
+    if before.base.ndim > 1:  # what an account bears at most in all layers
+        before, rate = before._replace(base=before.base @ box.loss_rate), 1.0
+    bounds = Bounds(graph.price, box.low, box.high, gains, *moves, rate)
     return passes.rows_in_box(graph.bounding, before, bounds, graph.row_borders)
 
 
@@ -117,15 +128,15 @@ def run_rounds(
     """Run the rounds of a scenario, on its candidates where that is worth a copy of them."""
     rows, ended = graph._rows, None
     worth = rows.margins is None or rows.price_map is None  # bounds of margins with instruments leave few accounts out
-    worth &= len(rules.members) < 2 and not passes_on(rows, rules)  # the box knows one loss rate a pool, and no fills
+    worth &= not passes_on(rows, rules)
     if worth and not full and rows.cash.size >= WORTH_A_SAMPLE and rows.group is WHOLE:
         ended = run_on_candidates(graph, scenario, rules, impact, rank=rank, fund=fund)
     if ended is None:
-        base = weights(graph, scenario.price_shocked, rules)
+        base, scale = weights(graph, scenario.price_shocked, rules)
         positions = fill_rows(graph, rules)
         rows = rows if positions is None else positions
         market = Market(rows, scenario, base.copy(), full=full)
-        path = Path(rows, scenario, rules, impact, market, rank=rank, fund=fund, positions=positions)
+        path = Path(rows, scenario, rules, impact, market, rank=rank, fund=fund, scale=scale, positions=positions)
         ended = Ended(path, run_path(path), rows.all_rows, base)
     return ended
 
@@ -141,8 +152,8 @@ def run_on_candidates(
 ) -> Ended | None:
     """Run a scenario on its candidates; None where these are most accounts, or prices leave every box."""
     rows, hit = graph._rows, scenario.hit
-    whole, before = known(graph, scenario, rules)
-    box = foreseen(sample_of(rows).with_rows(hit), scenario, whole.amount, rules, impact)
+    base, scale, whole, before = known(graph, scenario, rules)
+    box = foreseen(sample_of(rows).with_rows(hit), scenario, (base, scale), rules, impact)
     for _ in range(BOXES):
         if (box.high > GROWN * rows.unit).any():
             return None
@@ -155,8 +166,9 @@ def run_on_candidates(
         case = replace(scenario, losses=scenario.losses[some], defaults=scenario.defaults[some])
         try:
             market = CandidateMarket(few, case, whole, box)
-            path = Path(few, case, rules, impact, market, rank=None if rank is None else rank[some], fund=fund)
-            return Ended(path, run_path(path), few.rows, whole.amount)
+            some_rank = None if rank is None else rank[some]
+            path = Path(few, case, rules, impact, market, rank=some_rank, fund=fund, scale=scale)
+            return Ended(path, run_path(path), few.rows, base)
         except OutsideBoxError:
             box = wider(box, scenario.price_shocked)
     return None
@@ -170,13 +182,17 @@ def arrays_of(graph: ExposureGraph, ended: Ended, scenario: Scenario) -> Cascade
     touched, rate = np.flatnonzero(found.breach_round), ended.path.market.channels.loss_rate
 
     def everywhere(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        out = np.zeros(base.size, dtype=values.dtype)
+        out = np.zeros(len(base), dtype=values.dtype)
         out[rows[touched]] = values[touched]
         return out
 
-    socialised = np.zeros(base.size)
+    socialised = np.zeros(len(base))
     if rate.any():
-        socialised = base * rate[graph._rows.pool_of]
+        layers = by_layer(base)
+        levels = rate.reshape(layers.shape[1], -1)[:, graph._rows.pool_of]
+        socialised = layers[:, 0] * levels[0]
+        for k in range(1, len(levels)):
+            socialised += layers[:, k] * levels[k]
         socialised[rows] = found.socialised
     return replace(
         found,

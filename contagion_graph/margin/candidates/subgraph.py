@@ -98,30 +98,31 @@ class CandidateMarket(Market):
         Those accounts.
     scenario : Scenario
         The prices, losses and defaults of those accounts.
-    whole : ChannelSums
-        The weights of all accounts before the scenario, added up.
+    whole : list of ChannelSums
+        The weights of all accounts before the scenario in each layer of members, added up.
     box : Box
         In which no other account can come into breach.
     """
 
-    def __init__(self, graph: CandidateGraph, scenario: Scenario, whole: ChannelSums, box: Box) -> None:
+    def __init__(self, graph: CandidateGraph, scenario: Scenario, whole: list[ChannelSums], box: Box) -> None:
         self.box, self.whole, self._rows = box, whole, graph.rows
-        self._all: ChannelSums | None = None
-        super().__init__(graph, scenario, whole.amount[graph.rows])
+        self._all = dict[int, ChannelSums]()
+        base = [each.amount[graph.rows] for each in whole]
+        super().__init__(graph, scenario, base[0] if len(base) == 1 else np.stack(base, axis=1))
 
     def revalue(self, rise: FloatArray | float = 0.0) -> None:
         """Revalue the candidates; stop where other accounts could be in breach."""
         inside = ((self.box.low <= self.price) & (self.price <= self.box.high)).all()
-        if not (inside and float((self.channels.loss_rate + rise).max()) <= self.box.loss_rate):
+        if not (inside and (self.highest_rates(rise) <= self.box.loss_rate).all()):
             raise OutsideBoxError
         super().revalue(rise)
 
     def open_base(self, layer: int = 0) -> FloatArray:
         """Return the sum of the weights of each pool over all accounts, shape (v,)."""
-        if self._all is None:
-            self._all = self.whole.copy()
-        base, rows = self._all.amount, self._rows
-        changed = base[rows] != self.channels.base
-        base[rows] = self.channels.base
-        self._all.changed(rows[changed])
-        return self._all.total()
+        if layer not in self._all:
+            self._all[layer] = self.whole[layer].copy()
+        found, rows, own = self._all[layer], self._rows, self._base[:, layer]
+        changed = found.amount[rows] != own
+        found.amount[rows] = own
+        found.changed(rows[changed])
+        return found.total()

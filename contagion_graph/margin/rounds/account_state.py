@@ -38,6 +38,16 @@ def by_layer(base: FloatArray) -> FloatArray:
     return base[:, None] if base.ndim == 1 else base
 
 
+def largest(base: FloatArray) -> FloatArray:
+    """Return the largest weight of each account in any layer of members, shape (n,)."""
+    return base if base.ndim == 1 else base.max(axis=1)
+
+
+def sums_of(graph: RowReductions, base: FloatArray) -> list[ChannelSums]:
+    """Return the sums of the weights of each layer of members."""
+    return [ChannelSums(graph, each) for each in ([base] if base.ndim == 1 else base.T)]
+
+
 class Market:
     """Accounts, channels and prices while a cascade runs.
 
@@ -80,7 +90,6 @@ class Market:
         self.layers = self._base.shape[1]
         rates = np.zeros(v * self.layers)
         self.channels = state.Channels(*self._members(), base.ravel(), np.zeros(base.size), rates)
-        largest = base if base.ndim == 1 else base.max(axis=1)
         self.accounts = state.Accounts(
             money=self.sign * graph.cash,
             closed_long=np.zeros(n),
@@ -102,11 +111,11 @@ class Market:
             self.accounts.trigger[:] = -np.inf
         else:
             shock = graph.moves(scenario.price_shocked, scenario.price_shocked)
-            revaluation.first_triggers(*graph.linear, largest, shock, self.accounts.trigger)
+            revaluation.first_triggers(*graph.linear, largest(base), shock, self.accounts.trigger)
         revaluation.least_triggers(self.accounts.trigger, self.accounts.strip_trigger)
         self._found, self._margin_put = np.empty(n, dtype=np.int64), np.zeros(n, dtype=np.int32)
         self._borders = np.minimum(graph.block_borders * BLOCK, n)
-        self._open = [ChannelSums(graph, base if base.ndim == 1 else base[:, k]) for k in range(self.layers)]
+        self._open = sums_of(graph, base)
         hit = scenario.hit
         self.accounts.money[hit] -= self.sign * scenario.losses[hit]
         self.revalue_next(hit)
@@ -255,6 +264,12 @@ class Market:
         """Return the loss rates of the pools in a layer, shape (v,), to be read and written."""
         v = len(self.graph.pools)
         return self.channels.loss_rate[layer * v : (layer + 1) * v]
+
+    def highest_rates(self, rise: FloatArray | float = 0.0) -> FloatArray:
+        """Return the highest loss rate of any pool in each layer, shape (l,), or as if rates rose so much."""
+        rates: FloatArray = (self.channels.loss_rate + rise).reshape(self.layers, -1)
+        highest: FloatArray = rates.max(axis=1)
+        return highest
 
     def rise_of(self, rise: FloatArray, layer: int) -> FloatArray:
         """Return how far the rates of all channels rise where those of a layer do."""

@@ -68,6 +68,8 @@ class Waterfall:
         The waterfall, and how much of the penalties enters the funds.
     fund : ndarray, shape (v,), optional
         Insurance funds in the place of the graph's [currency].
+    scale : tuple of float
+        By what the weights of each layer of members were multiplied.
 
     Attributes
     ----------
@@ -76,10 +78,14 @@ class Waterfall:
         the rounds, of that over the penalties that it had received [currency].
     """
 
-    def __init__(self, market: Market, rules: CascadeRules, fund: FloatArray | None = None) -> None:
+    def __init__(
+        self, market: Market, rules: CascadeRules, fund: FloatArray | None = None, scale: tuple[float, ...] = (1.0,)
+    ) -> None:
         graph, v = market.graph, len(market.graph.pools)
         self.market, self.graph, self.rules = market, graph, rules
+        self.caps = [layer.cap / k for layer, k in zip(rules.members, scale, strict=False)]
         self.purses: dict[int, FloatArray] = {}
+        self.has_own = any(layer.kind == "own" for layer in rules.waterfall)
         self.own = self.own_used = np.zeros(0)
         for k, layer in enumerate(rules.waterfall):
             if layer.kind == "own":
@@ -105,7 +111,7 @@ class Waterfall:
         graph, shares = self.graph, list[Shared]()
         own = self._own(rows, shortfall)
         parts = [graph.chunk_sums(graph.membership, shortfall, rows), penalties]
-        if self.own.size:
+        if self.has_own:
             parts.append(graph.chunk_sums(graph.membership, own, rows))
         lost, paid, *of_own = np.split(graph.group.total(np.hstack(parts)), len(parts))
         received, before, due = self.rules.penalty_to_fund * paid, self.used.copy(), lost
@@ -113,7 +119,7 @@ class Waterfall:
             self.reached[k] += due
             if layer.kind == "members":
                 number = len(shares)
-                room = self.rules.members[number].cap - self.market.rates(number)
+                room = self.caps[number] - self.market.rates(number)
                 shares.append(share_losses(self.market, due, number, room))
                 self.used[k] += due - shares[-1].left
                 due = shares[-1].left
@@ -134,11 +140,11 @@ class Waterfall:
         self.uncovered += due
         into_fund = [[layer.kind == "fund"] for layer in self.rules.waterfall]
         self.needed = np.maximum(self.needed, self.reached - np.where(into_fund, self.received, 0.0))
-        return self._settled(lost, due, self.used - before, shortfall - own if self.own.size else shortfall, shares)
+        return self._settled(lost, due, self.used - before, shortfall - own if self.has_own else shortfall, shares)
 
     def own_left(self, rows: Rows) -> FloatArray:
         """Return what is left of the own contributions of accounts [currency]."""
-        return self.own[rows] if self.own.size else np.zeros(rows.size)
+        return self.own[rows] if self.has_own else np.zeros(rows.size)
 
     def left_before(self, layer: Layer) -> FloatArray:
         """Return what the purses before a layer have left in each pool, shape (v,) [currency]."""
@@ -149,7 +155,7 @@ class Waterfall:
 
     def _own(self, rows: Rows, shortfall: FloatArray) -> FloatArray:
         """Let accounts pay their own shortfalls as far as they have put something in."""
-        if not self.own.size:
+        if not self.has_own:
             return shortfall
         own: FloatArray = np.minimum(self.own[rows], shortfall)
         self.own[rows] -= own
@@ -201,7 +207,7 @@ def share_losses(market: Market, due: FloatArray, layer: int, room: FloatArray) 
     -------
     Shared
     """
-    if not due.any():
+    if not (due * (room > 0.0)).any():
         return Shared(due, np.zeros_like(due), np.empty(0, dtype=np.int64), np.empty(0))
     graph, accounts = market.graph, market.accounts
     market.shares_losses = True

@@ -53,6 +53,8 @@ class Path:
         Accounts close one at a time, the lowest rank in breach first; None: all that are in breach close together.
     fund : ndarray, shape (v,), optional
         Insurance funds in the place of the graph's [currency].
+    scale : tuple of float
+        By what the weights of each layer of members were multiplied.
     positions : FillRows, optional
         The graph, where its positions may pass from account to account; None: they do not.
     """
@@ -67,6 +69,7 @@ class Path:
         *,
         rank: IntArray | None = None,
         fund: FloatArray | None = None,
+        scale: tuple[float, ...] = (1.0,),
         positions: FillRows | None = None,
     ) -> None:
         n, m = graph.cash.size, graph.price.size
@@ -75,7 +78,7 @@ class Path:
         self.sold, self.value_sold, self.size = np.zeros(m), np.zeros(m), np.zeros(m)
         self.breach_round = np.zeros(n, dtype=np.int32)
         self.proceeds, self.penalty, self.shortfall = np.zeros(n), np.zeros(n), np.zeros(n)
-        self.waterfall = Waterfall(market, rules, fund)
+        self.waterfall = Waterfall(market, rules, fund, scale)
         self.fills = None if positions is None else Fills(market, positions, self.waterfall)
         self.rounds: list[dict[str, float]] = []
         self.trades: list[Trade] = []
@@ -268,18 +271,31 @@ class Path:
             price_given=self.scenario.price_given,
             passed_on=None if self.book is None else self.book.passed_on,
             columns=None if self.book is None else self.book.columns,
-            own_used=self.waterfall.own_used if self.waterfall.own.size else None,
+            own_used=self.waterfall.own_used if self.waterfall.has_own else None,
             layers_used=self.waterfall.used,
             passed=None if self.fills is None else self.fills.passed(),
         )
 
 
-def weights(graph: ExposureGraph, price_shocked: FloatArray, rules: CascadeRules) -> FloatArray:
-    """Return the weights of the accounts in the layers of members, as an array of the caller's own, (n,) or (n, l)."""
+def weights(
+    graph: ExposureGraph, price_shocked: FloatArray, rules: CascadeRules
+) -> tuple[FloatArray, tuple[float, ...]]:
+    """Return the weights of the accounts in the layers of members, and by what those of each layer were multiplied.
+
+    The weights are an array of the caller's own, shape (n,) or (n, l). Those of several layers are brought to the size
+    of gross values, by powers of two: then a level says how far it moves slack, as a relative move of prices does.
+    """
     members = [layer.weights(graph, price_shocked) for layer in rules.members]
-    if not members:
-        return np.zeros(len(graph.account_index))
-    return members[0] if len(members) == 1 else np.stack(members, axis=1)
+    if len(members) < 2:
+        return (members[0] if members else np.zeros(len(graph.account_index))), (1.0,)
+    scale = tuple(_power(graph._rows.gross_total, graph.total(each)) for each in members)
+    return np.stack(members, axis=1) * scale, scale
+
+
+def _power(size: float, total: float) -> float:
+    """Return the power of two by which a total comes near to a size; 1 where there is none."""
+    power = np.exp2(np.round(np.log2(size) - np.log2(total))) if size > 0.0 and total > 0.0 else 1.0
+    return float(power) if 0.0 < power < np.inf else 1.0
 
 
 def run_path(path: Path) -> Solution:
