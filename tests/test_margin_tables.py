@@ -312,13 +312,3 @@ def test_a_rule_with_margins_of_its_own_takes_the_place_of_tiers_and_grids():
 
 def test_graphs_without_margins_have_no_tiers():
     assert cg.named.without_margins(venue()).maintenance.tolist() == [0.0, 0.0, 0.0]
-
-
-def test_graphs_in_parts_have_flat_rates(tmp_path: Path):
-    with pytest.raises(
-        cg.ParameterError, match="a graph in parts has flat rates alone; leave out margin_tiers, margin_s"
-    ):
-        cg.distributed.partition(tables(), tmp_path, n_parts=2)
-    given = {name: table for name, table in tables().items() if not name.startswith("margin_")}
-    with pytest.raises(cg.TableError, match="unknown grid 'wide'"):
-        cg.distributed.partition(given, tmp_path, n_parts=2)

@@ -1,7 +1,7 @@
 """The layout of a partitioned data set, and the way from a part of it to a graph.
 
 dataset.json             accounts, cells, and the blocks at which chunks and parts begin and end
-assets.parquet           and pools, and backing, instruments and obligations where they were given: whole
+assets.parquet           and pools, and backing, instruments, margins and obligations where they were given: whole
 split_traders.parquet    traders with accounts in more than one part
 part-00000/              positions.parquet and accounts.parquet, which lists every account of the part
 """
@@ -18,6 +18,7 @@ from contagion_graph.tables.files import path_of
 
 FORMAT = 1
 NAME = "dataset.json"
+SHARED = ("assets", "pools", "backing", "instruments", "layers", "margin_tiers", "margin_scenarios")
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,7 @@ def read_part(folder: str | Path, part: int) -> ExposureGraph:
     parts = read_layout(folder).parts
     if part not in range(parts):
         raise ParameterError(f"{str(folder)!r} has parts 0 to {parts - 1}, no part {part!r}")
-    shared = {
-        name: Path(folder) / f"{name}.parquet" for name in ("assets", "pools", "backing", "instruments", "layers")
-    }
+    shared = {name: Path(folder) / f"{name}.parquet" for name in SHARED}
     own = {name: part_folder(folder, part) / f"{name}.parquet" for name in ("positions", "accounts")}
     sources = {name: path for name, path in {**own, **shared}.items() if path.exists()}
     return ExposureGraph(**assemble.graph_arrays(assemble.read_tables(sources, empty=True)))

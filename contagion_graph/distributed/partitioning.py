@@ -11,6 +11,7 @@ import pyarrow.parquet
 from contagion_graph.chunks import chunk_borders
 from contagion_graph.distributed.account_rows import Ints, account_rows, cell_counts
 from contagion_graph.distributed.dataset import Layout
+from contagion_graph.distributed.margins import check_margins
 from contagion_graph.distributed.write_dataset import write_accounts, write_positions, write_whole_tables
 from contagion_graph.errors import Faults, ParameterError
 from contagion_graph.tables.assemble import check_prices, check_references, check_sizes
@@ -91,23 +92,12 @@ def _sources(tables: Mapping[str, object] | str | Path) -> dict[str, object]:
         faults = Faults()
         found = table_files(path_of("tables", tables), GRAPH_TABLES, faults)
         faults.raise_if_any()
-        return _flat(dict(found))
+        return dict(found)
     wrong = sorted(set(map(str, tables)) - set(GRAPH_TABLES))
     missing = [name for name in ("positions", "assets") if tables.get(name) is None]
     if wrong or missing:
         raise ParameterError(f"partition: tables are {list(GRAPH_TABLES)}; unknown: {wrong}, missing: {missing}")
-    return _flat({name: tables[name] for name in GRAPH_TABLES if tables.get(name) is not None})
-
-
-def _flat(sources: dict[str, object]) -> dict[str, object]:
-    """Refuse tables of margins that are no flat rates: a graph in parts has none."""
-    wrong = [name for name in ("margin_tiers", "margin_scenarios") if name in sources]
-    if wrong:
-        raise ParameterError(
-            f"partition: a graph in parts has flat rates alone; leave out {', '.join(wrong)}, and give margin_long and "
-            "margin_short in table assets"
-        )
-    return sources
+    return {name: tables[name] for name in GRAPH_TABLES if tables.get(name) is not None}
 
 
 def _check_room(positions: object, beside: Path) -> None:
@@ -130,6 +120,7 @@ def _check_room(positions: object, beside: Path) -> None:
 def _write(sources: Mapping[str, object], spooled: Path, folder: Path, n: int) -> None:
     tables, positions = _checked(sources, spooled)
     accounts = account_rows(tables, positions, spooled)
+    check_margins(tables, accounts, positions)
     cells = cell_counts(accounts, positions, spooled)
     borders = chunk_borders(np.append(0, np.cumsum(cells)))
     layout = Layout(cells.size, int(cells.sum()), borders.tolist(), first_blocks(borders, n))

@@ -14,7 +14,8 @@ from contagion_graph.distributed.dataset import read_layout, read_part
 from contagion_graph.errors import closest, nearest
 from contagion_graph.graph.collectives import Collectives
 from contagion_graph.graph.exposure import ExposureGraph
-from contagion_graph.graph.rows import RowReductions
+from contagion_graph.graph.margins import GraphMargins
+from contagion_graph.graph.rows import RowReductions, cells_of
 from contagion_graph.state import Array
 
 KNOWN = ("initial", "falls", "cells", "members", "row_borders", "all_rows")  # what every run needs
@@ -120,7 +121,11 @@ class Part(ExposureGraph):
     @cached_property
     def _rows(self) -> PartRows:  # type: ignore[override] # declared by the exports
         more = ("number", "block_borders", "split", "group")
-        return PartRows.of(self, price_map=self._price_map, **{name: getattr(self, name) for name in more})
+        margins = self._margins
+        if margins is None and self.account_margin is not None:  # accounts on grids are in other parts: all go one way
+            margins = GraphMargins(None, (), self.assets, cells_of(self.quantity, self.margin_units))
+        given = {name: getattr(self, name) for name in more}
+        return PartRows.of(self, margins=margins, price_map=self._price_map, **given)
 
     def among(self, group: Collectives) -> "Part":
         """Return this part as one of a group, with what is known of its rows at initial prices."""

@@ -11,11 +11,12 @@ import pyarrow.parquet
 
 from contagion_graph.distributed.account_rows import AccountRows, dealt, pieces
 from contagion_graph.distributed.dataset import Layout, part_folder
+from contagion_graph.distributed.margins import margin_of
 from contagion_graph.tables.schema import ACCOUNT_LEVELS, SCHEMAS, Label, Table
 from contagion_graph.tables.spool import Spooled
 
 TEXT = pa.large_string()
-WHOLE = ("assets", "pools", "backing", "instruments", "obligations", "layers")
+WHOLE = ("assets", "pools", "backing", "instruments", "obligations", "layers", "margin_tiers", "margin_scenarios")
 
 
 def write_whole_tables(tables: Mapping[str, Table], accounts: AccountRows, folder: Path) -> None:
@@ -69,6 +70,8 @@ def write_accounts(tables: Mapping[str, Table], accounts: AccountRows, layout: L
             if name == "cash" or name in given:
                 columns[name] = pa.array(_padded(None if named is None else named.numbers[name], rows))
         table = pa.table(columns)
+        if (on := margin_of(tables, accounts.keys.size)) is not None:
+            table = table.append_column("margin", pa.array(on[rows], TEXT))
         if attributes is not None:
             table = _with(table, _padded_table(attributes, rows))
         part_folder(folder, part).mkdir()

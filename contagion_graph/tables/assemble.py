@@ -225,8 +225,8 @@ def graph_arrays(tables: Mapping[str, Table], payoffs: Mapping[str, Any] | None 
         "pools": pools,
         "records": records,
         "attributes": _attributes(tables, {"assets": asset_index, "pools": pools, "accounts": index}),
-        **{name: _frame(tables[table]) if table in tables else None for name, table in KEPT.items()},
-        "asset_group": _optional_labels(assets, "group"),
+        **kept_frames(tables),
+        "asset_group": optional_labels(assets, "group"),
         "account_margin": None if "accounts" not in tables else _of_accounts(tables["accounts"], rows, len(index)),
         "payoffs": payoffs,
     }
@@ -260,15 +260,20 @@ def check_sizes(tables: Mapping[str, Table]) -> None:
     faults.raise_if_any()
 
 
+def kept_frames(tables: Mapping[str, Table]) -> dict[str, pd.DataFrame | None]:
+    """Return the tables that a graph keeps as they are, by the field; None: not given."""
+    return {field: _frame(tables[name]) if name in tables else None for field, name in KEPT.items()}
+
+
 def check_prices(tables: Mapping[str, Table]) -> None:
     """Refuse instruments of checked tables that cannot be priced."""
-    frames = {field: _frame(tables[name]) if name in tables else None for field, name in KEPT.items()}
+    frames = kept_frames(tables)
     assets = tables["assets"]
     fields = {"assets": _in_row_order(assets, "asset"), "price": assets.numbers["price"]}
     with_prices({**frames, **fields, "sellable": assets.flags["sellable"]})
 
 
-def _optional_labels(table: Table, column: str) -> "pd.Index[str] | None":
+def optional_labels(table: Table, column: str) -> "pd.Index[str] | None":
     """Return the labels of a column row by row, "" where blank; None: the table does not have it."""
     if column not in table.labels:
         return None
@@ -279,7 +284,7 @@ def _optional_labels(table: Table, column: str) -> "pd.Index[str] | None":
 
 def _of_accounts(table: Table, rows: Mapping[str, IntArray], n: int) -> "pd.Index[str] | None":
     """Return the grid of every account, "" where it is on rates and tiers; None: all are."""
-    own = _optional_labels(table, "margin")
+    own = optional_labels(table, "margin")
     if own is None:
         return None
     every = np.full(n, "", dtype=object)

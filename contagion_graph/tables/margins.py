@@ -1,6 +1,6 @@
 """The checks of margin tiers and scenario grids: each table on its own, and what they say of accounts and assets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -112,15 +112,17 @@ def _check_own_rates(graph: Mapping[str, Any], faults: Faults) -> None:
     if tiers is not None:
         tiered[graph["assets"].get_indexer(tiers["asset"])] = True
     wrong = np.flatnonzero(~np.isnan(records.margin) & (on_grid[records.account] | tiered[records.asset]))
-    if wrong.size:
-        shown = [
-            f"trader {graph['account_index'][records.account[row]][0]!r}, asset {graph['assets'][records.asset[row]]!r}"
-            for row in wrong[:SHOWN]
-        ]
+    shown = wrong[:SHOWN]
+    traders = [graph["account_index"][row][0] for row in records.account[shown]]
+    note_own_rates(wrong.tolist(), traders, graph["assets"][records.asset[shown]].tolist(), faults)
+
+
+def note_own_rates(rows: list[int], traders: Iterable[str], assets: Iterable[str], faults: Faults) -> None:
+    """Note rows of table positions with a margin where there is none to give; of the first their traders and assets."""
+    if rows:
+        shown = [f"trader {trader!r}, asset {asset!r}" for trader, asset in zip(traders, assets, strict=True)]
         remedy = "Leave it blank: the tiers of the asset, or the grid of the account, say the margin."
-        faults.add_rows(
-            "positions.margin", "a rate beside tiers or a grid", remedy, rows=wrong.tolist(), examples=shown
-        )
+        faults.add_rows("positions.margin", "a rate beside tiers or a grid", remedy, rows=rows, examples=shown)
 
 
 def underlying_of(graph: Mapping[str, Any]) -> Any:
