@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
+from tests.option_books import option_market
 from tests.test_margin_tables import tables
 from tests.test_margins import market
 from tests.test_partition import faults_of
@@ -79,3 +80,16 @@ def test_faults_are_those_of_the_whole_tables(tmp_path: Path, name: str):
     expected = faults_of(lambda: cg.ExposureGraph.from_tables(**given))
     assert expected
     assert faults_of(lambda: cg.distributed.partition(given, tmp_path / "parts", n_parts=2)) == expected
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_options_on_grids_run_on_parts_too(tmp_path: Path, seed: int):
+    drawn = option_market(seed, n=1_500, own_depth=False)
+    given = drawn.graph.assign(depth={"BTC": 2e6, "ETH": 2e6}).to_frames()
+    graph, model = cg.ExposureGraph.from_tables(**given), MODELS["target"]
+    parts = parts_of(cg.distributed.partition(given, tmp_path / "parts", n_parts=3))
+    for shock in ({"BTC": -0.1, "ETH": 0.05}, drawn.shock):
+        whole = model.run(graph, shock)
+        assert whole.accounts["closed"].any()
+        found, _ = together(parts, lambda part, shock=shock: settled(model.run(part, shock)))
+        assert_same(found, whole)
