@@ -118,6 +118,8 @@ def test_a_vault_takes_an_account_whole():
     assert result.assets["units_sold"].tolist() == [0.0, 0.0]
     with pytest.raises(cg.ParameterError, match=r"the graph has vaults \(accounts.vault\)"):
         cg.MarginCascade().equilibria(graph)
+    with pytest.raises(cg.ParameterError, match="account 'V / pool / ' is a vault, which is never liquidated"):
+        cg.MarginCascade().run(graph, defaults=["V"])
 
 
 def test_what_deleveraging_cannot_do_is_refused_by_name():

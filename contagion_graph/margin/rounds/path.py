@@ -14,7 +14,7 @@ import numpy as np
 
 from contagion_graph._solution import Solution, Status
 from contagion_graph._typing import BoolArray, FloatArray, IntArray
-from contagion_graph.errors import ConvergenceError
+from contagion_graph.errors import ConvergenceError, ParameterError
 from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.rows import RowReductions
 from contagion_graph.graph.scenario import Scenario
@@ -80,6 +80,9 @@ class Path:
         self.proceeds, self.penalty, self.shortfall = np.zeros(n), np.zeros(n), np.zeros(n)
         self.waterfall = Waterfall(market, rules, fund, scale)
         self.fills = None if positions is None else Fills(market, positions, self.waterfall)
+        if self.fills is not None and (scenario.defaults & self.fills.is_vault).any():
+            account = graph.account_index[np.flatnonzero(scenario.defaults & self.fills.is_vault)[0]]
+            raise ParameterError(f"defaults: account {label_text(account)!r} is a vault, which is never liquidated")
         self.rounds: list[dict[str, float]] = []
         self.trades: list[Trade] = []
         self.rank, self.gross_value = rank, graph.gross_total
