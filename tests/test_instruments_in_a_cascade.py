@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import contagion_graph as cg
+from contagion_graph.collateral.monitoring import runway
 from contagion_graph.solvers import black
 from tests.option_books import OptionMarket, option_market
 from tests.public import FUNCTIONS
@@ -534,7 +535,19 @@ MODEL = cg.MarginCascade()
 FALL = {"BTC": -0.1}
 COVARIANCE = pd.DataFrame(np.eye(3) * 0.01, index=["BTC", "ETH", "SOL"], columns=["BTC", "ETH", "SOL"])
 REFUSED: dict[str, Callable[[cg.ExposureGraph], Any]] = {
-    **{name: each for name, each in FLAT_ALONE.items() if name != "SolvencyMonitor"},
+    **FLAT_ALONE,
+    "collateral.compare_pooling": lambda graph: cg.collateral.compare_pooling(graph, MODEL, pd.DataFrame([FALL])),
+    "collateral.deleverage": cg.collateral.deleverage,
+    "collateral.pooling": lambda graph: cg.collateral.pooling(graph, "isolated"),
+    "collateral.stabilise": lambda graph: cg.collateral.stabilise(graph, MODEL, FALL),
+    "collateral.top_up": lambda graph: cg.collateral.top_up(graph, {"asset": [""]}),
+    "collateral.transfer": lambda graph: cg.collateral.transfer(graph, {"from_pool": ["pool"], "to_pool": ["pool"]}),
+    "importance.aumann_shapley": lambda graph: cg.importance.aumann_shapley(graph, MODEL, FALL),
+    "importance.knockout": lambda graph: cg.importance.knockout(graph, MODEL, FALL),
+    "importance.shapley": lambda graph: cg.importance.shapley(graph, MODEL, FALL, rng=0),
+    "fund_runway": lambda graph: runway.fund_runway(graph, MODEL, FALL),
+    "runway": runway.runway,
+    "runway_along": lambda graph: runway.runway_along(graph, FALL),
     "CommonAssetClearing.equilibria": lambda graph: cg.CommonAssetClearing().equilibria(graph),
     "CommonAssetClearing.run": lambda graph: cg.CommonAssetClearing().run(graph),
     "paths": lambda graph: cg.paths(MODEL.run(graph), "A"),

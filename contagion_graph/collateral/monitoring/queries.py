@@ -121,7 +121,8 @@ class MonitorViews:
             )
         if row in self._ledger.grids or self._ledger.has_tiers(np.array([column]))[0]:
             move = self._ledger.breach_move(row, column)
-            return float(self._ledger.watch.price[column] * (1.0 + move)) if move > -1.0 else float("nan")
+            now = float(self._ledger.watch.price[column])
+            return now + now * move if move > -1.0 else float("nan")
         equity, maintenance = self._ledger.value(row)
         quantity, margin_units = self._ledger.cell(row, column)
         if quantity == margin_units:
