@@ -14,7 +14,7 @@ from contagion_graph.kernels.products import cross_products
 from contagion_graph.margin.equilibria.jacobian import State, jacobians, rule_slopes, state_at
 from contagion_graph.margin.equilibria.nonsmooth import at_kink
 from contagion_graph.margin.equilibria.position_book import book_of
-from contagion_graph.margin.equilibria.static_map import Case
+from contagion_graph.margin.equilibria.static_map import Case, payers_of
 from contagion_graph.margin.prepare import prepared
 from contagion_graph.rules.impact import ImpactRecord
 from tests.markets import graph_of, model_of
@@ -33,7 +33,7 @@ def case_of(graph: cg.ExposureGraph, model: cg.MarginCascade, shock: object = No
     base = np.zeros(len(graph.account_index))
     if model.sharing is not None:
         base = model.sharing.weights(graph, hit.price_shocked)
-    return Case(book_of(graph), hit, model, impact, base)
+    return Case(book_of(graph), hit, model, impact, base, payers_of(book_of(graph), model))
 
 
 def case_of_drawn(drawn: Drawn) -> Case:

@@ -13,7 +13,7 @@ from contagion_graph.graph.exposure import ExposureGraph
 from contagion_graph.graph.scenario import Shock, check_graph, closed_shares, scenario
 from contagion_graph.margin.equilibria.jacobian import STEP, price_slopes, rule_slopes, share_slopes
 from contagion_graph.margin.equilibria.position_book import book_of
-from contagion_graph.margin.equilibria.static_map import Case
+from contagion_graph.margin.equilibria.static_map import Case, payers_of
 from contagion_graph.margin.model import MarginCascade
 from contagion_graph.margin.prepare import prepared
 from contagion_graph.margin.rounds.account_state import Rows
@@ -99,7 +99,9 @@ def spectral_radius(
     hit, base = scenario(graph, shock), np.zeros(len(share))
     if model.sharing is not None and share.any():
         base = model.sharing.weights(graph, hit.price_shocked)
-    sells, answers, bounded = _links(Case(book_of(graph), hit, model, impact, base), rule, share)
+    sells, answers, bounded = _links(
+        Case(book_of(graph), hit, model, impact, base, payers_of(book_of(graph), model)), rule, share
+    )
     return _radius(sells, answers) if bounded else float("inf")
 
 

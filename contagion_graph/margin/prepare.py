@@ -128,17 +128,17 @@ def _check_waterfall(waterfall: Any) -> None:
 
 def check_plain(graph: ExposureGraph, rules: CascadeRules, what: str) -> None:
     """Refuse waterfalls other than the insurance fund and, after it, members without a cap; vaults too."""
-    alone = "MarginCascade.run, sweeps and searches alone take them"
+    alone = "sweeps and searches alone take them"
     vault = graph._rows.account_column("vault")
     if vault is not None and vault.any():
         raise ParameterError(
-            f"{what}: the graph has vaults (accounts.vault), to which positions pass in rounds; {alone}. Leave the "
-            "column out"
+            f"{what}: the graph has vaults (accounts.vault), to which positions pass in rounds; MarginCascade.run, "
+            f"{alone}. Leave the column out"
         )
     if not rules.plain:
         raise ParameterError(
             f"{what}: the waterfall is {rules.waterfall}: layers other than the insurance fund and, after it, members "
-            f"without a cap; {alone}"
+            f"without a cap; MarginCascade.run, equilibria, {alone}"
         )
 
 

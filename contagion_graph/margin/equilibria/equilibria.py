@@ -1,7 +1,7 @@
 """The equilibria of a margin cascade, with their tables."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,12 @@ from contagion_graph.margin.equilibria.jacobian import State
 from contagion_graph.margin.equilibria.newton import search
 from contagion_graph.margin.equilibria.position_book import Relief, book_of
 from contagion_graph.margin.equilibria.result import Equilibria
-from contagion_graph.margin.equilibria.static_map import Case
+from contagion_graph.margin.equilibria.static_map import Case, payers_of
 from contagion_graph.margin.prepare import prepared
 from contagion_graph.margin.result import CascadeArrays, CascadeResult
+from contagion_graph.margin.rounds.account_state import by_layer
+from contagion_graph.margin.rounds.fills import passes_on
+from contagion_graph.margin.rounds.path import weights
 from contagion_graph.rules.declarations import declared
 from contagion_graph.solvers.iteration import conclude
 
@@ -34,11 +37,9 @@ NEAR = 1e-9  # T may move the shares of an equilibrium by no more
 def case_of(graph: ExposureGraph, scenario: Scenario, rules: "MarginCascade", relief: Relief | None) -> Case:
     """Gather what both iterates share, for a graph with the margins that the liquidation rule goes by."""
     book = book_of(graph, relief)
-    base = np.zeros(len(graph.account_index))
-    if rules.sharing is not None:
-        base = rules.sharing.weights(graph, scenario.price_shocked)
+    base, scale = weights(graph, scenario.price_shocked, rules)
     columns = replace(scenario, price_shocked=book.columns(scenario.price_shocked))
-    return Case(book, columns, rules, rules.impact.for_assets(graph.assets), base)
+    return Case(book, columns, rules, rules.impact.for_assets(graph.assets), base, payers_of(book, rules, scale))
 
 
 def relief_of(graph: ExposureGraph, two_sided: TwoSided) -> Relief | None:
@@ -51,7 +52,12 @@ def relief_of(graph: ExposureGraph, two_sided: TwoSided) -> Relief | None:
 def equilibria(graph: ExposureGraph, scenario: Scenario, rules: "MarginCascade", two_sided: TwoSided) -> Equilibria:
     """Return the least and the greatest equilibrium with their tables; `MarginCascade.equilibria` describes them."""
     _check(rules)
-    graph, _ = prepared(graph, rules)
+    graph, _ = prepared(graph, rules, any_waterfall=True)
+    if passes_on(graph._rows, rules):
+        raise ParameterError(
+            "equilibria know no rounds, in which positions pass from account to account: take Deleverage out of the "
+            "waterfall, and column vault out of table accounts, or use run"
+        )
     case = case_of(graph, scenario, rules, relief_of(graph, two_sided))
     found = extremal_fixed_points(case)
     tables = [
@@ -153,12 +159,8 @@ def arrays_of(iterate: Iterate, scenario: Scenario) -> CascadeArrays:
     value, fetched, fee = case.value_closed(iterate.prices, rows)
     proceeds[rows], penalty[rows] = share[rows] * fetched, share[rows] * fee
     shortfall[rows] = share[rows] * np.maximum(-value, 0.0)
-    rate, socialised = np.where(np.isfinite(iterate.rate), iterate.rate, 0.0), np.zeros(n)
-    due, paid = (case.book.column_sums(case.book.membership, each[rows], rows) for each in (shortfall, penalty))
-    if rate.any():
-        socialised = (1.0 - share) * case.base * rate[case.book.pool_of]
-    borne = case.book.column_sums(case.book.membership, socialised) if rate.any() else np.zeros_like(rate)
-    used = np.minimum(due, case.book.insurance_fund)
+    lost, paid = (case.book.column_sums(case.book.membership, each[rows], rows) for each in (shortfall, penalty))
+    own_used, socialised, used, uncovered = _settled(iterate, shortfall, lost)
     price, fetched_each = iterate.prices.terminal, iterate.sold * iterate.prices.average
     price = np.where(price >= BEYOND, np.inf, price)
     return CascadeArrays(
@@ -173,11 +175,40 @@ def arrays_of(iterate: Iterate, scenario: Scenario) -> CascadeArrays:
         shortfall=shortfall,
         closed=share,
         breach_round=(share > 0.0).astype(np.int32),
-        pool_shortfall=due,
-        fund_used=used,
+        pool_shortfall=lost,
+        fund_used=used[[layer.kind == "fund" for layer in case.rules.waterfall]].sum(axis=0),
         fund_received=case.rules.penalty_to_fund * paid,
-        uncovered=np.maximum(due - used - borne, 0.0),
+        uncovered=uncovered,
         rounds=[],
         price_short=None if case.book.relief is None else price[m:],
         price_given=scenario.price_given,
+        own_used=own_used if case.payers.own.size else None,
+        layers_used=used,
     )
+
+
+def _settled(
+    iterate: Iterate, shortfall: FloatArray, lost: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return what own contributions paid (n), what was socialised (n), what each layer used (layers, v), and the rest.
+
+    `lost` are the shortfalls of each pool.
+    """
+    case, share, v = iterate.case, iterate.share, lost.size
+    book, due, used, base = case.book, lost, list[FloatArray](), by_layer(case.base)
+    own_used, socialised, amounts, number = np.zeros(0), np.zeros(share.size), iter(case.payers.layers), 0
+    rate = np.where(np.isfinite(iterate.rate), iterate.rate, 0.0)
+    for layer in case.rules.waterfall:
+        if layer.kind == "own":
+            own_used = np.minimum(case.payers.own, shortfall)
+            used.append(book.column_sums(book.membership, own_used))
+        elif layer.kind == "members":
+            next(amounts)
+            rates, number = rate[number * v : (number + 1) * v], number + 1
+            part = (1.0 - share) * base[:, number - 1] * rates[book.pool_of]
+            socialised = part if not socialised.any() else socialised + part
+            used.append(book.column_sums(book.membership, part) if rates.any() else np.zeros(v))
+        else:
+            used.append(np.minimum(due, cast(FloatArray, next(amounts))))
+        due = due - used[-1]
+    return own_used, socialised, np.array(used).reshape(-1, v), np.maximum(due, 0.0)

@@ -85,7 +85,7 @@ def converge(*iterates: MonotoneIterate) -> tuple[Solution, FloatArray | None]:
     solution, sizes = _apply_map(iterates, min(PATIENCE, rules.max_rounds))
     sound = end.share.copy()
     if not solution.converged and rules.max_rounds > PATIENCE:
-        leapt = leap(end)
+        leapt = rules.plain and leap(end)  # Newton's method knows one loss rate a pool
         more, sizes = _apply_map(iterates, rules.max_rounds - PATIENCE)
         solution = replace(more, steps=solution.steps + more.steps)
         sound = sound if leapt else end.share

@@ -16,7 +16,7 @@ from contagion_graph.graph.scenario import Scenario
 from contagion_graph.kernels.revaluation import GUARD
 from contagion_graph.margin.equilibria.closed_accounts import ClosedAccounts
 from contagion_graph.margin.equilibria.static_map import Case, Prices
-from contagion_graph.margin.rounds.account_state import Market, Rows, union
+from contagion_graph.margin.rounds.account_state import Market, Rows, by_layer, union
 from contagion_graph.margin.rounds.channel_sums import ChannelSums
 from contagion_graph.solvers.arrays import ratio
 from contagion_graph.tables.labels import label_text
@@ -51,9 +51,9 @@ class Iterate(ABC):
         self.against = np.zeros_like(self.sold)  # what others have sold, where it goes alone
         self.moved = np.flatnonzero(share)  # accounts whose share is above 0, or was
         self.market: Market | None = None
-        self.rate = np.zeros(len(case.book.pools))
+        self.rate = np.zeros(len(case.book.pools) * max(len(case.rules.members), 1))
         self.closed = ClosedAccounts(case)
-        self.bearing: ChannelSums | None = None
+        self.bearing: list[ChannelSums] | None = None
         self.revaluations = 0
 
     def follow(self, sold_other: FloatArray) -> tuple[Rows, FloatArray]:
@@ -88,7 +88,7 @@ class Iterate(ABC):
         self.closed.add(rows)
         return self.case.loss_rate(self.share, rows, self.closed.value_closed(self.prices, rows), self._bearing)
 
-    def _bearing(self) -> ChannelSums:
+    def _bearing(self) -> list[ChannelSums]:
         """Return the weights with which accounts share losses."""
         if self.bearing is None:
             self.bearing = self.case.bearing(self.share)
@@ -138,9 +138,9 @@ class Iterate(ABC):
         """Put new closed shares in force."""
         self.sold, self.fresh = self.sold + self.case.sold(share - self.share[rows], rows), False
         self.share[rows] = share
-        if self.bearing is not None:
-            self.bearing.amount[rows] = np.where(share < 1.0, self.case.base[rows] * (1.0 - share), 0.0)
-            self.bearing.changed(rows)
+        for sums, base in zip(self.bearing or (), by_layer(self.case.base).T, strict=False):
+            sums.amount[rows] = np.where(share < 1.0, base[rows] * (1.0 - share), 0.0)
+            sums.changed(rows)
         if not self.from_above:
             self.moved = union(self.moved, rows, self.share.size)
 

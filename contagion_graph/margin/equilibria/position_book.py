@@ -1,5 +1,6 @@
 """The book of a graph as the static map sees it: one column an asset, or one for its longs and one for its shorts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +39,8 @@ class Book(RowReductions):
         Label of each pool.
     insurance_fund : ndarray, shape (v,)
         Currency.
+    attributes : mapping of table name to DataFrame
+        Further columns of tables, as the graph's.
     relief : {None, "none", "other"}
         None: one column an asset. Else two, and what is bought back of an asset relieves its longs: not at all, or as
         far as the other bound says.
@@ -53,6 +56,7 @@ class Book(RowReductions):
     assets: "pd.Index[str]"
     pools: "pd.Index[str]"
     insurance_fund: FloatArray
+    attributes: Mapping[str, pd.DataFrame]
     relief: Relief | None = None
 
     @cached_property
@@ -125,6 +129,7 @@ def _cut(graph: ExposureGraph, relief: Relief | None) -> Book:
         assets=graph.assets,
         pools=graph.pools,
         insurance_fund=graph.insurance_fund,
+        attributes=graph.attributes,
         relief=relief,
     )
     kept = ["initial", "membership", "all_rows", "block_borders", "gross_total", "group"]

@@ -5,7 +5,7 @@ the share that the liquidation rule asks of each. Its fixed points are the equil
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -13,10 +13,11 @@ from contagion_graph._typing import FloatArray
 from contagion_graph.graph.scenario import Scenario
 from contagion_graph.margin.equilibria.position_book import Book, BookRows
 from contagion_graph.margin.prepare import CascadeRules
-from contagion_graph.margin.rounds.account_state import Rows
+from contagion_graph.margin.rounds.account_state import Rows, by_layer
 from contagion_graph.margin.rounds.channel_sums import ChannelSums
 from contagion_graph.margin.rounds.closing import breached_accounts
 from contagion_graph.rules.impact import ImpactRecord
+from contagion_graph.rules.layers import Resource, SharingRule
 from contagion_graph.rules.liquidation import BreachedAccounts, has_equity
 from contagion_graph.solvers.arrays import product, ratio
 
@@ -28,14 +29,38 @@ class Prices(NamedTuple):
     average: FloatArray
 
 
+class Payers(NamedTuple):
+    """Who pays shortfalls: own contributions (n), empty where there are none, and the layers after them, in order.
+
+    A layer is what a purse of each pool holds (v), or the cap of a layer of members.
+    """
+
+    own: FloatArray
+    layers: tuple[FloatArray | float, ...]
+
+
+def payers_of(book: Book, rules: CascadeRules, scale: tuple[float, ...] = (1.0,)) -> Payers:
+    """Return who pays shortfalls; the weights of each layer of members were multiplied by `scale`."""
+    own, layers, caps = np.zeros(0), list[FloatArray | float](), iter(scale)
+    for layer in rules.waterfall:
+        if layer.kind == "own":
+            own = cast(Resource, layer)._amounts(book)
+        elif layer.kind == "members":
+            layers.append(cast(SharingRule, layer).cap / next(caps))
+        else:
+            layers.append(cast(Resource, layer)._amounts(book))
+    return Payers(own, tuple(layers))
+
+
 class Case(NamedTuple):
-    """What both iterates share: the book, the scenario in its columns, the rules, the impact and the weights."""
+    """What both iterates share: book, scenario in its columns, rules, impact, weights (n) or (n, l), and who pays."""
 
     book: Book
     scenario: Scenario
     rules: CascadeRules
     impact: ImpactRecord
     base: FloatArray
+    payers: Payers
 
     def prices(self, sold: FloatArray, sold_other: FloatArray) -> Prices:
         """Return p = p_bar f(x) and w = p_bar mean(f over [0, x])."""
@@ -88,27 +113,40 @@ class Case(NamedTuple):
         return money, kept, proceeds, product(self.rules.penalty, gross)
 
     def loss_rate(
-        self, share: FloatArray, rows: Rows, value: FloatArray, bearing: Callable[[], ChannelSums] | None = None
+        self, share: FloatArray, rows: Rows, value: FloatArray, bearing: Callable[[], list[ChannelSums]] | None = None
     ) -> FloatArray:
         """Return l_k = max(0, sum gamma_i max(0, -V_i) - fund_k) / sum b_i (1 - gamma_i) of every pool.
 
-        `value` is V of `rows`, all that can be below 0, `bearing` what is known of b (1 - gamma). 0 where there is
+        Of several layers of members, one after the other, shape (l v,): a layer with a cap leaves the rest to the next
+        one. `value` is V of `rows`, all that can be below 0, `bearing` what is known of b (1 - gamma). 0 where there is
         nothing to share, infinite where no account is left to share it. Penalties that enter a fund do not pay here:
         an account that closes would relieve others.
         """
-        book = self.book
-        lost = book.column_sums(book.membership, share[rows] * np.maximum(-value, 0.0), rows)
-        excess = np.maximum(lost - book.insurance_fund, 0.0)
-        if self.rules.sharing is None or not excess.any():
-            return np.zeros_like(excess)
-        open_base = (self.bearing(share) if bearing is None else bearing()).total()
-        return ratio(excess, open_base, np.where(excess > 0.0, np.inf, 0.0))
+        book, (own, layers) = self.book, self.payers
+        lost = share[rows] * np.maximum(-value, 0.0)
+        if own.size:
+            lost = np.maximum(lost - own[rows], 0.0)
+        due, rates = book.column_sums(book.membership, lost, rows), list[FloatArray]()
+        for layer in layers:
+            if isinstance(layer, np.ndarray):
+                due = np.maximum(due - layer, 0.0)
+            elif not due.any():
+                rates.append(np.zeros_like(due))
+            else:
+                sums = (self.bearing(share) if bearing is None else bearing())[len(rates)].total()
+                level = ratio(due, sums, np.where(due > 0.0, np.inf, 0.0))
+                rates.append(np.minimum(level, layer))
+                due = np.maximum(due - layer * sums, 0.0) if layer < np.inf else np.zeros_like(due)
+        return np.concatenate(rates) if rates else np.zeros_like(due)
 
-    def bearing(self, share: FloatArray) -> ChannelSums:
-        """Return the weights b (1 - gamma) with which accounts share losses."""
-        weight = np.zeros_like(share)
-        np.multiply(self.base, 1.0 - share, out=weight, where=share < 1.0)
-        return ChannelSums(self.book, weight)
+    def bearing(self, share: FloatArray) -> list[ChannelSums]:
+        """Return the weights b (1 - gamma) with which accounts share losses, of each layer of members."""
+        found = []
+        for base in by_layer(self.base).T:
+            weight = np.zeros_like(share)
+            np.multiply(base, 1.0 - share, out=weight, where=share < 1.0)
+            found.append(ChannelSums(self.book, weight))
+        return found
 
     def closed_share(self, prices: Prices, rows: Rows, equity: FloatArray, maintenance: FloatArray) -> FloatArray:
         """Return gamma' of accounts at E and M: 0 without a breach, 1 in breach with E <= 0, else the rule's share."""
@@ -138,8 +176,13 @@ class Case(NamedTuple):
         """Return b.l of every account [currency]; 0 where b = 0, also at an infinite rate."""
         if not rate.any():
             return 0.0
+        base, pools = by_layer(self.base), len(self.book.pools)
         with np.errstate(invalid="ignore"):
-            return np.where(self.base > 0.0, self.base * rate[self.book.pool_of], 0.0)
+            parts = [
+                np.where(base[:, k] > 0.0, base[:, k] * rate[k * pools : (k + 1) * pools][self.book.pool_of], 0.0)
+                for k in range(base.shape[1])
+            ]
+        return parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
 
     def open_and_closed(self, prices: Prices) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return cash + Q.p and mu.p, and V, of every account [currency]."""
