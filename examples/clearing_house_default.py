@@ -1,10 +1,11 @@
-"""The default at Nasdaq Clearing of 10 September 2018, and how near the members' fund came to its end.
+"""
+A default at a clearing house, 2018
+===================================
 
-A loss of a member was 114 million euros beyond its own margin and contribution: 7 million of capital of the clearing
-house were used, then 107 of the 166 million of the other members (press reports: Financial News, GlobalCapital,
-Reuters). How many members the fund is spread over is not known: here 166, with a million each.
-
-Run it: python examples/clearing_house_default.py
+At Nasdaq Clearing, in September 2018, a loss of a member was 114 million euros beyond its own margin and contribution:
+7 million of capital of the clearing house were used, then 107 of the 166 million of the other members (press reports:
+Financial News, GlobalCapital, Reuters). How near did it come to the end of the fund? How many members there were
+is not known: here 166, with a million each.
 """
 
 import numpy as np

@@ -1,6 +1,9 @@
-"""One crash under four loss rules: who pays, and what the rule does to the rest of the cascade.
+"""
+One crash under four loss rules
+===============================
 
-Run it: python examples/four_loss_rules.py
+All prices of a venue fall by 35 %. Who pays what accounts leave unpaid: the members, those that gained, or
+counterparties whose positions are taken? And what does the rule itself do to the rest of the cascade?
 """
 
 import pandas as pd
